@@ -1,0 +1,28 @@
+/*
+ * RPC framing between comet and logic: a big-endian length of four bytes (not
+ * counting itself), then a goim.Call or goim.Reply of that many bytes.
+ */
+
+#ifndef GOIM_RPC_H
+#define GOIM_RPC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define GOIM_RPC_HEADER   4
+#define GOIM_RPC_MAX      (1024 * 1024)     /* a longer frame ends the link */
+
+#define GOIM_RPC_OK       0
+#define GOIM_RPC_AGAIN    1
+#define GOIM_RPC_TOO_LONG 2
+
+/*
+ * Find one frame at the start of `data`: *frame and *frame_len tell the
+ * protobuf message inside, *used the bytes to move on by.
+ */
+int goim_rpc_parse(const uint8_t *data, size_t len, const uint8_t **frame,
+    size_t *frame_len, size_t *used);
+
+void goim_rpc_header(uint8_t *out, size_t frame_len);
+
+#endif

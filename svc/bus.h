@@ -1,0 +1,139 @@
+/*
+ * The bus: a partitioned, ordered, durable log. One interface, a driver for
+ * each kind (bus_kafka.c, bus_redis.c). Handles belong to one event loop and
+ * are used from its thread alone; callbacks come from that loop.
+ */
+
+#ifndef SVC_BUS_H
+#define SVC_BUS_H
+
+#include <event2/event.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/goim_position.h"
+#include "conf.h"
+#include "redis.h"
+
+/* [bus] and [kafka], the same in both services. */
+typedef struct {
+    char      *driver;          /* "redis" (default), "kafka" */
+    int64_t    partitions;      /* redis: how many; kafka: the topic's own */
+    char      *topic;           /* kafka: goim-push-topic */
+    char      *group;           /* kafka: goim-push-group-job */
+    int64_t    generation;      /* part of the bus epoch: a higher one says
+                                   that offsets began anew */
+    char     **props;           /* [kafka]: name, value, name, value, NULL */
+} bus_conf_t;
+
+#define BUS_CONF(type, field)                                                \
+    { "bus", "driver", CONF_STR, offsetof(type, field.driver), "redis",      \
+      0, 0 },                                                                \
+    { "bus", "partitions", CONF_INT, offsetof(type, field.partitions), "8",  \
+      1, 1024 },                                                             \
+    { "bus", "topic", CONF_STR, offsetof(type, field.topic),                 \
+      "goim-push-topic", 0, 0 },                                             \
+    { "bus", "group", CONF_STR, offsetof(type, field.group),                 \
+      "goim-push-group-job", 0, 0 },                                         \
+    { "bus", "generation", CONF_INT, offsetof(type, field.generation), "1",  \
+      1, 1000000 }
+
+/* For conf_free_t of section "kafka": `conf` must begin with a bus_conf_t,
+ * or the caller wraps it. */
+int bus_conf_kafka(bus_conf_t *conf, const char *name, const char *value,
+    char *err, size_t size);
+
+/* Driver known, properties accepted by librdkafka. No network. */
+int bus_check(const bus_conf_t *conf, char *err, size_t size);
+
+
+/* ---- producer (logic: one a thread) ---- */
+
+typedef struct bus_producer_s  bus_producer_t;
+
+typedef enum {
+    BUS_OK,         /* acknowledged and durable */
+    BUS_FAILED,     /* certainly not written and never will be */
+    BUS_UNKNOWN     /* no acknowledgement in time: perhaps written */
+} bus_result_t;
+
+typedef void (*bus_produced_pt)(bus_result_t result, void *data);
+
+/* `r` is the thread's Redis connection (redis driver; else unused). */
+bus_producer_t *bus_producer_new(struct event_base *base,
+    const bus_conf_t *conf, svc_redis_t *r, char *err, size_t size);
+
+/* The number of partitions, 0 while it is not known (broker away). */
+uint32_t bus_producer_partitions(bus_producer_t *p);
+
+/*
+ * Write one record; the partition follows from the key. The callback comes
+ * exactly once, not from inside this call, within about `timeout` ms. A
+ * record that was not handed over when the time was up is BUS_FAILED, and
+ * may then not be written later.
+ */
+void bus_produce(bus_producer_t *p, const void *key, size_t key_len,
+    const void *payload, size_t len, int64_t timeout, bus_produced_pt cb,
+    void *data);
+
+/* Whether a produce now has a fair chance: for /health. */
+int bus_producer_healthy(bus_producer_t *p);
+
+/* Nothing may be outstanding. */
+void bus_producer_free(bus_producer_t *p);
+
+
+/* ---- consumer (job) ---- */
+
+typedef struct bus_consumer_s  bus_consumer_t;
+
+typedef struct {
+    uint32_t        partition;
+    goim_offset_t   offset;
+    const uint8_t  *payload;        /* valid during the callback */
+    size_t          len;
+} bus_record_t;
+
+typedef struct {
+    /* A record, in order within its partition. */
+    void  (*record)(bus_consumer_t *c, const bus_record_t *rec, void *data);
+
+    /* The partition is another's now, or begins anew: forget what is
+     * outstanding of it; bus_done() of it is ignored until it is back. */
+    void  (*revoked)(bus_consumer_t *c, uint32_t partition, void *data);
+
+    /* revoked partitions and end of drain are told before */
+    void  *data;
+} bus_consumer_events_t;
+
+bus_consumer_t *bus_consumer_new(struct event_base *base,
+    const bus_conf_t *conf, svc_redis_t *r,
+    const bus_consumer_events_t *events, char *err, size_t size);
+
+/* The bus epoch of what is being consumed: bytes, known before the first
+ * record; a change is told by revoked() of everything first. */
+const uint8_t *bus_consumer_epoch(bus_consumer_t *c, size_t *len);
+
+/*
+ * Everything of `partition` up to and including `offset` has had its effect
+ * in Redis: save it there as `done`. Saved at the latest after 100 ms and at
+ * free; a partition starts at the saved `done`, else at the committed offset
+ * (kafka), else at the earliest record.
+ */
+void bus_done(bus_consumer_t *c, uint32_t partition,
+    const goim_offset_t *offset);
+
+/* Hold back and go on; polling and leases go on meanwhile. */
+void bus_pause(bus_consumer_t *c);
+void bus_resume(bus_consumer_t *c);
+
+/* Records not yet consumed, about, over the owned partitions. */
+int64_t bus_consumer_lag(bus_consumer_t *c);
+uint32_t bus_consumer_owned(bus_consumer_t *c);
+
+/* Save what is done, give the partitions to others, then `freed`. */
+void bus_consumer_free(bus_consumer_t *c, void (*freed)(void *data),
+    void *data);
+
+#endif

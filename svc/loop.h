@@ -1,0 +1,49 @@
+/*
+ * What a service's process is: options, configuration, signals, threads.
+ *
+ *     NAME --config FILE [--test] | --version | --help
+ *
+ * Exit codes: 0 stopped by a signal or --test passed, 1 could not start or
+ * --test failed, 2 wrong options. SIGTERM and SIGINT drain, a second one (or
+ * the drain time) ends at once; SIGHUP opens the log again; SIGPIPE is
+ * ignored.
+ */
+
+#ifndef SVC_LOOP_H
+#define SVC_LOOP_H
+
+#include <event2/event.h>
+
+#include "conf.h"
+
+#define SVC_VERSION  "0.1.0"
+
+typedef struct {
+    const char           *name;         /* "logic" */
+    const char           *summary;      /* a line for --help */
+    const conf_schema_t  *schema;
+    void                 *conf;
+    const char          **log;          /* in conf: log file and level */
+    const char          **log_level;
+
+    /* beyond the table: -1 with a message. Also for --test: no network. */
+    int   (*check)(void *conf, char *err, size_t size);
+
+    /* on the main loop; -1 (said in the log): the process exits with 1 */
+    int   (*start)(struct event_base *base);
+
+    /* stop taking work; call svc_loop_done() when nothing is left */
+    void  (*drain)(void);
+
+    /* after the loop ended, before exit */
+    void  (*stop)(void);
+
+    const int64_t        *drain_time;   /* in conf: ms */
+} svc_t;
+
+int svc_main(const svc_t *svc, int argc, char **argv);
+
+/* The drained service may end now. From any thread. */
+void svc_loop_done(void);
+
+#endif
