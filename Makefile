@@ -1,0 +1,191 @@
+# ngx_goim: the nginx module, the services behind it, and their tests.
+#
+#   make                 module and services, into build/
+#   make help            the other targets
+
+BUILD     ?= build
+CACHE     ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ngx_goim
+PREFIX    ?= /usr/local
+DESTDIR   ?=
+MODULEDIR ?= /usr/lib/nginx/modules
+NGINX_SRC ?= /usr/share/nginx/src
+
+ifeq ($(origin CC),default)
+CC        := gcc
+endif
+CLANG     ?= clang
+AR        ?= ar
+
+OPT       ?= -O2
+CFLAGS    ?= $(OPT) -g -fno-omit-frame-pointer
+CPPFLAGS  ?=
+LDFLAGS   ?=
+SANITIZE  ?=
+
+WARN      := -Wall -Wextra -Werror
+GOIM_CFLAGS := -std=gnu11 $(WARN) -D_GNU_SOURCE -I. $(SANITIZE)
+LIBS      := -lhiredis -lrdkafka -lprotobuf-c -ljansson -levent_pthreads \
+             -levent -linih -lpthread
+
+MODULE_SRCS := config $(wildcard ngx_goim_module/*.[ch] \
+               ngx_goim_module/*.map common/*.[ch] proto/*.[ch])
+
+obj        = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+COMMON    := $(call obj,$(wildcard common/*.c proto/*.c))
+SVC       := $(call obj,$(wildcard svc/*.c))
+LOGIC     := $(call obj,$(wildcard logic/*.c))
+JOB       := $(call obj,$(wildcard job/*.c))
+UNIT      := $(patsubst t/unit/%.c,$(BUILD)/t/%,$(wildcard t/unit/*_test.c))
+FUZZ      := $(patsubst t/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard t/fuzz/*_fuzz.c))
+BENCH     := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+
+SERVICES  := $(if $(LOGIC),$(BUILD)/goim-logic) $(if $(JOB),$(BUILD)/goim-job)
+
+.PHONY: all module services unit fuzz demo test asan bench clean install \
+        proto help FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: module services
+
+
+help:
+	@echo 'make             module and services, into $(BUILD)/'
+	@echo 'make module      ngx_goim_module.so against $(NGINX_SRC)'
+	@echo 'make services    goim-logic and goim-job'
+	@echo 'make unit fuzz   the C tests (make test runs them)'
+	@echo 'make demo        ./demo.sh: the whole system, until Ctrl-C'
+	@echo 'make test        ./test.sh: all tests'
+	@echo 'make asan        everything once more under ASan and UBSan'
+	@echo 'make bench       the load client'
+	@echo 'make proto       proto/goim.pb-c.[ch] from proto/goim.proto'
+	@echo 'make install     PREFIX=$(PREFIX) MODULEDIR=$(MODULEDIR) DESTDIR='
+	@echo 'make clean       remove $(BUILD)/'
+
+
+# ---- services ----------------------------------------------------------------
+
+services: $(SERVICES)
+
+# What the objects were compiled with: another compiler or flag builds anew.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS)' >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/libcommon.a: $(COMMON)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/libsvc.a: $(SVC)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/goim-logic: $(LOGIC) $(BUILD)/libsvc.a $(BUILD)/libcommon.a
+	$(CC) $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lm
+
+$(BUILD)/goim-job: $(JOB) $(BUILD)/libsvc.a $(BUILD)/libcommon.a
+	$(CC) $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lm
+
+-include $(patsubst %.o,%.d,$(COMMON) $(SVC) $(LOGIC) $(JOB))
+
+
+# ---- module ------------------------------------------------------------------
+
+# Debian's flags are not in the two .so files' rule: tools/build-module.sh
+# knows how nginx was configured.
+module: $(BUILD)/ngx_goim_module.so
+
+$(BUILD)/ngx_goim_module.so: $(MODULE_SRCS) tools/build-module.sh
+	CC='$(CC)' MODULE_CFLAGS='$(MODULE_CFLAGS)' \
+	tools/build-module.sh '$(NGINX_SRC)' '$(BUILD)' $(if $(filter \
+	    config %.h tools/%,$?),fresh)
+
+
+# ---- C tests -----------------------------------------------------------------
+
+# t/unit/NAME_test.c is linked with libsvc and libcommon, and with what its
+# first lines ask for:
+#
+#     /* LINK: logic/balance.c logic/nodes.c */    sources of the tree
+#     /* NGINX */                                  nginx's headers
+
+unit: $(UNIT)
+fuzz: $(FUZZ)
+
+link_srcs  = $(shell sed -n '1,20s|.*/\* LINK:\(.*\)\*/.*|\1|p' $(1))
+nginx_incs = $(shell sed -n '1,20s|.*/\* NGINX \*/.*|yes|p' $(1))
+NGINX_INCS = $(addprefix -I$(NGINX_SRC)/src/,core event event/modules \
+             os/unix) -I$(BUILD)/nginx/objs -Ingx_goim_module
+
+define unit_rule
+$(BUILD)/t/$(1): t/unit/$(1).c $(call link_srcs,t/unit/$(1).c) \
+        $(BUILD)/flags $(BUILD)/libsvc.a $(BUILD)/libcommon.a \
+        $(if $(call nginx_incs,t/unit/$(1).c),| $(BUILD)/ngx_goim_module.so)
+	@mkdir -p $$(@D)
+	$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) \
+	    $(if $(call nginx_incs,t/unit/$(1).c),$(NGINX_INCS)) \
+	    -MMD -MP -MF $$@.d -MT $$@ $(LDFLAGS) -o $$@ \
+	    $$(filter %.c %.a,$$^) -lcmocka $(LIBS) -lm
+
+-include $(BUILD)/t/$(1).d
+endef
+
+$(foreach t,$(notdir $(UNIT)),$(eval $(call unit_rule,$(t))))
+
+# Fuzz targets are clang's: libFuzzer with both sanitizers, one command each.
+define fuzz_rule
+$(BUILD)/fuzz/$(1): t/fuzz/$(1).c $(call link_srcs,t/fuzz/$(1).c) \
+        $(wildcard common/*.[ch] proto/*.[ch]) \
+        $(if $(call nginx_incs,t/fuzz/$(1).c),| $(BUILD)/ngx_goim_module.so)
+	@mkdir -p $$(@D)
+	$(CLANG) $(GOIM_CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=undefined \
+	    $(if $(call nginx_incs,t/fuzz/$(1).c),$(NGINX_INCS)) \
+	    -o $$@ $$(filter %.c,$$^) $(LIBS) -lm
+endef
+
+$(foreach t,$(notdir $(FUZZ)),$(eval $(call fuzz_rule,$(t))))
+
+
+# ---- under sanitizers --------------------------------------------------------
+
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+asan:
+	$(MAKE) BUILD='$(BUILD)/asan' SANITIZE='$(ASAN)' OPT=-O1 services unit
+	CACHE='$(CACHE)' tools/build-asan-nginx.sh '$(BUILD)/asan'
+
+
+# ---- the rest ----------------------------------------------------------------
+
+bench: $(BENCH)
+
+$(BUILD)/bench/%: bench/%.c $(BUILD)/flags $(BUILD)/libcommon.a
+	@mkdir -p $(@D)
+	$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ \
+	    $(filter %.c %.a,$^) $(LIBS) -lssl -lcrypto -lm
+
+# Checked in, so that nginx's own build needs no protoc.
+proto:
+	protoc-c --c_out=. proto/goim.proto
+
+demo:
+	./demo.sh
+
+test:
+	./test.sh
+
+clean:
+	rm -rf '$(BUILD)'
+
+install: all
+	install -d '$(DESTDIR)$(MODULEDIR)' '$(DESTDIR)$(PREFIX)/bin' \
+	    '$(DESTDIR)$(PREFIX)/share/ngx_goim/web' \
+	    '$(DESTDIR)$(PREFIX)/share/ngx_goim/conf'
+	install -m 644 $(BUILD)/ngx_*.so '$(DESTDIR)$(MODULEDIR)'
+	install -m 755 $(SERVICES) '$(DESTDIR)$(PREFIX)/bin'
+	cp -R web/. '$(DESTDIR)$(PREFIX)/share/ngx_goim/web'
+	cp -R conf/. '$(DESTDIR)$(PREFIX)/share/ngx_goim/conf'
