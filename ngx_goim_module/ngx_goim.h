@@ -39,6 +39,9 @@ typedef struct {
     in_port_t                   port;
     ngx_addr_t                 *addrs;      /* resolved at configuration */
     ngx_uint_t                  naddrs;
+    ngx_str_t                   directive;  /* for errors: where it stands */
+    u_char                     *file_name;
+    ngx_uint_t                  line;
     unsigned                    literal:1;  /* an address, or unix: */
 } ngx_goim_peer_t;
 
@@ -388,9 +391,12 @@ struct Goim__Reply;
 typedef void (*ngx_goim_logic_pt)(void *data,
     const struct Goim__Reply *reply);
 
-/* This worker's links to every logic of the configuration: connect at once,
- * reconnect with backoff, Hello first. */
-ngx_int_t ngx_goim_logic_init(ngx_goim_conf_t *gcf);
+/*
+ * This worker's links to every logic of the configuration: connect at once,
+ * reconnect with backoff, Hello first.  zone_id is the hexadecimal one, NUL
+ * at its end; it must live as long as the links.
+ */
+ngx_int_t ngx_goim_logic_init(ngx_goim_conf_t *gcf, const u_char *zone_id);
 
 /*
  * Send a call (its id is set here).  *peer in: the instance to use if it is
@@ -406,19 +412,34 @@ void ngx_goim_logic_cancel(ngx_goim_call_t *call);
 
 ngx_uint_t ngx_goim_logic_up(void);     /* how many are connected */
 
-/* For shutdown: close the links and stop reconnecting. */
+ngx_uint_t ngx_goim_logic_pending(void);    /* calls without an answer yet */
+
+/*
+ * For shutdown: send what is queued, as far as the sockets take it, close the
+ * links and stop reconnecting.  Calls without an answer fail, by an event.
+ * Wait (within logic_timeout) until none is pending before calling it, or the
+ * last Disconnects may be lost.  Allowed in callbacks.
+ */
 void ngx_goim_logic_close(void);
 
 
-/* ---- names that change (ngx_goim_peer.c) ---- */
+/* ---- addresses of redis and logic (ngx_goim_peer.c) ---- */
 
-/* The next address of a peer, resolving when there is a resolver.  cb comes
- * from the loop or at once; naddrs 0: cannot be resolved (said in the log). */
-typedef void (*ngx_goim_peer_pt)(void *data, ngx_addr_t *addrs,
-    ngx_uint_t naddrs);
+/*
+ * For directive handlers: value is host, host:port, [IPv6]:port or unix:path.
+ * peer is all set here; names are not resolved yet.  Returns NGX_CONF_OK, or
+ * NGX_CONF_ERROR after an error was logged that names directive and value.
+ */
+char *ngx_goim_peer_parse(ngx_conf_t *cf, ngx_goim_peer_t *peer,
+    ngx_str_t *value, in_port_t default_port);
 
-ngx_int_t ngx_goim_peer_resolve(ngx_goim_conf_t *gcf, ngx_goim_peer_t *peer,
-    ngx_goim_peer_pt cb, void *data);
+/*
+ * For init_conf, for each peer, when all directives are known: without a
+ * resolver a name is resolved now, into the cycle's pool.  NGX_ERROR after
+ * an [emerg] line.
+ */
+ngx_int_t ngx_goim_peer_init(ngx_cycle_t *cycle, ngx_goim_conf_t *gcf,
+    ngx_goim_peer_t *peer);
 
 
 #endif /* _NGX_GOIM_H_INCLUDED_ */
