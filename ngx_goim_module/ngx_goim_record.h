@@ -1,0 +1,35 @@
+/*
+ * A record as it lies in a ring entry: this header, the names, the frame.
+ * Written by the reader (ngx_goim_reader.c), read by ngx_goim_deliver.c.
+ */
+
+#ifndef _NGX_GOIM_RECORD_H_INCLUDED_
+#define _NGX_GOIM_RECORD_H_INCLUDED_
+
+
+#include <stdint.h>
+
+#include "common/goim_position.h"
+
+
+typedef struct {
+    uint32_t        len;            /* with this header, multiple of 8 */
+    uint16_t        kind;           /* Goim__Record__Kind */
+    uint16_t        positioned;
+    int32_t         operation;
+    uint32_t        speed;
+    uint32_t        partition;
+    goim_offset_t   offset;
+    uint32_t        nnames;         /* ROOM: the room; KEYS: the keys;
+                                       KICK: the key, the zone */
+    uint32_t        frame;          /* places, from the record's start: the
+                                       WebSocket frame around op 9, */
+    uint32_t        inner;          /* the packet in it, */
+    uint32_t        end;            /* and its end */
+    uint64_t        session;        /* KICK */
+
+    /* names follow: a length of two bytes, the bytes */
+} ngx_goim_record_t;
+
+
+#endif /* _NGX_GOIM_RECORD_H_INCLUDED_ */

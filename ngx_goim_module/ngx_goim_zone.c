@@ -1,0 +1,564 @@
+
+/*
+ * The shared zone: its making, worker slots, the reader's lease, and the one
+ * commit by which a delivery becomes visible.
+ */
+
+
+#include "ngx_goim_zone.h"
+
+
+static ngx_int_t ngx_goim_zone_make(ngx_goim_zone_t *zone,
+    ngx_slab_pool_t *shpool, ngx_log_t *log);
+static ngx_int_t ngx_goim_zone_table(ngx_goim_table_t *table,
+    ngx_slab_pool_t *shpool);
+static ngx_int_t ngx_goim_zone_random(u_char *p, size_t len);
+static void ngx_goim_lease_take(ngx_goim_lease_t *lease);
+static void ngx_goim_zone_apply(ngx_goim_ring_entry_t *e, u_char *data);
+
+
+ngx_goim_zone_t  *ngx_goim_zone;
+ngx_slab_pool_t  *ngx_goim_shpool;
+ngx_goim_slot_t  *ngx_goim_slot;
+ngx_uint_t        ngx_goim_slot_n;
+
+/* counts made before there is a slot */
+static uint64_t   ngx_goim_no_counters[NGX_GOIM_C_COUNT];
+
+uint64_t         *ngx_goim_counters = ngx_goim_no_counters;
+
+/* the epoch of the lease that this worker holds; 0: none */
+static uint64_t   ngx_goim_lease_epoch;
+
+
+#define NGX_GOIM_COUNTER_NAME(name, help)  #name,
+#define NGX_GOIM_COUNTER_HELP(name, help)  help,
+
+const char *const  ngx_goim_counter_names[] = {
+    NGX_GOIM_COUNTERS(NGX_GOIM_COUNTER_NAME)
+    NULL
+};
+
+const char *const  ngx_goim_counter_help[] = {
+    NGX_GOIM_COUNTERS(NGX_GOIM_COUNTER_HELP)
+    NULL
+};
+
+
+/*
+ * A zone that is there already (reload) is used as it is: its workers go on.
+ * ngx_goim_core.c has compared server_id and redis by then.
+ */
+
+ngx_int_t
+ngx_goim_zone_init(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_slab_pool_t  *shpool;
+    ngx_goim_zone_t  *zone;
+
+    if (data) {
+        shm_zone->data = data;
+        return NGX_OK;
+    }
+
+    shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
+
+    /* a full zone is counted, not logged by the slab allocator each time */
+
+    shpool->log_nomem = 0;
+
+    if (shm_zone->shm.exists) {
+        zone = shpool->data;
+
+        if (zone->magic != NGX_GOIM_ZONE_MAGIC
+            || zone->layout != NGX_GOIM_ZONE_LAYOUT)
+        {
+            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                          "goim zone \"%V\" has another layout",
+                          &shm_zone->shm.name);
+            return NGX_ERROR;
+        }
+
+        shm_zone->data = zone;
+        return NGX_OK;
+    }
+
+    zone = ngx_slab_calloc(shpool, sizeof(ngx_goim_zone_t));
+
+    if (zone == NULL
+        || ngx_goim_zone_make(zone, shpool, shm_zone->shm.log) != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "goim zone \"%V\" is too small", &shm_zone->shm.name);
+        return NGX_ERROR;
+    }
+
+    shpool->data = zone;
+    shm_zone->data = zone;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_goim_zone_make(ngx_goim_zone_t *zone, ngx_slab_pool_t *shpool,
+    ngx_log_t *log)
+{
+    size_t      size;
+    ngx_uint_t  i;
+    u_char      id[8];
+
+    size = (shpool->end - (u_char *) shpool) / 2;
+
+    zone->ring = ngx_slab_alloc(shpool, size);
+
+    if (zone->ring == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_goim_ring_init(zone->ring, size);
+
+    for (i = 0; i < 2; i++) {
+        if (ngx_goim_zone_table(&zone->tables[i], shpool) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    for (i = 0; i < NGX_GOIM_SLOTS; i++) {
+        ngx_queue_init(&zone->slots[i].shares);
+    }
+
+    if (ngx_goim_zone_random(id, sizeof(id)) != NGX_OK
+        || ngx_goim_zone_random((u_char *) zone->seed, sizeof(zone->seed))
+           != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "goim: no random bytes for the zone's id");
+        return NGX_ERROR;
+    }
+
+    *ngx_hex_dump(zone->id, id, sizeof(id)) = '\0';
+
+    zone->started = ngx_time();
+    zone->layout = NGX_GOIM_ZONE_LAYOUT;
+    zone->magic = NGX_GOIM_ZONE_MAGIC;
+
+    return NGX_OK;
+}
+
+
+/* a bucket for each 512 bytes of the zone's other half */
+
+static ngx_int_t
+ngx_goim_zone_table(ngx_goim_table_t *table, ngx_slab_pool_t *shpool)
+{
+    size_t  n, bytes;
+
+    bytes = (shpool->end - (u_char *) shpool) / 2;
+
+    for (n = 256; n * 512 < bytes; n *= 2) { /* void */ }
+
+    table->buckets = ngx_slab_calloc(shpool, n * sizeof(ngx_goim_shared_t *));
+    table->mask = n - 1;
+
+    return table->buckets ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_goim_zone_random(u_char *p, size_t len)
+{
+    ssize_t   n;
+    ngx_fd_t  fd;
+
+    fd = ngx_open_file("/dev/urandom", NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+        return NGX_ERROR;
+    }
+
+    n = ngx_read_fd(fd, p, len);
+
+    (void) ngx_close_file(fd);
+
+    return n == (ssize_t) len ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_goim_slot_take(ngx_log_t *log)
+{
+    ngx_uint_t        i;
+    ngx_goim_slot_t  *slot;
+
+    ngx_goim_slot_reap(log);
+
+    ngx_goim_lock();
+
+    for (i = 0; i < NGX_GOIM_SLOTS; i++) {
+        slot = &ngx_goim_zone->slots[i];
+
+        if (slot->pid == 0) {
+            break;
+        }
+    }
+
+    if (i == NGX_GOIM_SLOTS) {
+        ngx_goim_unlock();
+
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "goim: all %ui worker slots of the zone are taken",
+                      i);
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(slot, sizeof(ngx_goim_slot_t));
+    ngx_queue_init(&slot->shares);
+
+    slot->generation = ngx_goim_zone->generation;
+    slot->worker = ngx_worker;
+    slot->heartbeat = ngx_current_msec;
+    slot->cursor = ngx_goim_ring_head(ngx_goim_zone->ring);
+    slot->pid = ngx_pid;
+
+    ngx_goim_unlock();
+
+    ngx_goim_slot = slot;
+    ngx_goim_slot_n = i;
+    ngx_goim_counters = slot->counters;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_goim_slot_release(ngx_uint_t n)
+{
+    ngx_uint_t        i;
+    ngx_goim_slot_t  *slot;
+
+    slot = &ngx_goim_zone->slots[n];
+
+    if (ngx_goim_zone->lease.pid == slot->pid) {
+        ngx_goim_zone->lease.pid = 0;
+        ngx_goim_zone->lease.connected = 0;
+    }
+
+    ngx_goim_share_drop(slot);
+
+    for (i = 0; i < NGX_GOIM_C_COUNT; i++) {
+        ngx_goim_zone->counters[i] += slot->counters[i];
+        slot->counters[i] = 0;
+    }
+
+    slot->sessions = 0;
+    slot->authorized = 0;
+    slot->unshared = 0;
+    slot->pid = 0;
+}
+
+
+void
+ngx_goim_slot_reap(ngx_log_t *log)
+{
+    ngx_pid_t         pid;
+    ngx_uint_t        i;
+    ngx_goim_slot_t  *slot;
+
+    for (i = 0; i < NGX_GOIM_SLOTS; i++) {
+        slot = &ngx_goim_zone->slots[i];
+        pid = slot->pid;
+
+        if (pid == 0 || pid == ngx_pid
+            || kill(pid, 0) == 0 || ngx_errno != ESRCH)
+        {
+            continue;
+        }
+
+        ngx_goim_lock();
+
+        if (slot->pid == pid) {
+            ngx_goim_slot_release(i);
+
+            ngx_log_error(NGX_LOG_NOTICE, log, 0,
+                          "goim: worker %P is gone, its counts are taken "
+                          "away", pid);
+        }
+
+        ngx_goim_unlock();
+    }
+}
+
+
+/*
+ * Whoever asks gets the lease if nobody has it, the holder is dead, or it was
+ * silent for too long.  A worker of an older generation takes it only when
+ * no newer one lives.
+ */
+
+ngx_int_t
+ngx_goim_lease_try(ngx_log_t *log, ngx_uint_t *taken)
+{
+    ngx_int_t          rc;
+    ngx_pid_t          pid;
+    ngx_uint_t         i;
+    ngx_goim_slot_t   *slot;
+    ngx_goim_lease_t  *lease;
+
+    *taken = 0;
+    lease = &ngx_goim_zone->lease;
+
+    if (ngx_goim_lease_held()) {
+        return NGX_OK;
+    }
+
+    ngx_goim_lease_epoch = 0;
+
+    pid = lease->pid;
+    slot = &ngx_goim_zone->slots[lease->slot];
+
+    if (pid != 0
+        && (ngx_msec_int_t) (ngx_current_msec - slot->heartbeat)
+           < NGX_GOIM_LEASE_STALE
+        && !(kill(pid, 0) == -1 && ngx_errno == ESRCH))
+    {
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < NGX_GOIM_SLOTS; i++) {
+        slot = &ngx_goim_zone->slots[i];
+
+        if (slot->pid && slot->generation > ngx_goim_slot->generation
+            && !slot->draining
+            && (ngx_msec_int_t) (ngx_current_msec - slot->heartbeat)
+               < NGX_GOIM_LEASE_STALE)
+        {
+            return NGX_DECLINED;
+        }
+    }
+
+    if (!ngx_shmtx_trylock(&ngx_goim_shpool->mutex)) {
+        return NGX_DECLINED;
+    }
+
+    rc = NGX_DECLINED;
+
+    if (lease->pid == pid) {
+        ngx_goim_lease_take(lease);
+        *taken = 1;
+        rc = NGX_OK;
+    }
+
+    ngx_goim_unlock();
+
+    if (rc == NGX_OK) {
+        ngx_log_error(NGX_LOG_NOTICE, log, 0,
+                      "goim: this worker reads the node's stream now "
+                      "(lease %uL, before: %P)", lease->epoch, pid);
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_goim_lease_take(ngx_goim_lease_t *lease)
+{
+    lease->epoch++;
+    lease->pid = ngx_pid;
+    lease->slot = ngx_goim_slot_n;
+    lease->connected = 0;
+
+    ngx_goim_lease_epoch = lease->epoch;
+
+    ngx_goim_count(leases, 1);
+}
+
+
+void
+ngx_goim_lease_release(void)
+{
+    ngx_goim_lock();
+
+    if (ngx_goim_lease_held()) {
+        ngx_goim_zone->lease.pid = 0;
+        ngx_goim_zone->lease.connected = 0;
+    }
+
+    ngx_goim_unlock();
+
+    ngx_goim_lease_epoch = 0;
+}
+
+
+ngx_uint_t
+ngx_goim_lease_held(void)
+{
+    return ngx_goim_lease_epoch != 0
+           && ngx_goim_zone->lease.epoch == ngx_goim_lease_epoch
+           && ngx_goim_zone->lease.pid == ngx_pid;
+}
+
+
+ngx_int_t
+ngx_goim_zone_publish(ngx_goim_ring_entry_t *e, u_char *data)
+{
+    ngx_int_t  rc;
+
+    rc = NGX_DECLINED;
+
+    ngx_goim_lock();
+
+    if (ngx_goim_lease_held()) {
+        ngx_goim_ring_publish(ngx_goim_zone->ring, e);
+        ngx_goim_zone_apply(e, data);
+        rc = NGX_OK;
+    }
+
+    ngx_goim_unlock();
+
+    return rc;
+}
+
+
+/*
+ * The tables follow the newest entry, not the other way round: a holder that
+ * died between the two leaves an entry from which its successor repeats this.
+ */
+
+static void
+ngx_goim_zone_apply(ngx_goim_ring_entry_t *e, u_char *data)
+{
+    u_char             *p;
+    ngx_uint_t          i;
+    ngx_goim_zone_t    *zone;
+    ngx_goim_record_t  *rec;
+
+    zone = ngx_goim_zone;
+
+    if (ngx_memcmp(zone->epoch, e->epoch, sizeof(zone->epoch)) != 0) {
+        ngx_memzero(zone->seen, sizeof(zone->seen));
+        ngx_memcpy(zone->epoch, e->epoch, sizeof(zone->epoch));
+    }
+
+    p = data;
+
+    for (i = 0; i < e->records; i++) {
+        rec = (ngx_goim_record_t *) p;
+        p += rec->len;
+
+        if (rec->positioned && rec->partition < NGX_GOIM_PARTITIONS) {
+            zone->offset[rec->partition] = rec->offset;
+            zone->seen[rec->partition] = 1;
+        }
+    }
+
+    zone->stream[0] = e->id[0];
+    zone->stream[1] = e->id[1];
+}
+
+
+ngx_int_t
+ngx_goim_zone_resume(uint64_t *id, ngx_log_t *log)
+{
+    int                     rc;
+    size_t                  size, need;
+    u_char                 *buf;
+    ngx_goim_ring_entry_t  *e;
+
+    size = ngx_goim_ring_max(ngx_goim_zone->ring);
+    need = 0;
+
+    buf = ngx_alloc(size, log);
+    if (buf == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_goim_lock();
+
+    rc = ngx_goim_ring_newest(ngx_goim_zone->ring, buf, size, &need);
+
+    if (rc == NGX_GOIM_RING_OK) {
+        e = (ngx_goim_ring_entry_t *) buf;
+        ngx_goim_zone_apply(e, buf + sizeof(ngx_goim_ring_entry_t));
+    }
+
+    id[0] = ngx_goim_zone->stream[0];
+    id[1] = ngx_goim_zone->stream[1];
+
+    ngx_goim_unlock();
+
+    ngx_free(buf);
+
+    if (rc != NGX_GOIM_RING_OK && rc != NGX_GOIM_RING_EMPTY) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "goim: the newest entry of the ring is damaged");
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_goim_seen(uint32_t partition, const goim_offset_t *offset)
+{
+    return partition < NGX_GOIM_PARTITIONS
+           && ngx_goim_zone->seen[partition]
+           && goim_offset_cmp(offset, &ngx_goim_zone->offset[partition]) <= 0;
+}
+
+
+void
+ngx_goim_get_stats(ngx_goim_stats_t *st)
+{
+    ngx_uint_t        i, k;
+    uint64_t          head, lag;
+    ngx_goim_slot_t  *slot;
+    ngx_goim_zone_t  *zone;
+
+    zone = ngx_goim_zone;
+    head = ngx_goim_ring_head(zone->ring);
+
+    ngx_goim_lock();
+
+    ngx_memcpy(st->counters, zone->counters, sizeof(st->counters));
+
+    for (i = 0; i < NGX_GOIM_SLOTS; i++) {
+        slot = &zone->slots[i];
+
+        if (slot->pid == 0) {
+            continue;
+        }
+
+        st->workers++;
+        st->draining += slot->generation != zone->generation;
+        st->sessions += slot->sessions;
+        st->authorized += slot->authorized;
+
+        for (k = 0; k < NGX_GOIM_C_COUNT; k++) {
+            st->counters[k] += slot->counters[k];
+        }
+
+        lag = head > slot->cursor ? head - slot->cursor : 0;
+        st->ring_lag = ngx_max(st->ring_lag, lag);
+    }
+
+    st->rooms = zone->tables[NGX_GOIM_ROOMS].count;
+    st->addrs = zone->tables[NGX_GOIM_ADDRS].count;
+    st->reader_pid = zone->lease.pid;
+    st->reader_epoch = zone->lease.epoch;
+    st->reader_connected = zone->lease.connected;
+    st->zone_free = (uint64_t) ngx_goim_shpool->pfree * ngx_pagesize;
+
+    ngx_sprintf(st->stream_id, "%uL-%uL%Z", zone->stream[0],
+                zone->stream[1]);
+
+    ngx_goim_unlock();
+
+    ngx_memcpy(st->zone_id, zone->id, sizeof(st->zone_id));
+
+    st->started = zone->started;
+    st->registered = zone->registered != 0;
+    st->ring_size = zone->ring->size;
+    st->ring_written = head;
+}

@@ -1,0 +1,203 @@
+/*
+ * What the workers of a node share: slots, rooms and addresses with the count
+ * of each worker, the reader's lease, positions in the bus, and the ring.
+ *
+ * Everything but the ring, the counters and the fields said to be atomic is
+ * changed under the zone's slab mutex, because that is the one lock which
+ * the master opens again after a crash.  Pointers are the same in every
+ * process that has the zone.
+ */
+
+#ifndef _NGX_GOIM_ZONE_H_INCLUDED_
+#define _NGX_GOIM_ZONE_H_INCLUDED_
+
+
+#include "ngx_goim.h"
+#include "ngx_goim_ring.h"
+#include "ngx_goim_record.h"
+
+
+#define NGX_GOIM_ZONE_MAGIC     0x656e6f7a6d696f67ULL   /* "goimzone" */
+#define NGX_GOIM_ZONE_LAYOUT    1
+
+#define NGX_GOIM_SLOTS          (NGX_GOIM_RING_MASK * 64)
+#define NGX_GOIM_PARTITIONS     4096
+#define NGX_GOIM_ZONE_MIN       (1024 * 1024)
+
+/* ms: how often a worker says that it lives, and how long it may be silent
+   before the lease is taken from it */
+#define NGX_GOIM_TICK           100
+#define NGX_GOIM_LEASE_STALE    700
+
+
+typedef struct ngx_goim_share_s   ngx_goim_share_t;
+typedef struct ngx_goim_shared_s  ngx_goim_shared_t;
+
+
+/* what one worker contributes to a room or an address */
+
+struct ngx_goim_share_s {
+    ngx_goim_shared_t      *shared;
+    ngx_goim_share_t       *next;           /* of the same room or address */
+    ngx_queue_t             queue;          /* of the same slot */
+    ngx_atomic_t            count;          /* written by its worker alone */
+    uint32_t                slot;
+};
+
+
+/* a room or an address of this node */
+
+struct ngx_goim_shared_s {
+    ngx_goim_shared_t      *next;           /* in the hash chain */
+    ngx_goim_share_t       *shares;
+    uint64_t                hash;
+    uint32_t                reported;       /* rooms: as logic knows it */
+    uint32_t                cluster;        /* rooms: of all other nodes */
+    uint16_t                table;
+    uint16_t                len;
+    u_char                  key[1];
+};
+
+
+typedef struct {
+    ngx_goim_shared_t     **buckets;
+    ngx_uint_t              mask;
+    ngx_uint_t              count;
+} ngx_goim_table_t;
+
+
+#define NGX_GOIM_ROOMS          0
+#define NGX_GOIM_ADDRS          1
+
+
+typedef struct {
+    ngx_pid_t               pid;            /* 0: free */
+    uint32_t                generation;
+    uint32_t                worker;         /* index of its eventfd */
+    ngx_atomic_t            heartbeat;      /* ngx_current_msec */
+    ngx_atomic_t            cursor;         /* in the ring */
+    ngx_atomic_t            notified;       /* a wake-up is on its way */
+    ngx_atomic_t            unshared;       /* rooms the zone has no place for */
+    ngx_atomic_t            sessions;       /* gauges, its own */
+    ngx_atomic_t            authorized;
+    ngx_uint_t              draining;
+    ngx_queue_t             shares;
+    uint64_t                counters[NGX_GOIM_C_COUNT];
+} ngx_goim_slot_t;
+
+
+typedef struct {
+    uint64_t                epoch;          /* grows with each taking */
+    ngx_pid_t               pid;            /* 0: nobody */
+    uint32_t                slot;
+    ngx_uint_t              connected;
+} ngx_goim_lease_t;
+
+
+typedef struct {
+    uint64_t                magic;
+    uint32_t                layout;
+    uint32_t                generation;     /* the newest */
+    u_char                  id[17];         /* random, hex */
+    time_t                  started;
+
+    uint64_t                seed[2];        /* of the tables' hash */
+    ngx_atomic_t            session;        /* the last id given */
+
+    ngx_goim_lease_t        lease;
+
+    /* the node's stream */
+    ngx_uint_t              begun;          /* its start is fixed */
+    uint64_t                stream[2];      /* read up to, where no entry of
+                                               the ring says more */
+    uint8_t                 epoch[16];      /* digest of the bus epoch */
+    uint8_t                 seen[NGX_GOIM_PARTITIONS];
+    goim_offset_t           offset[NGX_GOIM_PARTITIONS];
+
+    /* registration: ngx_current_msec, set by the lease holder */
+    ngx_atomic_t            registered;
+    ngx_msec_t              renew;          /* ms, as logic says */
+    ngx_uint_t              reported;       /* Online was sent once */
+
+    ngx_goim_table_t        tables[2];
+    ngx_goim_slot_t         slots[NGX_GOIM_SLOTS];
+    uint64_t                counters[NGX_GOIM_C_COUNT];     /* of the gone */
+    ngx_goim_ring_t        *ring;
+} ngx_goim_zone_t;
+
+
+extern ngx_goim_zone_t  *ngx_goim_zone;     /* this worker's */
+extern ngx_slab_pool_t  *ngx_goim_shpool;
+extern ngx_goim_slot_t  *ngx_goim_slot;
+extern ngx_uint_t        ngx_goim_slot_n;
+
+
+#define ngx_goim_lock()    ngx_shmtx_lock(&ngx_goim_shpool->mutex)
+#define ngx_goim_unlock()  ngx_shmtx_unlock(&ngx_goim_shpool->mutex)
+
+
+/* ---- ngx_goim_zone.c ---- */
+
+ngx_int_t ngx_goim_zone_init(ngx_shm_zone_t *shm_zone, void *data);
+
+/* take a slot; NGX_ERROR: all are taken (said in the log) */
+ngx_int_t ngx_goim_slot_take(ngx_log_t *log);
+
+/* give a slot back: its counts go, its counters stay.  Under the lock. */
+void ngx_goim_slot_release(ngx_uint_t n);
+
+/* release the slots of workers that died without a word */
+void ngx_goim_slot_reap(ngx_log_t *log);
+
+/* the lease: NGX_OK: it is ours (*taken: just now) */
+ngx_int_t ngx_goim_lease_try(ngx_log_t *log, ngx_uint_t *taken);
+void ngx_goim_lease_release(void);
+ngx_uint_t ngx_goim_lease_held(void);
+
+/* make a prepared entry visible with all that belongs to it, if the lease is
+   still ours; else NGX_DECLINED */
+ngx_int_t ngx_goim_zone_publish(ngx_goim_ring_entry_t *e, u_char *data);
+
+/* take up stream id and positions where the last holder left them; id gets
+   the stream id read up to */
+ngx_int_t ngx_goim_zone_resume(uint64_t *id, ngx_log_t *log);
+
+ngx_uint_t ngx_goim_seen(uint32_t partition, const goim_offset_t *offset);
+
+
+/* ---- ngx_goim_table.c: rooms and addresses ---- */
+
+/* One more member of this worker.  *share is NULL at the first, and stays
+   NULL when the zone is full.  NGX_DECLINED: max (of all workers) reached. */
+ngx_int_t ngx_goim_share_join(ngx_uint_t table, ngx_str_t *key,
+    ngx_uint_t max, ngx_goim_share_t **share);
+void ngx_goim_share_leave(ngx_goim_share_t *share);
+
+/* all of a slot's.  Under the lock. */
+void ngx_goim_share_drop(ngx_goim_slot_t *slot);
+
+/* slots with members of a room are set in mask.  Under the lock. */
+void ngx_goim_room_mask(ngx_str_t *room, uint64_t *mask);
+
+/* the whole cluster's count, as far as it is known */
+uint32_t ngx_goim_room_online(ngx_goim_share_t *share);
+
+/*
+ * Walk the rooms for reporting, from *bucket on: pushes to counts those whose
+ * count is or was not 0 until about max are there; names are in the array's
+ * pool.  Rooms that were reported empty leave the zone.  NGX_DONE: that was
+ * the last bucket.
+ */
+typedef struct {
+    ngx_str_t               room;
+    uint32_t                count;
+} ngx_goim_room_count_t;
+
+ngx_int_t ngx_goim_room_walk(ngx_uint_t *bucket, ngx_uint_t max,
+    ngx_array_t *counts);
+
+/* what logic answered: the cluster's count of a room we reported `own` of */
+void ngx_goim_room_report(ngx_str_t *room, uint32_t own, uint32_t cluster);
+
+
+#endif /* _NGX_GOIM_ZONE_H_INCLUDED_ */
