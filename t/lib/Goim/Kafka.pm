@@ -1,0 +1,115 @@
+# A real Kafka broker (one KRaft node), and kcat to look into it.
+
+package Goim::Kafka;
+
+use strict;
+use warnings;
+
+use parent -norequire, 'Goim::Proc';
+
+use Goim::Proc ();
+use Goim::Test qw(free_port folder wait_for spew slurp root_dir);
+
+# partitions => 4 of topics that come into being
+sub new {
+    my ($class, %arg) = @_;
+    my $libs = fetch();
+    my $dir = folder('kafka');
+    my ($port, $control) = (free_port(), free_port());
+
+    spew("$dir/server.properties", <<"CONF");
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1\@127.0.0.1:$control
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$control
+advertised.listeners=PLAINTEXT://127.0.0.1:$port
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs=$dir/data
+num.partitions=@{[$arg{partitions} || 4]}
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+log.flush.interval.messages=1000000
+auto.create.topics.enable=true
+@{[$arg{conf} || '']}
+CONF
+    spew("$dir/log4j.properties", <<'CONF');
+log4j.rootLogger=WARN, stdout
+log4j.appender.stdout=org.apache.log4j.ConsoleAppender
+log4j.appender.stdout.layout=org.apache.log4j.PatternLayout
+log4j.appender.stdout.layout.ConversionPattern=%d %p %m (%c)%n
+CONF
+
+    my @java = ('java', '-Xmx256m', '-XX:+UseSerialGC',
+        '-XX:TieredStopAtLevel=1', "-Dlog4j.configuration=file:"
+        . "$dir/log4j.properties", '-cp', "$libs/*");
+    my $self = $class->SUPER::new(name => 'kafka', dir => $dir,
+        stop => 'KILL', cmd => [@java, 'kafka.Kafka',
+        "$dir/server.properties"]);
+    $self->{port} = $port;
+
+    my $format = join ' ', map { "'$_'" } @java, 'kafka.tools.StorageTool',
+        'format', '-t', 'AAAAAAAAAAAAAAAAAAAAAQ', '-c',
+        "$dir/server.properties";
+    system("$format >'$dir/format.log' 2>&1")
+        and die "Kafka's format failed: " . slurp("$dir/format.log");
+
+    $self->start if !$arg{stopped};
+    return $self;
+}
+
+# the folder with Kafka's jars, fetched when they are not there
+sub fetch {
+    my $dir = `@{[root_dir()]}/tools/fetch-kafka.sh`;
+    die "Kafka could not be fetched\n" if $?;
+    chomp $dir;
+    return $dir;
+}
+
+sub addr { return "127.0.0.1:$_[0]{port}" }
+
+# start, again with the same data too, until it answers a metadata request
+sub start {
+    my ($self) = @_;
+    $self->SUPER::start;
+    wait_for {
+        die "Kafka ended:\n" . slurp("$self->{dir}/kafka.log")
+            if !$self->alive;
+        !system("kcat -b 127.0.0.1:$self->{port} -m 1 -L >/dev/null 2>&1");
+    } 90, 'Kafka answers';
+    return $self;
+}
+
+# Write a record as another producer would.
+sub produce {
+    my ($self, $topic, $key, $value, %arg) = @_;
+    my $file = spew("$self->{dir}/record", $value);
+    my @cmd = ('kcat', '-b', $self->addr, '-t', $topic, '-P', '-q',
+        defined $key ? ('-k', $key) : (),
+        defined $arg{partition} ? ('-p', $arg{partition}) : (), $file);
+    system(@cmd) == 0 or die "kcat: $?\n";
+}
+
+# all records so far: [partition, offset, key, value in hex]
+sub records {
+    my ($self, $topic) = @_;
+    my @list;
+    my $text = `kcat -b @{[$self->addr]} -t $topic -C -e -q \\
+        -f '%p %o %K %S\\n%k%s\\n' 2>/dev/null`;
+    while ($text =~ s/^(\d+) (\d+) (-?\d+) (-?\d+)\n//) {
+        my ($p, $o, $kl, $vl) = ($1, $2, $3, $4);
+        my $key = $kl > 0 ? substr $text, 0, $kl, '' : undef;
+        my $value = $vl > 0 ? substr $text, 0, $vl, '' : '';
+        substr $text, 0, 1, '';
+        push @list, [$p, $o, $key, $value];
+    }
+    return @list;
+}
+
+1;

@@ -1,0 +1,287 @@
+# A real nginx with the module loaded: Debian's, or the sanitizer build.
+
+package Goim::Nginx;
+
+use strict;
+use warnings;
+
+use parent -norequire, 'Goim::Proc';
+
+use JSON::PP ();
+
+use Goim::HTTP ();
+use Goim::Proc ();
+use Goim::Test qw(free_port folder wait_for spew slurp asan build_dir have
+    root_dir);
+
+# Parameters, all optional:
+#   workers => 2              worker_processes
+#   redis => ADDR, logic => ADDR or [ADDR, ...], server_id => ID
+#   goim => { name => value } directives of goim { }: undef leaves one out, an
+#                             array reference gives it several times
+#   main, events, http, server, tail => text put into the configuration
+#                             (tail: after http { })
+#   ssl => 1                  wss on ->{wss_port}
+#   tcp => 1                  stream { } with goim_subscribe on ->{tcp_port}
+#   status => text            in location = /goim/status
+#   modules => [...]          load_module lines: paths, or names in build/
+#   conf => text              the whole configuration; %%DIR%%, %%PORT%%,
+#                             %%WSS_PORT%%, %%TCP_PORT%%, %%MODULES%%,
+#                             %%GOIM%% are replaced
+#   stopped => 1              do not start
+sub new {
+    my ($class, %arg) = @_;
+    my $dir = folder($arg{name} || 'nginx');
+
+    my $self = $class->SUPER::new(%arg, name => 'nginx', dir => $dir,
+        cmd => [binary(), '-p', "$dir/", '-c', "$dir/nginx.conf",
+            '-e', "$dir/error.log"],
+        env => { ASAN_OPTIONS => 'detect_leaks=0:abort_on_error=0',
+            UBSAN_OPTIONS => 'print_stacktrace=1:halt_on_error=1' });
+
+    $self->{port} = $arg{port} || free_port();
+    $self->{wss_port} = free_port();
+    $self->{tcp_port} = free_port();
+    mkdir "$dir/tmp";
+    mkdir "$dir/html";
+    cert($dir) if $arg{ssl} || ($arg{conf} && $arg{conf} =~ /%%WSS_PORT%%/);
+
+    $self->configure;
+    $self->start if !$arg{stopped};
+    return $self;
+}
+
+sub binary {
+    my $own = build_dir() . '/nginx-bin';
+    return $ENV{GOIM_NGINX} || (asan() ? $own : '/usr/sbin/nginx');
+}
+
+sub ws_addr { return "127.0.0.1:$_[0]{port}" }
+
+# ---- configuration -----------------------------------------------------------
+
+# Write nginx.conf anew; parameters as new()'s change what was given before.
+sub configure {
+    my ($self, %arg) = @_;
+    %$self = (%$self, %arg);
+    spew("$self->{dir}/nginx.conf", $self->conf_text);
+    return $self;
+}
+
+sub modules_text {
+    my ($self) = @_;
+    my @list = $self->{modules} ? @{ $self->{modules} }
+        : ('ngx_goim_module.so', $self->{tcp} ? stream_modules() : ());
+    return join '', map { 'load_module ' . (m{^/} ? $_
+        : build_dir() . "/$_") . ";\n" } @list;
+}
+
+# the stream front needs nginx's stream module, on Debian one of its own
+sub stream_modules {
+    my $debian = '/usr/lib/nginx/modules/ngx_stream_module.so';
+    return (asan() || !-e $debian ? () : $debian,
+        'ngx_stream_goim_module.so');
+}
+
+sub goim_text {
+    my ($self) = @_;
+    my @logic = ref $self->{logic} ? @{ $self->{logic} }
+        : defined $self->{logic} ? $self->{logic} : ();
+    my %goim = (
+        zone => 'goim 16m',
+        server_id => $self->{server_id} || 'comet-1',
+        redis => $self->{redis},
+        logic => @logic ? join(' ', @logic) : undef,
+        %{ $self->{goim} || {} },
+    );
+    my $text = '';
+
+    for my $name (sort keys %goim) {
+        my $value = $goim{$name};
+        next if !defined $value;
+        $text .= "    $name" . ($_ eq '' ? '' : " $_") . ";\n"
+            for ref $value ? @$value : $value;
+    }
+    return "goim {\n$text}\n";
+}
+
+sub conf_text {
+    my ($self) = @_;
+    my %v = (main => '', events => '', http => '', server => '', tail => '',
+        status => '', map { $_ => $self->{$_} }
+        grep { defined $self->{$_} }
+        qw(main events http server tail status dir port wss_port tcp_port));
+    my $workers = $self->{workers} || 1;
+    my $user = $> == 0 ? "user root;\n" : '';
+    my $level = $self->{log_level} || 'info';
+    my $modules = $self->modules_text;
+    my $goim = $self->goim_text;
+    my ($ssl, $stream, $root) = ('', '', root_dir());
+
+    if (defined $self->{conf}) {
+        my $text = $self->{conf};
+        $text =~ s/%%DIR%%/$self->{dir}/g;
+        $text =~ s/%%PORT%%/$self->{port}/g;
+        $text =~ s/%%WSS_PORT%%/$self->{wss_port}/g;
+        $text =~ s/%%TCP_PORT%%/$self->{tcp_port}/g;
+        $text =~ s/%%MODULES%%/$modules/g;
+        $text =~ s/%%GOIM%%/$goim/g;
+        return $text;
+    }
+
+    $ssl = <<"CONF" if $self->{ssl};
+        listen 127.0.0.1:$v{wss_port} ssl@{[$self->{http2} ? ' http2' : '']};
+        ssl_certificate $v{dir}/cert.pem;
+        ssl_certificate_key $v{dir}/key.pem;
+CONF
+    $stream = <<"CONF" if $self->{tcp};
+stream {
+    server {
+        listen 127.0.0.1:$v{tcp_port};
+        goim_subscribe;
+    }
+}
+CONF
+
+    return <<"CONF";
+${modules}daemon off;
+${user}worker_processes $workers;
+error_log $v{dir}/error.log $level;
+pid $v{dir}/nginx.pid;
+lock_file $v{dir}/nginx.lock;
+$v{main}
+events {
+    worker_connections 4096;
+    $v{events}
+}
+$goim
+http {
+    access_log $v{dir}/access.log;
+    client_body_temp_path $v{dir}/tmp/body;
+    proxy_temp_path $v{dir}/tmp/proxy;
+    fastcgi_temp_path $v{dir}/tmp/fastcgi;
+    uwsgi_temp_path $v{dir}/tmp/uwsgi;
+    scgi_temp_path $v{dir}/tmp/scgi;
+    types { text/html html; application/javascript js; text/css css; }
+    $v{http}
+    server {
+        listen 127.0.0.1:$v{port};
+$ssl
+        location = /sub { goim_subscribe; }
+        location = /echo { goim_echo; }
+        location = /goim/status { goim_status; $v{status} }
+        location / { root $root/web; }
+        $v{server}
+    }
+}
+$stream$v{tail}
+CONF
+}
+
+# a self-signed certificate for localhost and 127.0.0.1
+sub cert {
+    my ($dir) = @_;
+    system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
+        . " -nodes -days 2 -subj /CN=localhost"
+        . " -addext 'subjectAltName=DNS:localhost,IP:127.0.0.1'"
+        . " -keyout '$dir/key.pem' -out '$dir/cert.pem' 2>'$dir/openssl.out'")
+        and die "openssl failed: " . slurp("$dir/openssl.out");
+}
+
+# ---- life --------------------------------------------------------------------
+
+sub start {
+    my ($self) = @_;
+    $self->SUPER::start;
+    wait_for {
+        die "nginx ended:\n" . $self->logs if !$self->alive;
+        -s "$self->{dir}/nginx.pid" && @{ [$self->workers] };
+    } 20, 'nginx starts';
+    return $self;
+}
+
+sub logs {
+    my ($self) = @_;
+    return join '', map { -e "$self->{dir}/$_" ? slurp("$self->{dir}/$_") : () }
+        qw(nginx.log error.log);
+}
+
+sub error_log { return slurp("$_[0]{dir}/error.log") }
+
+# nginx -t: (exit code, what it said)
+sub test_conf {
+    my ($self) = @_;
+    my $cmd = join ' ', map { "'$_'" } @{ $self->{cmd} };
+    local $ENV{ASAN_OPTIONS} = $self->{env}{ASAN_OPTIONS};
+    my $said = `$cmd -t 2>&1`;
+    return ($? >> 8, $said);
+}
+
+# the master's pid: another than ->pid after a binary upgrade
+sub master {
+    my ($self) = @_;
+    my ($pid) = slurp("$self->{dir}/nginx.pid") =~ /(\d+)/;
+    return $pid;
+}
+
+# pids of the live workers (draining ones too), not of cache processes
+sub workers {
+    my ($self, $master) = @_;
+    return grep { title($_) =~ /^nginx: worker/ }
+        Goim::Proc::children($master || $self->master);
+}
+
+sub title {
+    my ($pid) = @_;
+    open my $fh, '<', "/proc/$pid/cmdline" or return '';
+    my $text = <$fh>;
+    return defined $text ? $text : '';
+}
+
+# workers that were told to leave but have not yet
+sub draining { return grep { title($_) =~ /shutting down/ } $_[0]->workers }
+
+# nginx -s reload, waiting until the new workers are there
+sub reload {
+    my ($self) = @_;
+    my %old = map { $_ => 1 } $self->workers;
+    my $want = $self->{workers} || 1;
+    kill 'HUP', $self->master;
+    wait_for { grep({ !$old{$_} } $self->workers) >= $want } 20,
+        'new workers after a reload';
+    return $self;
+}
+
+# ---- what it says of itself --------------------------------------------------
+
+sub get {
+    my ($self, $path, %arg) = @_;
+    return Goim::HTTP::get("http://127.0.0.1:$self->{port}$path", %arg);
+}
+
+sub status {
+    my ($self, $path) = @_;
+    my $res = $self->get($path || '/goim/status');
+    die "status: $res->{status} $res->{content}\n" if $res->{status} != 200;
+    return JSON::PP::decode_json($res->{content});
+}
+
+# Prometheus text as { name or name{labels} => value }
+sub metrics {
+    my ($self) = @_;
+    return Goim::HTTP::metrics(
+        "http://127.0.0.1:$self->{port}/goim/status?format=prometheus");
+}
+
+sub wait_registered {
+    my ($self, $timeout) = @_;
+    my $st;
+    wait_for {
+        die "nginx ended:\n" . $self->logs if !$self->alive;
+        $st = eval { $self->status };
+        $st && $st->{registered};
+    } $timeout || 20, "node $self->{dir} is registered";
+    return $st;
+}
+
+1;

@@ -1,0 +1,185 @@
+# A process the test started: start, signals, stop. Processes end with the
+# test, by pid: descendants too (the test is the subreaper of what it
+# started, so that an nginx that forked itself anew is found as well).
+
+package Goim::Proc;
+
+use strict;
+use warnings;
+
+use Config;
+use POSIX qw(:sys_wait_h);
+use Time::HiRes ();
+
+my $prctl = $Config{archname} =~ /^aarch64/ ? 167 : 157;
+my ($pdeathsig, $subreaper) = (1, 36);
+
+my @all;            # Goim::Proc, in the order they were started
+my %status;         # pid => wait status of what ended
+my $owner = $$;
+
+syscall($prctl, $subreaper, 1, 0, 0, 0);
+
+# name, cmd => [...], dir; env => {...}, stop => 'TERM', log => file for
+# stdout and stderr (dir/NAME.log)
+sub new {
+    my ($class, %arg) = @_;
+    return bless { stop => 'TERM', env => {}, %arg }, $class;
+}
+
+sub start {
+    my ($self) = @_;
+    my $log = $self->{log} || "$self->{dir}/$self->{name}.log";
+
+    die "$self->{name} is running\n" if $self->alive;
+
+    my $pid = fork;
+    die "fork: $!" if !defined $pid;
+
+    if (!$pid) {
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
+        setpgrp;
+        syscall($prctl, $pdeathsig, $self->{stop} eq 'KILL' ? 9 : 15, 0, 0, 0);
+        POSIX::_exit(1) if getppid != $owner;
+
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>>', $log or POSIX::_exit(1);
+        open STDERR, '>&', \*STDOUT or POSIX::_exit(1);
+        chdir $self->{dir} if $self->{dir};
+        $ENV{$_} = $self->{env}{$_} for keys %{ $self->{env} };
+        { exec { $self->{cmd}[0] } @{ $self->{cmd} } }
+        print STDERR "[emerg] $self->{cmd}[0]: $!\n";
+        POSIX::_exit(127);
+    }
+
+    $self->{pid} = $pid;
+    push @all, $self if !grep { $_ == $self } @all;
+    return $self;
+}
+
+sub pid { return $_[0]{pid} }
+
+sub reap {
+    local ($?, $!);
+    while ((my $pid = waitpid -1, WNOHANG) > 0) {
+        $status{$pid} = $?;
+    }
+}
+
+sub alive {
+    my ($self) = @_;
+    return 0 if !$self->{pid};
+    reap();
+    return exists $status{ $self->{pid} } ? 0 : 1;
+}
+
+# the wait status ($? of the process), undef while it runs
+sub status {
+    my ($self) = @_;
+    reap();
+    return $self->{pid} ? $status{ $self->{pid} } : undef;
+}
+
+sub signal {
+    my ($self, $sig) = @_;
+    return $self->alive ? kill($sig, $self->{pid}) : 0;
+}
+
+sub pause  { return $_[0]->signal('STOP') }
+sub resume { return $_[0]->signal('CONT') }
+
+# Wait until it ended; its wait status, undef when it still runs.
+sub wait_exit {
+    my ($self, $timeout) = @_;
+    my $end = Time::HiRes::time() + ($timeout || 10);
+
+    while ($self->alive) {
+        return undef if Time::HiRes::time() > $end;
+        Time::HiRes::sleep(0.01);
+    }
+    return $self->status;
+}
+
+# Stop in the gentle way, after $timeout by SIGKILL with all descendants; the
+# wait status.
+sub stop {
+    my ($self, $timeout) = @_;
+    return $self->status if !$self->alive;
+
+    my @family = ($self->{pid}, descendants($self->{pid}));
+    kill 'CONT', @family;
+    kill $self->{stop}, $self->{pid};
+    return $self->wait_exit(1) if $self->{stop} eq 'KILL';
+
+    if (!defined $self->wait_exit($timeout || 20)) {
+        warn "# $self->{name} $self->{pid} did not stop: killed\n";
+        kill 'KILL', $self->{pid}, descendants($self->{pid}), @family;
+        $self->wait_exit(5);
+    }
+    return $self->status;
+}
+
+sub kill9 {
+    my ($self) = @_;
+    return if !$self->alive;
+    kill 'KILL', $self->{pid};
+    return $self->wait_exit(5);
+}
+
+# ---- families ----------------------------------------------------------------
+
+# pid => ppid of all processes
+sub table {
+    my %parent;
+    opendir my $dh, '/proc' or return {};
+    for my $pid (grep { /^\d+$/ } readdir $dh) {
+        open my $fh, '<', "/proc/$pid/stat" or next;
+        my $stat = <$fh>;
+        next if !defined $stat;
+        $parent{$pid} = $1 if $stat =~ /\) (?!Z)\S (\d+)/;
+    }
+    return \%parent;
+}
+
+sub children {
+    my ($pid) = @_;
+    my $parent = table();
+    return sort { $a <=> $b } grep { $parent->{$_} == $pid } keys %$parent;
+}
+
+sub descendants {
+    my ($pid) = @_;
+    my $parent = table();
+    my (@found, @todo);
+
+    @todo = ($pid);
+    while (defined(my $p = shift @todo)) {
+        my @kids = grep { $parent->{$_} == $p } keys %$parent;
+        push @found, @kids;
+        push @todo, @kids;
+    }
+    return @found;
+}
+
+# The last started is stopped first; nothing that descends from us remains.
+sub stop_all {
+    return if $$ != $owner;
+
+    for my $p (reverse @all) {
+        $p->stop;
+    }
+    @all = ();
+
+    for my $sig (qw(TERM KILL)) {
+        my $end = Time::HiRes::time() + 3;
+        while (my @left = descendants($$)) {
+            kill 'CONT', @left;
+            kill $sig, @left;
+            Time::HiRes::sleep(0.02);
+            reap();
+            last if Time::HiRes::time() > $end;
+        }
+    }
+}
+
+1;
