@@ -107,6 +107,13 @@ void ngx_goim_buf_unref(ngx_goim_buf_t *b);
 
 /* ---- session ---- */
 
+/* A session's place in a list; without a session: how far a fan-out came. */
+typedef struct {
+    ngx_queue_t                 queue;
+    ngx_goim_session_t         *session;
+} ngx_goim_member_t;
+
+
 typedef struct {
     ngx_goim_buf_t             *buf;
     uint32_t                    pos;
@@ -133,18 +140,20 @@ struct ngx_goim_session_s {
     uint32_t                    size;       /* of items */
     uint32_t                    queued;     /* bytes */
     ngx_queue_t                 dirty;
+    ngx_queue_t                 resumed;
 
     /* goim: ngx_goim_session.c */
     uint64_t                    id;         /* unique in the zone */
     int64_t                     mid;
     ngx_str_t                   key;        /* len 0: not authenticated */
     ngx_goim_session_t         *next;       /* with the same hash of key */
-    ngx_queue_t                 all;
+    ngx_goim_member_t           in_all;
+    ngx_goim_member_t           in_room;
     ngx_goim_room_t            *room;
-    uint32_t                    member;     /* place in the room's list */
     uint32_t                    naccepts;
     int32_t                    *accepts;    /* sorted */
-    ngx_goim_call_t            *call;       /* outstanding at logic */
+    void                       *call;       /* outstanding at logic */
+    ngx_queue_t                 wait;
     ngx_uint_t                  peer;       /* the logic that knows it */
     ngx_msec_t                  heartbeat;  /* interval allowed */
     ngx_msec_t                  alive;      /* time of the last one */
@@ -158,6 +167,8 @@ struct ngx_goim_session_s {
     unsigned                    shut:1;     /* our side is shut down */
     unsigned                    authorized:1;
     unsigned                    is_dirty:1;
+    unsigned                    is_resumed:1;
+    unsigned                    waiting:1;  /* auth, for the registration */
 };
 
 
@@ -201,6 +212,9 @@ typedef struct ngx_goim_app_s {
     ngx_int_t                 (*message)(ngx_goim_session_t *s, u_char *data,
                                          size_t len, ngx_uint_t text);
 
+    /* the session was just made; may be NULL */
+    void                      (*attached)(ngx_goim_session_t *s);
+
     /* the session ends (once, at the start of closing); may be NULL */
     void                      (*closed)(ngx_goim_session_t *s);
 
@@ -208,6 +222,7 @@ typedef struct ngx_goim_app_s {
     void                      (*timeout)(ngx_goim_session_t *s);
 
     size_t                      max_message;    /* 0: conf max_body + header */
+    size_t                      queue_size;     /* 0: as configured */
 } ngx_goim_app_t;
 
 
