@@ -1,0 +1,96 @@
+/*
+ * What the core's files know of each other: one worker's life.
+ */
+
+#ifndef _NGX_GOIM_CORE_H_INCLUDED_
+#define _NGX_GOIM_CORE_H_INCLUDED_
+
+
+#include "ngx_goim_zone.h"
+
+
+extern ngx_module_t       ngx_goim_module;
+extern ngx_goim_conf_t   *ngx_goim_conf;        /* this worker's */
+
+
+/* ---- ngx_goim_queue.c ---- */
+
+void ngx_goim_queue_init(void);
+ngx_uint_t ngx_goim_queue_sessions(void);       /* connections held */
+
+
+/* ---- ngx_goim_session.c ---- */
+
+ngx_int_t ngx_goim_session_init(ngx_log_t *log);
+ngx_goim_session_t *ngx_goim_session_find(u_char *key, size_t len);
+ngx_uint_t ngx_goim_session_accepts(ngx_goim_session_t *s, int32_t op);
+
+/* the node is registered: auths that waited for it go on */
+void ngx_goim_session_registered(void);
+
+/* Disconnects that logic has not answered yet */
+ngx_uint_t ngx_goim_session_pending(void);
+
+/* once a second */
+void ngx_goim_session_tick(void);
+
+
+/* ---- ngx_goim_room.c: who is where, in this worker ---- */
+
+ngx_int_t ngx_goim_room_init(ngx_log_t *log);
+ngx_goim_room_t *ngx_goim_room_find(u_char *key, size_t len);
+
+/* len 0 leaves; the same room again changes nothing */
+ngx_int_t ngx_goim_room_change(ngx_goim_session_t *s, u_char *key,
+    size_t len);
+
+/* an authenticated session is in the list of all until this is called */
+ngx_int_t ngx_goim_room_enter(ngx_goim_session_t *s);
+void ngx_goim_room_exit(ngx_goim_session_t *s);
+
+
+/* ---- ngx_goim_fanout.c: one message to many sessions, in slices ---- */
+
+/* Bytes for everyone in the room: packets without a frame around them.  They
+ * leave together, in one frame, at the end of this turn. */
+ngx_int_t ngx_goim_fanout_room(ngx_goim_room_t *room, ngx_goim_buf_t *b,
+    ngx_goim_record_t *rec);
+
+/* the frame at rec for all who accept its operation */
+ngx_int_t ngx_goim_fanout_all(ngx_goim_buf_t *b, ngx_goim_record_t *rec);
+
+/* Bytes not yet sent out: the ring is left alone above a bound. */
+size_t ngx_goim_fanout_pending(void);
+
+/* a room that goes away takes its fan-outs with it */
+void ngx_goim_fanout_drop(ngx_goim_room_t *room);
+
+/* the end of a drain: start what was gathered */
+void ngx_goim_fanout_run(void);
+
+ngx_int_t ngx_goim_fanout_init(ngx_log_t *log);
+
+
+/* ---- ngx_goim_deliver.c: ring to sessions ---- */
+
+void ngx_goim_deliver_drain(void);
+
+
+/* ---- ngx_goim_reader.c: the node's stream to the ring ---- */
+
+void ngx_goim_reader_start(void);       /* the lease was taken */
+void ngx_goim_reader_stop(void);        /* the lease is gone or given up */
+void ngx_goim_reader_wake(uint64_t *mask);
+
+
+/* ---- ngx_goim_register.c: the node's registration and its counts ---- */
+
+void ngx_goim_register_start(void);     /* the stream's start is fixed */
+void ngx_goim_register_stop(void);
+
+/* a clean stop: the node leaves; its answer is not waited for */
+void ngx_goim_register_leave(void);
+ngx_uint_t ngx_goim_register_left(void);
+
+
+#endif /* _NGX_GOIM_CORE_H_INCLUDED_ */

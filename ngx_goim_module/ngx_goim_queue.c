@@ -1,0 +1,866 @@
+
+/*
+ * A session's connection: what waits for its socket, and how it ends.
+ */
+
+
+#include "ngx_goim_core.h"
+
+
+#define NGX_GOIM_QUEUE_FIRST    4           /* items, when one is not enough */
+#define NGX_GOIM_QUEUE_IOVS     64
+#define NGX_GOIM_QUEUE_RECORD   16384       /* a TLS record */
+#define NGX_GOIM_RESERVE        32          /* connections for other things */
+
+#define NGX_GOIM_LINGER         5000        /* ms */
+#define NGX_GOIM_LINGER_BYTES   (1024 * 1024)
+
+
+static u_char *ngx_goim_queue_log(ngx_log_t *log, u_char *buf, size_t len);
+static ngx_int_t ngx_goim_queue_push(ngx_goim_session_t *s,
+    ngx_goim_buf_t *b, uint32_t pos, uint32_t last);
+static ngx_int_t ngx_goim_queue_own(ngx_goim_session_t *s, ngx_goim_buf_t *b,
+    uint32_t pos, uint32_t last);
+static ngx_int_t ngx_goim_queue_full(ngx_goim_session_t *s);
+static void ngx_goim_queue_cut(ngx_goim_session_t *s);
+static void ngx_goim_queue_dirty(ngx_goim_session_t *s);
+static void ngx_goim_queue_flush_all(ngx_event_t *ev);
+static void ngx_goim_queue_resume_all(ngx_event_t *ev);
+static ngx_int_t ngx_goim_queue_flush(ngx_goim_session_t *s);
+static ssize_t ngx_goim_queue_write(ngx_goim_session_t *s);
+static ssize_t ngx_goim_queue_writev(ngx_goim_session_t *s);
+static ssize_t ngx_goim_queue_write_tls(ngx_goim_session_t *s);
+static void ngx_goim_queue_sent(ngx_goim_session_t *s, size_t n);
+static void ngx_goim_queue_write_handler(ngx_event_t *wev);
+static void ngx_goim_close_shutdown(ngx_goim_session_t *s);
+static void ngx_goim_close_shutdown_tls(ngx_connection_t *c);
+static void ngx_goim_close_linger(ngx_event_t *rev);
+static void ngx_goim_finalize(ngx_goim_session_t *s);
+
+
+static ngx_uint_t   ngx_goim_nsessions;
+static ngx_queue_t  ngx_goim_dirty;
+static ngx_queue_t  ngx_goim_resumed;
+static ngx_event_t  ngx_goim_flush_event;
+static ngx_event_t  ngx_goim_resume_event;
+
+
+void
+ngx_goim_queue_init(void)
+{
+    ngx_queue_init(&ngx_goim_dirty);
+    ngx_queue_init(&ngx_goim_resumed);
+
+    ngx_goim_flush_event.handler = ngx_goim_queue_flush_all;
+    ngx_goim_flush_event.log = ngx_cycle->log;
+
+    ngx_goim_resume_event.handler = ngx_goim_queue_resume_all;
+    ngx_goim_resume_event.log = ngx_cycle->log;
+}
+
+
+ngx_uint_t
+ngx_goim_queue_sessions(void)
+{
+    return ngx_goim_nsessions;
+}
+
+
+ngx_goim_buf_t *
+ngx_goim_buf_alloc(size_t len)
+{
+    ngx_goim_buf_t  *b;
+
+    if (len > NGX_MAX_INT32_VALUE) {
+        return NULL;
+    }
+
+    b = ngx_alloc(offsetof(ngx_goim_buf_t, data) + len, ngx_cycle->log);
+
+    if (b) {
+        b->refs = 1;
+        b->len = len;
+    }
+
+    return b;
+}
+
+
+void
+ngx_goim_buf_unref(ngx_goim_buf_t *b)
+{
+    if (--b->refs == 0) {
+        ngx_free(b);
+    }
+}
+
+
+ngx_int_t
+ngx_goim_may_attach(void)
+{
+    ngx_uint_t  max;
+
+    if (ngx_goim_slot == NULL || ngx_exiting || ngx_terminate) {
+        return NGX_DECLINED;
+    }
+
+    max = ngx_goim_conf->max_sessions;
+
+    if (max == 0) {
+        max = ngx_cycle->connection_n;
+        max -= ngx_min(max, NGX_GOIM_RESERVE);
+    }
+
+    return ngx_goim_nsessions < max ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_goim_session_t *
+ngx_goim_attach(ngx_connection_t *c, const ngx_goim_front_t *front,
+    const ngx_goim_app_t *app, ngx_str_t *addr)
+{
+    ngx_goim_share_t    *share;
+    ngx_goim_session_t  *s;
+
+    if (ngx_goim_may_attach() != NGX_OK) {
+        ngx_log_error(NGX_LOG_ERR, c->log, 0,
+                      "goim: no place for another connection, %ui are held",
+                      ngx_goim_nsessions);
+        goto refused;
+    }
+
+    s = ngx_calloc(sizeof(ngx_goim_session_t) + addr->len, c->log);
+    if (s == NULL) {
+        goto refused;
+    }
+
+    share = NULL;
+
+    if (ngx_goim_share_join(NGX_GOIM_ADDRS, addr,
+                            ngx_goim_conf->max_per_addr, &share)
+        != NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_WARN, c->log, 0,
+                      "goim: \"max_per_addr\" reached by %V", addr);
+        ngx_free(s);
+        goto refused;
+    }
+
+    s->connection = c;
+    s->front = front;
+    s->app = app;
+    s->node = share;
+    s->addr.len = addr->len;
+    s->addr.data = (u_char *) s + sizeof(ngx_goim_session_t);
+    ngx_memcpy(s->addr.data, addr->data, addr->len);
+
+    s->items = &s->item;
+    s->size = 1;
+    s->id = ngx_atomic_fetch_add(&ngx_goim_zone->session, 1) + 1;
+
+    c->data = s;
+    c->log->handler = ngx_goim_queue_log;
+    c->log->data = s;
+    c->log->action = NULL;
+    c->read->cancelable = 1;
+    c->write->cancelable = 1;
+    c->write->handler = ngx_goim_queue_write_handler;
+
+    if (c->tcp_nopush == NGX_TCP_NOPUSH_SET) {
+        (void) ngx_tcp_push(c->fd);
+        c->tcp_nopush = NGX_TCP_NOPUSH_UNSET;
+    }
+
+    (void) ngx_tcp_nodelay(c);
+
+#if (NGX_SSL)
+
+    if (c->ssl) {
+        SSL_set_mode(c->ssl->connection,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE
+                     |SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    }
+
+#endif
+
+    ngx_goim_nsessions++;
+    ngx_goim_slot->sessions = ngx_goim_nsessions;
+    ngx_goim_count(accepted, 1);
+
+    if (app->attached) {
+        app->attached(s);
+    }
+
+    return s;
+
+refused:
+
+    ngx_goim_count(refused, 1);
+
+    return NULL;
+}
+
+
+static u_char *
+ngx_goim_queue_log(ngx_log_t *log, u_char *buf, size_t len)
+{
+    u_char              *p;
+    ngx_goim_session_t  *s;
+
+    s = log->data;
+
+    p = ngx_snprintf(buf, len, ", client: %V, front: %V", &s->addr,
+                     &s->front->name);
+
+    if (s->key.len) {
+        len -= p - buf;
+        p = ngx_snprintf(p, len, ", key: \"%V\"", &s->key);
+    }
+
+    return p;
+}
+
+
+ngx_int_t
+ngx_goim_send(ngx_goim_session_t *s, ngx_goim_buf_t *b, uint32_t pos,
+    uint32_t last)
+{
+    size_t  max;
+
+    if (s->closing) {
+        return NGX_ERROR;
+    }
+
+    max = s->app->queue_size ? s->app->queue_size
+                             : ngx_goim_conf->queue_size;
+
+    /* a message of any size may wait alone */
+
+    if (s->nitems && s->queued + (last - pos) > max) {
+        return ngx_goim_queue_full(s);
+    }
+
+    /*
+     * A large block is shared by those that keep up.  Whoever does not gets
+     * a copy of its part, or one slow reader would hold all of it.
+     */
+
+    if (!s->connection->write->ready && b->refs > 1
+        && (last - pos) < b->len / 2)
+    {
+        return ngx_goim_queue_own(s, b, pos, last);
+    }
+
+    if (ngx_goim_queue_push(s, b, pos, last) != NGX_OK) {
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    b->refs++;
+    ngx_goim_queue_dirty(s);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_goim_send_copy(ngx_goim_session_t *s, u_char *data, size_t len)
+{
+    ngx_int_t        rc;
+    ngx_goim_buf_t  *b;
+
+    b = ngx_goim_buf_alloc(len);
+
+    if (b == NULL) {
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(b->data, data, len);
+
+    rc = ngx_goim_send(s, b, 0, len);
+
+    ngx_goim_buf_unref(b);
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_goim_queue_own(ngx_goim_session_t *s, ngx_goim_buf_t *b, uint32_t pos,
+    uint32_t last)
+{
+    return ngx_goim_send_copy(s, b->data + pos, last - pos);
+}
+
+
+static ngx_int_t
+ngx_goim_queue_full(ngx_goim_session_t *s)
+{
+    if (ngx_goim_conf->queue_drop) {
+        ngx_goim_count(push_dropped, 1);
+        return NGX_DECLINED;
+    }
+
+    ngx_goim_count(slow_closed, 1);
+
+    /* what it did not read so far it will not read now */
+
+    ngx_goim_queue_cut(s);
+    ngx_goim_close(s, 1008, "too slow");
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_goim_queue_push(ngx_goim_session_t *s, ngx_goim_buf_t *b, uint32_t pos,
+    uint32_t last)
+{
+    uint32_t          i, size;
+    ngx_goim_item_t  *items, *item;
+
+    if (s->nitems == s->size) {
+        size = s->size == 1 ? NGX_GOIM_QUEUE_FIRST : s->size * 2;
+
+        items = ngx_alloc(size * sizeof(ngx_goim_item_t), ngx_cycle->log);
+        if (items == NULL) {
+            return NGX_ERROR;
+        }
+
+        for (i = 0; i < s->nitems; i++) {
+            items[i] = s->items[(s->first + i) % s->size];
+        }
+
+        if (s->items != &s->item) {
+            ngx_free(s->items);
+        }
+
+        s->items = items;
+        s->size = size;
+        s->first = 0;
+    }
+
+    item = &s->items[(s->first + s->nitems) % s->size];
+
+    item->buf = b;
+    item->pos = pos;
+    item->last = last;
+
+    s->nitems++;
+    s->queued += last - pos;
+
+    ngx_goim_count(bytes_out, last - pos);
+
+    return NGX_OK;
+}
+
+
+/* leave only what is partly sent: a frame may not end in its middle */
+
+static void
+ngx_goim_queue_cut(ngx_goim_session_t *s)
+{
+    ngx_goim_item_t  *item;
+
+    while (s->nitems > 1) {
+        item = &s->items[(s->first + s->nitems - 1) % s->size];
+
+        s->queued -= item->last - item->pos;
+        s->nitems--;
+        ngx_goim_buf_unref(item->buf);
+    }
+}
+
+
+static void
+ngx_goim_queue_dirty(ngx_goim_session_t *s)
+{
+    if (s->is_dirty || !s->connection->write->ready) {
+        return;
+    }
+
+    s->is_dirty = 1;
+    ngx_queue_insert_tail(&ngx_goim_dirty, &s->dirty);
+    ngx_post_event(&ngx_goim_flush_event, &ngx_posted_events);
+}
+
+
+static void
+ngx_goim_queue_flush_all(ngx_event_t *ev)
+{
+    ngx_queue_t         *q;
+    ngx_goim_session_t  *s;
+
+    while (!ngx_queue_empty(&ngx_goim_dirty)) {
+        q = ngx_queue_head(&ngx_goim_dirty);
+        s = ngx_queue_data(q, ngx_goim_session_t, dirty);
+
+        ngx_queue_remove(q);
+        s->is_dirty = 0;
+
+        if (ngx_goim_queue_flush(s) == NGX_ERROR) {
+            ngx_goim_close(s, 0, "send failed");
+        }
+    }
+}
+
+
+void
+ngx_goim_resume(ngx_goim_session_t *s)
+{
+    if (!s->busy || s->is_resumed) {
+        return;
+    }
+
+    s->is_resumed = 1;
+    ngx_queue_insert_tail(&ngx_goim_resumed, &s->resumed);
+    ngx_post_event(&ngx_goim_resume_event, &ngx_posted_events);
+}
+
+
+static void
+ngx_goim_queue_resume_all(ngx_event_t *ev)
+{
+    ngx_queue_t         *q;
+    ngx_goim_session_t  *s;
+
+    while (!ngx_queue_empty(&ngx_goim_resumed)) {
+        q = ngx_queue_head(&ngx_goim_resumed);
+        s = ngx_queue_data(q, ngx_goim_session_t, resumed);
+
+        ngx_queue_remove(q);
+        s->is_resumed = 0;
+        s->busy = 0;
+
+        if (!s->closing) {
+            s->front->resume(s);
+        }
+    }
+}
+
+
+/* NGX_OK: all is sent; NGX_AGAIN; NGX_ERROR */
+
+static ngx_int_t
+ngx_goim_queue_flush(ngx_goim_session_t *s)
+{
+    ssize_t            n;
+    ngx_connection_t  *c;
+
+    c = s->connection;
+
+    while (s->nitems && c->write->ready) {
+
+        n = ngx_goim_queue_write(s);
+
+        if (n == NGX_AGAIN || n == 0) {
+            break;
+        }
+
+        if (n < 0) {
+            return NGX_ERROR;
+        }
+
+        ngx_goim_count(flushes, 1);
+        ngx_goim_queue_sent(s, n);
+    }
+
+    if (s->nitems == 0) {
+
+        if (s->items != &s->item) {
+            ngx_free(s->items);
+            s->items = &s->item;
+            s->size = 1;
+        }
+
+        s->first = 0;
+
+        return NGX_OK;
+    }
+
+    if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static ssize_t
+ngx_goim_queue_write(ngx_goim_session_t *s)
+{
+    ngx_goim_item_t   *item;
+    ngx_connection_t  *c;
+
+    c = s->connection;
+
+    if (s->nitems == 1) {
+        item = &s->items[s->first];
+        return c->send(c, item->buf->data + item->pos, item->last - item->pos);
+    }
+
+#if (NGX_SSL)
+
+    if (c->ssl) {
+        return ngx_goim_queue_write_tls(s);
+    }
+
+#endif
+
+    return ngx_goim_queue_writev(s);
+}
+
+
+static ssize_t
+ngx_goim_queue_writev(ngx_goim_session_t *s)
+{
+    off_t             sent;
+    uint32_t          i, n;
+    ngx_buf_t         bufs[NGX_GOIM_QUEUE_IOVS];
+    ngx_chain_t       chain[NGX_GOIM_QUEUE_IOVS], *cl;
+    ngx_goim_item_t  *item;
+
+    n = ngx_min(s->nitems, NGX_GOIM_QUEUE_IOVS);
+
+    for (i = 0; i < n; i++) {
+        item = &s->items[(s->first + i) % s->size];
+
+        ngx_memzero(&bufs[i], sizeof(ngx_buf_t));
+        bufs[i].pos = item->buf->data + item->pos;
+        bufs[i].last = item->buf->data + item->last;
+        bufs[i].memory = 1;
+
+        chain[i].buf = &bufs[i];
+        chain[i].next = i + 1 < n ? &chain[i + 1] : NULL;
+    }
+
+    sent = s->connection->sent;
+
+    cl = s->connection->send_chain(s->connection, chain, 0);
+
+    if (cl == NGX_CHAIN_ERROR) {
+        return NGX_ERROR;
+    }
+
+    return s->connection->sent - sent;
+}
+
+
+/* many small items make one record; a refused one is tried again longer */
+
+static ssize_t
+ngx_goim_queue_write_tls(ngx_goim_session_t *s)
+{
+    size_t             len, n;
+    uint32_t           i;
+    ngx_goim_item_t   *item;
+    ngx_connection_t  *c;
+    static u_char      record[NGX_GOIM_QUEUE_RECORD];
+
+    c = s->connection;
+    len = 0;
+
+    for (i = 0; i < s->nitems && len < sizeof(record); i++) {
+        item = &s->items[(s->first + i) % s->size];
+
+        n = ngx_min(item->last - item->pos, sizeof(record) - len);
+        ngx_memcpy(record + len, item->buf->data + item->pos, n);
+        len += n;
+    }
+
+    return c->send(c, record, len);
+}
+
+
+static void
+ngx_goim_queue_sent(ngx_goim_session_t *s, size_t n)
+{
+    size_t            len;
+    ngx_goim_item_t  *item;
+
+    s->queued -= n;
+
+    while (n) {
+        item = &s->items[s->first];
+        len = item->last - item->pos;
+
+        if (n < len) {
+            item->pos += n;
+            return;
+        }
+
+        n -= len;
+
+        ngx_goim_buf_unref(item->buf);
+
+        s->first = (s->first + 1) % s->size;
+        s->nitems--;
+    }
+}
+
+
+static void
+ngx_goim_queue_write_handler(ngx_event_t *wev)
+{
+    ngx_int_t            rc;
+    ngx_connection_t    *c;
+    ngx_goim_session_t  *s;
+
+    c = wev->data;
+    s = c->data;
+
+    rc = ngx_goim_queue_flush(s);
+
+    if (rc == NGX_ERROR) {
+        ngx_goim_close(s, 0, "send failed");
+        return;
+    }
+
+    if (rc == NGX_OK && s->closing) {
+        ngx_goim_close_shutdown(s);
+    }
+}
+
+
+void
+ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code, const char *reason)
+{
+    size_t             len;
+    u_char             bye[131];
+    ngx_int_t          rc;
+    ngx_goim_buf_t    *b;
+    ngx_connection_t  *c;
+
+    c = s->connection;
+
+    if (s->closing) {
+
+        if (code == 0) {
+            ngx_goim_finalize(s);
+        }
+
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, c->log, 0, "goim: session closed: %s (%ui)",
+                  reason, code);
+
+    if (s->app->closed) {
+        s->app->closed(s);
+    }
+
+    s->closing = 1;
+    s->busy = 0;
+
+    if (code == 0) {
+        ngx_goim_finalize(s);
+        return;
+    }
+
+    len = s->front->bye(bye, code, reason);
+
+    if (len) {
+        b = ngx_goim_buf_alloc(len);
+
+        if (b) {
+            ngx_memcpy(b->data, bye, len);
+
+            if (ngx_goim_queue_push(s, b, 0, len) != NGX_OK) {
+                ngx_goim_buf_unref(b);
+            }
+        }
+    }
+
+    /* from here on input is thrown away, for a bounded time */
+
+    c->read->handler = ngx_goim_close_linger;
+    ngx_add_timer(c->read, NGX_GOIM_LINGER);
+
+    rc = ngx_goim_queue_flush(s);
+
+    if (rc == NGX_ERROR) {
+        ngx_goim_finalize(s);
+        return;
+    }
+
+    if (rc == NGX_OK) {
+        ngx_goim_close_shutdown(s);
+    }
+}
+
+
+/*
+ * All is sent.  Closing at once would send a reset when the client's bytes
+ * are still unread, and the reset can overtake the close frame.
+ */
+
+static void
+ngx_goim_close_shutdown(ngx_goim_session_t *s)
+{
+    ngx_connection_t  *c;
+
+    c = s->connection;
+
+    if (s->shut) {
+        return;
+    }
+
+    s->shut = 1;
+
+#if (NGX_SSL)
+
+    if (c->ssl) {
+        ngx_goim_close_shutdown_tls(c);
+        return;
+    }
+
+#endif
+
+    if (ngx_shutdown_socket(c->fd, NGX_WRITE_SHUTDOWN) == -1) {
+        ngx_connection_error(c, ngx_socket_errno,
+                             ngx_shutdown_socket_n " failed");
+        ngx_goim_finalize(s);
+        return;
+    }
+
+    ngx_post_event(c->read, &ngx_posted_events);
+}
+
+
+#if (NGX_SSL)
+
+static void
+ngx_goim_close_shutdown_tls(ngx_connection_t *c)
+{
+    ngx_int_t            rc;
+    ngx_goim_session_t  *s;
+
+    s = c->data;
+
+    c->ssl->shutdown_without_free = 1;
+
+    rc = ngx_ssl_shutdown(c);
+
+    if (rc == NGX_AGAIN) {
+        c->ssl->handler = ngx_goim_close_shutdown_tls;
+        return;
+    }
+
+    c->read->handler = ngx_goim_close_linger;
+    c->write->handler = ngx_goim_queue_write_handler;
+
+    if (rc == NGX_ERROR
+        || ngx_shutdown_socket(c->fd, NGX_WRITE_SHUTDOWN) == -1)
+    {
+        ngx_goim_finalize(s);
+        return;
+    }
+
+    ngx_add_timer(c->read, NGX_GOIM_LINGER);
+    ngx_post_event(c->read, &ngx_posted_events);
+}
+
+#endif
+
+
+static void
+ngx_goim_close_linger(ngx_event_t *rev)
+{
+    ssize_t              n;
+    size_t               total;
+    ngx_connection_t    *c;
+    ngx_goim_session_t  *s;
+    static u_char        waste[4096];
+
+    c = rev->data;
+    s = c->data;
+
+    if (rev->timedout || c->close) {
+        ngx_goim_finalize(s);
+        return;
+    }
+
+    for (total = 0; total < NGX_GOIM_LINGER_BYTES && rev->ready; total += n) {
+
+        n = c->recv(c, waste, sizeof(waste));
+
+        if (n == NGX_AGAIN) {
+            break;
+        }
+
+        if (n == NGX_ERROR || n == 0) {
+            ngx_goim_finalize(s);
+            return;
+        }
+    }
+
+    if (total >= NGX_GOIM_LINGER_BYTES
+        || ngx_handle_read_event(rev, 0) != NGX_OK)
+    {
+        ngx_goim_finalize(s);
+    }
+}
+
+
+static void
+ngx_goim_finalize(ngx_goim_session_t *s)
+{
+    ngx_connection_t  *c;
+
+    c = s->connection;
+
+    if (s->is_dirty) {
+        ngx_queue_remove(&s->dirty);
+    }
+
+    if (s->is_resumed) {
+        ngx_queue_remove(&s->resumed);
+    }
+
+    while (s->nitems) {
+        ngx_goim_buf_unref(s->items[s->first].buf);
+        s->first = (s->first + 1) % s->size;
+        s->nitems--;
+    }
+
+    if (s->items != &s->item) {
+        ngx_free(s->items);
+    }
+
+    if (s->node) {
+        ngx_goim_share_leave(s->node);
+    }
+
+    if (c->read->timer_set) {
+        ngx_del_timer(c->read);
+    }
+
+    if (c->write->timer_set) {
+        ngx_del_timer(c->write);
+    }
+
+    c->read->cancelable = 0;
+    c->write->cancelable = 0;
+    c->log->handler = NULL;
+
+    s->front->finalize(s);
+
+    if (s->cookie) {
+        ngx_free(s->cookie);
+    }
+
+    if (s->accepts) {
+        ngx_free(s->accepts);
+    }
+
+    if (s->key.data) {
+        ngx_free(s->key.data);
+    }
+
+    ngx_free(s);
+
+    ngx_goim_nsessions--;
+    ngx_goim_slot->sessions = ngx_goim_nsessions;
+    ngx_goim_count(closed, 1);
+}
