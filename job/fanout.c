@@ -1,0 +1,385 @@
+/*
+ * From the records taken to the nodes concerned.
+ *
+ * A comet answers no auth before its registration is confirmed, and the set
+ * of nodes is read after the records were taken: a session that was there
+ * when a push was accepted is on a node that is in this set. So each group of
+ * records waits for one reading (of the set's version, as a rule), and what
+ * comes meanwhile makes up the next group.
+ */
+
+#include "job.h"
+
+#include <stdlib.h>
+
+#include "svc/log.h"
+
+
+static void job_list_init(job_list_t *list);
+static void job_list_push(job_list_t *list, job_msg_t *msg);
+static void job_list_join(job_list_t *list, job_list_t *other);
+static void job_list_purge(job_list_t *list);
+static void job_list_free(job_list_t *list);
+
+static void job_fanout_turn(evutil_socket_t fd, short what, void *data);
+static void job_fanout_ask(job_t *job);
+static void job_fanout_again(job_t *job);
+static void job_fanout_read(registry_t *g, int ok, void *data);
+static void job_fanout_msg(job_t *job, job_msg_t *msg);
+static size_t job_fanout_count(job_t *job, const Goim__PushMsg *push,
+    job_node_t **node);
+static void job_fanout_retry(evutil_socket_t fd, short what, void *data);
+
+
+int
+job_fanout_init(job_t *job)
+{
+    struct timeval  tv;
+
+    job_list_init(&job->taken);
+    job_list_init(&job->asked);
+    job_arena_init(&job->arena);
+
+    job->turn = event_new(job->base, -1, 0, job_fanout_turn, job);
+    job->retry = evtimer_new(job->base, job_fanout_retry, job);
+    job->refresh = event_new(job->base, -1, EV_PERSIST, job_fanout_retry,
+                             job);
+
+    if (job->turn == NULL || job->retry == NULL || job->refresh == NULL) {
+        return -1;
+    }
+
+    /* at rest: to drop what waits for nodes that are gone */
+
+    tv.tv_sec = job->conf->renew / 1000;
+    tv.tv_usec = (job->conf->renew % 1000) * 1000;
+
+    return event_add(job->refresh, &tv);
+}
+
+
+void
+job_fanout_free(job_t *job)
+{
+    job_list_free(&job->taken);
+    job_list_free(&job->asked);
+    job_arena_free(&job->arena);
+
+    event_free(job->turn);
+    event_free(job->retry);
+    event_free(job->refresh);
+}
+
+
+/* ---- lists ---- */
+
+static void
+job_list_init(job_list_t *list)
+{
+    list->head = NULL;
+    list->tail = &list->head;
+}
+
+
+static void
+job_list_push(job_list_t *list, job_msg_t *msg)
+{
+    msg->link = NULL;
+    *list->tail = msg;
+    list->tail = &msg->link;
+}
+
+
+static void
+job_list_join(job_list_t *list, job_list_t *other)
+{
+    if (other->head == NULL) {
+        return;
+    }
+
+    *list->tail = other->head;
+    list->tail = other->tail;
+
+    job_list_init(other);
+}
+
+
+static void
+job_list_purge(job_list_t *list)
+{
+    job_msg_t  *msg, *next;
+
+    msg = list->head;
+    job_list_init(list);
+
+    for ( /* void */ ; msg; msg = next) {
+        next = msg->link;
+
+        if (msg->part != NULL) {
+            job_list_push(list, msg);
+
+        } else {
+            job_msg_unref(msg);
+        }
+    }
+}
+
+
+static void
+job_list_free(job_list_t *list)
+{
+    job_msg_t  *msg, *next;
+
+    for (msg = list->head; msg; msg = next) {
+        next = msg->link;
+        job_msg_unref(msg);
+    }
+
+    job_list_init(list);
+}
+
+
+/* ---- reading the set of nodes ---- */
+
+void
+job_fanout_take(job_t *job, job_msg_t *msg)
+{
+    job_list_push(&job->taken, msg);
+
+    /* once for all that the bus gives in this turn of the loop */
+
+    event_active(job->turn, EV_TIMEOUT, 0);
+}
+
+
+void
+job_fanout_purge(job_t *job)
+{
+    job->revokes++;
+
+    event_active(job->turn, EV_TIMEOUT, 0);
+}
+
+
+void
+job_fanout_up(job_t *job)
+{
+    evtimer_del(job->retry);
+    job->delay = 0;
+
+    job_fanout_ask(job);
+}
+
+
+static void
+job_fanout_turn(evutil_socket_t fd, short what, void *data)
+{
+    job_t  *job = data;
+
+    (void) fd;
+    (void) what;
+
+    if (job->purged != job->revokes) {
+        job->purged = job->revokes;
+
+        job_list_purge(&job->taken);
+        job_list_purge(&job->asked);
+        job_nodes_purge(job);
+        job_consume_relieve(job);
+    }
+
+    /* after a refusal the timer says when */
+
+    if (job->taken.head != NULL && !evtimer_pending(job->retry, NULL)) {
+        job_fanout_ask(job);
+    }
+}
+
+
+static void
+job_fanout_ask(job_t *job)
+{
+    if (job->reading || job->draining) {
+        return;
+    }
+
+    /* what was refused before and what came since */
+
+    job_list_join(&job->asked, &job->taken);
+
+    job->reading = 1;
+
+    if (registry_read(job->registry, job_fanout_read, job) != 0) {
+        job->reading = 0;
+
+        job_fanout_again(job);
+    }
+}
+
+
+static void
+job_fanout_again(job_t *job)
+{
+    struct timeval  tv;
+
+    job->delay = job->delay ? 2 * job->delay : JOB_RETRY_MIN;
+
+    if (job->delay > JOB_RETRY_MAX) {
+        job->delay = JOB_RETRY_MAX;
+    }
+
+    tv.tv_sec = job->delay / 1000;
+    tv.tv_usec = (job->delay % 1000) * 1000;
+
+    evtimer_add(job->retry, &tv);
+}
+
+
+static void
+job_fanout_retry(evutil_socket_t fd, short what, void *data)
+{
+    job_t  *job = data;
+
+    (void) fd;
+    (void) what;
+
+    job_fanout_ask(job);
+}
+
+
+static void
+job_fanout_read(registry_t *g, int ok, void *data)
+{
+    job_t  *job = data;
+
+    static log_once_t   held;
+
+    job_msg_t   *msg, *next;
+
+    (void) g;
+
+    job->reading = 0;
+
+    if (job->draining) {
+        return;
+    }
+
+    if (!ok) {
+        if (job->asked.head != NULL) {
+            log_seldom(&held, LOG_WARN, "the set of nodes is not known: "
+                       "records wait");
+            metrics_add(job->m.held, 1);
+        }
+
+        job_fanout_again(job);
+        return;
+    }
+
+    job->delay = 0;
+
+    job_nodes_sync(job);
+
+    if (job->asked.head != NULL) {
+        metrics_add(job->m.batches, 1);
+    }
+
+    msg = job->asked.head;
+    job_list_init(&job->asked);
+
+    for ( /* void */ ; msg; msg = next) {
+        next = msg->link;
+
+        if (msg->part != NULL) {
+            job_fanout_msg(job, msg);
+        }
+
+        job_msg_unref(msg);
+    }
+
+    job_nodes_send(job, 0);
+    job_consume_relieve(job);
+
+    if (job->taken.head != NULL) {
+        job_fanout_ask(job);
+    }
+}
+
+
+/* ---- one record ---- */
+
+static void
+job_fanout_msg(job_t *job, job_msg_t *msg)
+{
+    size_t          i, n, len;
+    uint8_t        *data;
+    job_bad_t       bad;
+    job_node_t     *node;
+    Goim__PushMsg  *push;
+
+    bad = job_record_parse(&job->arena, msg->data, msg->len, &push);
+
+    if (bad != JOB_GOOD) {
+        job_consume_skipped(job, bad, msg->partition, &msg->offset);
+        job_place_ack(&job->place, msg);
+        return;
+    }
+
+    metrics_add(job->m.records[push->type], 1);
+
+    n = job_fanout_count(job, push, &node);
+
+    if (n > 0) {
+        bad = job_record_pack(&job->arena, push, msg->partition,
+                              &msg->offset, n, &data, &len);
+        if (bad != JOB_GOOD) {
+            job_consume_skipped(job, bad, msg->partition, &msg->offset);
+            job_place_ack(&job->place, msg);
+            return;
+        }
+
+        job_msg_set(msg, data, len);
+    }
+
+    if (node != NULL) {
+        job_node_push(node, msg);
+
+    } else {
+        for (i = 0; i < n; i++) {
+            job_node_push(job->nodes[i], msg);
+        }
+    }
+
+    job_place_ack(&job->place, msg);
+}
+
+
+/* To how many nodes the record goes; *node: the only one, NULL: to all. */
+
+static size_t
+job_fanout_count(job_t *job, const Goim__PushMsg *push, job_node_t **node)
+{
+    static log_once_t  unknown, none;
+
+    *node = NULL;
+
+    if (push->type != GOIM__PUSH_MSG__TYPE__PUSH) {
+        if (job->nnodes == 0) {
+            metrics_add(job->m.no_nodes, 1);
+            log_seldom(&none, LOG_WARN, "no node is registered: records "
+                       "for rooms and for all reach nobody");
+        }
+
+        return job->nnodes;
+    }
+
+    *node = job_node_find(job, push->server);
+
+    if (*node == NULL) {
+        metrics_add(job->m.unknown_node, 1);
+        log_seldom(&unknown, LOG_WARN, "node \"%.*s\" is not registered: "
+                   "records for it are undeliverable", 64, push->server);
+        return 0;
+    }
+
+    return 1;
+}

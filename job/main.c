@@ -1,0 +1,261 @@
+/*
+ * goim-job: options and configuration, start and end.
+ */
+
+#include "job.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "svc/conf.h"
+#include "svc/log.h"
+#include "svc/loop.h"
+
+
+static int job_kafka(void *conf, const char *name, const char *value,
+    char *err, size_t size);
+static int job_check(void *conf, char *err, size_t size);
+static int job_start(struct event_base *base);
+static void job_drain(void);
+static void job_stop(void);
+static void job_metrics_init(job_metrics_t *m);
+static void job_up(svc_redis_t *r, void *data);
+
+
+static job_conf_t  job_conf;
+static job_t       job;
+
+
+static const conf_key_t  job_keys[] = {
+    { "job", "log", CONF_STR, offsetof(job_conf_t, log), "stderr", 0, 0 },
+    { "job", "log_level", CONF_STR, offsetof(job_conf_t, log_level),
+      "notice", 0, 0 },
+    { "job", "http", CONF_STR, offsetof(job_conf_t, http),
+      "127.0.0.1:3112", 0, 0 },
+    { "job", "drain", CONF_MSEC, offsetof(job_conf_t, drain), "10s",
+      0, 600000 },
+    { "job", "max_unacked", CONF_SIZE, offsetof(job_conf_t, max_unacked),
+      "64m", 65536, 16LL * 1024 * 1024 * 1024 },
+    { "job", "max_record", CONF_SIZE, offsetof(job_conf_t, max_record),
+      "4m", 1024, 64 * 1024 * 1024 },
+    { "job", "stream_maxlen", CONF_INT, offsetof(job_conf_t, stream_maxlen),
+      "10000", 100, 100000000 },
+    { "registry", "ttl", CONF_MSEC, offsetof(job_conf_t, ttl), "30s",
+      1000, 3600000 },
+    { "registry", "renew", CONF_MSEC, offsetof(job_conf_t, renew), "10s",
+      100, 3600000 },
+    SVC_REDIS_CONF(job_conf_t, redis),
+    BUS_CONF(job_conf_t, bus),
+    { NULL, NULL, 0, 0, NULL, 0, 0 }
+};
+
+static const conf_free_t  job_free[] = {
+    { "kafka", job_kafka },
+    { NULL, NULL }
+};
+
+static const conf_schema_t  job_schema = { job_keys, job_free };
+
+static const svc_t  job_svc = {
+    .name = "job",
+    .summary = "carries messages from the bus to the nodes' streams",
+    .schema = &job_schema,
+    .conf = &job_conf,
+    .log = &job_conf.log,
+    .log_level = &job_conf.log_level,
+    .check = job_check,
+    .start = job_start,
+    .drain = job_drain,
+    .stop = job_stop,
+    .drain_time = &job_conf.drain
+};
+
+
+int
+main(int argc, char **argv)
+{
+    return svc_main(&job_svc, argc, argv);
+}
+
+
+static int
+job_kafka(void *conf, const char *name, const char *value, char *err,
+    size_t size)
+{
+    job_conf_t  *jcf = conf;
+
+    return bus_conf_kafka(&jcf->bus, name, value, err, size);
+}
+
+
+static int
+job_check(void *conf, char *err, size_t size)
+{
+    job_conf_t  *jcf = conf;
+
+    if (jcf->renew * 2 > jcf->ttl) {
+        snprintf(err, size, "[registry] renew: must be at most half of ttl");
+        return -1;
+    }
+
+    if (jcf->max_record > jcf->max_unacked) {
+        snprintf(err, size, "[job] max_record: must be at most max_unacked");
+        return -1;
+    }
+
+    if (job_http_check(jcf->http, err, size) != 0
+        || svc_redis_check(&jcf->redis, err, size) != 0)
+    {
+        return -1;
+    }
+
+    return bus_check(&jcf->bus, err, size);
+}
+
+
+static int
+job_start(struct event_base *base)
+{
+    char                err[256];
+    svc_redis_events_t  events;
+
+    job.base = base;
+    job.conf = &job_conf;
+
+    job_metrics_init(&job.m);
+
+    events.up = job_up;
+    events.down = NULL;
+    events.data = NULL;
+
+    job.redis = svc_redis_new(base, &job_conf.redis, &events);
+    if (job.redis == NULL) {
+        snprintf(err, sizeof(err), "no memory for the Redis connection");
+        goto failed;
+    }
+
+    job.registry = registry_new(base, job.redis, job_conf.ttl,
+                                job_conf.renew);
+
+    if (job.registry == NULL || job_fanout_init(&job) != 0) {
+        snprintf(err, sizeof(err), "no memory for the set of nodes");
+        goto failed;
+    }
+
+    if (job_http_start(&job, err, sizeof(err)) != 0
+        || job_consume_start(&job, err, sizeof(err)) != 0)
+    {
+        goto failed;
+    }
+
+    log_write(LOG_NOTICE, "job " SVC_VERSION ": bus %s, redis %s",
+              job_conf.bus.driver, job_conf.redis.addr);
+
+    return 0;
+
+failed:
+
+    log_write(LOG_EMERG, "%s", err);
+
+    return -1;
+}
+
+
+static void
+job_drain(void)
+{
+    job_consume_drain(&job);
+}
+
+
+static void
+job_stop(void)
+{
+    job_http_stop(&job);
+
+    /* what Redis still owes is told to those that asked */
+
+    svc_redis_free(job.redis);
+    registry_free(job.registry);
+
+    job_nodes_free(&job);
+    job_fanout_free(&job);
+    job_consume_stop(&job);
+}
+
+
+static void
+job_up(svc_redis_t *r, void *data)
+{
+    (void) r;
+    (void) data;
+
+    job_consume_up(&job);
+}
+
+
+static void
+job_metrics_init(job_metrics_t *m)
+{
+    int   i;
+    char  label[64];
+
+    static const char *const  kinds[] = {
+        "kind=\"keys\"", "kind=\"room\"", "kind=\"all\""
+    };
+
+    for (i = 0; i < 3; i++) {
+        m->records[i] = metrics_counter("goim_job_records_total", kinds[i],
+                                        "Records taken, by kind.");
+    }
+
+    for (i = JOB_GOOD + 1; i < JOB_BAD_COUNT; i++) {
+        snprintf(label, sizeof(label), "reason=\"%s\"", job_bad_reasons[i]);
+        m->skipped[i] = metrics_counter("goim_job_skipped_total", label,
+                                        "Wrong records left out.");
+    }
+
+    m->unknown_node = metrics_counter("goim_job_undeliverable_total",
+                                      "reason=\"unknown_node\"",
+                                      "Records that had no node.");
+    m->no_nodes = metrics_counter("goim_job_undeliverable_total",
+                                  "reason=\"no_nodes\"", "");
+    m->dropped = metrics_counter("goim_job_dropped_total",
+                                 "reason=\"node_gone\"",
+                                 "Records dropped from a node's queue.");
+    m->revoked = metrics_counter("goim_job_revoked_total", NULL,
+                                 "Partitions that went to another job or "
+                                 "began anew.");
+    m->batches = metrics_counter("goim_job_batches_total", NULL,
+                                 "Groups of records handed to the nodes.");
+    m->held = metrics_counter("goim_job_held_total", NULL,
+                              "Times a group waited because the set of "
+                              "nodes was not known.");
+    m->appends = metrics_counter("goim_job_appends_total", NULL,
+                                 "Appends sent to the nodes' streams.");
+    m->appended = metrics_counter("goim_job_appended_records_total", NULL,
+                                  "Records in acknowledged appends.");
+    m->bytes = metrics_counter("goim_job_appended_bytes_total", NULL,
+                               "Bytes of records in acknowledged appends.");
+    m->retries = metrics_counter("goim_job_retries_total", NULL,
+                                 "Appends that failed or were not answered, "
+                                 "and were tried again.");
+    m->replaced = metrics_counter("goim_job_replaced_total", NULL,
+                                  "Keys of nodes' streams that were none "
+                                  "and were replaced.");
+    m->lives = metrics_counter("goim_job_lives_total", NULL,
+                               "Times Redis came back as another run.");
+    m->lag = metrics_gauge("goim_job_lag", NULL,
+                           "Records in the bus not yet consumed, about.");
+    m->owned = metrics_gauge("goim_job_partitions", NULL,
+                             "Partitions this job owns.");
+    m->nodes = metrics_gauge("goim_job_nodes", NULL, "Live nodes.");
+    m->unacked = metrics_gauge("goim_job_unacked_bytes", NULL,
+                               "Memory of records not acknowledged.");
+    m->outstanding = metrics_gauge("goim_job_unacked_records", NULL,
+                                   "Records not acknowledged.");
+    m->paused = metrics_gauge("goim_job_paused", NULL,
+                              "1: no records are taken until some are "
+                              "acknowledged.");
+    m->up = metrics_gauge("goim_job_redis_up", NULL, "1: Redis is there.");
+}

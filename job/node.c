@@ -1,0 +1,586 @@
+/*
+ * The nodes: a queue each, and one append in flight.
+ *
+ * Comets drop what they have seen by position, which is sound only because a
+ * node's stream gets each partition's records strictly by offset. So there is
+ * one append a node at a time: it takes all that waits (no delay at rest, big
+ * entries under load), the next goes when it was acknowledged, and one that
+ * failed or got no answer is repeated as it was before anything else goes.
+ *
+ * Records of a partition that was revoked meanwhile are left out of a repeat:
+ * the next owner begins at or before them, and everything before them was
+ * acknowledged, so whether they are in the stream or not, none is overtaken.
+ */
+
+#include "job.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "svc/log.h"
+#include "svc/stream.h"
+
+
+#define JOB_RING       16           /* places of a new queue */
+#define JOB_SCRATCH    (1024 * 1024)    /* kept between appends, at most */
+
+
+struct job_node_s {
+    job_t          *job;
+    char           *server;
+    struct event   *timer;
+
+    job_msg_t     **ring;           /* the queue: [head, head + count) */
+    size_t          size;           /* a power of two */
+    size_t          head;
+    size_t          count;
+    size_t          sent;           /* of them, the append that was tried */
+
+    uint64_t        pass;           /* when it was last seen in the registry */
+    uint64_t        purged;         /* job->revokes, when last purged */
+    int64_t         delay;          /* ms, before the next repeat */
+
+    unsigned        inflight:1;
+    unsigned        waiting:1;      /* before a repeat */
+    unsigned        gone:1;         /* freed when the append is answered */
+};
+
+
+static job_node_t *job_node_new(job_t *job, const char *server);
+static void job_node_free(job_node_t *node);
+static void job_node_drop(job_node_t *node);
+static size_t job_node_place(job_t *job, const char *server, int *found);
+static void job_node_purge(job_node_t *node, size_t from);
+static size_t job_node_pack(job_node_t *node);
+static void job_node_answer(svc_redis_t *r, redisReply *reply, void *data);
+static void job_node_acked(job_node_t *node);
+static void job_node_failed(job_node_t *node, const redisReply *reply,
+    svc_redis_class_t class);
+static void job_node_timer(evutil_socket_t fd, short what, void *data);
+
+
+/* ---- the set of nodes ---- */
+
+void
+job_nodes_sync(job_t *job)
+{
+    int                     found;
+    size_t                  i, n, j;
+    job_node_t             *node;
+    const registry_node_t  *nodes;
+
+    job->pass++;
+
+    n = registry_nodes(job->registry, &nodes);
+
+    for (i = 0; i < n; i++) {
+        j = job_node_place(job, nodes[i].server, &found);
+
+        if (!found) {
+            if (job->nnodes == job->size_nodes) {
+                job->size_nodes = job->size_nodes ? 2 * job->size_nodes : 16;
+                job->nodes = job_realloc(job->nodes, job->size_nodes
+                                                     * sizeof(job_node_t *));
+            }
+
+            memmove(job->nodes + j + 1, job->nodes + j,
+                    (job->nnodes - j) * sizeof(job_node_t *));
+
+            job->nodes[j] = job_node_new(job, nodes[i].server);
+            job->nnodes++;
+
+            log_write(LOG_NOTICE, "node \"%s\": taken into the fan-out",
+                      nodes[i].server);
+        }
+
+        job->nodes[j]->pass = job->pass;
+    }
+
+    for (i = 0, j = 0; i < job->nnodes; i++) {
+        node = job->nodes[i];
+
+        if (node->pass == job->pass) {
+            job->nodes[j++] = node;
+            continue;
+        }
+
+        log_write(LOG_NOTICE, "node \"%s\": gone from the registry, %zu "
+                  "records for it dropped", node->server, node->count);
+
+        metrics_add(job->m.dropped, (int64_t) node->count);
+        job_node_drop(node);
+
+        if (node->inflight) {
+            node->gone = 1;
+
+        } else {
+            job_node_free(node);
+        }
+    }
+
+    job->nnodes = j;
+    metrics_set(job->m.nodes, (int64_t) j);
+}
+
+
+job_node_t *
+job_node_find(job_t *job, const char *server)
+{
+    int     found;
+    size_t  i;
+
+    i = job_node_place(job, server, &found);
+
+    return found ? job->nodes[i] : NULL;
+}
+
+
+static size_t
+job_node_place(job_t *job, const char *server, int *found)
+{
+    int     rc;
+    size_t  low, high, mid;
+
+    low = 0;
+    high = job->nnodes;
+    *found = 0;
+
+    while (low < high) {
+        mid = low + (high - low) / 2;
+        rc = strcmp(server, job->nodes[mid]->server);
+
+        if (rc == 0) {
+            *found = 1;
+            return mid;
+        }
+
+        if (rc < 0) {
+            high = mid;
+
+        } else {
+            low = mid + 1;
+        }
+    }
+
+    return low;
+}
+
+
+static job_node_t *
+job_node_new(job_t *job, const char *server)
+{
+    size_t       len;
+    job_node_t  *node;
+
+    node = job_realloc(NULL, sizeof(job_node_t));
+    memset(node, 0, sizeof(job_node_t));
+
+    len = strlen(server) + 1;
+    node->server = job_realloc(NULL, len);
+    memcpy(node->server, server, len);
+
+    node->job = job;
+    node->purged = job->revokes;
+    node->size = JOB_RING;
+    node->ring = job_realloc(NULL, node->size * sizeof(job_msg_t *));
+
+    node->timer = evtimer_new(job->base, job_node_timer, node);
+    if (node->timer == NULL) {
+        log_write(LOG_EMERG, "no memory for a timer");
+        abort();
+    }
+
+    return node;
+}
+
+
+static void
+job_node_free(job_node_t *node)
+{
+    event_free(node->timer);
+    free(node->server);
+    free(node->ring);
+    free(node);
+}
+
+
+void
+job_nodes_free(job_t *job)
+{
+    size_t  i;
+
+    for (i = 0; i < job->nnodes; i++) {
+        job_node_drop(job->nodes[i]);
+        job_node_free(job->nodes[i]);
+    }
+
+    free(job->nodes);
+    free(job->scratch);
+
+    job->nodes = NULL;
+    job->nnodes = 0;
+    job->scratch = NULL;
+}
+
+
+/* ---- a node's queue ---- */
+
+void
+job_node_push(job_node_t *node, job_msg_t *msg)
+{
+    size_t       i;
+    job_msg_t  **ring;
+
+    if (node->count == node->size) {
+        ring = job_realloc(NULL, 2 * node->size * sizeof(job_msg_t *));
+
+        for (i = 0; i < node->count; i++) {
+            ring[i] = node->ring[(node->head + i) & (node->size - 1)];
+        }
+
+        free(node->ring);
+
+        node->ring = ring;
+        node->size *= 2;
+        node->head = 0;
+    }
+
+    node->ring[(node->head + node->count++) & (node->size - 1)] = msg;
+
+    msg->refs++;
+    msg->pending++;
+    node->job->used += sizeof(job_msg_t *);
+}
+
+
+/* Everything that waits counts as done for this node. */
+
+static void
+job_node_drop(job_node_t *node)
+{
+    size_t      i, count, head;
+    job_msg_t  *msg;
+
+    head = node->head;
+    count = node->count;
+
+    node->count = 0;
+    node->sent = 0;
+    node->job->used -= count * sizeof(job_msg_t *);
+
+    for (i = 0; i < count; i++) {
+        msg = node->ring[(head + i) & (node->size - 1)];
+
+        job_place_ack(&node->job->place, msg);
+        job_msg_unref(msg);
+    }
+}
+
+
+/* Forget revoked messages from the queue's place `from` on. */
+
+static void
+job_node_purge(job_node_t *node, size_t from)
+{
+    size_t      i, kept, sent, mask;
+    job_msg_t  *msg;
+
+    mask = node->size - 1;
+    kept = from;
+    sent = node->sent;
+
+    for (i = from; i < node->count; i++) {
+        msg = node->ring[(node->head + i) & mask];
+
+        if (msg->part != NULL) {
+            node->ring[(node->head + kept++) & mask] = msg;
+            continue;
+        }
+
+        if (i < sent) {
+            node->sent--;
+        }
+
+        job_msg_unref(msg);
+    }
+
+    node->job->used -= (node->count - kept) * sizeof(job_msg_t *);
+    node->count = kept;
+}
+
+
+void
+job_nodes_purge(job_t *job)
+{
+    size_t       i;
+    job_node_t  *node;
+
+    for (i = 0; i < job->nnodes; i++) {
+        node = job->nodes[i];
+
+        if (node->purged == job->revokes) {
+            continue;
+        }
+
+        if (node->inflight) {
+
+            /* the rest before a repeat */
+
+            job_node_purge(node, node->sent);
+            continue;
+        }
+
+        job_node_purge(node, 0);
+        node->purged = job->revokes;
+    }
+}
+
+
+/* ---- the append ---- */
+
+void
+job_nodes_send(job_t *job, int up)
+{
+    size_t       i;
+    job_node_t  *node;
+
+    for (i = 0; i < job->nnodes; i++) {
+        node = job->nodes[i];
+
+        if (up && node->waiting) {
+            evtimer_del(node->timer);
+            node->waiting = 0;
+        }
+
+        if (node->count > 0) {
+            job_node_send(node);
+        }
+    }
+}
+
+
+void
+job_node_send(job_node_t *node)
+{
+    size_t   len;
+    job_t   *job;
+
+    job = node->job;
+
+    if (node->inflight || node->waiting || job->draining) {
+        return;
+    }
+
+    if (node->purged != job->revokes) {
+        job_node_purge(node, 0);
+        node->purged = job->revokes;
+    }
+
+    if (node->count == 0) {
+        return;
+    }
+
+    len = job_node_pack(node);
+
+    if (svc_stream_append(job->redis, node->server,
+                          (size_t) job->conf->stream_maxlen, job->scratch,
+                          len, job_node_answer, node)
+        != 0)
+    {
+        /* job_nodes_send() comes when the connection is there */
+        return;
+    }
+
+    node->inflight = 1;
+    job->inflight++;
+
+    metrics_add(job->m.appends, 1);
+}
+
+
+/*
+ * The bytes of the next append, or again those of the one that failed. How
+ * many messages they hold is kept in node->sent.
+ */
+
+static size_t
+job_node_pack(job_node_t *node)
+{
+    size_t            i, len, total, mask;
+    job_t            *job;
+    uint8_t          *p;
+    job_msg_t        *msg;
+    Goim__Delivery    delivery = GOIM__DELIVERY__INIT;
+
+    job = node->job;
+    mask = node->size - 1;
+
+    delivery.epoch.data = (uint8_t *)
+                          bus_consumer_epoch(job->consumer, &len);
+    delivery.epoch.len = len;
+
+    total = goim__delivery__get_packed_size(&delivery);
+
+    if (node->sent == 0) {
+        do {
+            total += node->ring[(node->head + node->sent) & mask]->len;
+            node->sent++;
+
+        } while (node->sent < node->count
+                 && total + node->ring[(node->head + node->sent) & mask]->len
+                    <= JOB_BATCH);
+
+    } else {
+        for (i = 0; i < node->sent; i++) {
+            total += node->ring[(node->head + i) & mask]->len;
+        }
+    }
+
+    if (total > job->size_scratch
+        || (job->size_scratch > JOB_SCRATCH && total <= JOB_SCRATCH))
+    {
+        free(job->scratch);
+
+        job->size_scratch = total > JOB_BATCH ? total : JOB_BATCH;
+        job->scratch = job_realloc(NULL, job->size_scratch);
+    }
+
+    p = job->scratch;
+    p += goim__delivery__pack(&delivery, p);
+
+    for (i = 0; i < node->sent; i++) {
+        msg = node->ring[(node->head + i) & mask];
+
+        memcpy(p, msg->data, msg->len);
+        p += msg->len;
+    }
+
+    return total;
+}
+
+
+static void
+job_node_answer(svc_redis_t *r, redisReply *reply, void *data)
+{
+    job_node_t  *node = data;
+
+    job_t              *job;
+    svc_redis_class_t   class;
+
+    job = node->job;
+
+    node->inflight = 0;
+    job->inflight--;
+
+    class = svc_redis_class(reply);
+
+    if (class == SVC_REDIS_OK && reply->type == REDIS_REPLY_ARRAY) {
+        log_write(LOG_ERROR, "node \"%s\": its stream's key was not a "
+                  "stream, replaced", node->server);
+        metrics_add(job->m.replaced, 1);
+    }
+
+    if (node->gone) {
+        job_node_free(node);
+
+    } else if (class == SVC_REDIS_OK) {
+        job_node_acked(node);
+
+    } else {
+        job_node_failed(node, reply, class);
+    }
+
+    if (class == SVC_REDIS_LIFE) {
+        svc_redis_reconnect(r);
+    }
+
+    if (job->draining) {
+        job_consume_drained(job);
+    }
+}
+
+
+static void
+job_node_acked(job_node_t *node)
+{
+    size_t      i, sent, head, mask, bytes;
+    job_t      *job;
+    job_msg_t  *msg;
+
+    job = node->job;
+    mask = node->size - 1;
+    head = node->head;
+    sent = node->sent;
+    bytes = 0;
+
+    node->head = (head + sent) & mask;
+    node->count -= sent;
+    node->sent = 0;
+    node->delay = 0;
+    job->used -= sent * sizeof(job_msg_t *);
+
+    for (i = 0; i < sent; i++) {
+        msg = node->ring[(head + i) & mask];
+        bytes += msg->len;
+
+        job_place_ack(&job->place, msg);
+        job_msg_unref(msg);
+    }
+
+    metrics_add(job->m.appended, (int64_t) sent);
+    metrics_add(job->m.bytes, (int64_t) bytes);
+
+    job_node_send(node);
+    job_consume_relieve(job);
+}
+
+
+static void
+job_node_failed(job_node_t *node, const redisReply *reply,
+    svc_redis_class_t class)
+{
+    static log_once_t  refused, lost;
+
+    job_t           *job;
+    struct timeval   tv;
+
+    job = node->job;
+
+    metrics_add(job->m.retries, 1);
+
+    if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        log_seldom(&refused,
+                   class == SVC_REDIS_ERROR ? LOG_ERROR : LOG_WARN,
+                   "node \"%s\": append refused: %.*s; trying again",
+                   node->server, (int) reply->len, reply->str);
+
+    } else {
+        log_seldom(&lost, LOG_WARN, "node \"%s\": no answer to an append; "
+                   "trying again", node->server);
+    }
+
+    node->delay = node->delay ? 2 * node->delay : JOB_RETRY_MIN;
+
+    if (node->delay > JOB_RETRY_MAX) {
+        node->delay = JOB_RETRY_MAX;
+    }
+
+    tv.tv_sec = node->delay / 1000;
+    tv.tv_usec = (node->delay % 1000) * 1000;
+
+    node->waiting = 1;
+    evtimer_add(node->timer, &tv);
+}
+
+
+static void
+job_node_timer(evutil_socket_t fd, short what, void *data)
+{
+    job_node_t  *node = data;
+
+    (void) fd;
+    (void) what;
+
+    node->waiting = 0;
+    job_node_send(node);
+}

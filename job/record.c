@@ -1,0 +1,276 @@
+/*
+ * A record's bytes: checked, and packed for the nodes' streams.
+ *
+ * What stands in the bus may have been written by anybody who may write
+ * there: nothing of it is trusted.
+ */
+
+#include "record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "place.h"
+
+
+#define JOB_ARENA        (64 * 1024)
+#define JOB_ARENA_RATIO  32         /* bytes unpacked for a byte packed */
+
+
+typedef struct job_block_s  job_block_t;
+
+struct job_block_s {
+    job_block_t  *next;
+};
+
+
+static void *job_arena_alloc(void *data, size_t size);
+static void job_arena_nofree(void *data, void *p);
+static job_bad_t job_record_check(const Goim__PushMsg *push);
+static size_t job_record_key(const char *key);
+
+
+const char *const  job_bad_reasons[JOB_BAD_COUNT] = {
+    "none",
+    "size",
+    "parse",
+    "type",
+    "server",
+    "keys",
+    "room",
+    "order"
+};
+
+
+void
+job_arena_init(job_arena_t *arena)
+{
+    memset(arena, 0, sizeof(job_arena_t));
+
+    arena->allocator.alloc = job_arena_alloc;
+    arena->allocator.free = job_arena_nofree;
+    arena->allocator.allocator_data = arena;
+
+    arena->size = JOB_ARENA;
+    arena->block = job_realloc(NULL, arena->size);
+    arena->limit = JOB_ARENA;
+}
+
+
+void
+job_arena_reset(job_arena_t *arena)
+{
+    job_block_t  *b, *next;
+
+    for (b = arena->more; b; b = next) {
+        next = b->next;
+        free(b);
+    }
+
+    arena->more = NULL;
+    arena->used = 0;
+    arena->total = 0;
+    arena->full = 0;
+}
+
+
+void
+job_arena_free(job_arena_t *arena)
+{
+    job_arena_reset(arena);
+
+    free(arena->block);
+    arena->block = NULL;
+}
+
+
+static void *
+job_arena_alloc(void *data, size_t size)
+{
+    job_arena_t  *arena = data;
+
+    void         *p;
+    job_block_t  *b;
+
+    if (size > arena->limit - arena->total) {
+        arena->full = 1;
+        return NULL;
+    }
+
+    size = (size + 15) & ~(size_t) 15;
+
+    if (size <= arena->size - arena->used) {
+        p = arena->block + arena->used;
+        arena->used += size;
+
+    } else {
+
+        /* rounded to 16, so that what follows is aligned */
+
+        b = malloc(16 + size);
+        if (b == NULL) {
+            arena->full = 1;
+            return NULL;
+        }
+
+        b->next = arena->more;
+        arena->more = b;
+        p = (uint8_t *) b + 16;
+    }
+
+    arena->total += size;
+
+    if (arena->total > arena->limit) {
+        arena->total = arena->limit;
+    }
+
+    return p;
+}
+
+
+static void
+job_arena_nofree(void *data, void *p)
+{
+    (void) data;
+    (void) p;
+}
+
+
+job_bad_t
+job_record_parse(job_arena_t *arena, const uint8_t *payload, size_t len,
+    Goim__PushMsg **push)
+{
+    job_arena_reset(arena);
+
+    /* a key of no bytes takes two packed and some thirty unpacked */
+
+    arena->limit = JOB_ARENA + JOB_ARENA_RATIO * len;
+
+    *push = goim__push_msg__unpack(&arena->allocator, len, payload);
+
+    if (*push == NULL) {
+        return arena->full ? JOB_BAD_SIZE : JOB_BAD_PARSE;
+    }
+
+    return job_record_check(*push);
+}
+
+
+static job_bad_t
+job_record_check(const Goim__PushMsg *push)
+{
+    size_t  i, n;
+
+    switch ((int) push->type) {
+
+    case GOIM__PUSH_MSG__TYPE__PUSH:
+
+        n = strlen(push->server);
+
+        if (n == 0 || n > JOB_MAX_NAME) {
+            return JOB_BAD_SERVER;
+        }
+
+        for (i = 0; i < push->n_keys; i++) {
+            if (job_record_key(push->keys[i]) > 0) {
+                return JOB_GOOD;
+            }
+        }
+
+        return JOB_BAD_KEYS;
+
+    case GOIM__PUSH_MSG__TYPE__ROOM:
+
+        n = strlen(push->room);
+
+        return n == 0 || n > JOB_MAX_NAME ? JOB_BAD_ROOM : JOB_GOOD;
+
+    case GOIM__PUSH_MSG__TYPE__BROADCAST:
+        return JOB_GOOD;
+
+    default:
+        return JOB_BAD_TYPE;
+    }
+}
+
+
+/* The key's length; 0: no session has such a key. */
+
+static size_t
+job_record_key(const char *key)
+{
+    size_t  n;
+
+    n = strlen(key);
+
+    return n > JOB_MAX_NAME ? 0 : n;
+}
+
+
+job_bad_t
+job_record_pack(job_arena_t *arena, const Goim__PushMsg *push,
+    uint32_t partition, const goim_offset_t *offset, size_t nodes,
+    uint8_t **data, size_t *len)
+{
+    size_t                 i, n;
+    Goim__Record           record = GOIM__RECORD__INIT, *records[1];
+    Goim__Delivery         delivery = GOIM__DELIVERY__INIT;
+    ProtobufCBinaryData   *keys;
+
+    record.partition = partition;
+    record.offset.data = (uint8_t *) offset->b;
+    record.offset.len = GOIM_OFFSET_LEN;
+    record.operation = push->operation;
+    record.body = push->msg;
+
+    switch (push->type) {
+
+    case GOIM__PUSH_MSG__TYPE__PUSH:
+
+        keys = job_arena_alloc(arena, push->n_keys * sizeof(*keys));
+        if (keys == NULL) {
+            return JOB_BAD_SIZE;
+        }
+
+        /* a bad key is left out and harms none of the others */
+
+        for (i = 0; i < push->n_keys; i++) {
+            n = job_record_key(push->keys[i]);
+
+            if (n > 0) {
+                keys[record.n_keys].data = (uint8_t *) push->keys[i];
+                keys[record.n_keys].len = n;
+                record.n_keys++;
+            }
+        }
+
+        record.kind = GOIM__RECORD__KIND__KEYS;
+        record.keys = keys;
+        break;
+
+    case GOIM__PUSH_MSG__TYPE__ROOM:
+        record.kind = GOIM__RECORD__KIND__ROOM;
+        record.room.data = (uint8_t *) push->room;
+        record.room.len = strlen(push->room);
+        break;
+
+    default:
+        record.kind = GOIM__RECORD__KIND__ALL;
+
+        /* the pace is the cluster's: each node has its share */
+
+        if (push->speed > 0 && nodes > 0) {
+            record.speed = (uint32_t) (((size_t) push->speed + nodes - 1)
+                                       / nodes);
+        }
+    }
+
+    records[0] = &record;
+    delivery.n_records = 1;
+    delivery.records = records;
+
+    *data = job_realloc(NULL, goim__delivery__get_packed_size(&delivery));
+    *len = goim__delivery__pack(&delivery, *data);
+
+    return JOB_GOOD;
+}
