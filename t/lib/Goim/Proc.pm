@@ -74,7 +74,7 @@ sub alive {
 }
 
 # the wait status ($? of the process), undef while it runs
-sub status {
+sub exit_status {
     my ($self) = @_;
     reap();
     return $self->{pid} ? $status{ $self->{pid} } : undef;
@@ -97,14 +97,14 @@ sub wait_exit {
         return undef if Time::HiRes::time() > $end;
         Time::HiRes::sleep(0.01);
     }
-    return $self->status;
+    return $self->exit_status;
 }
 
 # Stop in the gentle way, after $timeout by SIGKILL with all descendants; the
 # wait status.
 sub stop {
     my ($self, $timeout) = @_;
-    return $self->status if !$self->alive;
+    return $self->exit_status if !$self->alive;
 
     my @family = ($self->{pid}, descendants($self->{pid}));
     kill 'CONT', @family;
@@ -116,7 +116,7 @@ sub stop {
         kill 'KILL', $self->{pid}, descendants($self->{pid}), @family;
         $self->wait_exit(5);
     }
-    return $self->status;
+    return $self->exit_status;
 }
 
 sub kill9 {

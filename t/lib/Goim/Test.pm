@@ -19,7 +19,7 @@ use File::Basename ();
 use File::Path ();
 use File::Temp ();
 use Socket;
-use Test::More ();
+use Test::More import => ['!done_testing'];
 use Time::HiRes ();
 
 use Goim::Proc ();

@@ -1,0 +1,39 @@
+# The C unit tests: each program is a subtest, its TAP is passed on.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use Goim::Test;
+use Goim::Redis;
+
+my @tests = glob build_dir() . '/t/*_test';
+my $redis;
+
+ok(@tests, 'there are unit tests');
+
+for my $test (@tests) {
+    my ($name) = $test =~ m{([^/]+)$};
+
+    $redis ||= Goim::Redis->new;
+    $redis->cmd('FLUSHALL');
+    local $ENV{CMOCKA_MESSAGE_OUTPUT} = 'TAP';
+    local $ENV{GOIM_REDIS} = $redis->addr;
+    local $ENV{UBSAN_OPTIONS} = 'print_stacktrace=1:halt_on_error=1';
+
+    subtest $name => sub {
+        my $dir = folder($name);
+        my $said = `cd '$dir' && timeout 300 '$test' 2>'$dir/stderr.log'`;
+        my $rc = $?;
+        my $n = 0;
+
+        while ($said =~ /^(not )?ok\b[ \t]*(.*)/mg) {
+            $n++;
+            ok(!$1, $2);
+        }
+        ok($n, 'says TAP');
+        is($rc, 0, 'exits with 0') or diag($said, slurp("$dir/stderr.log"));
+    };
+}
+
+done_testing;
