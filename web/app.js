@@ -1,0 +1,405 @@
+/*
+ * The demo page. What comes from the network reaches the page by textContent
+ * alone.
+ */
+
+import { GoimClient, Op } from './goim.js';
+
+const MAX_SHOWN = 500;              /* messages kept in the page */
+const MAX_CHARS = 4000;             /* of one of them */
+const TOTAL_EVERY = 10000;
+
+const STATES = {
+    closed: 'Not connected',
+    connecting: 'Connecting…',
+    auth: 'Signing in…',
+    open: 'Connected',
+    waiting: 'Connection lost',
+    denied: 'Refused by the service',
+    replaced: 'Replaced by another window with the same key',
+};
+
+const $ = (id) => document.getElementById(id);
+
+let client = null;
+let received = 0;
+let waiting = [];                   /* entries not in the page yet */
+let flushTimer = null;
+
+
+/* ---- messages ---- */
+
+function element(name, className, text) {
+    const e = document.createElement(name);
+
+    e.className = className;
+    e.textContent = text;
+
+    return e;
+}
+
+
+function timeElement(date) {
+    const e = element('time', '', date.toLocaleTimeString([], {
+        hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false,
+    }));
+
+    e.dateTime = date.toISOString();
+
+    return e;
+}
+
+
+function show(...parts) {
+    const item = document.createElement('li');
+
+    item.append(timeElement(new Date()), ...parts);
+
+    if (parts.length === 1) {
+        item.className = 'note';
+    }
+
+    waiting.push(item);
+
+    if (waiting.length > MAX_SHOWN) {
+        waiting.shift();
+    }
+
+    /* many messages may come at once: the page changes once for all */
+
+    flushTimer ??= setTimeout(flush, 0);
+}
+
+
+function flush() {
+    const log = $('log');
+    const list = $('list');
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+
+    flushTimer = null;
+    list.append(...waiting);
+    waiting = [];
+
+    while (list.children.length > MAX_SHOWN) {
+        list.firstElementChild.remove();
+    }
+
+    $('empty').hidden = list.children.length > 0;
+    $('received').textContent = received;
+
+    if (atEnd) {
+        log.scrollTop = log.scrollHeight;
+    }
+}
+
+
+function note(text) {
+    show(element('span', 'body', text));
+}
+
+
+function onMessage(message) {
+    let text = message.text();
+
+    received++;
+
+    if (text.length > MAX_CHARS) {
+        text = `${text.slice(0, MAX_CHARS)}… (${message.body.length} bytes)`;
+    }
+
+    show(element('span', 'op', message.operation),
+        element('span', 'body', text));
+}
+
+
+/* ---- the connection ---- */
+
+function operations(text) {
+    return text.split(/[\s,]+/).filter((s) => s !== '').map(Number);
+}
+
+
+function setState(name) {
+    const live = client !== null;
+
+    document.documentElement.dataset.state = name;
+    $('status-text').textContent = STATES[name];
+
+    for (const id of ['mid', 'key', 'server']) {
+        $(id).disabled = live;
+    }
+
+    $('enter').textContent = live ? 'Change' : 'Join';
+    $('leave').disabled = !live;
+    $('retry').hidden = name !== 'waiting';
+
+    if (name !== 'open') {
+        $('online').textContent = '–';
+    }
+
+    showCountdown();
+    showConnection();
+}
+
+
+function showConnection() {
+    $('my-room').textContent = client?.room || '–';
+    $('my-mid').textContent = client?.mid ?? '–';
+    $('my-key').textContent = client?.key ?? '–';
+    $('my-url').textContent = client?.url ?? '–';
+}
+
+
+function showCountdown() {
+    const at = client?.retryAt ?? null;
+    const out = $('countdown');
+
+    out.hidden = at === null;
+
+    if (at !== null) {
+        const left = Math.max(0, Math.ceil((at - Date.now()) / 1000));
+
+        out.textContent = `next attempt in ${left} s`;
+    }
+}
+
+
+function join() {
+    const nodes = $('server').value === 'nodes';
+    const here = new URL('/sub', location.href);
+
+    here.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
+
+    client = new GoimClient({
+        url: nodes ? null : here.href,
+        nodesUrl: '/goim/nodes/weighted',
+        mid: BigInt($('mid').value),
+        key: $('key').value || null,
+        room: $('room').value,
+        accepts: operations($('accepts').value),
+        heartbeat: 10000,           /* it brings the number online */
+    });
+
+    client.on('state', ({ state, error }) => {
+        if (state === 'closed') {
+            client = null;
+        }
+
+        if (state === 'waiting' && error) {
+            note(error.message);
+        }
+
+        if (state === 'open') {
+            showTotal();
+        }
+
+        setState(state);
+    });
+
+    client.on('message', onMessage);
+    client.on('error', (error) => note(error.message));
+    client.on('online', (count) => { $('online').textContent = count; });
+
+    for (const end of ['denied', 'replaced']) {
+        client.on(end, (error) => {
+            note(error.message);
+            setState(end);
+        });
+    }
+
+    $('key').value = client.key;
+    client.connect();
+}
+
+
+async function change() {
+    const wanted = new Set(operations($('accepts').value));
+    const had = new Set(client.accepts);
+
+    await client.changeRoom($('room').value);
+    await client.sub([...wanted].filter((op) => !had.has(op)));
+    await client.unsub([...had].filter((op) => !wanted.has(op)));
+    showConnection();
+    note(client.room === '' ? 'in no room' : `in room ${client.room}`);
+}
+
+
+async function showTotal() {
+    if (document.visibilityState === 'hidden') {
+        return;
+    }
+
+    try {
+        const response = await fetch('/goim/online/total');
+        const answer = await response.json();
+
+        $('total').textContent = Number(answer.data.conn_count);
+
+    } catch {
+        $('total').textContent = '–';
+    }
+}
+
+
+/* ---- sending ---- */
+
+/* Where a push goes: the path and query of the API's call. */
+function pushCall() {
+    const target = $('target').value;
+    const query = new URLSearchParams({ operation: $('operation').value });
+
+    if (target === 'room') {
+        const room = client?.room ?? $('room').value;
+        const at = room.indexOf('://');
+
+        query.set('type', at < 0 ? '' : room.slice(0, at));
+        query.set('room', at < 0 ? '' : room.slice(at + 3));
+
+    } else if (target !== 'all') {
+        query.set(target, $('who').value);
+    }
+
+    return `/goim/push/${target}?${query}`;
+}
+
+
+async function push() {
+    const response = await fetch(pushCall(), {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/octet-stream' },
+        body: $('text').value,
+    });
+    const answer = await response.json().catch(() => null);
+
+    if (answer === null) {
+        throw new Error(`the API answered with status ${response.status}`);
+    }
+
+    if (answer.code !== 0) {
+        throw new Error(`code ${answer.code}: ${answer.message}`);
+    }
+
+    return 'Accepted';
+}
+
+
+async function sendBySocket() {
+    if (client === null) {
+        throw new Error('not connected');
+    }
+
+    const reply = await client.send(Number($('operation').value),
+        $('text').value);
+
+    return `Answered by operation ${reply.operation}`;
+}
+
+
+async function send() {
+    const result = $('result');
+
+    if ($('text').value === '') {
+        return;
+    }
+
+    $('submit').disabled = true;
+
+    try {
+        result.textContent = await ($('target').value === 'socket'
+            ? sendBySocket() : push());
+        result.className = 'hint';
+        $('text').value = '';
+
+    } catch (e) {
+        result.textContent = `Not sent: ${e.message}`;
+        result.className = 'hint bad';
+    }
+
+    $('submit').disabled = false;
+    $('text').focus();
+    showCommand();
+}
+
+
+function showTarget() {
+    const target = $('target').value;
+    const whom = { mids: 'User id', keys: 'Key' }[target];
+
+    $('who-row').hidden = whom === undefined;
+    $('who').required = whom !== undefined;
+    $('who-label').textContent = whom ?? '';
+
+    if (target === 'socket') {
+        $('operation').value = Op.SEND;
+    } else if (Number($('operation').value) === Op.SEND) {
+        $('operation').value = 1000;
+    }
+
+    showCommand();
+}
+
+
+function showCommand() {
+    const quoted = $('text').value.replaceAll('\'', '\'\\\'\'');
+
+    $('command').textContent = $('target').value === 'socket'
+        ? 'Only a connected client sends by its connection.'
+        : `curl --data-binary '${quoted || 'hello'}' `
+          + `'${location.origin}${pushCall()}'`;
+}
+
+
+/* ---- start ---- */
+
+$('join').addEventListener('submit', (event) => {
+    event.preventDefault();
+
+    if (client === null) {
+        join();
+    } else {
+        change().catch((e) => note(e.message));
+    }
+
+    showCommand();
+});
+
+$('send').addEventListener('submit', (event) => {
+    event.preventDefault();
+    send();
+});
+
+$('leave').addEventListener('click', () => client?.close());
+$('retry').addEventListener('click', () => client?.retry());
+
+$('clear').addEventListener('click', () => {
+    $('list').replaceChildren();
+    received = 0;
+    flush();
+});
+
+$('target').addEventListener('change', showTarget);
+
+for (const id of ['room', 'operation', 'who', 'text']) {
+    $(id).addEventListener('input', showCommand);
+}
+
+/* ?room=live://7&mid=1&key=k&accepts=1,2 fills the form, &join joins */
+
+const given = new URLSearchParams(location.search);
+
+for (const id of ['room', 'mid', 'key', 'accepts']) {
+    if (given.has(id)) {
+        $(id).value = given.get(id);
+    }
+}
+
+setInterval(showCountdown, 250);
+setInterval(showTotal, TOTAL_EVERY);
+document.addEventListener('visibilitychange', showTotal);
+
+showTotal();
+showTarget();
+
+if (given.has('join')) {
+    $('join').requestSubmit();
+}
