@@ -1,0 +1,328 @@
+/*
+ * A service's process.
+ */
+
+#include "loop.h"
+
+#include "log.h"
+
+#include <errno.h>
+#include <event2/thread.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+
+typedef struct {
+    const svc_t        *svc;
+    struct event_base  *base;
+    struct event       *term;
+    struct event       *intr;
+    struct event       *hup;
+    struct event       *late;       /* the drain time is up */
+    int                 draining;
+} svc_loop_t;
+
+
+static svc_loop_t  svc_loop;
+
+
+static void
+svc_usage(const svc_t *svc, FILE *out)
+{
+    fprintf(out,
+            "usage: %s [--config FILE] [--test]\n"
+            "%s\n\n"
+            "  -c, --config FILE  configuration; without it, defaults\n"
+            "  -t, --test         check the configuration and exit\n"
+            "  -v, --version      print the version and exit\n"
+            "  -h, --help         print this and exit\n",
+            svc->name, svc->summary);
+}
+
+
+/* -1: go on, else the exit code. */
+static int
+svc_options(const svc_t *svc, int argc, char **argv, const char **path,
+    int *test)
+{
+    int  opt;
+
+    static const struct option options[] = {
+        { "config", required_argument, NULL, 'c' },
+        { "test", no_argument, NULL, 't' },
+        { "version", no_argument, NULL, 'v' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 }
+    };
+
+    *path = NULL;
+    *test = 0;
+
+    while ((opt = getopt_long(argc, argv, "c:tvh", options, NULL)) != -1) {
+
+        switch (opt) {
+
+        case 'c':
+            *path = optarg;
+            break;
+
+        case 't':
+            *test = 1;
+            break;
+
+        case 'v':
+            printf("%s %s\n", svc->name, SVC_VERSION);
+            return 0;
+
+        case 'h':
+            svc_usage(svc, stdout);
+            return 0;
+
+        default:
+            svc_usage(svc, stderr);
+            return 2;
+        }
+    }
+
+    if (optind < argc) {
+        fprintf(stderr, "%s: unexpected argument \"%s\"\n", svc->name,
+                argv[optind]);
+        svc_usage(svc, stderr);
+        return 2;
+    }
+
+    return -1;
+}
+
+
+static int
+svc_configure(const svc_t *svc, const char *path, log_level_t *level)
+{
+    int   rc;
+    char  err[1024];
+
+    if (conf_load(path, svc->schema, svc->conf, err, sizeof(err)) != 0) {
+        fprintf(stderr, "%s: %s\n", svc->name, err);
+        return -1;
+    }
+
+    rc = log_level(*svc->log_level);
+
+    if (rc < 0) {
+        fprintf(stderr, "%s: %s: log level \"%s\" is none of emerg, alert, "
+                "crit, error, warn, notice, info, debug\n", svc->name,
+                path != NULL ? path : "configuration", *svc->log_level);
+        return -1;
+    }
+
+    *level = (log_level_t) rc;
+
+    if (svc->check != NULL && svc->check(svc->conf, err, sizeof(err)) != 0) {
+        fprintf(stderr, "%s: %s: %s\n", svc->name,
+                path != NULL ? path : "configuration", err);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static void
+svc_libevent_log(int severity, const char *msg)
+{
+    static const log_level_t levels[] = {
+        LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR
+    };
+
+    log_write(severity >= 0 && severity < 4 ? levels[severity] : LOG_ERROR,
+              "libevent: %s", msg);
+}
+
+
+static void
+svc_late(evutil_socket_t fd, short what, void *data)
+{
+    (void) fd;
+    (void) what;
+    (void) data;
+
+    log_write(LOG_WARN, "%s: still busy after the drain time, ending",
+              svc_loop.svc->name);
+
+    svc_loop_done();
+}
+
+
+static void
+svc_terminate(evutil_socket_t fd, short what, void *data)
+{
+    int64_t         ms;
+    const svc_t    *svc;
+    struct timeval  tv;
+
+    (void) what;
+    (void) data;
+
+    svc = svc_loop.svc;
+
+    if (svc_loop.draining) {
+        log_write(LOG_NOTICE, "%s: second signal %d, ending at once",
+                  svc->name, (int) fd);
+        svc_loop_done();
+        return;
+    }
+
+    svc_loop.draining = 1;
+
+    log_write(LOG_NOTICE, "%s: signal %d, draining", svc->name, (int) fd);
+
+    ms = svc->drain_time != NULL ? *svc->drain_time : 10000;
+    tv.tv_sec = ms / 1000;
+    tv.tv_usec = ms % 1000 * 1000;
+    event_add(svc_loop.late, &tv);
+
+    if (svc->drain != NULL) {
+        svc->drain();
+
+    } else {
+        svc_loop_done();
+    }
+}
+
+
+static void
+svc_hangup(evutil_socket_t fd, short what, void *data)
+{
+    (void) fd;
+    (void) what;
+    (void) data;
+
+    log_reopen();
+    log_write(LOG_NOTICE, "%s: log opened again", svc_loop.svc->name);
+}
+
+
+static int
+svc_prepare(void)
+{
+    struct sigaction  sa;
+
+    memset(&sa, 0, sizeof(sa));
+    sa.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &sa, NULL);
+
+    event_set_log_callback(svc_libevent_log);
+
+    if (evthread_use_pthreads() != 0) {
+        return -1;
+    }
+
+    svc_loop.base = event_base_new();
+    if (svc_loop.base == NULL) {
+        return -1;
+    }
+
+    svc_loop.term = evsignal_new(svc_loop.base, SIGTERM, svc_terminate, NULL);
+    svc_loop.intr = evsignal_new(svc_loop.base, SIGINT, svc_terminate, NULL);
+    svc_loop.hup = evsignal_new(svc_loop.base, SIGHUP, svc_hangup, NULL);
+    svc_loop.late = evtimer_new(svc_loop.base, svc_late, NULL);
+
+    if (svc_loop.term == NULL || svc_loop.intr == NULL
+        || svc_loop.hup == NULL || svc_loop.late == NULL
+        || event_add(svc_loop.term, NULL) != 0
+        || event_add(svc_loop.intr, NULL) != 0
+        || event_add(svc_loop.hup, NULL) != 0)
+    {
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static void
+svc_finish(void)
+{
+    event_free(svc_loop.term);
+    event_free(svc_loop.intr);
+    event_free(svc_loop.hup);
+    event_free(svc_loop.late);
+    event_base_free(svc_loop.base);
+    libevent_global_shutdown();
+}
+
+
+int
+svc_main(const svc_t *svc, int argc, char **argv)
+{
+    int          rc, test;
+    const char  *path;
+    log_level_t  level;
+
+    rc = svc_options(svc, argc, argv, &path, &test);
+    if (rc != -1) {
+        return rc;
+    }
+
+    if (svc_configure(svc, path, &level) != 0) {
+        return 1;
+    }
+
+    if (test) {
+        if (path != NULL) {
+            printf("%s: configuration %s is ok\n", svc->name, path);
+
+        } else {
+            printf("%s: configuration is ok (defaults)\n", svc->name);
+        }
+
+        return 0;
+    }
+
+    if (log_open(*svc->log, level) != 0) {
+        fprintf(stderr, "%s: log \"%s\": %s\n", svc->name, *svc->log,
+                strerror(errno));
+        return 1;
+    }
+
+    svc_loop.svc = svc;
+
+    if (svc_prepare() != 0) {
+        log_write(LOG_EMERG, "%s: cannot set up the event loop", svc->name);
+        return 1;
+    }
+
+    if (path == NULL) {
+        log_write(LOG_NOTICE, "%s: no --config given, using defaults",
+                  svc->name);
+    }
+
+    log_write(LOG_NOTICE, "%s %s started", svc->name, SVC_VERSION);
+
+    if (svc->start(svc_loop.base) != 0) {
+        log_write(LOG_EMERG, "%s: could not start", svc->name);
+        return 1;
+    }
+
+    event_base_dispatch(svc_loop.base);
+
+    if (svc->stop != NULL) {
+        svc->stop();
+    }
+
+    log_write(LOG_NOTICE, "%s stopped", svc->name);
+
+    svc_finish();
+
+    return 0;
+}
+
+
+void
+svc_loop_done(void)
+{
+    event_base_loopexit(svc_loop.base, NULL);
+}

@@ -1,0 +1,165 @@
+/*
+ * Counters and gauges.
+ */
+
+#include "metrics.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+
+/* A cache line of its own, as threads add to neighbouring counters. */
+struct metric_s {
+    int64_t          value;
+    const char      *type;
+    char            *name;
+    char            *labels;
+    char            *help;
+    struct metric_s *next;
+} __attribute__((aligned(64)));
+
+
+static metric_t         *metrics_head;
+static pthread_mutex_t   metrics_lock = PTHREAD_MUTEX_INITIALIZER;
+
+
+static char *
+metrics_dup(const char *text)
+{
+    char  *copy;
+
+    copy = strdup(text != NULL ? text : "");
+    if (copy == NULL) {
+        abort();
+    }
+
+    return copy;
+}
+
+
+/*
+ * The same name and labels give the same metric: several connections or
+ * threads count together. Kept in order of name, then of creation.
+ */
+static metric_t *
+metrics_make(const char *type, const char *name, const char *labels,
+    const char *help)
+{
+    int         rc;
+    metric_t   *m, **place;
+
+    pthread_mutex_lock(&metrics_lock);
+
+    for (place = &metrics_head; *place != NULL; place = &(*place)->next) {
+        rc = strcmp((*place)->name, name);
+
+        if (rc > 0) {
+            break;
+        }
+
+        if (rc == 0
+            && strcmp((*place)->labels, labels != NULL ? labels : "") == 0)
+        {
+            m = *place;
+            pthread_mutex_unlock(&metrics_lock);
+            return m;
+        }
+    }
+
+    m = aligned_alloc(64, sizeof(metric_t));
+    if (m == NULL) {
+        abort();
+    }
+
+    m->value = 0;
+    m->type = type;
+    m->name = metrics_dup(name);
+    m->labels = metrics_dup(labels);
+    m->help = metrics_dup(help);
+    m->next = *place;
+    *place = m;
+
+    pthread_mutex_unlock(&metrics_lock);
+
+    return m;
+}
+
+
+metric_t *
+metrics_counter(const char *name, const char *labels, const char *help)
+{
+    return metrics_make("counter", name, labels, help);
+}
+
+
+metric_t *
+metrics_gauge(const char *name, const char *labels, const char *help)
+{
+    return metrics_make("gauge", name, labels, help);
+}
+
+
+void
+metrics_add(metric_t *m, int64_t n)
+{
+    __atomic_add_fetch(&m->value, n, __ATOMIC_RELAXED);
+}
+
+
+void
+metrics_set(metric_t *m, int64_t n)
+{
+    __atomic_store_n(&m->value, n, __ATOMIC_RELAXED);
+}
+
+
+int64_t
+metrics_get(metric_t *m)
+{
+    return __atomic_load_n(&m->value, __ATOMIC_RELAXED);
+}
+
+
+char *
+metrics_text(size_t *len)
+{
+    char        *text;
+    FILE        *out;
+    metric_t    *m;
+    const char  *last;
+
+    text = NULL;
+    last = "";
+
+    out = open_memstream(&text, len);
+    if (out == NULL) {
+        return NULL;
+    }
+
+    pthread_mutex_lock(&metrics_lock);
+
+    for (m = metrics_head; m != NULL; m = m->next) {
+
+        if (strcmp(m->name, last) != 0) {
+            fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help,
+                    m->name, m->type);
+            last = m->name;
+        }
+
+        fprintf(out, m->labels[0] != '\0' ? "%s{%s} %" PRId64 "\n"
+                                          : "%s%s %" PRId64 "\n",
+                m->name, m->labels, metrics_get(m));
+    }
+
+    pthread_mutex_unlock(&metrics_lock);
+
+    if (fclose(out) != 0) {
+        free(text);
+        return NULL;
+    }
+
+    return text;
+}
