@@ -1,0 +1,695 @@
+/*
+ * RPC to logic: one connection a worker and logic instance, many calls on it
+ * at a time.  A call is serialised where it is made and known by its id; the
+ * low bits of the id are its place in the table, the others tell it from the
+ * calls that had this place before.
+ */
+
+#include "ngx_goim_link.h"
+#include "common/goim_rpc.h"
+#include "proto/goim.pb-c.h"
+
+
+#define NGX_GOIM_LOGIC_CHUNK    256     /* calls */
+#define NGX_GOIM_LOGIC_CHUNKS   256
+#define NGX_GOIM_LOGIC_SLOTS    16      /* bits of an id */
+
+#define NGX_GOIM_LOGIC_KEEP     (64 * 1024)
+
+
+typedef struct {
+    ngx_goim_link_t         link;
+    ngx_queue_t             calls;      /* oldest first; all have the same
+                                           time */
+    ngx_event_t             timer;
+    ngx_msec_t              heard;      /* when bytes came last */
+
+    u_char                 *in;         /* a part of a frame */
+    size_t                  in_len;
+    size_t                  in_size;
+
+    unsigned                refused:1;  /* Hello */
+} ngx_goim_logic_t;
+
+
+struct ngx_goim_call_s {
+    ngx_queue_t             queue;      /* free, in a link, or failed */
+    uint64_t                id;         /* 0: free */
+    ngx_uint_t              slot;
+    ngx_goim_logic_t       *logic;      /* NULL: failed */
+    ngx_goim_logic_pt       cb;
+    void                   *data;
+    ngx_msec_t              sent;
+};
+
+
+typedef struct {
+    ngx_goim_conf_t        *conf;
+    const u_char           *zone_id;
+
+    ngx_goim_logic_t       *logics;
+    ngx_uint_t              nlogics;
+    ngx_uint_t              next;       /* round robin */
+
+    ngx_goim_call_t        *chunks[NGX_GOIM_LOGIC_CHUNKS];
+    ngx_uint_t              nchunks;
+    ngx_queue_t             free;
+    ngx_queue_t             failed;     /* their callbacks are due */
+    ngx_event_t             fail;
+    ngx_uint_t              pending;
+    uint64_t                serial;
+} ngx_goim_logic_table_t;
+
+
+static ngx_int_t ngx_goim_logic_opened(ngx_goim_link_t *l);
+static void ngx_goim_logic_hello_handler(void *data,
+    const Goim__Reply *reply);
+static ngx_int_t ngx_goim_logic_input(ngx_goim_link_t *l, u_char *data,
+    size_t len);
+static ngx_int_t ngx_goim_logic_parse(ngx_goim_logic_t *logic, u_char *data,
+    size_t len, size_t *used);
+static ngx_int_t ngx_goim_logic_save(ngx_goim_logic_t *logic, u_char *data,
+    size_t len);
+static ngx_int_t ngx_goim_logic_reply(ngx_goim_logic_t *logic,
+    const u_char *frame, size_t len);
+static void ngx_goim_logic_closed(ngx_goim_link_t *l);
+static void ngx_goim_logic_timer_handler(ngx_event_t *ev);
+static void ngx_goim_logic_fail_handler(ngx_event_t *ev);
+
+static ngx_goim_call_t *ngx_goim_logic_send(ngx_goim_logic_t *logic,
+    Goim__Call *call, ngx_goim_logic_pt cb, void *data);
+static ngx_goim_call_t *ngx_goim_logic_get_call(void);
+static ngx_goim_call_t *ngx_goim_logic_find_call(uint64_t id);
+static void ngx_goim_logic_free_call(ngx_goim_call_t *call);
+
+
+static const ngx_goim_link_ops_t  ngx_goim_logic_ops = {
+    "logic",
+    ngx_goim_logic_opened,
+    ngx_goim_logic_input,
+    ngx_goim_logic_closed,
+    -1
+};
+
+
+static ngx_goim_logic_table_t  ngx_goim_logic;      /* this worker's */
+
+
+ngx_int_t
+ngx_goim_logic_init(ngx_goim_conf_t *gcf, const u_char *zone_id)
+{
+    ngx_uint_t               i;
+    ngx_goim_peer_t         *peers;
+    ngx_goim_logic_t        *logic;
+    ngx_goim_logic_table_t  *t;
+
+    t = &ngx_goim_logic;
+
+    ngx_memzero(t, sizeof(ngx_goim_logic_table_t));
+
+    ngx_queue_init(&t->free);
+    ngx_queue_init(&t->failed);
+
+    t->conf = gcf;
+    t->zone_id = zone_id;
+
+    t->fail.handler = ngx_goim_logic_fail_handler;
+    t->fail.log = ngx_cycle->log;
+
+    if (gcf->logic.nelts == 0) {
+        return NGX_OK;
+    }
+
+    t->logics = ngx_calloc(gcf->logic.nelts * sizeof(ngx_goim_logic_t),
+                           ngx_cycle->log);
+    if (t->logics == NULL) {
+        return NGX_ERROR;
+    }
+
+    t->nlogics = gcf->logic.nelts;
+    t->next = ngx_random() % t->nlogics;
+    t->fail.data = t->logics;
+
+    peers = gcf->logic.elts;
+
+    for (i = 0; i < t->nlogics; i++) {
+        logic = &t->logics[i];
+
+        ngx_queue_init(&logic->calls);
+
+        logic->timer.handler = ngx_goim_logic_timer_handler;
+        logic->timer.data = logic;
+        logic->timer.log = ngx_cycle->log;
+        logic->timer.cancelable = 1;
+
+        ngx_goim_link_init(&logic->link, gcf, &peers[i], gcf->logic_timeout,
+                           &ngx_goim_logic_ops, logic);
+        ngx_goim_link_start(&logic->link);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_goim_call_t *
+ngx_goim_logic_call(Goim__Call *call, ngx_uint_t *peer, ngx_goim_logic_pt cb,
+    void *data)
+{
+    ngx_uint_t               i, n;
+    ngx_goim_call_t         *c;
+    ngx_goim_logic_table_t  *t;
+
+    t = &ngx_goim_logic;
+
+    ngx_goim_count(logic_calls, 1);
+
+    if (*peer < t->nlogics) {
+        c = ngx_goim_logic_send(&t->logics[*peer], call, cb, data);
+
+        if (c) {
+            return c;
+        }
+    }
+
+    for (i = 0; i < t->nlogics; i++) {
+        n = (t->next + i) % t->nlogics;
+
+        if (n == *peer) {
+            continue;
+        }
+
+        c = ngx_goim_logic_send(&t->logics[n], call, cb, data);
+
+        if (c) {
+            *peer = n;
+            t->next = (n + 1) % t->nlogics;
+            return c;
+        }
+    }
+
+    ngx_goim_count(logic_failed, 1);
+
+    return NULL;
+}
+
+
+void
+ngx_goim_logic_cancel(ngx_goim_call_t *call)
+{
+    ngx_goim_logic.pending--;
+
+    ngx_goim_logic_free_call(call);
+}
+
+
+ngx_uint_t
+ngx_goim_logic_up(void)
+{
+    ngx_uint_t  i, n;
+
+    for (i = 0, n = 0; i < ngx_goim_logic.nlogics; i++) {
+        n += ngx_goim_logic.logics[i].link.up;
+    }
+
+    return n;
+}
+
+
+ngx_uint_t
+ngx_goim_logic_pending(void)
+{
+    return ngx_goim_logic.pending;
+}
+
+
+void
+ngx_goim_logic_close(void)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < ngx_goim_logic.nlogics; i++) {
+        ngx_goim_link_stop(&ngx_goim_logic.logics[i].link);
+    }
+}
+
+
+static ngx_goim_call_t *
+ngx_goim_logic_send(ngx_goim_logic_t *logic, Goim__Call *call,
+    ngx_goim_logic_pt cb, void *data)
+{
+    size_t            len;
+    u_char           *p;
+    ngx_goim_call_t  *c;
+
+    if (!logic->link.up && cb != ngx_goim_logic_hello_handler) {
+        return NULL;
+    }
+
+    c = ngx_goim_logic_get_call();
+    if (c == NULL) {
+        return NULL;
+    }
+
+    call->id = c->id;
+
+    len = goim__call__get_packed_size(call);
+
+    if (len > GOIM_RPC_MAX) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "logic: a call of %uz bytes is too long", len);
+        ngx_goim_logic_free_call(c);
+        return NULL;
+    }
+
+    p = ngx_goim_link_reserve(&logic->link, GOIM_RPC_HEADER + len);
+    if (p == NULL) {
+        ngx_goim_logic_free_call(c);
+        return NULL;
+    }
+
+    goim_rpc_header(p, len);
+    (void) goim__call__pack(call, p + GOIM_RPC_HEADER);
+
+    ngx_goim_link_commit(&logic->link, GOIM_RPC_HEADER + len);
+
+    c->logic = logic;
+    c->cb = cb;
+    c->data = data;
+    c->sent = ngx_current_msec;
+
+    ngx_queue_insert_tail(&logic->calls, &c->queue);
+
+    if (cb != ngx_goim_logic_hello_handler) {
+        ngx_goim_logic.pending++;
+    }
+
+    if (!logic->timer.timer_set) {
+        ngx_add_timer(&logic->timer, ngx_goim_logic.conf->logic_timeout);
+    }
+
+    return c;
+}
+
+
+static void
+ngx_goim_logic_timer_handler(ngx_event_t *ev)
+{
+    ngx_msec_t         timeout, sent;
+    ngx_queue_t       *q;
+    ngx_msec_int_t     left;
+    ngx_goim_call_t   *c;
+    ngx_goim_logic_t  *logic;
+
+    logic = ev->data;
+    timeout = ngx_goim_logic.conf->logic_timeout;
+
+    while (!ngx_queue_empty(&logic->calls)) {
+
+        q = ngx_queue_head(&logic->calls);
+        c = ngx_queue_data(q, ngx_goim_call_t, queue);
+
+        sent = c->sent;
+        left = (ngx_msec_int_t) (sent + timeout - ngx_current_msec);
+
+        if (left > 0) {
+            ngx_add_timer(&logic->timer, left);
+            return;
+        }
+
+        /*
+         * Logic said nothing at all since then: it hangs or is out of reach.
+         * Without the link, calls go to another one at once.
+         */
+
+        if (!logic->link.up || (ngx_msec_int_t) (logic->heard - sent) < 0) {
+            (void) ngx_goim_link_error(&logic->link, 0,
+                                       "no answer within %M ms", timeout);
+            ngx_goim_link_drop(&logic->link);
+            return;
+        }
+
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&ngx_goim_logic.failed, q);
+        c->logic = NULL;
+
+        ngx_post_event(&ngx_goim_logic.fail, &ngx_posted_events);
+    }
+}
+
+
+static void
+ngx_goim_logic_fail_handler(ngx_event_t *ev)
+{
+    void               *data;
+    ngx_queue_t        *q;
+    ngx_goim_call_t    *c;
+    ngx_goim_logic_pt   cb;
+
+    while (!ngx_queue_empty(&ngx_goim_logic.failed)) {
+
+        q = ngx_queue_head(&ngx_goim_logic.failed);
+        c = ngx_queue_data(q, ngx_goim_call_t, queue);
+
+        cb = c->cb;
+        data = c->data;
+
+        ngx_goim_logic.pending--;
+        ngx_goim_logic_free_call(c);
+
+        ngx_goim_count(logic_failed, 1);
+
+        cb(data, NULL);
+    }
+}
+
+
+static ngx_int_t
+ngx_goim_logic_opened(ngx_goim_link_t *l)
+{
+    Goim__Call         call;
+    Goim__Hello        hello;
+    ngx_goim_logic_t  *logic;
+    u_char             server[NGX_MAXHOSTNAMELEN + 1];
+
+    logic = l->data;
+
+    logic->refused = 0;
+    logic->heard = ngx_current_msec;
+
+    goim__call__init(&call);
+    goim__hello__init(&hello);
+
+    (void) ngx_cpystrn(server, ngx_goim_logic.conf->server_id.data,
+                       ngx_min(ngx_goim_logic.conf->server_id.len + 1,
+                               sizeof(server)));
+
+    hello.server = (char *) server;
+    hello.zone = (char *) ngx_goim_logic.zone_id;
+    hello.version = (char *) NGX_GOIM_VERSION;
+
+    call.call_case = GOIM__CALL__CALL_HELLO;
+    call.hello = &hello;
+
+    if (ngx_goim_logic_send(logic, &call, ngx_goim_logic_hello_handler, logic)
+        == NULL)
+    {
+        return ngx_goim_link_error(l, 0, "no memory");
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_goim_logic_hello_handler(void *data, const Goim__Reply *reply)
+{
+    ngx_goim_logic_t  *logic = data;
+
+    if (reply->code != GOIM__REPLY__CODE__OK) {
+        logic->refused = 1;
+        (void) ngx_goim_link_error(&logic->link, 0,
+                                   "Hello was refused, code %d: \"%s\"",
+                                   (int) reply->code, reply->error);
+        return;
+    }
+
+    ngx_goim_link_up(&logic->link);
+}
+
+
+static ngx_int_t
+ngx_goim_logic_input(ngx_goim_link_t *l, u_char *data, size_t len)
+{
+    size_t             used;
+    ngx_int_t          rc;
+    ngx_goim_logic_t  *logic;
+
+    logic = l->data;
+
+    logic->heard = ngx_current_msec;
+
+    if (logic->in_len) {
+
+        if (ngx_goim_logic_save(logic, data, len) != NGX_OK) {
+            return ngx_goim_link_error(l, 0, "no memory");
+        }
+
+        data = logic->in;
+        len = logic->in_len;
+    }
+
+    rc = ngx_goim_logic_parse(logic, data, len, &used);
+
+    if (rc != NGX_OK || l->connection == NULL) {
+        return rc;
+    }
+
+    if (data == logic->in) {
+
+        ngx_memmove(logic->in, logic->in + used, len - used);
+        logic->in_len = len - used;
+
+        if (logic->in_len == 0 && logic->in_size > NGX_GOIM_LOGIC_KEEP) {
+            ngx_free(logic->in);
+            logic->in = NULL;
+            logic->in_size = 0;
+        }
+
+        return NGX_OK;
+    }
+
+    if (used < len
+        && ngx_goim_logic_save(logic, data + used, len - used) != NGX_OK)
+    {
+        return ngx_goim_link_error(l, 0, "no memory");
+    }
+
+    return NGX_OK;
+}
+
+
+/* all whole frames at data; the link may be gone afterwards */
+
+static ngx_int_t
+ngx_goim_logic_parse(ngx_goim_logic_t *logic, u_char *data, size_t len,
+    size_t *used)
+{
+    int             rc;
+    size_t          n, frame_len;
+    const uint8_t  *frame;
+
+    *used = 0;
+
+    while (logic->link.connection) {
+
+        rc = goim_rpc_parse(data + *used, len - *used, &frame, &frame_len,
+                            &n);
+
+        if (rc == GOIM_RPC_AGAIN) {
+            return NGX_OK;
+        }
+
+        if (rc != GOIM_RPC_OK) {
+            return ngx_goim_link_error(&logic->link, 0,
+                                       "reply of over %d bytes",
+                                       GOIM_RPC_MAX);
+        }
+
+        *used += n;
+
+        if (ngx_goim_logic_reply(logic, frame, frame_len) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* bounded: what is left of a frame is never longer than the longest one */
+
+static ngx_int_t
+ngx_goim_logic_save(ngx_goim_logic_t *logic, u_char *data, size_t len)
+{
+    size_t   size;
+    u_char  *p;
+
+    if (len > logic->in_size - logic->in_len) {
+
+        size = logic->in_size ? logic->in_size : 4096;
+
+        while (size < logic->in_len + len) {
+            size *= 2;
+        }
+
+        p = ngx_alloc(size, ngx_cycle->log);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (logic->in) {
+            ngx_memcpy(p, logic->in, logic->in_len);
+            ngx_free(logic->in);
+        }
+
+        logic->in = p;
+        logic->in_size = size;
+    }
+
+    ngx_memcpy(logic->in + logic->in_len, data, len);
+    logic->in_len += len;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_goim_logic_reply(ngx_goim_logic_t *logic, const u_char *frame, size_t len)
+{
+    void               *data;
+    Goim__Reply        *reply;
+    ngx_goim_call_t    *c;
+    ngx_goim_logic_pt   cb;
+
+    reply = goim__reply__unpack(NULL, len, frame);
+
+    if (reply == NULL) {
+        return ngx_goim_link_error(&logic->link, 0,
+                                   "malformed reply of %uz bytes", len);
+    }
+
+    c = ngx_goim_logic_find_call(reply->id);
+
+    /* else late or cancelled */
+
+    if (c && c->logic == logic) {
+        cb = c->cb;
+        data = c->data;
+
+        if (cb != ngx_goim_logic_hello_handler) {
+            ngx_goim_logic.pending--;
+        }
+
+        ngx_goim_logic_free_call(c);
+
+        cb(data, reply);
+    }
+
+    goim__reply__free_unpacked(reply, NULL);
+
+    return logic->refused ? NGX_ERROR : NGX_OK;
+}
+
+
+static void
+ngx_goim_logic_closed(ngx_goim_link_t *l)
+{
+    ngx_queue_t       *q;
+    ngx_goim_call_t   *c;
+    ngx_goim_logic_t  *logic;
+
+    logic = l->data;
+
+    if (logic->timer.timer_set) {
+        ngx_del_timer(&logic->timer);
+    }
+
+    if (logic->in) {
+        ngx_free(logic->in);
+        logic->in = NULL;
+    }
+
+    logic->in_len = 0;
+    logic->in_size = 0;
+
+    while (!ngx_queue_empty(&logic->calls)) {
+
+        q = ngx_queue_head(&logic->calls);
+        c = ngx_queue_data(q, ngx_goim_call_t, queue);
+
+        if (c->cb == ngx_goim_logic_hello_handler) {
+            ngx_goim_logic_free_call(c);
+            continue;
+        }
+
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&ngx_goim_logic.failed, q);
+        c->logic = NULL;
+
+        ngx_post_event(&ngx_goim_logic.fail, &ngx_posted_events);
+    }
+}
+
+
+static ngx_goim_call_t *
+ngx_goim_logic_get_call(void)
+{
+    ngx_uint_t               i;
+    ngx_queue_t             *q;
+    ngx_goim_call_t         *c;
+    ngx_goim_logic_table_t  *t;
+
+    t = &ngx_goim_logic;
+
+    if (ngx_queue_empty(&t->free)) {
+
+        if (t->nchunks == NGX_GOIM_LOGIC_CHUNKS) {
+            return NULL;
+        }
+
+        c = ngx_calloc(NGX_GOIM_LOGIC_CHUNK * sizeof(ngx_goim_call_t),
+                       ngx_cycle->log);
+        if (c == NULL) {
+            return NULL;
+        }
+
+        for (i = 0; i < NGX_GOIM_LOGIC_CHUNK; i++) {
+            c[i].slot = t->nchunks * NGX_GOIM_LOGIC_CHUNK + i;
+            ngx_queue_insert_tail(&t->free, &c[i].queue);
+        }
+
+        t->chunks[t->nchunks++] = c;
+    }
+
+    q = ngx_queue_head(&t->free);
+    ngx_queue_remove(q);
+
+    c = ngx_queue_data(q, ngx_goim_call_t, queue);
+    ngx_queue_init(&c->queue);
+
+    c->id = ++t->serial << NGX_GOIM_LOGIC_SLOTS | c->slot;
+
+    return c;
+}
+
+
+static ngx_goim_call_t *
+ngx_goim_logic_find_call(uint64_t id)
+{
+    ngx_uint_t        slot;
+    ngx_goim_call_t  *c;
+
+    slot = id & ((1 << NGX_GOIM_LOGIC_SLOTS) - 1);
+
+    if (slot >= ngx_goim_logic.nchunks * NGX_GOIM_LOGIC_CHUNK) {
+        return NULL;
+    }
+
+    c = &ngx_goim_logic.chunks[slot / NGX_GOIM_LOGIC_CHUNK]
+                              [slot % NGX_GOIM_LOGIC_CHUNK];
+
+    return (id && c->id == id) ? c : NULL;
+}
+
+
+/* takes it out of the queue it is in */
+
+static void
+ngx_goim_logic_free_call(ngx_goim_call_t *c)
+{
+    ngx_queue_remove(&c->queue);
+    ngx_queue_insert_head(&ngx_goim_logic.free, &c->queue);
+
+    c->id = 0;
+    c->logic = NULL;
+}
