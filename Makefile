@@ -101,7 +101,7 @@ module: $(BUILD)/ngx_goim_module.so
 $(BUILD)/ngx_goim_module.so: $(MODULE_SRCS) tools/build-module.sh
 	CC='$(CC)' MODULE_CFLAGS='$(MODULE_CFLAGS)' \
 	tools/build-module.sh '$(NGINX_SRC)' '$(BUILD)' $(if $(filter \
-	    config %.h tools/%,$?),fresh)
+	    config %.h %.map tools/%,$?),fresh)
 
 
 # ---- C tests -----------------------------------------------------------------

@@ -20,7 +20,7 @@ mkdir -p "$build/nginx"
 build=$(cd "$build" && pwd)
 cd "$build/nginx"
 
-stamp="$src $(cksum <"$src/src/core/nginx.h") ${CC-gcc} ${MODULE_CFLAGS-}"
+stamp="$src $(cksum <"$src/src/core/nginx.h") ${CC-gcc} ${MODULE_CFLAGS-} ${MODULE_LDFLAGS-}"
 
 if [ -n "$fresh" ] || [ ! -f objs/Makefile ] \
     || [ "$(cat stamp 2>/dev/null)" != "$stamp" ]
@@ -42,7 +42,7 @@ BASH
         --with-cc-opt="-g -O2 -fPIC -fno-omit-frame-pointer \
 -fstack-protector-strong -Wformat -Werror=format-security \
 -Wno-error=deprecated-declarations -D_FORTIFY_SOURCE=2 ${MODULE_CFLAGS-}" \
-        --with-ld-opt="-Wl,-z,relro -Wl,-z,now -fPIC" \
+        --with-ld-opt="-Wl,-z,relro -Wl,-z,now -fPIC ${MODULE_LDFLAGS-}" \
         --add-dynamic-module="$root" >configure.log 2>&1 || {
         cat configure.log >&2
         exit 1
