@@ -94,6 +94,53 @@ goim_packet_header(uint8_t *out, size_t body_len, uint16_t version,
 }
 
 
+int
+goim_parse_operations(const uint8_t *data, size_t len, int32_t *ops, int max)
+{
+    int             n, negative, digits;
+    int64_t         v;
+    const uint8_t  *p, *last;
+
+    last = data + len;
+
+    for (n = 0, p = data; /* void */ ; p++) {
+
+        negative = p < last && *p == '-';
+
+        if (p < last && (*p == '-' || *p == '+')) {
+            p++;
+        }
+
+        for (v = 0, digits = 0; p < last && *p >= '0' && *p <= '9'; p++) {
+            v = v * 10 + (*p - '0');
+            digits++;
+
+            if (v > (int64_t) INT32_MAX + 1) {
+                return -1;
+            }
+        }
+
+        if (negative) {
+            v = -v;
+        }
+
+        if (digits == 0 || v > INT32_MAX || (p < last && *p != ',')) {
+            return -1;
+        }
+
+        if (n == max) {
+            return max + 1;
+        }
+
+        ops[n++] = (int32_t) v;
+
+        if (p >= last) {
+            return n;
+        }
+    }
+}
+
+
 const char *
 goim_packet_error(int rc)
 {

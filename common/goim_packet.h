@@ -65,6 +65,13 @@ int goim_packet_parse(goim_packet_t *p, const uint8_t *data, size_t len,
 uint8_t *goim_packet_header(uint8_t *out, size_t body_len, uint16_t version,
     int32_t operation, int32_t sequence);
 
+/*
+ * Decimal int32 numbers with commas between them (operations 14 and 16).
+ * Returns how many; -1: something else is in the list; max + 1: too many.
+ */
+int goim_parse_operations(const uint8_t *data, size_t len, int32_t *ops,
+    int max);
+
 /* Why a parse failed, for log lines. */
 const char *goim_packet_error(int rc);
 

@@ -16,6 +16,9 @@
 #include <ngx_event.h>
 
 
+#include "ngx_goim_index.h"
+
+
 #define NGX_GOIM_VERSION        "0.1.0"
 
 #define NGX_GOIM_MODULE         0x4d494f47      /* "GOIM" */
@@ -146,7 +149,7 @@ struct ngx_goim_session_s {
     uint64_t                    id;         /* unique in the zone */
     int64_t                     mid;
     ngx_str_t                   key;        /* len 0: not authenticated */
-    ngx_goim_session_t         *next;       /* with the same hash of key */
+    ngx_goim_entry_t            by_key;
     ngx_goim_member_t           in_all;
     ngx_goim_member_t           in_room;
     ngx_goim_room_t            *room;
@@ -159,7 +162,7 @@ struct ngx_goim_session_s {
     ngx_msec_t                  alive;      /* time of the last one */
     ngx_msec_t                  renew;      /* when to tell logic */
     ngx_msec_t                  renew_interval;
-    void                       *node;       /* zone: the address's count */
+    void                       *node;       /* the zone's count of addr */
 
     unsigned                    busy:1;     /* a message's answer is awaited:
                                                give no other message */

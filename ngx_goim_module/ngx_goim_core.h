@@ -7,10 +7,18 @@
 
 
 #include "ngx_goim_zone.h"
+#include "proto/goim.pb-c.h"
 
 
 extern ngx_module_t       ngx_goim_module;
 extern ngx_goim_conf_t   *ngx_goim_conf;        /* this worker's */
+
+
+/* ms..2*ms, so that what began together does not go on together */
+#define ngx_goim_jitter(ms)  ((ms) + (ms) * (ngx_random() % 1000) / 1000)
+
+/* for calls whose answer changes nothing */
+void ngx_goim_ignore_reply(void *data, const Goim__Reply *reply);
 
 
 /* ---- ngx_goim_queue.c ---- */
@@ -28,11 +36,23 @@ ngx_uint_t ngx_goim_session_accepts(ngx_goim_session_t *s, int32_t op);
 /* the node is registered: auths that waited for it go on */
 void ngx_goim_session_registered(void);
 
-/* Disconnects that logic has not answered yet */
-ngx_uint_t ngx_goim_session_pending(void);
 
-/* once a second */
-void ngx_goim_session_tick(void);
+/* ---- ngx_goim_disconnect.c: what logic is to forget ---- */
+
+void ngx_goim_disconnect_init(void);
+
+/* repeated until logic has answered; bounded */
+void ngx_goim_disconnect(ngx_goim_session_t *s);
+
+/* the same for a session that was gone when logic's answer to auth came */
+void ngx_goim_disconnect_id(const Goim__Connected *in, uint64_t id,
+    ngx_uint_t peer);
+
+/* Disconnects that logic has not answered yet */
+ngx_uint_t ngx_goim_disconnect_pending(void);
+
+/* once a tick */
+void ngx_goim_disconnect_retry(void);
 
 
 /* ---- ngx_goim_room.c: who is where, in this worker ---- */
@@ -40,23 +60,28 @@ void ngx_goim_session_tick(void);
 ngx_int_t ngx_goim_room_init(ngx_log_t *log);
 ngx_goim_room_t *ngx_goim_room_find(u_char *key, size_t len);
 
+/* the whole cluster's count, as far as it is known */
+uint32_t ngx_goim_room_online(ngx_goim_room_t *room);
+
 /* len 0 leaves; the same room again changes nothing */
 ngx_int_t ngx_goim_room_change(ngx_goim_session_t *s, u_char *key,
     size_t len);
 
-/* an authenticated session is in the list of all until this is called */
-ngx_int_t ngx_goim_room_enter(ngx_goim_session_t *s);
+/* an authenticated session is in the list of all, and at most in one room */
+void ngx_goim_room_enter(ngx_goim_session_t *s);
 void ngx_goim_room_exit(ngx_goim_session_t *s);
 
 
 /* ---- ngx_goim_fanout.c: one message to many sessions, in slices ---- */
 
-/* Bytes for everyone in the room: packets without a frame around them.  They
- * leave together, in one frame, at the end of this turn. */
+/*
+ * The record rec, which lies in b, for everyone in the room.  All records of
+ * a turn leave together, in one frame.
+ */
 ngx_int_t ngx_goim_fanout_room(ngx_goim_room_t *room, ngx_goim_buf_t *b,
     ngx_goim_record_t *rec);
 
-/* the frame at rec for all who accept its operation */
+/* for all who accept its operation, at the record's pace */
 ngx_int_t ngx_goim_fanout_all(ngx_goim_buf_t *b, ngx_goim_record_t *rec);
 
 /* Bytes not yet sent out: the ring is left alone above a bound. */

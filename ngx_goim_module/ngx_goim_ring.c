@@ -147,7 +147,7 @@ ngx_goim_ring_read(ngx_goim_ring_t *ring, uint64_t *cursor, unsigned slot,
 
     if (!(word & (uint64_t) 1 << slot % 64)
         && e->at == pos && e->len >= sizeof(ngx_goim_ring_entry_t)
-        && e->len <= size)
+        && e->len <= ngx_goim_ring_max(ring))
     {
         /* the length may be moved by only if it was not overwritten */
 

@@ -135,7 +135,7 @@ ngx_goim_room_mask(ngx_str_t *room, uint64_t *mask)
 
 
 uint32_t
-ngx_goim_room_online(ngx_goim_share_t *share)
+ngx_goim_share_online(ngx_goim_share_t *share)
 {
     uint32_t  n;
 

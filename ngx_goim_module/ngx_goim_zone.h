@@ -180,7 +180,7 @@ void ngx_goim_share_drop(ngx_goim_slot_t *slot);
 void ngx_goim_room_mask(ngx_str_t *room, uint64_t *mask);
 
 /* the whole cluster's count, as far as it is known */
-uint32_t ngx_goim_room_online(ngx_goim_share_t *share);
+uint32_t ngx_goim_share_online(ngx_goim_share_t *share);
 
 /*
  * Walk the rooms for reporting, from *bucket on: pushes to counts those whose

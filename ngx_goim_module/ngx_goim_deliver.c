@@ -1,0 +1,257 @@
+
+/*
+ * From the ring to the sessions concerned.
+ */
+
+
+#include "ngx_goim_room.h"
+#include "proto/goim.pb-c.h"
+
+
+#define NGX_GOIM_DRAIN_ENTRIES  64                  /* a turn */
+#define NGX_GOIM_DRAIN_PENDING  (8 * 1024 * 1024)   /* fan-out bytes */
+
+
+static void ngx_goim_drain_handler(ngx_event_t *ev);
+static ngx_int_t ngx_goim_deliver_next(void);
+static void ngx_goim_deliver_entry(ngx_goim_buf_t *b);
+static ngx_int_t ngx_goim_deliver_record(ngx_goim_buf_t *b,
+    ngx_goim_record_t *rec);
+static ngx_int_t ngx_goim_deliver_keys(ngx_goim_buf_t *b,
+    ngx_goim_record_t *rec);
+static void ngx_goim_deliver_kick(ngx_goim_record_t *rec);
+static u_char *ngx_goim_deliver_name(u_char *p, ngx_str_t *name);
+
+
+static ngx_event_t  ngx_goim_drain_event;
+
+
+static void
+ngx_goim_drain_handler(ngx_event_t *ev)
+{
+    ngx_goim_deliver_drain();
+}
+
+
+/*
+ * Take what is new, up to a bound a turn.  A worker whose fan-outs do not
+ * keep up leaves the ring alone for a while: its memory is bounded, and the
+ * ring holds what is to come.
+ */
+
+void
+ngx_goim_deliver_drain(void)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  n;
+
+    ngx_goim_slot->notified = 0;
+    ngx_memory_barrier();
+
+    rc = NGX_OK;
+
+    for (n = 0; n < NGX_GOIM_DRAIN_ENTRIES; n++) {
+
+        if (ngx_goim_fanout_pending() > NGX_GOIM_DRAIN_PENDING) {
+            break;
+        }
+
+        rc = ngx_goim_deliver_next();
+
+        if (rc != NGX_OK) {
+            break;
+        }
+    }
+
+    ngx_goim_fanout_run();
+
+    if (rc == NGX_OK) {
+        ngx_goim_drain_event.handler = ngx_goim_drain_handler;
+        ngx_goim_drain_event.log = ngx_cycle->log;
+
+        ngx_post_event(&ngx_goim_drain_event, &ngx_posted_next_events);
+    }
+}
+
+
+/* NGX_OK: one entry; NGX_DONE: no more; NGX_ERROR: no memory, later */
+
+static ngx_int_t
+ngx_goim_deliver_next(void)
+{
+    int              rc;
+    size_t           need;
+    uint64_t         cursor;
+    ngx_goim_buf_t  *b;
+
+    cursor = ngx_goim_slot->cursor;
+    need = 0;
+
+    rc = ngx_goim_ring_read(ngx_goim_zone->ring, &cursor, ngx_goim_slot_n,
+                            NULL, 0, &need);
+
+    if (rc == NGX_GOIM_RING_SIZE) {
+
+        b = ngx_goim_buf_alloc(need);
+        if (b == NULL) {
+            return NGX_ERROR;
+        }
+
+        rc = ngx_goim_ring_read(ngx_goim_zone->ring, &cursor,
+                                ngx_goim_slot_n, b->data, need, &need);
+
+        if (rc == NGX_GOIM_RING_OK) {
+            ngx_goim_deliver_entry(b);
+        }
+
+        ngx_goim_buf_unref(b);
+    }
+
+    ngx_goim_slot->cursor = cursor;
+
+    switch (rc) {
+
+    case NGX_GOIM_RING_EMPTY:
+        return NGX_DONE;
+
+    case NGX_GOIM_RING_LAPPED:
+        ngx_goim_count(lapped, 1);
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "goim: this worker fell behind by the whole ring, "
+                      "messages are lost; a larger \"zone\" holds more");
+        break;
+
+    case NGX_GOIM_RING_CORRUPT:
+        ngx_goim_count(corrupt, 1);
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "goim: a damaged entry in the ring, messages are lost");
+        break;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_goim_deliver_entry(ngx_goim_buf_t *b)
+{
+    u_char                 *p;
+    ngx_uint_t              i;
+    ngx_goim_record_t      *rec;
+    ngx_goim_ring_entry_t  *e;
+
+    e = (ngx_goim_ring_entry_t *) b->data;
+    p = b->data + sizeof(ngx_goim_ring_entry_t);
+
+    for (i = 0; i < e->records; i++) {
+        rec = (ngx_goim_record_t *) p;
+        p += rec->len;
+
+        if (ngx_goim_deliver_record(b, rec) != NGX_OK) {
+            ngx_goim_count(push_dropped, 1);
+            ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                          "goim: no memory to deliver a message");
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_goim_deliver_record(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
+{
+    ngx_str_t         name;
+    ngx_goim_room_t  *room;
+
+    switch (rec->kind) {
+
+    case GOIM__RECORD__KIND__KEYS:
+        return ngx_goim_deliver_keys(b, rec);
+
+    case GOIM__RECORD__KIND__ROOM:
+        (void) ngx_goim_deliver_name((u_char *) (rec + 1), &name);
+        room = ngx_goim_room_find(name.data, name.len);
+
+        return room ? ngx_goim_fanout_room(room, b, rec) : NGX_OK;
+
+    case GOIM__RECORD__KIND__ALL:
+        return ngx_goim_fanout_all(b, rec);
+
+    default: /* GOIM__RECORD__KIND__KICK */
+        ngx_goim_deliver_kick(rec);
+        return NGX_OK;
+    }
+}
+
+
+static ngx_int_t
+ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
+{
+    u_char              *p;
+    uint32_t             i, at;
+    ngx_str_t            name;
+    ngx_goim_session_t  *s;
+
+    at = (u_char *) rec - b->data;
+    p = (u_char *) (rec + 1);
+
+    for (i = 0; i < rec->nnames; i++) {
+        p = ngx_goim_deliver_name(p, &name);
+        s = ngx_goim_session_find(name.data, name.len);
+
+        if (s == NULL) {
+            continue;
+        }
+
+        if (!ngx_goim_session_accepts(s, rec->operation)) {
+            ngx_goim_count(filtered, 1);
+            continue;
+        }
+
+        if (ngx_goim_send(s, b,
+                          at + (s->front->framed ? rec->frame : rec->inner),
+                          at + rec->end)
+            == NGX_OK)
+        {
+            ngx_goim_count(pushed, 1);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* a session id is unique in its zone, so a late kick finds nobody */
+
+static void
+ngx_goim_deliver_kick(ngx_goim_record_t *rec)
+{
+    u_char              *p;
+    ngx_str_t            key, zone;
+    ngx_goim_session_t  *s;
+
+    p = ngx_goim_deliver_name((u_char *) (rec + 1), &key);
+    (void) ngx_goim_deliver_name(p, &zone);
+
+    if (zone.len != ngx_strlen(ngx_goim_zone->id)
+        || ngx_memcmp(zone.data, ngx_goim_zone->id, zone.len) != 0)
+    {
+        return;
+    }
+
+    s = ngx_goim_session_find(key.data, key.len);
+
+    if (s && s->id == rec->session) {
+        ngx_goim_count(replaced, 1);
+        ngx_goim_close(s, 1008, "replaced");
+    }
+}
+
+
+static u_char *
+ngx_goim_deliver_name(u_char *p, ngx_str_t *name)
+{
+    name->len = p[0] << 8 | p[1];
+    name->data = p + 2;
+
+    return p + 2 + name->len;
+}

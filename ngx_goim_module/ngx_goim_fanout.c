@@ -1,0 +1,531 @@
+
+/*
+ * One message to many sessions.
+ *
+ * What a turn of the event loop brings for a room is gathered into one block.
+ * Blocks of a room go out one after another, so its order holds; a room with
+ * many members is served in slices, so that no other waits behind it.  A
+ * member list with a block on its way holds a marker: those behind it are
+ * still to come.  Broadcasts with a pace each have a marker of their own.
+ */
+
+
+#include "ngx_goim_room.h"
+#include "ngx_goim_ws.h"
+#include "common/goim_packet.h"
+
+
+#define NGX_GOIM_SLICE          512             /* sessions of a room */
+#define NGX_GOIM_TURN           4096            /* sessions in all */
+#define NGX_GOIM_GATHER_MAX     (64 * 1024)     /* a block of several records */
+#define NGX_GOIM_HEADROOM       (NGX_GOIM_HEAD + GOIM_HEADER)
+
+#define NGX_GOIM_PACE           20              /* ms */
+#define NGX_GOIM_PACED_MAX      1024            /* paced broadcasts at a time */
+
+
+static ngx_goim_block_t *ngx_goim_block_make(ngx_goim_buf_t *b,
+    ngx_goim_record_t *rec);
+static void ngx_goim_block_free(ngx_goim_block_t *block);
+static ngx_int_t ngx_goim_gather_copy(ngx_goim_room_t *room, u_char *p,
+    size_t len);
+static void ngx_goim_gather_end(ngx_goim_room_t *room);
+static void ngx_goim_fanout_activate(ngx_goim_room_t *room);
+static ngx_uint_t ngx_goim_fanout_slice(ngx_goim_room_t *room,
+    ngx_uint_t max);
+static ngx_queue_t *ngx_goim_fanout_send(ngx_goim_block_t *block,
+    ngx_queue_t *q, ngx_queue_t *end, ngx_uint_t *max);
+static void ngx_goim_fanout_handler(ngx_event_t *ev);
+static void ngx_goim_pace_add(ngx_goim_block_t *block, uint32_t speed);
+static void ngx_goim_pace_handler(ngx_event_t *ev);
+static ngx_uint_t ngx_goim_pace_serve(ngx_goim_block_t *block);
+
+
+static ngx_queue_t  ngx_goim_active;        /* rooms with blocks on their way */
+static ngx_event_t  ngx_goim_fanout_event;
+static ngx_goim_room_t  *ngx_goim_serving;
+static size_t       ngx_goim_fanout_bytes;
+
+static ngx_queue_t  ngx_goim_paced;
+static ngx_uint_t   ngx_goim_npaced;
+static ngx_event_t  ngx_goim_pace_event;
+
+
+ngx_int_t
+ngx_goim_fanout_init(ngx_log_t *log)
+{
+    ngx_queue_init(&ngx_goim_active);
+    ngx_queue_init(&ngx_goim_paced);
+
+    ngx_goim_fanout_event.handler = ngx_goim_fanout_handler;
+    ngx_goim_fanout_event.log = log;
+
+    ngx_goim_pace_event.handler = ngx_goim_pace_handler;
+    ngx_goim_pace_event.log = log;
+    ngx_goim_pace_event.data = &ngx_goim_pace_event;
+    ngx_goim_pace_event.cancelable = 1;
+
+    return NGX_OK;
+}
+
+
+size_t
+ngx_goim_fanout_pending(void)
+{
+    return ngx_goim_fanout_bytes;
+}
+
+
+ngx_int_t
+ngx_goim_fanout_room(ngx_goim_room_t *room, ngx_goim_buf_t *b,
+    ngx_goim_record_t *rec)
+{
+    u_char            *p;
+    size_t             len;
+    ngx_goim_block_t  *block;
+
+    p = (u_char *) rec + rec->inner;
+    len = rec->end - rec->inner;
+
+    if (room->gather && room->gather_size + len > NGX_GOIM_GATHER_MAX) {
+        ngx_goim_gather_end(room);
+    }
+
+    if (room->gather == NULL) {
+        block = ngx_goim_block_make(b, rec);
+
+        if (block == NULL) {
+            return NGX_ERROR;
+        }
+
+        room->gather = block;
+        room->gather_size = len;
+        ngx_goim_fanout_activate(room);
+
+        return NGX_OK;
+    }
+
+    return ngx_goim_gather_copy(room, p, len);
+}
+
+
+static ngx_goim_block_t *
+ngx_goim_block_make(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
+{
+    uint32_t           at;
+    ngx_goim_block_t  *block;
+
+    block = ngx_calloc(sizeof(ngx_goim_block_t), ngx_cycle->log);
+    if (block == NULL) {
+        return NULL;
+    }
+
+    at = (u_char *) rec - b->data;
+
+    b->refs++;
+    block->buf = b;
+    block->frame = at + rec->frame;
+    block->inner = at + rec->inner;
+    block->last = at + rec->end;
+    block->records = 1;
+
+    ngx_goim_fanout_bytes += block->last - block->inner;
+
+    return block;
+}
+
+
+static void
+ngx_goim_block_free(ngx_goim_block_t *block)
+{
+    ngx_goim_fanout_bytes -= block->last - block->inner;
+
+    ngx_goim_buf_unref(block->buf);
+    ngx_free(block);
+}
+
+
+/*
+ * The second record of a room in this turn makes a copy of the first, too,
+ * into a block with place for a header: from then on it only grows.
+ */
+
+static ngx_int_t
+ngx_goim_gather_copy(ngx_goim_room_t *room, u_char *p, size_t len)
+{
+    size_t             size;
+    ngx_goim_buf_t    *b;
+    ngx_goim_block_t  *block;
+
+    block = room->gather;
+    size = NGX_GOIM_HEADROOM + room->gather_size + len;
+
+    if (block->records == 1 || size > block->buf->len) {
+
+        b = ngx_goim_buf_alloc(size * 2);
+        if (b == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(b->data + NGX_GOIM_HEADROOM,
+                   block->buf->data + block->inner, room->gather_size);
+
+        ngx_goim_buf_unref(block->buf);
+
+        block->buf = b;
+        block->inner = NGX_GOIM_HEADROOM;
+        block->last = NGX_GOIM_HEADROOM + room->gather_size;
+    }
+
+    ngx_memcpy(block->buf->data + block->last, p, len);
+
+    block->last += len;
+    block->records++;
+    room->gather_size += len;
+    ngx_goim_fanout_bytes += len;
+
+    return NGX_OK;
+}
+
+
+/* what was gathered becomes a block of its own; several need their header */
+
+static void
+ngx_goim_gather_end(ngx_goim_room_t *room)
+{
+    size_t             head, len;
+    u_char             buf[NGX_GOIM_HEAD], *p;
+    ngx_goim_block_t  *block;
+
+    block = room->gather;
+
+    if (block->records > 1) {
+        len = block->last - block->inner;
+        p = block->buf->data + block->inner - GOIM_HEADER;
+
+        goim_packet_header(p, len, GOIM_VERSION, GOIM_OP_RAW, 0);
+
+        head = ngx_goim_ws_head(buf, GOIM_HEADER + len);
+        ngx_memcpy(p - head, buf, head);
+
+        block->frame = block->inner - GOIM_HEADER - head;
+    }
+
+    ngx_queue_insert_tail(&room->blocks, &block->queue);
+    room->gather = NULL;
+    room->gather_size = 0;
+}
+
+
+static void
+ngx_goim_fanout_activate(ngx_goim_room_t *room)
+{
+    if (!room->is_active) {
+        room->is_active = 1;
+        ngx_queue_insert_tail(&ngx_goim_active, &room->active);
+    }
+}
+
+
+ngx_int_t
+ngx_goim_fanout_all(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
+{
+    ngx_goim_block_t  *block;
+
+    if (ngx_queue_empty(&ngx_goim_room_all.members)) {
+        return NGX_OK;
+    }
+
+    block = ngx_goim_block_make(b, rec);
+
+    if (block == NULL) {
+        return NGX_ERROR;
+    }
+
+    block->filtered = 1;
+    block->operation = rec->operation;
+
+    if (rec->speed && ngx_goim_npaced < NGX_GOIM_PACED_MAX) {
+        ngx_goim_pace_add(block, rec->speed);
+        return NGX_OK;
+    }
+
+    ngx_queue_insert_tail(&ngx_goim_room_all.blocks, &block->queue);
+    ngx_goim_fanout_activate(&ngx_goim_room_all);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_goim_fanout_drop(ngx_goim_room_t *room)
+{
+    ngx_queue_t  *q;
+
+    if (ngx_goim_serving == room) {
+        ngx_goim_serving = NULL;
+    }
+
+    if (room->gather) {
+        ngx_goim_gather_end(room);
+    }
+
+    while (!ngx_queue_empty(&room->blocks)) {
+        q = ngx_queue_head(&room->blocks);
+        ngx_queue_remove(q);
+        ngx_goim_block_free(ngx_queue_data(q, ngx_goim_block_t, queue));
+    }
+
+    if (room->marked) {
+        ngx_queue_remove(&room->marker.queue);
+        room->marked = 0;
+    }
+
+    if (room->is_active) {
+        ngx_queue_remove(&room->active);
+        room->is_active = 0;
+    }
+}
+
+
+static void
+ngx_goim_fanout_handler(ngx_event_t *ev)
+{
+    ngx_goim_fanout_run();
+}
+
+
+/* a slice of each active room in turn; what is left goes on in the next turn */
+
+void
+ngx_goim_fanout_run(void)
+{
+    ngx_uint_t        n, budget;
+    ngx_queue_t      *q;
+    ngx_goim_room_t  *room;
+
+    budget = NGX_GOIM_TURN;
+
+    while (!ngx_queue_empty(&ngx_goim_active) && budget) {
+        q = ngx_queue_head(&ngx_goim_active);
+        room = ngx_queue_data(q, ngx_goim_room_t, active);
+
+        ngx_queue_remove(q);
+        room->is_active = 0;
+
+        /* while a block is on its way, more is gathered behind it */
+
+        if (ngx_queue_empty(&room->blocks)) {
+            ngx_goim_gather_end(room);
+        }
+
+        n = ngx_goim_fanout_slice(room, ngx_min(budget, NGX_GOIM_SLICE));
+        budget -= ngx_min(n, budget);
+    }
+
+    if (!ngx_queue_empty(&ngx_goim_active)) {
+        ngx_post_event(&ngx_goim_fanout_event, &ngx_posted_next_events);
+    }
+}
+
+
+/* returns the number of sessions served, at least one for the work itself */
+
+static ngx_uint_t
+ngx_goim_fanout_slice(ngx_goim_room_t *room, ngx_uint_t max)
+{
+    ngx_uint_t         left;
+    ngx_queue_t       *q, *end;
+    ngx_goim_block_t  *block, copy;
+
+    block = ngx_queue_data(ngx_queue_head(&room->blocks), ngx_goim_block_t,
+                           queue);
+    end = ngx_queue_sentinel(&room->members);
+    q = ngx_queue_head(&room->members);
+
+    if (room->marked) {
+        q = ngx_queue_next(&room->marker.queue);
+        ngx_queue_remove(&room->marker.queue);
+        room->marked = 0;
+    }
+
+    /* the room goes if its last member's session is closed for being slow */
+
+    ngx_goim_serving = room;
+    copy = *block;
+    copy.buf->refs++;
+    left = max;
+
+    q = ngx_goim_fanout_send(&copy, q, end, &left);
+
+    ngx_goim_buf_unref(copy.buf);
+
+    if (ngx_goim_serving == NULL) {
+        return max - left + 1;
+    }
+
+    ngx_goim_serving = NULL;
+
+    if (q != end) {
+        ngx_queue_insert_tail(q, &room->marker.queue);
+        room->marked = 1;
+        ngx_goim_fanout_activate(room);
+
+        return max;
+    }
+
+    ngx_queue_remove(&block->queue);
+    ngx_goim_block_free(block);
+
+    if (room->gather || !ngx_queue_empty(&room->blocks)) {
+        ngx_goim_fanout_activate(room);
+    }
+
+    return max - left + 1;
+}
+
+
+/* to at most *max sessions from q on; returns who is next */
+
+static ngx_queue_t *
+ngx_goim_fanout_send(ngx_goim_block_t *block, ngx_queue_t *q,
+    ngx_queue_t *end, ngx_uint_t *max)
+{
+    ngx_queue_t         *next;
+    ngx_goim_member_t   *member;
+    ngx_goim_session_t  *s;
+
+    for ( /* void */ ; q != end && *max; q = next) {
+        next = ngx_queue_next(q);
+        member = ngx_queue_data(q, ngx_goim_member_t, queue);
+        s = member->session;
+
+        if (s == NULL) {
+            continue;
+        }
+
+        (*max)--;
+
+        if (block->filtered
+            && !ngx_goim_session_accepts(s, block->operation))
+        {
+            ngx_goim_count(filtered, 1);
+            continue;
+        }
+
+        if (ngx_goim_send(s, block->buf,
+                          s->front->framed ? block->frame : block->inner,
+                          block->last)
+            == NGX_OK)
+        {
+            ngx_goim_count(pushed, block->records);
+        }
+    }
+
+    return q;
+}
+
+
+static void
+ngx_goim_pace_add(ngx_goim_block_t *block, uint32_t speed)
+{
+    ngx_uint_t  i, all;
+
+    /* this worker's share of the node's */
+
+    all = 0;
+
+    for (i = 0; i < NGX_GOIM_SLOTS; i++) {
+        if (ngx_goim_zone->slots[i].pid) {
+            all += ngx_goim_zone->slots[i].authorized;
+        }
+    }
+
+    all = ngx_max(all, ngx_goim_room_all.count);
+
+    /* in thousandths of a session a second; never nothing */
+
+    block->speed = (uint64_t) speed * 1000 * ngx_goim_room_all.count / all;
+    block->speed = ngx_max(block->speed, 1);
+    block->since = ngx_current_msec;
+    block->credit = 0;
+
+    /* the pending bound is for what leaves as fast as it can */
+
+    ngx_goim_fanout_bytes -= block->last - block->inner;
+
+    ngx_queue_insert_head(&ngx_goim_room_all.members, &block->marker.queue);
+    ngx_queue_insert_tail(&ngx_goim_paced, &block->queue);
+    ngx_goim_npaced++;
+
+    if (!ngx_goim_pace_event.timer_set) {
+        ngx_add_timer(&ngx_goim_pace_event, NGX_GOIM_PACE);
+    }
+}
+
+
+static void
+ngx_goim_pace_handler(ngx_event_t *ev)
+{
+    ngx_queue_t       *q, *next;
+    ngx_goim_block_t  *block;
+
+    for (q = ngx_queue_head(&ngx_goim_paced);
+         q != ngx_queue_sentinel(&ngx_goim_paced);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        block = ngx_queue_data(q, ngx_goim_block_t, queue);
+
+        if (ngx_goim_pace_serve(block)) {
+            ngx_queue_remove(q);
+            ngx_goim_npaced--;
+
+            ngx_goim_fanout_bytes += block->last - block->inner;
+            ngx_goim_block_free(block);
+        }
+    }
+
+    if (ngx_goim_npaced) {
+        ngx_add_timer(&ngx_goim_pace_event, NGX_GOIM_PACE);
+    }
+}
+
+
+/* returns 1 when everyone had it */
+
+static ngx_uint_t
+ngx_goim_pace_serve(ngx_goim_block_t *block)
+{
+    uint64_t      credit;
+    ngx_uint_t    n;
+    ngx_queue_t  *q, *end;
+
+    end = ngx_queue_sentinel(&ngx_goim_room_all.members);
+
+    block->credit += (uint64_t) block->speed
+                     * (ngx_current_msec - block->since);
+    block->since = ngx_current_msec;
+
+    credit = block->credit / 1000000;
+    block->credit -= credit * 1000000;
+
+    n = ngx_min(credit, NGX_GOIM_TURN);
+
+    if (n == 0) {
+        return 0;
+    }
+
+    q = ngx_queue_next(&block->marker.queue);
+    ngx_queue_remove(&block->marker.queue);
+
+    q = ngx_goim_fanout_send(block, q, end, &n);
+
+    if (q == end) {
+        return 1;
+    }
+
+    ngx_queue_insert_tail(q, &block->marker.queue);
+
+    return 0;
+}

@@ -1,0 +1,837 @@
+
+/*
+ * What goim's packets mean: auth, heartbeat, rooms, subscriptions, messages
+ * to the application.
+ */
+
+
+#include "ngx_goim_room.h"
+#include "common/goim_packet.h"
+#include "proto/goim.pb-c.h"
+
+
+#define NGX_GOIM_MAX_NAME       256         /* a room key */
+#define NGX_GOIM_MAX_ACCEPTS    128
+
+
+/* An auth on its way.  It outlives its session: what logic has stored for
+   the session is then taken back. */
+
+typedef struct {
+    ngx_goim_session_t     *session;        /* NULL: gone */
+    uint64_t                id;
+    ngx_uint_t              peer;
+    uint16_t                version;
+    int32_t                 sequence;
+    size_t                  len;            /* of the token, while it waits */
+    u_char                  token[1];
+} ngx_goim_auth_t;
+
+
+static void ngx_goim_session_attached(ngx_goim_session_t *s);
+static ngx_int_t ngx_goim_session_message(ngx_goim_session_t *s,
+    u_char *data, size_t len, ngx_uint_t text);
+static ngx_int_t ngx_goim_session_packet(ngx_goim_session_t *s,
+    goim_packet_t *p);
+static void ngx_goim_session_timeout(ngx_goim_session_t *s);
+static void ngx_goim_session_closed(ngx_goim_session_t *s);
+
+static ngx_int_t ngx_goim_auth_start(ngx_goim_session_t *s,
+    goim_packet_t *p);
+static ngx_int_t ngx_goim_auth_call(ngx_goim_auth_t *auth);
+static void ngx_goim_auth_reply(void *data, const Goim__Reply *reply);
+static ngx_int_t ngx_goim_auth_accept(ngx_goim_session_t *s,
+    const Goim__Connected *in);
+static ngx_int_t ngx_goim_auth_accepts(ngx_goim_session_t *s,
+    const Goim__Connected *in);
+
+static ngx_int_t ngx_goim_op_heartbeat(ngx_goim_session_t *s,
+    goim_packet_t *p);
+static ngx_int_t ngx_goim_op_room(ngx_goim_session_t *s, goim_packet_t *p);
+static ngx_int_t ngx_goim_op_sub(ngx_goim_session_t *s, goim_packet_t *p);
+static ngx_int_t ngx_goim_op_receive(ngx_goim_session_t *s,
+    goim_packet_t *p);
+static void ngx_goim_receive_reply(void *data, const Goim__Reply *reply);
+static ngx_int_t ngx_goim_answer_receive(ngx_goim_session_t *s,
+    uint16_t version, int32_t operation, int32_t sequence);
+
+static ngx_int_t ngx_goim_reply(ngx_goim_session_t *s, uint16_t version,
+    int32_t operation, int32_t sequence, const u_char *body, size_t len);
+static ngx_int_t ngx_goim_reply_online(ngx_goim_session_t *s,
+    goim_packet_t *p);
+static void ngx_goim_session_renew(ngx_goim_session_t *s);
+static ngx_int_t ngx_goim_sub_add(ngx_goim_session_t *s, int32_t op);
+static void ngx_goim_sub_remove(ngx_goim_session_t *s, int32_t op);
+static ngx_uint_t ngx_goim_sub_place(ngx_goim_session_t *s, int32_t op);
+static int ngx_libc_cdecl ngx_goim_sub_cmp(const void *one, const void *two);
+
+
+/* A packet to logic whose answer the client awaits. */
+
+typedef struct {
+    ngx_goim_session_t     *session;
+    ngx_goim_call_t        *call;
+    uint16_t                version;
+    int32_t                 operation;
+    int32_t                 sequence;
+} ngx_goim_receive_t;
+
+
+const ngx_goim_app_t  ngx_goim_app = {
+    ngx_goim_session_message,
+    ngx_goim_session_attached,
+    ngx_goim_session_closed,
+    ngx_goim_session_timeout,
+    0,
+    0
+};
+
+
+static ngx_goim_index_t  ngx_goim_keys;
+static ngx_queue_t       ngx_goim_waiting;      /* auths, for registration */
+
+
+ngx_int_t
+ngx_goim_session_init(ngx_log_t *log)
+{
+    ngx_queue_init(&ngx_goim_waiting);
+
+    return ngx_goim_index_init(&ngx_goim_keys, ngx_goim_zone->seed, log);
+}
+
+
+ngx_goim_session_t *
+ngx_goim_session_find(u_char *key, size_t len)
+{
+    ngx_goim_entry_t  *e;
+
+    e = ngx_goim_index_find(&ngx_goim_keys, key, len);
+
+    return e ? ngx_queue_data(e, ngx_goim_session_t, by_key) : NULL;
+}
+
+
+static void
+ngx_goim_session_attached(ngx_goim_session_t *s)
+{
+    ngx_add_timer(s->connection->read, ngx_goim_conf->handshake_timeout);
+}
+
+
+static ngx_int_t
+ngx_goim_session_message(ngx_goim_session_t *s, u_char *data, size_t len,
+    ngx_uint_t text)
+{
+    int            rc;
+    goim_packet_t  p;
+
+    rc = goim_packet_parse(&p, data, len, ngx_goim_conf->max_body);
+
+    if (rc != GOIM_PACKET_OK) {
+        ngx_goim_count(protocol_errors, 1);
+        ngx_goim_close(s, 1002, goim_packet_error(rc));
+        return NGX_ERROR;
+    }
+
+    ngx_goim_count(packets_in, 1);
+
+    return ngx_goim_session_packet(s, &p);
+}
+
+
+static ngx_int_t
+ngx_goim_session_packet(ngx_goim_session_t *s, goim_packet_t *p)
+{
+    if (!s->authorized) {
+
+        /* goim ignores whatever comes before auth */
+
+        return p->operation == GOIM_OP_AUTH ? ngx_goim_auth_start(s, p)
+                                            : NGX_OK;
+    }
+
+    switch (p->operation) {
+
+    case GOIM_OP_HEARTBEAT:
+        return ngx_goim_op_heartbeat(s, p);
+
+    case GOIM_OP_CHANGE_ROOM:
+        return ngx_goim_op_room(s, p);
+
+    case GOIM_OP_SUB:
+    case GOIM_OP_UNSUB:
+        return ngx_goim_op_sub(s, p);
+
+    default:
+        return ngx_goim_op_receive(s, p);
+    }
+}
+
+
+static void
+ngx_goim_session_timeout(ngx_goim_session_t *s)
+{
+    ngx_msec_t  idle;
+
+    if (!s->authorized) {
+        ngx_goim_count(handshake_timeouts, 1);
+        ngx_goim_close(s, 1008, "handshake timeout");
+        return;
+    }
+
+    idle = ngx_current_msec - s->alive;
+
+    if (idle >= s->heartbeat) {
+        ngx_goim_count(heartbeat_timeouts, 1);
+        ngx_goim_close(s, 1008, "heartbeat timeout");
+        return;
+    }
+
+    ngx_add_timer(s->connection->read, s->heartbeat - idle);
+}
+
+
+static void
+ngx_goim_session_closed(ngx_goim_session_t *s)
+{
+    ngx_goim_auth_t     *auth;
+    ngx_goim_receive_t  *receive;
+
+    if (s->authorized) {
+        ngx_goim_index_delete(&ngx_goim_keys, &s->by_key);
+        ngx_goim_room_exit(s);
+        ngx_goim_disconnect(s);
+
+        receive = s->call;
+
+        if (receive) {
+            ngx_goim_logic_cancel(receive->call);
+            ngx_free(receive);
+        }
+
+    } else {
+        auth = s->call;
+
+        if (s->waiting) {
+            ngx_queue_remove(&s->wait);
+            ngx_free(auth);
+
+        } else if (auth) {
+            auth->session = NULL;
+        }
+    }
+
+    s->call = NULL;
+    s->authorized = 0;
+}
+
+
+/* ---- auth ---- */
+
+static ngx_int_t
+ngx_goim_auth_start(ngx_goim_session_t *s, goim_packet_t *p)
+{
+    ngx_goim_auth_t  *auth;
+
+    auth = ngx_alloc(offsetof(ngx_goim_auth_t, token) + p->body_len,
+                     ngx_cycle->log);
+
+    if (auth == NULL) {
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    auth->session = s;
+    auth->id = s->id;
+    auth->peer = NGX_GOIM_LOGIC_ANY;
+    auth->version = p->version;
+    auth->sequence = p->sequence;
+    auth->len = p->body_len;
+    ngx_memcpy(auth->token, p->body, p->body_len);
+
+    s->call = auth;
+    s->busy = 1;
+
+    /* a node that logic does not know yet would miss what is pushed to it */
+
+    if (!ngx_goim_zone->registered) {
+        s->waiting = 1;
+        ngx_queue_insert_tail(&ngx_goim_waiting, &s->wait);
+        return NGX_AGAIN;
+    }
+
+    return ngx_goim_auth_call(auth);
+}
+
+
+void
+ngx_goim_session_registered(void)
+{
+    ngx_queue_t         *q;
+    ngx_goim_session_t  *s;
+
+    while (ngx_goim_zone->registered && !ngx_queue_empty(&ngx_goim_waiting)) {
+        q = ngx_queue_head(&ngx_goim_waiting);
+        s = ngx_queue_data(q, ngx_goim_session_t, wait);
+
+        ngx_queue_remove(q);
+        s->waiting = 0;
+
+        (void) ngx_goim_auth_call(s->call);
+    }
+}
+
+
+static ngx_int_t
+ngx_goim_auth_call(ngx_goim_auth_t *auth)
+{
+    Goim__Call           call;
+    Goim__Connect        connect;
+    ngx_goim_session_t  *s;
+    u_char               addr[NGX_SOCKADDR_STRLEN + 1];
+
+    s = auth->session;
+
+    goim__call__init(&call);
+    goim__connect__init(&connect);
+
+    call.call_case = GOIM__CALL__CALL_CONNECT;
+    call.connect = &connect;
+
+    *ngx_cpystrn(addr, s->addr.data,
+                 ngx_min(s->addr.len, NGX_SOCKADDR_STRLEN) + 1) = '\0';
+
+    connect.server = (char *) ngx_goim_conf->server_id.data;
+    connect.zone = (char *) ngx_goim_zone->id;
+    connect.session = s->id;
+    connect.addr = (char *) addr;
+    connect.token.data = auth->token;
+    connect.token.len = auth->len;
+
+    if (s->cookie) {
+        connect.cookie.data = s->cookie->pos;
+        connect.cookie.len = s->cookie->last - s->cookie->pos;
+    }
+
+    if (ngx_goim_logic_call(&call, &auth->peer, ngx_goim_auth_reply, auth)
+        == NULL)
+    {
+        ngx_goim_count(auth_failed, 1);
+
+        s->call = NULL;
+        ngx_free(auth);
+
+        ngx_goim_close(s, 1013, "no logic");
+        return NGX_ERROR;
+    }
+
+    if (s->cookie) {
+        ngx_free(s->cookie);
+        s->cookie = NULL;
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
+{
+    ngx_goim_auth_t     *auth = data;
+
+    const char          *why;
+    ngx_uint_t           code;
+    ngx_goim_auth_t      a;
+    ngx_goim_session_t  *s;
+
+    a = *auth;
+    s = a.session;
+    ngx_free(auth);
+
+    if (s) {
+        s->call = NULL;
+        s->peer = a.peer;
+    }
+
+    if (reply && reply->code == GOIM__REPLY__CODE__OK
+        && reply->reply_case == GOIM__REPLY__REPLY_CONNECTED)
+    {
+        if (s == NULL) {
+            ngx_goim_disconnect_id(reply->connected, a.id, a.peer);
+            return;
+        }
+
+        if (ngx_goim_auth_accept(s, reply->connected) == NGX_OK
+            && ngx_goim_reply(s, a.version, GOIM_OP_AUTH_REPLY, a.sequence,
+                              NULL, 0)
+               != NGX_ERROR)
+        {
+            ngx_goim_resume(s);
+        }
+
+        return;
+    }
+
+    if (s == NULL) {
+        return;
+    }
+
+    if (reply && reply->code == GOIM__REPLY__CODE__DENIED) {
+        ngx_goim_count(auth_denied, 1);
+        code = 1008;
+        why = "auth refused";
+
+    } else {
+        ngx_goim_count(auth_failed, 1);
+        code = 1013;
+        why = "auth failed, try again";
+    }
+
+    ngx_log_error(NGX_LOG_WARN, s->connection->log, 0, "goim: %s: %s", why,
+                  reply == NULL ? "logic did not answer"
+                  : reply->error[0] ? reply->error : "no reason given");
+
+    ngx_goim_close(s, code, why);
+}
+
+
+/* NGX_ERROR: the session is closing */
+
+static ngx_int_t
+ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in)
+{
+    ngx_goim_session_t  *old;
+
+    if (in->key.len == 0 || in->key.len > NGX_GOIM_MAX_NAME
+        || in->room.len > NGX_GOIM_MAX_NAME
+        || in->n_accepts > NGX_GOIM_MAX_ACCEPTS || in->heartbeat == 0)
+    {
+        ngx_log_error(NGX_LOG_ERR, s->connection->log, 0,
+                      "goim: logic's answer to auth is out of range");
+
+        ngx_goim_disconnect_id(in, s->id, s->peer);
+        ngx_goim_close(s, 1011, "bad answer from logic");
+        return NGX_ERROR;
+    }
+
+    s->key.data = ngx_alloc(in->key.len, ngx_cycle->log);
+
+    if (s->key.data == NULL || ngx_goim_auth_accepts(s, in) != NGX_OK) {
+        ngx_goim_disconnect_id(in, s->id, s->peer);
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    old = ngx_goim_session_find(in->key.data, in->key.len);
+
+    if (old) {
+        ngx_goim_count(replaced, 1);
+        ngx_goim_close(old, 1008, "replaced");
+    }
+
+    s->key.len = in->key.len;
+    ngx_memcpy(s->key.data, in->key.data, in->key.len);
+
+    s->mid = in->mid;
+    s->heartbeat = in->heartbeat;
+    s->alive = ngx_current_msec;
+    s->renew_interval = in->renew;
+    s->renew = ngx_current_msec + ngx_goim_jitter(in->renew);
+
+    s->by_key.key = &s->key;
+    ngx_goim_index_add(&ngx_goim_keys, &s->by_key);
+    ngx_goim_room_enter(s);
+    s->authorized = 1;
+
+    ngx_goim_count(auths, 1);
+    ngx_add_timer(s->connection->read, s->heartbeat);
+
+    if (ngx_goim_room_change(s, in->room.data, in->room.len) != NGX_OK) {
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_goim_auth_accepts(ngx_goim_session_t *s, const Goim__Connected *in)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < in->n_accepts; i++) {
+        if (ngx_goim_sub_add(s, in->accepts[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* ---- operations ---- */
+
+static ngx_int_t
+ngx_goim_op_heartbeat(ngx_goim_session_t *s, goim_packet_t *p)
+{
+    s->alive = ngx_current_msec;
+
+    ngx_goim_session_renew(s);
+
+    return ngx_goim_reply_online(s, p);
+}
+
+
+/* logic keeps the mappings of those who live: told now and then */
+
+static void
+ngx_goim_session_renew(ngx_goim_session_t *s)
+{
+    Goim__Call       call;
+    Goim__Heartbeat  heartbeat;
+
+    if (s->renew_interval == 0
+        || (ngx_msec_int_t) (ngx_current_msec - s->renew) < 0)
+    {
+        return;
+    }
+
+    goim__call__init(&call);
+    goim__heartbeat__init(&heartbeat);
+
+    call.call_case = GOIM__CALL__CALL_HEARTBEAT;
+    call.heartbeat = &heartbeat;
+
+    heartbeat.mid = s->mid;
+    heartbeat.key.data = s->key.data;
+    heartbeat.key.len = s->key.len;
+    heartbeat.server = (char *) ngx_goim_conf->server_id.data;
+    heartbeat.zone = (char *) ngx_goim_zone->id;
+    heartbeat.session = s->id;
+
+    if (ngx_goim_logic_call(&call, &s->peer, ngx_goim_ignore_reply, NULL)) {
+        s->renew = ngx_current_msec + ngx_goim_jitter(s->renew_interval);
+    }
+}
+
+
+static ngx_int_t
+ngx_goim_op_room(ngx_goim_session_t *s, goim_packet_t *p)
+{
+    if (p->body_len > NGX_GOIM_MAX_NAME) {
+        ngx_goim_count(protocol_errors, 1);
+        ngx_goim_close(s, 1008, "room key is too long");
+        return NGX_ERROR;
+    }
+
+    if (ngx_goim_room_change(s, (u_char *) p->body, p->body_len) != NGX_OK) {
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    return ngx_goim_reply(s, p->version, GOIM_OP_CHANGE_ROOM_REPLY,
+                          p->sequence, p->body, p->body_len);
+}
+
+
+/* As goim does: a list with anything else than numbers changes nothing, and
+   is answered all the same. */
+
+static ngx_int_t
+ngx_goim_op_sub(ngx_goim_session_t *s, goim_packet_t *p)
+{
+    int      i, n;
+    int32_t  ops[NGX_GOIM_MAX_ACCEPTS];
+
+    n = goim_parse_operations(p->body, p->body_len, ops,
+                              NGX_GOIM_MAX_ACCEPTS);
+
+    if (n > NGX_GOIM_MAX_ACCEPTS) {
+        goto too_many;
+    }
+
+    for (i = 0; i < n; i++) {
+
+        if (p->operation == GOIM_OP_UNSUB) {
+            ngx_goim_sub_remove(s, ops[i]);
+
+        } else if (ngx_goim_sub_add(s, ops[i]) != NGX_OK) {
+            goto too_many;
+        }
+    }
+
+    return ngx_goim_reply(s, p->version, p->operation + 1, p->sequence,
+                          p->body, p->body_len);
+
+too_many:
+
+    ngx_goim_count(protocol_errors, 1);
+    ngx_goim_close(s, 1008, "too many operations");
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_goim_op_receive(ngx_goim_session_t *s, goim_packet_t *p)
+{
+    Goim__Call           call;
+    Goim__Receive        receive;
+    ngx_goim_receive_t  *r;
+
+    r = ngx_alloc(sizeof(ngx_goim_receive_t), ngx_cycle->log);
+
+    if (r == NULL) {
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    goim__call__init(&call);
+    goim__receive__init(&receive);
+
+    call.call_case = GOIM__CALL__CALL_RECEIVE;
+    call.receive = &receive;
+
+    receive.mid = s->mid;
+    receive.key.data = s->key.data;
+    receive.key.len = s->key.len;
+    receive.server = (char *) ngx_goim_conf->server_id.data;
+    receive.operation = p->operation;
+    receive.sequence = p->sequence;
+    receive.body.data = (u_char *) p->body;
+    receive.body.len = p->body_len;
+
+    if (s->room) {
+        receive.room.data = s->room->key.data;
+        receive.room.len = s->room->key.len;
+    }
+
+    r->session = s;
+    r->version = p->version;
+    r->operation = p->operation;
+    r->sequence = p->sequence;
+    r->call = ngx_goim_logic_call(&call, &s->peer, ngx_goim_receive_reply, r);
+
+    if (r->call == NULL) {
+        ngx_free(r);
+        ngx_goim_count(receive_failed, 1);
+
+        return ngx_goim_answer_receive(s, p->version, p->operation,
+                                       p->sequence);
+    }
+
+    ngx_goim_count(receives, 1);
+
+    s->call = r;
+    s->busy = 1;
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_goim_receive_reply(void *data, const Goim__Reply *reply)
+{
+    ngx_goim_receive_t  *r = data;
+
+    ngx_int_t            rc;
+    ngx_goim_session_t  *s;
+
+    s = r->session;
+    s->call = NULL;
+
+    if (reply == NULL || reply->code != GOIM__REPLY__CODE__OK) {
+        ngx_goim_count(receive_failed, 1);
+
+        ngx_log_error(NGX_LOG_WARN, s->connection->log, 0,
+                      "goim: packet with operation %D was not taken: %s",
+                      r->operation,
+                      reply ? reply->error : "logic did not answer");
+    }
+
+    rc = ngx_goim_answer_receive(s, r->version, r->operation, r->sequence);
+
+    ngx_free(r);
+
+    if (rc != NGX_ERROR) {
+        ngx_goim_resume(s);
+    }
+}
+
+
+/* in the order of the requests, and also when logic did not take it */
+
+static ngx_int_t
+ngx_goim_answer_receive(ngx_goim_session_t *s, uint16_t version,
+    int32_t operation, int32_t sequence)
+{
+    goim_packet_t  p;
+
+    switch (operation) {
+
+    case GOIM_OP_SEND:
+        operation = GOIM_OP_SEND_REPLY;
+        break;
+
+    case GOIM_OP_HEARTBEAT_REPLY:
+        p.version = version;
+        p.sequence = sequence;
+
+        return ngx_goim_reply_online(s, &p);
+
+    case GOIM_OP_RAW:
+
+        /* bare packets have no operation 9 */
+
+        if (!s->front->framed) {
+            return NGX_OK;
+        }
+
+        break;
+    }
+
+    return ngx_goim_reply(s, version, operation, sequence, NULL, 0);
+}
+
+
+static ngx_int_t
+ngx_goim_reply_online(ngx_goim_session_t *s, goim_packet_t *p)
+{
+    u_char    body[4];
+    uint32_t  n;
+
+    n = s->room ? ngx_goim_room_online(s->room) : 0;
+
+    body[0] = n >> 24;
+    body[1] = n >> 16;
+    body[2] = n >> 8;
+    body[3] = n;
+
+    return ngx_goim_reply(s, p->version, GOIM_OP_HEARTBEAT_REPLY,
+                          p->sequence, body, sizeof(body));
+}
+
+
+/* NGX_OK, NGX_DECLINED (dropped, counted), NGX_ERROR (closing) */
+
+static ngx_int_t
+ngx_goim_reply(ngx_goim_session_t *s, uint16_t version, int32_t operation,
+    int32_t sequence, const u_char *body, size_t len)
+{
+    size_t           head;
+    u_char           buf[NGX_GOIM_HEAD], *p;
+    ngx_int_t        rc;
+    ngx_goim_buf_t  *b;
+
+    head = s->front->head(buf, GOIM_HEADER + len);
+
+    b = ngx_goim_buf_alloc(head + GOIM_HEADER + len);
+
+    if (b == NULL) {
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(b->data, buf, head);
+    p = goim_packet_header(p, len, version, operation, sequence);
+
+    if (len) {
+        ngx_memcpy(p, body, len);
+    }
+
+    rc = ngx_goim_send(s, b, 0, b->len);
+
+    ngx_goim_buf_unref(b);
+
+    return rc;
+}
+
+
+/* ---- subscriptions: a sorted list of operations ---- */
+
+ngx_uint_t
+ngx_goim_session_accepts(ngx_goim_session_t *s, int32_t op)
+{
+    ngx_uint_t  i;
+
+    i = ngx_goim_sub_place(s, op);
+
+    return i < s->naccepts && s->accepts[i] == op;
+}
+
+
+/* where op is, or would be */
+
+static ngx_uint_t
+ngx_goim_sub_place(ngx_goim_session_t *s, int32_t op)
+{
+    ngx_uint_t  low, high, middle;
+
+    low = 0;
+    high = s->naccepts;
+
+    while (low < high) {
+        middle = (low + high) / 2;
+
+        if (s->accepts[middle] < op) {
+            low = middle + 1;
+
+        } else {
+            high = middle;
+        }
+    }
+
+    return low;
+}
+
+
+static ngx_int_t
+ngx_goim_sub_add(ngx_goim_session_t *s, int32_t op)
+{
+    int32_t     *accepts;
+    ngx_uint_t   i;
+
+    i = ngx_goim_sub_place(s, op);
+
+    if (i < s->naccepts && s->accepts[i] == op) {
+        return NGX_OK;
+    }
+
+    if (s->naccepts == NGX_GOIM_MAX_ACCEPTS) {
+        return NGX_DECLINED;
+    }
+
+    accepts = ngx_alloc((s->naccepts + 1) * sizeof(int32_t), ngx_cycle->log);
+    if (accepts == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (s->accepts) {
+        ngx_memcpy(accepts, s->accepts, i * sizeof(int32_t));
+        ngx_memcpy(accepts + i + 1, s->accepts + i,
+                   (s->naccepts - i) * sizeof(int32_t));
+        ngx_free(s->accepts);
+    }
+
+    accepts[i] = op;
+    s->accepts = accepts;
+    s->naccepts++;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_goim_sub_remove(ngx_goim_session_t *s, int32_t op)
+{
+    ngx_uint_t  i;
+
+    i = ngx_goim_sub_place(s, op);
+
+    if (i < s->naccepts && s->accepts[i] == op) {
+        s->naccepts--;
+        ngx_memmove(s->accepts + i, s->accepts + i + 1,
+                    (s->naccepts - i) * sizeof(int32_t));
+    }
+}
