@@ -100,10 +100,11 @@ typedef struct {
     void  (*record)(bus_consumer_t *c, const bus_record_t *rec, void *data);
 
     /* The partition is another's now, or begins anew: forget what is
-     * outstanding of it; bus_done() of it is ignored until it is back. */
+     * outstanding of it; bus_done() of it is ignored until it is back. Also
+     * told for every partition when Redis came back with another life, and
+     * before any further record: `done` may have gone back with it. */
     void  (*revoked)(bus_consumer_t *c, uint32_t partition, void *data);
 
-    /* revoked partitions and end of drain are told before */
     void  *data;
 } bus_consumer_events_t;
 

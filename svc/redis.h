@@ -63,6 +63,13 @@ const char *svc_redis_prefix(svc_redis_t *r);
  * more), kept in the hash goim:life. Valid while up. */
 uint64_t svc_redis_life(svc_redis_t *r);
 
+/* When it came up last, by CLOCK_MONOTONIC in ms; 0: never. */
+int64_t svc_redis_since(svc_redis_t *r);
+
+/* What it was made with. */
+struct event_base *svc_redis_base(svc_redis_t *r);
+const svc_redis_conf_t *svc_redis_conf(svc_redis_t *r);
+
 /*
  * `reply` is Redis's answer, an error reply too (REDIS_REPLY_ERROR); NULL:
  * the connection was lost or the time is up, and whether the command was
@@ -78,10 +85,11 @@ int svc_redis_call(svc_redis_t *r, svc_redis_pt cb, void *data, int argc,
 int svc_redis_callf(svc_redis_t *r, svc_redis_pt cb, void *data,
     const char *fmt, ...);
 
-/* A Lua script: EVALSHA, and EVAL when Redis does not know it. */
+/* A Lua script: EVALSHA, and EVAL while Redis does not know it. A static of
+ * the caller; threads may share it. */
 typedef struct {
     const char  *body;
-    char         sha[41];       /* made at the first call; zeroed at start */
+    char         sha[41];       /* told by Redis; zeroed at start */
 } svc_script_t;
 
 /* argv: the keys, then the arguments. */
@@ -94,8 +102,9 @@ int svc_redis_eval(svc_redis_t *r, svc_script_t *script, svc_redis_pt cb,
  *   SVC_REDIS_OK     an answer
  *   SVC_REDIS_AGAIN  the same step again with backoff: NULL, LOADING,
  *                    READONLY, MISCONF, BUSY, OOM, CLUSTERDOWN, TRYAGAIN,
- *                    MASTERDOWN, NOREPLICAS
- *   SVC_REDIS_LIFE   the script saw another life: reconnect and again
+ *                    MASTERDOWN, NOREPLICAS, NOSCRIPT
+ *   SVC_REDIS_LIFE   the script saw another life: it connects again by
+ *                    itself, then the same step again
  *   SVC_REDIS_TYPE   WRONGTYPE: the key is broken
  *   SVC_REDIS_ERROR  anything else
  */
@@ -106,8 +115,8 @@ typedef enum {
 
 svc_redis_class_t svc_redis_class(const redisReply *reply);
 
-/* Drop the connection and connect again (after SVC_REDIS_LIFE). From inside
- * a callback too: it is done at the loop's next turn. */
+/* Drop the connection and connect again. From inside a callback too: it is
+ * done when the loop gets to it. */
 void svc_redis_reconnect(svc_redis_t *r);
 
 #endif

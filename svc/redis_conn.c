@@ -1,0 +1,819 @@
+/*
+ * How the connection to Redis comes up, goes down and comes up again.
+ */
+
+#include "redis_int.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+
+#define SVC_REDIS_BACKOFF_MIN   50
+#define SVC_REDIS_BACKOFF_MAX   2000
+#define SVC_REDIS_STEADY        1000    /* up this long: begin anew */
+#define SVC_REDIS_READ          65536
+
+
+static void svc_redis_connect(svc_redis_t *r);
+
+
+/*
+ * The life: a number for each run of Redis, as run_id tells them apart. It
+ * never repeats, even when the hash is lost, as long as Redis's clock does
+ * not run backwards over a loss. It must be possible in a full Redis too:
+ * who empties it connects first.
+ */
+static svc_script_t  svc_redis_life_script = {
+    .body =
+    "#!lua flags=allow-oom\n"
+    "local t = redis.call('TYPE', KEYS[1]).ok\n"
+    "if t ~= 'hash' and t ~= 'none' then redis.call('DEL', KEYS[1]) end\n"
+    "local h = redis.call('HMGET', KEYS[1], 'n', 'run_id')\n"
+    "local n = tonumber(h[1] or '')\n"
+    "if n and h[2] == ARGV[1] then return string.format('%.0f', n) end\n"
+    "local t = redis.call('TIME')\n"
+    "local ms = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+    "n = math.max((n or 0) + 1, ms)\n"
+    "if n > 9007199254740992 then n = ms end\n"
+    "n = string.format('%.0f', n)\n"
+    "redis.call('HSET', KEYS[1], 'n', n, 'run_id', ARGV[1])\n"
+    "return n\n"
+};
+
+
+static void
+svc_redis_metrics_init(void)
+{
+    svc_redis_metrics.connects = metrics_counter("goim_redis_connects_total",
+        NULL, "Connections to Redis that came up.");
+    svc_redis_metrics.lost = metrics_counter("goim_redis_lost_total", NULL,
+        "Connections to Redis that were lost after they came up.");
+    svc_redis_metrics.timeouts = metrics_counter("goim_redis_timeouts_total",
+        NULL, "Commands that Redis did not answer in time.");
+    svc_redis_metrics.errors = metrics_counter("goim_redis_errors_total",
+        NULL, "Error replies from Redis.");
+    svc_redis_metrics.up = metrics_gauge("goim_redis_connections", NULL,
+        "Connections to Redis that are up.");
+}
+
+
+static char *
+svc_redis_name(const char *prefix, const char *name)
+{
+    char  *key;
+
+    if (asprintf(&key, "%s%s", prefix, name) == -1) {
+        abort();
+    }
+
+    return key;
+}
+
+
+/* ---- down ---- */
+
+static int64_t
+svc_redis_backoff(svc_redis_t *r)
+{
+    int64_t   ms;
+    uint32_t  rnd;
+
+    ms = SVC_REDIS_BACKOFF_MIN;
+
+    if (r->attempts < 6) {
+        ms <<= r->attempts;
+
+    } else {
+        ms = SVC_REDIS_BACKOFF_MAX;
+    }
+
+    if (ms > SVC_REDIS_BACKOFF_MAX) {
+        ms = SVC_REDIS_BACKOFF_MAX;
+    }
+
+    r->attempts++;
+
+    /* a thousand connections that were lost together come back one by one */
+
+    evutil_secure_rng_get_bytes(&rnd, sizeof(rnd));
+
+    return ms / 2 + rnd % (ms / 2 + 1);
+}
+
+
+static void
+svc_redis_event_free(struct event **ev)
+{
+    if (*ev != NULL) {
+        event_free(*ev);
+        *ev = NULL;
+    }
+}
+
+
+/* Everything outstanding gets no answer any more. */
+static void
+svc_redis_abandon(svc_redis_t *r)
+{
+    svc_redis_cmd_t  *cmd, *next;
+
+    cmd = r->first;
+    r->first = NULL;
+    r->last = &r->first;
+
+    for ( /* void */ ; cmd != NULL; cmd = next) {
+        next = cmd->next;
+
+        if (cmd->cb != NULL) {
+            cmd->cb(r, NULL, cmd->data);
+        }
+
+        free(cmd);
+    }
+}
+
+
+static void
+svc_redis_disconnect(svc_redis_t *r)
+{
+    if (r->resolve != NULL) {
+        svc_resolve_cancel(r->resolve);
+        r->resolve = NULL;
+    }
+
+    svc_redis_event_free(&r->read);
+    svc_redis_event_free(&r->write);
+    event_del(r->flush);
+    event_del(r->timer);
+    event_del(r->kick);
+
+    if (r->fd != -1) {
+        close(r->fd);
+        r->fd = -1;
+    }
+
+    if (r->reader != NULL) {
+        redisReaderFree(r->reader);
+        r->reader = NULL;
+    }
+
+    evbuffer_drain(r->out, evbuffer_get_length(r->out));
+
+    r->nknown = 0;
+    r->nasked = 0;
+}
+
+
+/* Not from inside a callback: the connection is torn down and planned anew. */
+void
+svc_redis_close(svc_redis_t *r, const char *why)
+{
+    int  was_up;
+
+    was_up = (r->state == SVC_REDIS_UP);
+
+    if (was_up) {
+        metrics_add(svc_redis_metrics.lost, 1);
+        metrics_add(svc_redis_metrics.up, -1);
+
+        if (svc_now() - r->since >= SVC_REDIS_STEADY) {
+            r->attempts = 0;
+            memset(&r->failures, 0, sizeof(r->failures));
+        }
+    }
+
+    log_seldom(&r->failures, LOG_WARN, "redis %s: %s", r->conf.addr, why);
+
+    r->state = SVC_REDIS_WAITING;
+
+    svc_redis_disconnect(r);
+    svc_redis_abandon(r);
+
+    if (was_up && r->events.down != NULL) {
+        r->events.down(r, r->events.data);
+    }
+
+    svc_redis_start(r, svc_redis_backoff(r));
+}
+
+
+void
+svc_redis_start(svc_redis_t *r, int64_t delay)
+{
+    r->state = SVC_REDIS_WAITING;
+    svc_timer(r->timer, delay);
+}
+
+
+/*
+ * All commands have the same time, so the first one's is up first. The timer
+ * is not moved with each answer: when it fires it looks at who is first then.
+ */
+void
+svc_redis_expect(svc_redis_t *r)
+{
+    if (!event_pending(r->timer, EV_TIMEOUT, NULL)) {
+        svc_timer(r->timer, r->first->deadline - svc_now());
+    }
+}
+
+
+static void
+svc_redis_timer(evutil_socket_t fd, short what, void *data)
+{
+    svc_redis_t  *r;
+
+    (void) fd;
+    (void) what;
+
+    r = data;
+
+    switch (r->state) {
+
+    case SVC_REDIS_WAITING:
+        svc_redis_connect(r);
+        return;
+
+    case SVC_REDIS_RESOLVING:
+        svc_redis_close(r, "the name was not resolved in time");
+        return;
+
+    case SVC_REDIS_CONNECTING:
+        metrics_add(svc_redis_metrics.timeouts, 1);
+        svc_redis_close(r, "no connection in time");
+        return;
+
+    default:
+        break;
+    }
+
+    if (r->first == NULL) {
+        return;
+    }
+
+    if (r->first->deadline > svc_now()) {
+        svc_redis_expect(r);
+        return;
+    }
+
+    metrics_add(svc_redis_metrics.timeouts, 1);
+    svc_redis_close(r, "no answer in time");
+}
+
+
+static void
+svc_redis_kicked(evutil_socket_t fd, short what, void *data)
+{
+    svc_redis_t  *r;
+
+    (void) fd;
+    (void) what;
+
+    r = data;
+
+    if (r->state == SVC_REDIS_UP || r->state == SVC_REDIS_GREETING) {
+        svc_redis_close(r, "connecting again");
+    }
+}
+
+
+void
+svc_redis_reconnect(svc_redis_t *r)
+{
+    if (r->state == SVC_REDIS_UP || r->state == SVC_REDIS_GREETING) {
+        event_active(r->kick, EV_TIMEOUT, 0);
+    }
+}
+
+
+/* ---- greeting ---- */
+
+static void
+svc_redis_refused(svc_redis_t *r, const char *step, redisReply *reply)
+{
+    if (reply == NULL) {
+        return;                 /* the connection is going down already */
+    }
+
+    log_seldom(&r->failures, LOG_ERROR, "redis %s: %s: %s", r->conf.addr,
+               step, reply->type == REDIS_REPLY_ERROR ? reply->str
+                                                      : "unexpected answer");
+    svc_redis_reconnect(r);
+}
+
+
+static void
+svc_redis_on_auth(svc_redis_t *r, redisReply *reply, void *data)
+{
+    if (reply == NULL || reply->type != REDIS_REPLY_STATUS) {
+        svc_redis_refused(r, data, reply);
+    }
+}
+
+
+static void
+svc_redis_on_life(svc_redis_t *r, redisReply *reply, void *data)
+{
+    uint64_t  life;
+
+    (void) data;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_STRING) {
+        svc_redis_refused(r, "the life", reply);
+        return;
+    }
+
+    life = strtoull(reply->str, NULL, 10);
+
+    if (life == 0) {
+        svc_redis_refused(r, "the life", reply);
+        return;
+    }
+
+    if (r->was_up && life != r->life) {
+        log_write(LOG_WARN, "redis %s: another run of Redis, life %llu "
+                  "after %llu", r->conf.addr, (unsigned long long) life,
+                  (unsigned long long) r->life);
+    }
+
+    log_write(r->was_up ? LOG_NOTICE : LOG_INFO, "redis %s: connected",
+              r->conf.addr);
+
+    r->life = life;
+    r->state = SVC_REDIS_UP;
+    r->since = svc_now();
+    r->was_up = 1;
+
+    metrics_add(svc_redis_metrics.connects, 1);
+    metrics_add(svc_redis_metrics.up, 1);
+
+    if (r->events.up != NULL) {
+        r->events.up(r, r->events.data);
+    }
+}
+
+
+/* The value of a line `name:value` of INFO. */
+static int
+svc_redis_info(const redisReply *reply, const char *name, char *value,
+    size_t size)
+{
+    size_t       n;
+    const char  *p;
+
+    for (p = reply->str; p != NULL; p = strchr(p, '\n')) {
+
+        if (*p == '\n') {
+            p++;
+        }
+
+        n = strlen(name);
+
+        if (strncmp(p, name, n) == 0 && p[n] == ':') {
+            p += n + 1;
+            n = strcspn(p, "\r\n");
+
+            if (n == 0 || n >= size) {
+                return -1;
+            }
+
+            memcpy(value, p, n);
+            value[n] = '\0';
+
+            return 0;
+        }
+    }
+
+    return -1;
+}
+
+
+static void
+svc_redis_on_info(svc_redis_t *r, redisReply *reply, void *data)
+{
+    char         version[32];
+    const char  *argv[2];
+
+    (void) data;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_STRING
+        || svc_redis_info(reply, "run_id", r->run_id, sizeof(r->run_id)) != 0
+        || svc_redis_info(reply, "redis_version", version,
+                          sizeof(version)) != 0)
+    {
+        svc_redis_refused(r, "INFO server", reply);
+        return;
+    }
+
+    if (strtol(version, NULL, 10) < 7) {
+        log_seldom(&r->failures, LOG_ERROR, "redis %s: version %s is too "
+                   "old, 7.0 or newer is needed", r->conf.addr, version);
+        svc_redis_reconnect(r);
+        return;
+    }
+
+    argv[0] = r->life_key;
+    argv[1] = r->run_id;
+
+    svc_redis_eval_in(r, &svc_redis_life_script, svc_redis_on_life, NULL, 1,
+                      2, argv, NULL);
+}
+
+
+static void
+svc_redis_greet(svc_redis_t *r)
+{
+    int          n;
+    char         db[24];
+    const char  *argv[3];
+
+    r->state = SVC_REDIS_GREETING;
+    event_del(r->timer);
+
+    if (r->conf.password[0] != '\0') {
+        n = 0;
+        argv[n++] = "AUTH";
+
+        if (r->conf.user[0] != '\0') {
+            argv[n++] = r->conf.user;
+        }
+
+        argv[n++] = r->conf.password;
+        svc_redis_send(r, svc_redis_on_auth, "AUTH", n, argv, NULL);
+    }
+
+    if (r->conf.db != 0) {
+        snprintf(db, sizeof(db), "%lld", (long long) r->conf.db);
+        argv[0] = "SELECT";
+        argv[1] = db;
+        svc_redis_send(r, svc_redis_on_auth, "SELECT", 2, argv, NULL);
+    }
+
+    argv[0] = "INFO";
+    argv[1] = "server";
+    svc_redis_send(r, svc_redis_on_info, NULL, 2, argv, NULL);
+}
+
+
+/* ---- the socket ---- */
+
+/* 0, or -1 when the connection was closed. */
+static int
+svc_redis_flush(svc_redis_t *r)
+{
+    int   n;
+    char  why[128];
+
+    while (evbuffer_get_length(r->out) > 0) {
+
+        n = evbuffer_write(r->out, r->fd);
+
+        if (n > 0) {
+            continue;
+        }
+
+        if (n == -1 && errno == EINTR) {
+            continue;
+        }
+
+        if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            event_add(r->write, NULL);
+            return 0;
+        }
+
+        snprintf(why, sizeof(why), "write: %s", strerror(errno));
+        svc_redis_close(r, why);
+
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static void
+svc_redis_on_flush(evutil_socket_t fd, short what, void *data)
+{
+    svc_redis_t  *r;
+
+    (void) fd;
+    (void) what;
+
+    r = data;
+
+    if (r->fd != -1 && !event_pending(r->write, EV_WRITE, NULL)) {
+        svc_redis_flush(r);
+    }
+}
+
+
+static void
+svc_redis_on_write(evutil_socket_t fd, short what, void *data)
+{
+    int           error;
+    char          why[128];
+    socklen_t     len;
+    svc_redis_t  *r;
+
+    (void) what;
+
+    r = data;
+
+    if (r->state != SVC_REDIS_CONNECTING) {
+        svc_redis_flush(r);
+        return;
+    }
+
+    len = sizeof(error);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1) {
+        error = errno;
+    }
+
+    if (error != 0) {
+        snprintf(why, sizeof(why), "connect: %s", strerror(error));
+        svc_redis_close(r, why);
+        return;
+    }
+
+    svc_redis_greet(r);
+}
+
+
+/* -1: the connection cannot go on, `why` says why. */
+static int
+svc_redis_parse(svc_redis_t *r, const char *data, size_t len, char *why,
+    size_t size)
+{
+    int    rc;
+    void  *reply;
+
+    if (redisReaderFeed(r->reader, data, len) != REDIS_OK) {
+        snprintf(why, size, "read: %s", r->reader->errstr);
+        return -1;
+    }
+
+    for ( ;; ) {
+
+        if (redisReaderGetReply(r->reader, &reply) != REDIS_OK) {
+            snprintf(why, size, "read: %s", r->reader->errstr);
+            return -1;
+        }
+
+        if (reply == NULL) {
+            return 0;
+        }
+
+        rc = svc_redis_answer(r, reply);
+
+        if (rc != 0) {
+            snprintf(why, size, "unasked answer: %.64s",
+                     ((redisReply *) reply)->type == REDIS_REPLY_ERROR
+                     ? ((redisReply *) reply)->str : "not an error");
+        }
+
+        freeReplyObject(reply);
+
+        if (rc != 0) {
+            return -1;
+        }
+    }
+}
+
+
+static void
+svc_redis_on_read(evutil_socket_t fd, short what, void *data)
+{
+    char          why[256];
+    ssize_t       n;
+    svc_redis_t  *r;
+
+    static __thread char  buf[SVC_REDIS_READ];
+
+    (void) what;
+
+    r = data;
+
+    n = recv(fd, buf, sizeof(buf), 0);
+
+    if (n == -1 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+
+    if (n <= 0) {
+        snprintf(why, sizeof(why), "read: %s",
+                 n == 0 ? "closed by Redis" : strerror(errno));
+        svc_redis_close(r, why);
+        return;
+    }
+
+    if (svc_redis_parse(r, buf, (size_t) n, why, sizeof(why)) != 0) {
+        svc_redis_close(r, why);
+    }
+}
+
+
+static void
+svc_redis_open(svc_redis_t *r, int family, const struct sockaddr *sa,
+    socklen_t len)
+{
+    int   one;
+    char  why[128];
+
+    one = 1;
+
+    r->state = SVC_REDIS_CONNECTING;
+
+    r->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (r->fd == -1) {
+        goto failed;
+    }
+
+    if (family != AF_UNIX) {
+        setsockopt(r->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+        setsockopt(r->fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+    }
+
+    if (connect(r->fd, sa, len) == -1 && errno != EINPROGRESS) {
+        goto failed;
+    }
+
+    r->reader = redisReaderCreate();
+    r->read = event_new(r->base, r->fd, EV_READ | EV_PERSIST,
+                        svc_redis_on_read, r);
+    r->write = event_new(r->base, r->fd, EV_WRITE, svc_redis_on_write, r);
+
+    if (r->reader == NULL || r->read == NULL || r->write == NULL) {
+        abort();
+    }
+
+    event_add(r->read, NULL);
+    event_add(r->write, NULL);
+    svc_timer(r->timer, r->conf.timeout);
+
+    return;
+
+failed:
+
+    snprintf(why, sizeof(why), "connect: %s", strerror(errno));
+    svc_redis_close(r, why);
+}
+
+
+static void
+svc_redis_next_addr(svc_redis_t *r)
+{
+    struct addrinfo  *ai;
+
+    ai = r->addr;
+    r->addr = ai->ai_next;
+
+    svc_redis_open(r, ai->ai_family, ai->ai_addr, ai->ai_addrlen);
+}
+
+
+static void
+svc_redis_resolved(struct addrinfo *list, const char *error, void *data)
+{
+    char          why[128];
+    svc_redis_t  *r;
+
+    r = data;
+    r->resolve = NULL;
+
+    event_del(r->timer);
+
+    if (list == NULL) {
+        snprintf(why, sizeof(why), "resolve: %s", error);
+        svc_redis_close(r, why);
+        return;
+    }
+
+    r->addrs = list;
+    r->addr = list;
+
+    svc_redis_next_addr(r);
+}
+
+
+static void
+svc_redis_connect(svc_redis_t *r)
+{
+    char                host[256];
+    uint16_t            port;
+    struct sockaddr_un  un;
+
+    if (strncmp(r->conf.addr, "unix:", 5) == 0) {
+        memset(&un, 0, sizeof(un));
+        un.sun_family = AF_UNIX;
+        strncpy(un.sun_path, r->conf.addr + 5, sizeof(un.sun_path) - 1);
+
+        svc_redis_open(r, AF_UNIX, (struct sockaddr *) &un, sizeof(un));
+        return;
+    }
+
+    /* the name's other addresses first, then the name again */
+
+    if (r->addr != NULL) {
+        svc_redis_next_addr(r);
+        return;
+    }
+
+    if (r->addrs != NULL) {
+        freeaddrinfo(r->addrs);
+        r->addrs = NULL;
+    }
+
+    r->state = SVC_REDIS_RESOLVING;
+
+    if (conf_addr(r->conf.addr, host, sizeof(host), &port) != 0) {
+        svc_redis_close(r, "not an address");
+        return;
+    }
+
+    r->resolve = svc_resolve(r->base, host, port, svc_redis_resolved, r);
+
+    if (r->resolve == NULL) {
+        svc_redis_close(r, "cannot resolve: out of resources");
+        return;
+    }
+
+    svc_timer(r->timer, r->conf.timeout < 10000 ? 10000 : r->conf.timeout);
+}
+
+
+svc_redis_t *
+svc_redis_new(struct event_base *base, const svc_redis_conf_t *conf,
+    const svc_redis_events_t *events)
+{
+    svc_redis_t  *r;
+
+    static pthread_once_t  once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, svc_redis_metrics_init);
+
+    r = calloc(1, sizeof(svc_redis_t));
+    if (r == NULL) {
+        abort();
+    }
+
+    r->base = base;
+    r->conf = *conf;
+    r->fd = -1;
+    r->last = &r->first;
+
+    if (events != NULL) {
+        r->events = *events;
+    }
+
+    r->prefix = svc_redis_name(conf->prefix, "");
+    r->life_key = svc_redis_name(conf->prefix, "goim:life");
+    r->out = evbuffer_new();
+    r->timer = evtimer_new(base, svc_redis_timer, r);
+    r->kick = evtimer_new(base, svc_redis_kicked, r);
+    r->flush = event_new(base, -1, 0, svc_redis_on_flush, r);
+
+    if (r->out == NULL || r->timer == NULL || r->kick == NULL
+        || r->flush == NULL)
+    {
+        abort();
+    }
+
+    svc_redis_start(r, 0);
+
+    return r;
+}
+
+
+void
+svc_redis_free(svc_redis_t *r)
+{
+    if (r->state == SVC_REDIS_UP) {
+        metrics_add(svc_redis_metrics.up, -1);
+    }
+
+    r->state = SVC_REDIS_WAITING;
+
+    svc_redis_disconnect(r);
+    svc_redis_abandon(r);
+
+    if (r->addrs != NULL) {
+        freeaddrinfo(r->addrs);
+    }
+
+    event_free(r->timer);
+    event_free(r->kick);
+    event_free(r->flush);
+    evbuffer_free(r->out);
+    free(r->prefix);
+    free(r->life_key);
+    free(r);
+}

@@ -1,0 +1,114 @@
+/*
+ * Inside of the Redis connection: redis.c (commands and answers) and
+ * redis_conn.c (how it comes up and goes down). hiredis formats commands and
+ * parses replies; its own asynchronous layer is not used, as it asserts on
+ * what a server sends.
+ */
+
+#ifndef SVC_REDIS_INT_H
+#define SVC_REDIS_INT_H
+
+#include "redis.h"
+
+#include "clock.h"
+#include "log.h"
+#include "metrics.h"
+#include "resolve.h"
+
+#include <event2/buffer.h>
+
+#define SVC_REDIS_OUT_MAX    (128 * 1024 * 1024)    /* bytes not sent yet */
+#define SVC_REDIS_SCRIPTS    32
+
+
+typedef enum {
+    SVC_REDIS_WAITING,      /* for the time of the next attempt */
+    SVC_REDIS_RESOLVING,
+    SVC_REDIS_CONNECTING,
+    SVC_REDIS_GREETING,     /* AUTH, SELECT, INFO, the life */
+    SVC_REDIS_UP
+} svc_redis_state_t;
+
+
+/* A command that waits for its answer. */
+typedef struct svc_redis_cmd_s {
+    struct svc_redis_cmd_s  *next;
+    svc_redis_pt             cb;        /* may be NULL */
+    void                    *data;
+    svc_script_t            *script;    /* EVALSHA or SCRIPT LOAD of it */
+    int64_t                  deadline;
+} svc_redis_cmd_t;
+
+
+struct svc_redis_s {
+    struct event_base    *base;
+    svc_redis_conf_t      conf;
+    svc_redis_events_t    events;
+
+    svc_redis_state_t     state;
+    int                   fd;
+    struct event         *read;
+    struct event         *write;
+    struct event         *flush;        /* at the end of this turn */
+    struct event         *timer;        /* the next attempt, connect and
+                                           command timeout */
+    struct event         *kick;         /* svc_redis_reconnect() */
+    struct evbuffer      *out;
+    redisReader          *reader;
+
+    svc_redis_cmd_t      *first;        /* in the order they were sent */
+    svc_redis_cmd_t     **last;
+
+    svc_script_t         *known[SVC_REDIS_SCRIPTS];     /* by this Redis */
+    size_t                nknown;
+    svc_script_t         *asked[SVC_REDIS_SCRIPTS];     /* SCRIPT LOAD sent */
+    size_t                nasked;
+
+    svc_resolve_t        *resolve;
+    struct addrinfo      *addrs;        /* not tried yet: from `addr` on */
+    struct addrinfo      *addr;
+    int                   attempts;     /* failed since the last long up */
+    int64_t               since;        /* up since */
+    int                   was_up;       /* ever */
+
+    uint64_t              life;
+    char                  run_id[64];
+    char                 *prefix;
+    char                 *life_key;
+
+    log_once_t            failures;
+};
+
+
+/* Metrics of all connections. */
+typedef struct {
+    metric_t  *connects;
+    metric_t  *lost;
+    metric_t  *timeouts;
+    metric_t  *errors;
+    metric_t  *up;
+} svc_redis_metrics_t;
+
+extern svc_redis_metrics_t  svc_redis_metrics;
+
+
+/* redis.c */
+
+/* As svc_redis_call(), in any state with a connection. */
+int svc_redis_send(svc_redis_t *r, svc_redis_pt cb, void *data, int argc,
+    const char **argv, const size_t *argvlen);
+
+/* An answer for the first command. -1: nothing was asked. */
+int svc_redis_answer(svc_redis_t *r, redisReply *reply);
+
+int svc_redis_eval_in(svc_redis_t *r, svc_script_t *script, svc_redis_pt cb,
+    void *data, int nkeys, int argc, const char **argv,
+    const size_t *argvlen);
+
+/* redis_conn.c */
+
+void svc_redis_start(svc_redis_t *r, int64_t delay);
+void svc_redis_close(svc_redis_t *r, const char *why);
+void svc_redis_expect(svc_redis_t *r);
+
+#endif
