@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+#include "svc/clock.h"
 #include "svc/log.h"
 
 
@@ -34,8 +35,6 @@ static void job_fanout_retry(evutil_socket_t fd, short what, void *data);
 int
 job_fanout_init(job_t *job)
 {
-    struct timeval  tv;
-
     job_list_init(&job->taken);
     job_list_init(&job->asked);
     job_arena_init(&job->arena);
@@ -51,10 +50,9 @@ job_fanout_init(job_t *job)
 
     /* at rest: to drop what waits for nodes that are gone */
 
-    tv.tv_sec = job->conf->renew / 1000;
-    tv.tv_usec = (job->conf->renew % 1000) * 1000;
+    svc_timer(job->refresh, job->conf->renew);
 
-    return event_add(job->refresh, &tv);
+    return 0;
 }
 
 
@@ -220,18 +218,13 @@ job_fanout_ask(job_t *job)
 static void
 job_fanout_again(job_t *job)
 {
-    struct timeval  tv;
-
     job->delay = job->delay ? 2 * job->delay : JOB_RETRY_MIN;
 
     if (job->delay > JOB_RETRY_MAX) {
         job->delay = JOB_RETRY_MAX;
     }
 
-    tv.tv_sec = job->delay / 1000;
-    tv.tv_usec = (job->delay % 1000) * 1000;
-
-    evtimer_add(job->retry, &tv);
+    svc_timer(job->retry, job->delay);
 }
 
 

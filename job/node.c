@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "svc/clock.h"
 #include "svc/log.h"
 #include "svc/stream.h"
 
@@ -56,6 +57,7 @@ static void job_node_answer(svc_redis_t *r, redisReply *reply, void *data);
 static void job_node_acked(job_node_t *node);
 static void job_node_failed(job_node_t *node, const redisReply *reply,
     svc_redis_class_t class);
+static void job_node_wait(job_node_t *node);
 static void job_node_timer(evutil_socket_t fd, short what, void *data);
 
 
@@ -64,6 +66,8 @@ static void job_node_timer(evutil_socket_t fd, short what, void *data);
 void
 job_nodes_sync(job_t *job)
 {
+    static log_once_t  once;
+
     int                     found;
     size_t                  i, n, j;
     job_node_t             *node;
@@ -74,6 +78,12 @@ job_nodes_sync(job_t *job)
     n = registry_nodes(job->registry, &nodes);
 
     for (i = 0; i < n; i++) {
+        if (strlen(nodes[i].server) > JOB_MAX_SERVER) {
+            log_seldom(&once, LOG_ERROR, "node \"%.64s...\": its name is "
+                       "too long, it gets nothing", nodes[i].server);
+            continue;
+        }
+
         j = job_node_place(job, nodes[i].server, &found);
 
         if (!found) {
@@ -388,6 +398,11 @@ job_node_send(job_node_t *node)
         != 0)
     {
         /* job_nodes_send() comes when the connection is there */
+
+        if (svc_redis_is_up(job->redis)) {
+            job_node_wait(node);
+        }
+
         return;
     }
 
@@ -467,6 +482,8 @@ job_node_answer(svc_redis_t *r, redisReply *reply, void *data)
     job_t              *job;
     svc_redis_class_t   class;
 
+    (void) r;
+
     job = node->job;
 
     node->inflight = 0;
@@ -488,10 +505,6 @@ job_node_answer(svc_redis_t *r, redisReply *reply, void *data)
 
     } else {
         job_node_failed(node, reply, class);
-    }
-
-    if (class == SVC_REDIS_LIFE) {
-        svc_redis_reconnect(r);
     }
 
     if (job->draining) {
@@ -541,12 +554,7 @@ job_node_failed(job_node_t *node, const redisReply *reply,
 {
     static log_once_t  refused, lost;
 
-    job_t           *job;
-    struct timeval   tv;
-
-    job = node->job;
-
-    metrics_add(job->m.retries, 1);
+    metrics_add(node->job->m.retries, 1);
 
     if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
         log_seldom(&refused,
@@ -559,17 +567,21 @@ job_node_failed(job_node_t *node, const redisReply *reply,
                    "trying again", node->server);
     }
 
+    job_node_wait(node);
+}
+
+
+static void
+job_node_wait(job_node_t *node)
+{
     node->delay = node->delay ? 2 * node->delay : JOB_RETRY_MIN;
 
     if (node->delay > JOB_RETRY_MAX) {
         node->delay = JOB_RETRY_MAX;
     }
 
-    tv.tv_sec = node->delay / 1000;
-    tv.tv_usec = (node->delay % 1000) * 1000;
-
     node->waiting = 1;
-    evtimer_add(node->timer, &tv);
+    svc_timer(node->timer, node->delay);
 }
 
 

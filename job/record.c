@@ -167,7 +167,7 @@ job_record_check(const Goim__PushMsg *push)
 
         n = strlen(push->server);
 
-        if (n == 0 || n > JOB_MAX_NAME) {
+        if (n == 0 || n > JOB_MAX_SERVER) {
             return JOB_BAD_SERVER;
         }
 

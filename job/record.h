@@ -14,14 +14,15 @@
 #include "common/goim_position.h"
 #include "proto/goim.pb-c.h"
 
-#define JOB_MAX_NAME  1024          /* bytes of a key, a room, a server */
+#define JOB_MAX_NAME    1024        /* bytes of a key, a room */
+#define JOB_MAX_SERVER  255
 
 typedef enum {
     JOB_GOOD,
     JOB_BAD_SIZE,       /* over max_record, or absurd when unpacked */
     JOB_BAD_PARSE,
     JOB_BAD_TYPE,
-    JOB_BAD_SERVER,     /* PUSH: none, or longer than JOB_MAX_NAME */
+    JOB_BAD_SERVER,     /* PUSH: none, or too long */
     JOB_BAD_KEYS,       /* PUSH: none, or only empty and too long ones */
     JOB_BAD_ROOM,       /* ROOM: none, or too long */
     JOB_BAD_ORDER,      /* its offset was taken before */
