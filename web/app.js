@@ -164,7 +164,7 @@ function showCountdown() {
 }
 
 
-function join() {
+async function join() {
     const nodes = $('server').value === 'nodes';
     const here = new URL('/sub', location.href);
 
@@ -354,12 +354,7 @@ function showCommand() {
 $('join').addEventListener('submit', (event) => {
     event.preventDefault();
 
-    if (client === null) {
-        join();
-    } else {
-        change().catch((e) => note(e.message));
-    }
-
+    (client === null ? join() : change()).catch((e) => note(e.message));
     showCommand();
 });
 

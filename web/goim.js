@@ -6,8 +6,9 @@
 
 import { Nodes, backoffDelay, checkBackoff } from './goim_nodes.js';
 import {
-    GoimError, Op, checkMid, checkOperations, decodeOnline, decodePackets,
-    encodeAuth, encodeBody, encodePacket,
+    GoimError, Op, checkAccepts, checkMid, checkName, checkOperations,
+    checkRoom, decodeOnline, decodePackets, encodeAuth, encodeBody,
+    encodePacket,
 } from './goim_packet.js';
 
 export { GoimError, Op };
@@ -112,9 +113,9 @@ export class GoimClient extends EventTarget {
 
         this.#options = o;
         this.#nodes = new Nodes(o, (error) => this.#error(error));
-        this.#key = o.key ?? randomKey();
-        this.#room = String(o.room);
-        this.#accepts = new Set(checkOperations(o.accepts));
+        this.#key = checkName(o.key ?? randomKey());
+        this.#room = checkRoom(o.room);
+        this.#accepts = checkAccepts(o.accepts);
     }
 
 
@@ -192,7 +193,7 @@ export class GoimClient extends EventTarget {
      * is no connection now, the next one starts in this room.
      */
     async changeRoom(room) {
-        const wanted = String(room);
+        const wanted = checkRoom(room);
         const body = encodeBody(wanted);
 
         this.#room = wanted;
@@ -397,12 +398,10 @@ export class GoimClient extends EventTarget {
     async #accept(ops, operation) {
         const body = encodeBody(ops.join(','));
 
-        for (const op of ops) {
-            if (operation === Op.SUB) {
-                this.#accepts.add(op);
-            } else {
-                this.#accepts.delete(op);
-            }
+        if (operation === Op.SUB) {
+            this.#accepts = checkAccepts([...this.#accepts, ...ops]);
+        } else {
+            ops.forEach((op) => this.#accepts.delete(op));
         }
 
         if (this.#state !== 'open' || ops.length === 0) {
@@ -539,8 +538,8 @@ export class GoimClient extends EventTarget {
 
         this.#beatSent = Date.now();
         this.#beatLate = false;
-        this.#socket.send(encodePacket(Op.HEARTBEAT, this.#nextSequence()));
         this.#armBeat(this.#options.heartbeatTimeout);
+        this.#socket.send(encodePacket(Op.HEARTBEAT, this.#nextSequence()));
     }
 
 
@@ -602,14 +601,14 @@ export class GoimClient extends EventTarget {
     #closed(code, reason) {
         const why = reason === '' ? `code ${code}` : `code ${code}: ${reason}`;
 
-        if (reason === 'replaced') {
+        if (code === 1008 && reason === 'replaced') {
             this.#finish(new GoimError('replaced',
                 'a newer connection has the same key'));
             return;
         }
 
-        if (code === 1008 && this.#state === 'auth') {
-            this.#finish(new GoimError('denied', `auth refused, ${why}`));
+        if (code === 1008 && reason === 'auth refused') {
+            this.#finish(new GoimError('denied', 'auth was refused'));
             return;
         }
 
@@ -647,16 +646,17 @@ export class GoimClient extends EventTarget {
     #lost(error) {
         const backoff = checkBackoff(this.#options.backoff,
             this.#nodes.backoff);
-        const lived = this.#state === 'open' ? Date.now() - this.#opened : 0;
+        const wasOpen = this.#state === 'open';
 
         this.#drop(error);
 
-        /* a connection that outlived its wait was a good one */
+        if (wasOpen) {
+            const wait = backoffDelay({ ...backoff, jitter: 0 },
+                this.#failures, () => 1);
 
-        if (lived > 0) {
-            if (lived > backoffDelay({ ...backoff, jitter: 0 },
-                                     this.#failures, () => 1))
-            {
+            /* a connection that outlived its wait was a good one */
+
+            if (Date.now() - this.#opened > wait) {
                 this.#failures = 0;
             }
 

@@ -5,6 +5,8 @@
 export const HEADER = 16;
 export const VERSION = 1;
 export const MAX_BODY = 4096;       /* of a client's packet */
+export const MAX_NAME = 256;        /* bytes of a key or a room */
+export const MAX_ACCEPTS = 128;     /* operations of one connection */
 
 export const Op = Object.freeze({
     HEARTBEAT: 2, HEARTBEAT_REPLY: 3,
@@ -167,4 +169,40 @@ export function checkOperations(list) {
     }
 
     return ops;
+}
+
+
+/* A room's key as text: type://id, or nothing. */
+export function checkRoom(room) {
+    const text = checkName(room ?? '');
+
+    if (text !== '' && !/^.+?:\/\/./su.test(text)) {
+        throw new GoimError('argument', `room ${text} is not type://id`);
+    }
+
+    return text;
+}
+
+
+export function checkName(name) {
+    const text = String(name);
+
+    if (encoder.encode(text).length > MAX_NAME) {
+        throw new GoimError('argument',
+            `name of more than ${MAX_NAME} bytes`);
+    }
+
+    return text;
+}
+
+
+export function checkAccepts(operations) {
+    const set = new Set(checkOperations(operations));
+
+    if (set.size > MAX_ACCEPTS) {
+        throw new GoimError('argument',
+            `${set.size} operations, at most ${MAX_ACCEPTS} are allowed`);
+    }
+
+    return set;
 }

@@ -1,0 +1,9 @@
+/*
+ * All tests of the JavaScript client that run inside the browser.
+ */
+
+import './packet.js';
+import './client.js';
+import { runAll } from './lib.js';
+
+runAll();
