@@ -1,0 +1,749 @@
+/*
+ * The registry of nodes, as a reader knows it.
+ */
+
+#include "registry.h"
+
+#include "clock.h"
+#include "log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+
+#define REGISTRY_MAX     65536      /* entries */
+#define REGISTRY_FORGET  3600000    /* ms: kept at most against a mass loss */
+
+
+/* A zone of a node: a field of the hash. */
+typedef struct {
+    Goim__Node  *node;
+    int64_t      noticed;       /* when a renewal was seen last */
+    int          live;
+} registry_zone_t;
+
+typedef struct registry_wait_s {
+    struct registry_wait_s  *next;
+    registry_read_pt         cb;
+    void                    *data;
+} registry_wait_t;
+
+struct registry_s {
+    struct event_base   *base;
+    svc_redis_t         *r;
+    char                *key;
+    char                *version_key;
+    int64_t              ttl;
+    int64_t              renew;
+    int64_t              start;
+
+    registry_zone_t     *zones;         /* by server, zone */
+    size_t               nzones;
+    registry_node_t     *nodes;         /* by server: what registry_nodes()
+                                           answers */
+    const Goim__Node   **live;          /* what the nodes point into */
+    size_t               nnodes;
+
+    char                 version[32];   /* of the last whole reading */
+    char                 pending[32];   /* of the one under way */
+    char                 created[32];
+    int64_t              read_at;       /* the last whole reading; 0: never */
+    uint64_t             read_life;
+    uint64_t             redis_now;     /* ms, by Redis's clock */
+    int                  settled;       /* an absence means something */
+
+    int                  reading;
+    int                  freed;
+    registry_wait_t     *now;           /* wait for the reading under way */
+    registry_wait_t     *later;         /* asked after it had begun */
+};
+
+
+static int registry_start(registry_t *g);
+
+
+static char *
+registry_name(const char *prefix, const char *name)
+{
+    char  *key;
+
+    if (asprintf(&key, "%s%s", prefix, name) == -1) {
+        abort();
+    }
+
+    return key;
+}
+
+
+static int
+registry_cmp(const Goim__Node *a, const Goim__Node *b)
+{
+    int  rc;
+
+    rc = strcmp(a->info->server, b->info->server);
+
+    return rc != 0 ? rc : strcmp(a->info->zone, b->info->zone);
+}
+
+
+static int
+registry_sort(const void *a, const void *b)
+{
+    return registry_cmp(((const registry_zone_t *) a)->node,
+                        ((const registry_zone_t *) b)->node);
+}
+
+
+static void
+registry_drop_zones(registry_zone_t *zones, size_t n)
+{
+    size_t  i;
+
+    for (i = 0; i < n; i++) {
+        goim__node__free_unpacked(zones[i].node, NULL);
+    }
+
+    free(zones);
+}
+
+
+registry_t *
+registry_new(struct event_base *base, svc_redis_t *r, int64_t ttl,
+    int64_t renew)
+{
+    registry_t  *g;
+
+    g = calloc(1, sizeof(registry_t));
+    if (g == NULL) {
+        abort();
+    }
+
+    g->base = base;
+    g->r = r;
+    g->ttl = ttl;
+    g->renew = renew;
+    g->start = svc_now();
+    g->key = registry_name(svc_redis_prefix(r), "goim:nodes");
+    g->version_key = registry_name(svc_redis_prefix(r),
+                                   "goim:nodes:version");
+
+    return g;
+}
+
+
+static void
+registry_release(registry_t *g)
+{
+    registry_drop_zones(g->zones, g->nzones);
+    free(g->nodes);
+    free(g->live);
+    free(g->key);
+    free(g->version_key);
+    free(g);
+}
+
+
+static void
+registry_drop_waits(registry_wait_t **list)
+{
+    registry_wait_t  *w;
+
+    while (*list != NULL) {
+        w = *list;
+        *list = w->next;
+        free(w);
+    }
+}
+
+
+void
+registry_free(registry_t *g)
+{
+    registry_drop_waits(&g->now);
+    registry_drop_waits(&g->later);
+
+    if (g->reading) {
+        g->freed = 1;       /* an answer is still to come */
+        return;
+    }
+
+    registry_release(g);
+}
+
+
+/* ---- what counts ---- */
+
+/* The newest first. */
+static int
+registry_newest(const void *a, const void *b)
+{
+    const Goim__Node  *x, *y;
+
+    x = *(Goim__Node *const *) a;
+    y = *(Goim__Node *const *) b;
+
+    if (x->info->started != y->info->started) {
+        return x->info->started < y->info->started ? 1 : -1;
+    }
+
+    if (x->seen != y->seen) {
+        return x->seen < y->seen ? 1 : -1;
+    }
+
+    return strcmp(x->info->zone, y->info->zone);
+}
+
+
+/* How many servers have a live zone. */
+static size_t
+registry_live(registry_t *g)
+{
+    size_t            i, n;
+    const char       *last;
+    registry_zone_t  *z;
+
+    n = 0;
+    last = NULL;
+
+    for (i = 0; i < g->nzones; i++) {
+        z = &g->zones[i];
+
+        if (z->live
+            && (last == NULL || strcmp(last, z->node->info->server) != 0))
+        {
+            last = z->node->info->server;
+            n++;
+        }
+    }
+
+    return n;
+}
+
+
+static void
+registry_mark(registry_t *g, int64_t now, int64_t ttl)
+{
+    size_t            i;
+    int64_t           from, at;
+    registry_zone_t  *z;
+
+    from = svc_redis_since(g->r);
+
+    if (from < g->start) {
+        from = g->start;
+    }
+
+    for (i = 0; i < g->nzones; i++) {
+        z = &g->zones[i];
+        at = z->noticed > from ? z->noticed : from;
+
+        z->live = (now < at + ttl);
+    }
+}
+
+
+static void
+registry_build(registry_t *g)
+{
+    size_t             i, n;
+    Goim__Node        *node;
+    registry_node_t   *last;
+
+    free(g->nodes);
+    free(g->live);
+
+    g->nodes = calloc(g->nzones + 1, sizeof(registry_node_t));
+    g->live = calloc(g->nzones + 1, sizeof(Goim__Node *));
+
+    if (g->nodes == NULL || g->live == NULL) {
+        abort();
+    }
+
+    g->nnodes = 0;
+    last = NULL;
+    n = 0;
+
+    for (i = 0; i < g->nzones; i++) {
+
+        if (!g->zones[i].live) {
+            continue;
+        }
+
+        node = g->zones[i].node;
+
+        if (last == NULL || strcmp(last->server, node->info->server) != 0) {
+            last = &g->nodes[g->nnodes++];
+            last->server = node->info->server;
+            last->zone = &g->live[n];
+        }
+
+        g->live[n++] = node;
+        last->zones++;
+    }
+
+    for (i = 0; i < g->nnodes; i++) {
+        qsort(g->nodes[i].zone, g->nodes[i].zones, sizeof(Goim__Node *),
+              registry_newest);
+    }
+}
+
+
+/*
+ * When more than half of the nodes fall silent together, it is rather those
+ * who renew the registrations that are away: the nodes are kept, for an hour
+ * at most.
+ */
+static void
+registry_view(registry_t *g)
+{
+    size_t   n, known;
+    int64_t  now;
+
+    static log_once_t  loss;
+
+    now = svc_now();
+
+    known = registry_live(g);
+    registry_mark(g, now, g->ttl);
+    n = registry_live(g);
+
+    if (n * 2 < known) {
+        log_seldom(&loss, LOG_WARN, "registry: only %zu of %zu nodes have "
+                   "been renewed in time, the others are kept for now", n,
+                   known);
+
+        registry_mark(g, now, g->ttl > REGISTRY_FORGET ? g->ttl
+                                                       : REGISTRY_FORGET);
+    }
+
+    registry_build(g);
+}
+
+
+/* ---- reading ---- */
+
+static int
+registry_parse(const redisReply *name, const redisReply *value,
+    Goim__Node **out)
+{
+    size_t          n;
+    Goim__Node     *node;
+    Goim__Register *info;
+
+    static log_once_t  broken;
+
+    if (name->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING)
+    {
+        return -1;
+    }
+
+    node = goim__node__unpack(NULL, value->len, (uint8_t *) value->str);
+
+    if (node != NULL) {
+        info = node->info;
+        n = (info != NULL) ? strlen(info->server) : 0;
+
+        if (n != 0 && name->len == n + 1 + strlen(info->zone)
+            && memcmp(name->str, info->server, n) == 0
+            && name->str[n] == '/'
+            && strcmp(name->str + n + 1, info->zone) == 0)
+        {
+            *out = node;
+            return 0;
+        }
+
+        goim__node__free_unpacked(node, NULL);
+    }
+
+    log_seldom(&broken, LOG_ERROR, "registry: broken entry \"%.64s\" skipped",
+               name->str);
+
+    return -1;
+}
+
+
+/*
+ * What was known and is not there any more is gone when somebody took it
+ * away; a Redis that lost it says nothing about the node.
+ */
+static int
+registry_kept(registry_t *g, const char *created)
+{
+    return g->read_life != svc_redis_life(g->r)
+           || strcmp(g->created, created) != 0
+           || strtoll(g->pending, NULL, 10) <= strtoll(g->version, NULL, 10);
+}
+
+
+static void
+registry_merge(registry_t *g, registry_zone_t *zones, size_t n, int keep)
+{
+    int               rc;
+    size_t            i, k, m;
+    registry_zone_t  *old, *all;
+
+    all = calloc(n + g->nzones + 1, sizeof(registry_zone_t));
+    if (all == NULL) {
+        abort();
+    }
+
+    old = g->zones;
+    m = 0;
+
+    for (i = 0, k = 0; i < n || k < g->nzones; /* void */ ) {
+
+        rc = (i == n) ? 1
+             : (k == g->nzones) ? -1 : registry_sort(&zones[i], &old[k]);
+
+        if (rc <= 0) {
+            all[m] = zones[i++];
+
+            if (rc == 0) {
+                all[m].live = old[k].live;
+
+                if (all[m].node->seen == old[k].node->seen) {
+                    all[m].noticed = old[k].noticed;
+                }
+
+                goim__node__free_unpacked(old[k++].node, NULL);
+            }
+
+            m++;
+
+        } else if (keep && m < REGISTRY_MAX) {
+            all[m++] = old[k++];
+
+        } else {
+            goim__node__free_unpacked(old[k++].node, NULL);
+        }
+    }
+
+    free(zones);
+    free(old);
+
+    g->zones = all;
+    g->nzones = m;
+}
+
+
+/*
+ * Whether an absence means that a node is not there. Not while nothing was
+ * known and the registry itself, or this run of Redis, is younger than two
+ * renewals: nodes may be about to register again. One that nobody ever wrote
+ * to is given the same time from this reader's start.
+ */
+static void
+registry_settle(registry_t *g, int knew)
+{
+    int64_t   from, now;
+    uint64_t  born;
+
+    if (knew) {
+        return;
+    }
+
+    born = strtoull(g->created, NULL, 10);
+
+    if (born == 0) {
+        now = svc_now();
+        from = svc_redis_since(g->r);
+
+        if (from < g->start) {
+            from = g->start;
+        }
+
+        g->settled = (now - from >= 2 * g->renew);
+    }
+
+    if (born < svc_redis_life(g->r)) {
+        born = svc_redis_life(g->r);
+    }
+
+    if (g->created[0] != '\0') {
+        g->settled = 1;
+    }
+
+    if (g->redis_now < born + 2 * (uint64_t) g->renew) {
+        g->settled = 0;
+    }
+}
+
+
+/* A callback may ask again; it may not free the registry. */
+static void
+registry_tell(registry_t *g, int ok)
+{
+    registry_wait_t  *w, *next;
+
+    w = g->now;
+    g->now = NULL;
+
+    for ( /* void */ ; w != NULL; w = next) {
+        next = w->next;
+        w->cb(g, ok && g->settled, w->data);
+        free(w);
+    }
+}
+
+
+static void
+registry_finish(registry_t *g, int ok)
+{
+    g->reading = 0;
+
+    if (g->freed) {
+        registry_release(g);
+        return;
+    }
+
+    registry_view(g);
+    registry_tell(g, ok);
+
+    /* the connection may be lost by now: these get no answer either then */
+
+    while (g->later != NULL && !g->reading) {
+        g->now = g->later;
+        g->later = NULL;
+
+        if (registry_start(g) != 0) {
+            registry_tell(g, 0);
+        }
+    }
+}
+
+
+static void
+registry_on_set(svc_redis_t *r, redisReply *reply, void *data)
+{
+    int               knew;
+    size_t            i, n;
+    char              created[sizeof(((registry_t *) 0)->created)];
+    int64_t           now;
+    registry_t       *g;
+    registry_zone_t  *zones;
+
+    static log_once_t  errors;
+
+    g = data;
+
+    if (g->freed || svc_redis_class(reply) != SVC_REDIS_OK
+        || reply->type != REDIS_REPLY_ARRAY)
+    {
+        if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+            log_seldom(&errors, LOG_ERROR, "registry: %s", reply->str);
+        }
+
+        registry_finish(g, 0);
+        return;
+    }
+
+    zones = calloc(reply->elements / 2 + 1, sizeof(registry_zone_t));
+    if (zones == NULL) {
+        abort();
+    }
+
+    now = svc_now();
+    created[0] = '\0';
+    n = 0;
+
+    for (i = 0; i + 1 < reply->elements && n < REGISTRY_MAX; i += 2) {
+
+        if (reply->element[i]->type == REDIS_REPLY_STRING
+            && strcmp(reply->element[i]->str, "created") == 0)
+        {
+            snprintf(created, sizeof(created), "%.31s",
+                     reply->element[i + 1]->type == REDIS_REPLY_STRING
+                     ? reply->element[i + 1]->str : "");
+            continue;
+        }
+
+        if (registry_parse(reply->element[i], reply->element[i + 1],
+                           &zones[n].node) == 0)
+        {
+            zones[n++].noticed = now;
+        }
+    }
+
+    qsort(zones, n, sizeof(registry_zone_t), registry_sort);
+
+    knew = g->settled && g->nnodes > 0;
+
+    registry_merge(g, zones, n, registry_kept(g, created));
+
+    strcpy(g->created, created);
+    strcpy(g->version, g->pending);
+    g->read_at = now;
+    g->read_life = svc_redis_life(r);
+
+    registry_settle(g, knew);
+    registry_finish(g, 1);
+}
+
+
+static void
+registry_get_set(registry_t *g)
+{
+    if (svc_redis_callf(g->r, registry_on_set, g, "HGETALL %s", g->key) != 0)
+    {
+        registry_finish(g, 0);
+    }
+}
+
+
+static void
+registry_on_time(svc_redis_t *r, redisReply *reply, void *data)
+{
+    registry_t  *g;
+
+    (void) r;
+
+    g = data;
+
+    if (g->freed || svc_redis_class(reply) != SVC_REDIS_OK
+        || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
+        || reply->element[0]->type != REDIS_REPLY_STRING
+        || reply->element[1]->type != REDIS_REPLY_STRING)
+    {
+        registry_finish(g, 0);
+        return;
+    }
+
+    g->redis_now = strtoull(reply->element[0]->str, NULL, 10) * 1000
+                   + strtoull(reply->element[1]->str, NULL, 10) / 1000;
+
+    registry_get_set(g);
+}
+
+
+static void
+registry_on_version(svc_redis_t *r, redisReply *reply, void *data)
+{
+    registry_t        *g;
+    svc_redis_class_t  class;
+
+    g = data;
+    class = svc_redis_class(reply);
+
+    /* a version that is no string is mended by the next registration */
+
+    if (g->freed || (class != SVC_REDIS_OK && class != SVC_REDIS_TYPE)) {
+        registry_finish(g, 0);
+        return;
+    }
+
+    snprintf(g->pending, sizeof(g->pending), "%.31s",
+             reply->type == REDIS_REPLY_STRING ? reply->str : "");
+
+    if (g->read_at != 0 && g->settled && g->nnodes > 0
+        && svc_now() - g->read_at < g->renew
+        && g->read_life == svc_redis_life(r)
+        && strcmp(g->version, g->pending) == 0)
+    {
+        registry_finish(g, 1);
+        return;
+    }
+
+    if (g->settled && g->nnodes > 0) {
+        registry_get_set(g);
+        return;
+    }
+
+    /* the registry's age counts, by Redis's clock */
+
+    if (svc_redis_callf(r, registry_on_time, g, "TIME") != 0) {
+        registry_finish(g, 0);
+    }
+}
+
+
+static int
+registry_start(registry_t *g)
+{
+    g->reading = 1;
+
+    if (svc_redis_callf(g->r, registry_on_version, g, "GET %s",
+                        g->version_key) != 0)
+    {
+        g->reading = 0;
+        return -1;
+    }
+
+    return 0;
+}
+
+
+int
+registry_read(registry_t *g, registry_read_pt cb, void *data)
+{
+    registry_wait_t   *w, **place;
+
+    if (!svc_redis_is_up(g->r)) {
+        return -1;
+    }
+
+    w = malloc(sizeof(registry_wait_t));
+    if (w == NULL) {
+        abort();
+    }
+
+    w->cb = cb;
+    w->data = data;
+    w->next = NULL;
+
+    /* what a reading under way shows may be older than this question */
+
+    place = g->reading || g->now != NULL ? &g->later : &g->now;
+
+    while (*place != NULL) {
+        place = &(*place)->next;
+    }
+
+    *place = w;
+
+    if (!g->reading && g->now == w && registry_start(g) != 0) {
+        g->now = NULL;
+        free(w);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+size_t
+registry_nodes(registry_t *g, const registry_node_t **nodes)
+{
+    *nodes = g->nodes;
+
+    return g->nnodes;
+}
+
+
+const registry_node_t *
+registry_find(registry_t *g, const char *server)
+{
+    int     rc;
+    size_t  low, high, mid;
+
+    low = 0;
+    high = g->nnodes;
+
+    while (low < high) {
+        mid = low + (high - low) / 2;
+        rc = strcmp(server, g->nodes[mid].server);
+
+        if (rc == 0) {
+            return &g->nodes[mid];
+        }
+
+        if (rc < 0) {
+            high = mid;
+
+        } else {
+            low = mid + 1;
+        }
+    }
+
+    return NULL;
+}
