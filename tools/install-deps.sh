@@ -6,6 +6,7 @@
 # is not touched.
 
 set -eu
+PATH=$PATH:/usr/sbin:/sbin
 
 demo="make gcc libc6-dev nginx nginx-dev libhiredis-dev librdkafka-dev
     libprotobuf-c-dev libjansson-dev libevent-dev libinih-dev libssl-dev
