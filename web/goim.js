@@ -83,7 +83,7 @@ export class GoimClient extends EventTarget {
     #pending = new Map();
 
     #beatTimer = null;
-    #beatSent = 0;          /* of the heartbeat that is not answered, or 0 */
+    #beatSent = 0;          /* when, if it is not answered yet, or 0 */
     #beatDue = 0;
     #beatLate = false;      /* it was given time once more */
     #heard = 0;             /* when anything came */
@@ -202,6 +202,7 @@ export class GoimClient extends EventTarget {
             return false;
         }
 
+        this.#online = null;
         await this.#request(Op.CHANGE_ROOM, body);
         this.#beat();
 
@@ -276,7 +277,7 @@ export class GoimClient extends EventTarget {
 
         clearTimeout(this.#timer);
         this.#retryAt = null;
-        this.#lastAttempt = Date.now();
+        this.#lastAttempt = performance.now();
 
         this.#timer = setTimeout(() => {
             this.#lost(new GoimError('timeout', 'no connection in time'));
@@ -360,7 +361,7 @@ export class GoimClient extends EventTarget {
         clearTimeout(this.#timer);
 
         this.#waiters = [];
-        this.#opened = Date.now();
+        this.#opened = performance.now();
         this.#setState('open', { url: this.#url });
 
         for (const w of waiters) {
@@ -422,7 +423,7 @@ export class GoimClient extends EventTarget {
             return;
         }
 
-        this.#heard = Date.now();
+        this.#heard = performance.now();
 
         for (const packet of this.#decode(new Uint8Array(data))) {
 
@@ -536,7 +537,7 @@ export class GoimClient extends EventTarget {
             return;
         }
 
-        this.#beatSent = Date.now();
+        this.#beatSent = performance.now();
         this.#beatLate = false;
         this.#armBeat(this.#options.heartbeatTimeout);
         this.#socket.send(encodePacket(Op.HEARTBEAT, this.#nextSequence()));
@@ -545,13 +546,13 @@ export class GoimClient extends EventTarget {
 
     #armBeat(delay) {
         clearTimeout(this.#beatTimer);
-        this.#beatDue = Date.now() + delay;
+        this.#beatDue = performance.now() + delay;
         this.#beatTimer = setTimeout(() => this.#beatTime(), delay);
     }
 
 
     #beatTime() {
-        const now = Date.now();
+        const now = performance.now();
         const timeout = this.#options.heartbeatTimeout;
 
         if (this.#beatSent === 0) {
@@ -656,17 +657,21 @@ export class GoimClient extends EventTarget {
 
             /* a connection that outlived its wait was a good one */
 
-            if (Date.now() - this.#opened > wait) {
+            if (performance.now() - this.#opened > wait) {
                 this.#failures = 0;
             }
 
             this.#nodes.expire();
         }
 
-        const delay = backoffDelay(backoff, this.#failures++);
+        this.#wait(backoffDelay(backoff, this.#failures++), error);
+    }
 
-        this.#retryAt = Date.now() + delay;
+
+    #wait(delay, error) {
+        clearTimeout(this.#timer);
         this.#timer = setTimeout(() => this.#attempt(), delay);
+        this.#retryAt = Date.now() + delay;
         this.#setState('waiting', { delay, retryAt: this.#retryAt, error });
     }
 
@@ -723,14 +728,12 @@ export class GoimClient extends EventTarget {
 
         const { baseDelay } = checkBackoff(this.#options.backoff,
             this.#nodes.backoff);
-        const at = Math.max(Date.now(), this.#lastAttempt + baseDelay)
+        const early = this.#lastAttempt + baseDelay - performance.now();
+        const delay = Math.max(0, early)
             + Math.random() * Math.min(baseDelay, 1000);
 
-        if (at < this.#retryAt) {
-            clearTimeout(this.#timer);
-            this.#retryAt = at;
-            this.#timer = setTimeout(() => this.#attempt(), at - Date.now());
-            this.#setState('waiting', { delay: at - Date.now(), retryAt: at });
+        if (Date.now() + delay < this.#retryAt) {
+            this.#wait(delay);
         }
     };
 }
