@@ -60,6 +60,8 @@ typedef struct {
     ngx_str_t                   redis_password;
     ngx_int_t                   redis_db;
     ngx_str_t                   redis_prefix;
+    ngx_str_t                   stream;     /* the node's: prefix, goim:node:,
+                                               server_id; NUL */
     ngx_msec_t                  redis_timeout;
 
     ngx_array_t                 logic;      /* of ngx_goim_peer_t */
@@ -85,6 +87,8 @@ typedef struct {
                                                    worker_connections allow */
     ngx_uint_t                  max_per_addr;   /* a node; 0: no limit */
 
+    ngx_str_t                   instance;       /* of this nginx, through
+                                                   reloads and upgrades; NUL */
     ngx_fd_t                   *eventfds;       /* one a worker */
     ngx_uint_t                  workers;
 } ngx_goim_conf_t;

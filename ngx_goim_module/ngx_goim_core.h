@@ -13,11 +13,26 @@
 extern ngx_module_t       ngx_goim_module;
 extern ngx_goim_conf_t   *ngx_goim_conf;        /* this worker's */
 
+/* data of events that have no connection: debug lines ask for a descriptor */
+extern ngx_connection_t   ngx_goim_no_connection;
+
+
+/* ---- ngx_goim_conf.c ---- */
+
+extern ngx_command_t      ngx_goim_commands[];
+
+void *ngx_goim_create_conf(ngx_cycle_t *cycle);
+char *ngx_goim_init_conf(ngx_cycle_t *cycle, void *conf);
+
+
 
 /* ms..2*ms, so that what began together does not go on together */
 #define ngx_goim_jitter(ms)  ((ms) + (ms) * (ngx_random() % 1000) / 1000)
 
-/* for calls whose answer changes nothing */
+/* ngx_goim_core.c: tell the workers in mask that the ring has news */
+void ngx_goim_wake(uint64_t *mask);
+
+/* ngx_goim_disconnect.c: for calls whose answer changes nothing */
 void ngx_goim_ignore_reply(void *data, const Goim__Reply *reply);
 
 
@@ -105,7 +120,6 @@ void ngx_goim_deliver_drain(void);
 
 void ngx_goim_reader_start(void);       /* the lease was taken */
 void ngx_goim_reader_stop(void);        /* the lease is gone or given up */
-void ngx_goim_reader_wake(uint64_t *mask);
 
 
 /* ---- ngx_goim_register.c: the node's registration and its counts ---- */
@@ -113,9 +127,11 @@ void ngx_goim_reader_wake(uint64_t *mask);
 void ngx_goim_register_start(void);     /* the stream's start is fixed */
 void ngx_goim_register_stop(void);
 
-/* a clean stop: the node leaves; its answer is not waited for */
-void ngx_goim_register_leave(void);
-ngx_uint_t ngx_goim_register_left(void);
+/*
+ * A clean stop: the node leaves the registry.  NGX_AGAIN until logic has
+ * answered; NGX_OK when it did, or when it cannot be told.
+ */
+ngx_int_t ngx_goim_register_leave(void);
 
 
 #endif /* _NGX_GOIM_CORE_H_INCLUDED_ */

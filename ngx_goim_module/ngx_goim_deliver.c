@@ -176,8 +176,11 @@ ngx_goim_deliver_record(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
     case GOIM__RECORD__KIND__ALL:
         return ngx_goim_fanout_all(b, rec);
 
-    default: /* GOIM__RECORD__KIND__KICK */
+    case GOIM__RECORD__KIND__KICK:
         ngx_goim_deliver_kick(rec);
+        return NGX_OK;
+
+    default: /* NGX_GOIM_RECORD_NONE */
         return NGX_OK;
     }
 }

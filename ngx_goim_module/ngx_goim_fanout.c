@@ -11,7 +11,7 @@
 
 
 #include "ngx_goim_room.h"
-#include "ngx_goim_ws.h"
+#include "common/goim_frame.h"
 #include "common/goim_packet.h"
 
 
@@ -62,7 +62,7 @@ ngx_goim_fanout_init(ngx_log_t *log)
 
     ngx_goim_pace_event.handler = ngx_goim_pace_handler;
     ngx_goim_pace_event.log = log;
-    ngx_goim_pace_event.data = &ngx_goim_pace_event;
+    ngx_goim_pace_event.data = &ngx_goim_no_connection;
     ngx_goim_pace_event.cancelable = 1;
 
     return NGX_OK;
@@ -205,7 +205,8 @@ ngx_goim_gather_end(ngx_goim_room_t *room)
 
         goim_packet_header(p, len, GOIM_VERSION, GOIM_OP_RAW, 0);
 
-        head = ngx_goim_ws_head(buf, GOIM_HEADER + len);
+        head = goim_frame_head(buf, GOIM_FRAME_BINARY,
+                               GOIM_HEADER + len);
         ngx_memcpy(p - head, buf, head);
 
         block->frame = block->inner - GOIM_HEADER - head;

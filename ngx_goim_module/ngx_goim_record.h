@@ -12,6 +12,10 @@
 #include "common/goim_position.h"
 
 
+/* kind of a record that nobody here is to have: its position counts */
+#define NGX_GOIM_RECORD_NONE    255
+
+
 typedef struct {
     uint32_t        len;            /* with this header, multiple of 8 */
     uint16_t        kind;           /* Goim__Record__Kind */

@@ -63,7 +63,6 @@ static void ngx_goim_session_renew(ngx_goim_session_t *s);
 static ngx_int_t ngx_goim_sub_add(ngx_goim_session_t *s, int32_t op);
 static void ngx_goim_sub_remove(ngx_goim_session_t *s, int32_t op);
 static ngx_uint_t ngx_goim_sub_place(ngx_goim_session_t *s, int32_t op);
-static int ngx_libc_cdecl ngx_goim_sub_cmp(const void *one, const void *two);
 
 
 /* A packet to logic whose answer the client awaits. */

@@ -1,0 +1,429 @@
+
+/*
+ * The block goim { }: its directives, and the life of a worker.
+ */
+
+
+#include "ngx_goim_core.h"
+
+#include <sys/eventfd.h>
+
+
+#define NGX_GOIM_DRAIN          20          /* ms */
+#define NGX_GOIM_REAP           10          /* ticks */
+
+#define NGX_GOIM_DRAINING       1
+#define NGX_GOIM_LEAVING        2           /* no sessions any more */
+
+
+static ngx_int_t ngx_goim_init_module(ngx_cycle_t *cycle);
+static ngx_int_t ngx_goim_init_process(ngx_cycle_t *cycle);
+static void ngx_goim_exit_process(ngx_cycle_t *cycle);
+
+static ngx_int_t ngx_goim_wake_listen(ngx_cycle_t *cycle);
+static void ngx_goim_wake_handler(ngx_event_t *rev);
+static void ngx_goim_tick(ngx_event_t *ev);
+static void ngx_goim_tick_lease(void);
+static void ngx_goim_drain_start(void);
+static void ngx_goim_drain_timer(ngx_event_t *ev);
+static ngx_uint_t ngx_goim_drained(void);
+static ngx_uint_t ngx_goim_last(void);
+
+
+static ngx_core_module_t  ngx_goim_module_ctx = {
+    ngx_string("goim"),
+    ngx_goim_create_conf,
+    ngx_goim_init_conf
+};
+
+
+ngx_module_t  ngx_goim_module = {
+    NGX_MODULE_V1,
+    &ngx_goim_module_ctx,                   /* module context */
+    ngx_goim_commands,                      /* module directives */
+    NGX_CORE_MODULE,                        /* module type */
+    NULL,                                   /* init master */
+    ngx_goim_init_module,                   /* init module */
+    ngx_goim_init_process,                  /* init process */
+    NULL,                                   /* init thread */
+    NULL,                                   /* exit thread */
+    ngx_goim_exit_process,                  /* exit process */
+    NULL,                                   /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+ngx_goim_conf_t          *ngx_goim_conf;
+ngx_connection_t          ngx_goim_no_connection;
+
+static ngx_connection_t  *ngx_goim_wake_connection;
+static ngx_event_t        ngx_goim_tick_event;
+static ngx_event_t        ngx_goim_drain_event;
+static ngx_uint_t         ngx_goim_ticks;
+static ngx_msec_t         ngx_goim_empty_since;
+static unsigned           ngx_goim_reading;
+
+
+ngx_goim_conf_t *
+ngx_goim_get_conf(ngx_cycle_t *cycle)
+{
+    ngx_goim_conf_t  *gcf;
+
+    gcf = (ngx_goim_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_goim_module);
+
+    return gcf && gcf->enabled ? gcf : NULL;
+}
+
+
+/* In the master, when a configuration is taken: workers of before know by the
+   number that they have successors. */
+
+static ngx_int_t
+ngx_goim_init_module(ngx_cycle_t *cycle)
+{
+    ngx_goim_conf_t  *gcf;
+    ngx_goim_zone_t  *zone;
+
+    gcf = ngx_goim_get_conf(cycle);
+
+    if (gcf && gcf->shm_zone->data) {
+        zone = gcf->shm_zone->data;
+        zone->generation++;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_goim_init_process(ngx_cycle_t *cycle)
+{
+    ngx_goim_conf_t  *gcf;
+
+    gcf = ngx_goim_get_conf(cycle);
+
+    if (gcf == NULL
+        || (ngx_process != NGX_PROCESS_WORKER
+            && ngx_process != NGX_PROCESS_SINGLE))
+    {
+        return NGX_OK;
+    }
+
+    ngx_goim_conf = gcf;
+    ngx_goim_zone = gcf->shm_zone->data;
+    ngx_goim_shpool = (ngx_slab_pool_t *) gcf->shm_zone->shm.addr;
+    ngx_goim_no_connection.fd = (ngx_socket_t) -1;
+
+    if (ngx_goim_slot_take(cycle->log) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    ngx_goim_queue_init();
+    ngx_goim_disconnect_init();
+
+    if (ngx_goim_session_init(cycle->log) != NGX_OK
+        || ngx_goim_room_init(cycle->log) != NGX_OK
+        || ngx_goim_fanout_init(cycle->log) != NGX_OK
+        || ngx_goim_logic_init(gcf, ngx_goim_zone->id) != NGX_OK
+        || ngx_goim_wake_listen(cycle) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_goim_tick_event.handler = ngx_goim_tick;
+    ngx_goim_tick_event.log = cycle->log;
+    ngx_goim_tick_event.data = &ngx_goim_no_connection;
+    ngx_goim_tick_event.cancelable = 1;
+
+    ngx_goim_drain_event.handler = ngx_goim_drain_timer;
+    ngx_goim_drain_event.log = cycle->log;
+    ngx_goim_drain_event.data = &ngx_goim_no_connection;
+
+    ngx_add_timer(&ngx_goim_tick_event, 1);
+
+    return NGX_OK;
+}
+
+
+/* The slot is free for a successor's count, the links are closed: a socket
+   left open would be an alert. */
+
+static void
+ngx_goim_exit_process(ngx_cycle_t *cycle)
+{
+    if (ngx_goim_slot == NULL) {
+        return;
+    }
+
+    if (ngx_goim_last()) {
+        (void) ngx_goim_register_leave();
+    }
+
+    if (ngx_goim_reading) {
+        ngx_goim_reader_stop();
+        ngx_goim_reading = 0;
+    }
+
+    ngx_goim_logic_close();
+
+    if (ngx_goim_wake_connection) {
+        ngx_close_connection(ngx_goim_wake_connection);
+        ngx_goim_wake_connection = NULL;
+    }
+
+    ngx_goim_lock();
+    ngx_goim_slot_release(ngx_goim_slot_n);
+    ngx_goim_unlock();
+}
+
+
+static ngx_int_t
+ngx_goim_wake_listen(ngx_cycle_t *cycle)
+{
+    ngx_fd_t           fd;
+    ngx_connection_t  *c;
+
+    /* a worker has one; a descriptor that this process may close */
+
+    fd = dup(ngx_goim_conf->eventfds[ngx_worker % ngx_goim_conf->workers]);
+
+    if (fd == -1) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno, "dup() failed");
+        return NGX_ERROR;
+    }
+
+    c = ngx_get_connection(fd, cycle->log);
+
+    if (c == NULL) {
+        (void) close(fd);
+        return NGX_ERROR;
+    }
+
+    c->read->handler = ngx_goim_wake_handler;
+    c->read->log = cycle->log;
+    c->write->log = cycle->log;
+
+    /* its handler is called when a shutdown begins */
+
+    c->idle = 1;
+    ngx_goim_wake_connection = c;
+
+    return ngx_add_event(c->read, NGX_READ_EVENT,
+                         ngx_event_flags & NGX_USE_CLEAR_EVENT
+                         ? NGX_CLEAR_EVENT : NGX_LEVEL_EVENT);
+}
+
+
+static void
+ngx_goim_wake_handler(ngx_event_t *rev)
+{
+    uint64_t           n;
+    ngx_connection_t  *c;
+
+    c = rev->data;
+
+    if (c->close) {
+        ngx_close_connection(c);
+        ngx_goim_wake_connection = NULL;
+        ngx_goim_drain_start();
+        return;
+    }
+
+    while (read(c->fd, &n, sizeof(uint64_t)) == sizeof(uint64_t)) {
+        /* void */
+    }
+
+    ngx_goim_deliver_drain();
+}
+
+
+/*
+ * Those of this generation have an eventfd that we know; others poll.  Who
+ * was told and has not looked yet need not be told again.
+ */
+
+void
+ngx_goim_wake(uint64_t *mask)
+{
+    uint64_t          one;
+    ngx_uint_t        i;
+    ngx_goim_slot_t  *slot;
+
+    one = 1;
+
+    for (i = 0; i < NGX_GOIM_SLOTS; i++) {
+
+        if (!(mask[i / 64] & (uint64_t) 1 << i % 64)) {
+            continue;
+        }
+
+        slot = &ngx_goim_zone->slots[i];
+
+        if (slot == ngx_goim_slot || slot->pid == 0
+            || slot->generation != ngx_goim_slot->generation
+            || slot->worker >= ngx_goim_conf->workers)
+        {
+            continue;
+        }
+
+        if (ngx_atomic_cmp_set(&slot->notified, 0, 1)
+            && write(ngx_goim_conf->eventfds[slot->worker], &one,
+                     sizeof(uint64_t)) == -1
+            && ngx_errno != NGX_EAGAIN)
+        {
+            ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, ngx_errno,
+                          "goim: write() to an eventfd failed");
+        }
+    }
+
+    if (mask[ngx_goim_slot_n / 64] & (uint64_t) 1 << ngx_goim_slot_n % 64) {
+        ngx_goim_deliver_drain();
+    }
+}
+
+
+static void
+ngx_goim_tick(ngx_event_t *ev)
+{
+    ngx_goim_slot->heartbeat = ngx_current_msec;
+
+    ngx_goim_tick_lease();
+    ngx_goim_session_registered();
+    ngx_goim_disconnect_retry();
+
+    /* a wake-up can get lost with the worker that owed it */
+
+    ngx_goim_deliver_drain();
+
+    if (++ngx_goim_ticks % NGX_GOIM_REAP == 0 && ngx_goim_reading) {
+        ngx_goim_slot_reap(ev->log);
+    }
+
+    ngx_add_timer(ev, NGX_GOIM_TICK);
+}
+
+
+static void
+ngx_goim_tick_lease(void)
+{
+    ngx_uint_t  taken;
+
+    if (ngx_goim_reading && !ngx_goim_lease_held()) {
+        ngx_goim_reading = 0;
+        ngx_goim_reader_stop();
+    }
+
+    if (ngx_goim_slot->draining == NGX_GOIM_LEAVING
+        || ngx_goim_lease_try(ngx_goim_tick_event.log, &taken) != NGX_OK
+        || !taken)
+    {
+        return;
+    }
+
+    ngx_goim_reading = 1;
+    ngx_goim_reader_start();
+}
+
+
+/*
+ * A shutdown begins.  With a newer generation its workers take over at once;
+ * without one, this is a stop, and who has sessions goes on serving them.
+ */
+
+static void
+ngx_goim_drain_start(void)
+{
+    ngx_goim_slot->draining = NGX_GOIM_DRAINING;
+
+    if (ngx_goim_slot->generation != ngx_goim_zone->generation
+        && ngx_goim_reading)
+    {
+        ngx_goim_reading = 0;
+        ngx_goim_reader_stop();
+        ngx_goim_lease_release();
+    }
+
+    ngx_add_timer(&ngx_goim_drain_event, NGX_GOIM_DRAIN);
+}
+
+
+/* the one timer that keeps an exiting worker alive */
+
+static void
+ngx_goim_drain_timer(ngx_event_t *ev)
+{
+    ngx_goim_slot->heartbeat = ngx_current_msec;
+    ngx_goim_deliver_drain();
+
+    if (!ngx_goim_drained()) {
+        ngx_add_timer(ev, NGX_GOIM_DRAIN);
+        return;
+    }
+
+    if (ngx_goim_reading) {
+        ngx_goim_reading = 0;
+        ngx_goim_reader_stop();
+        ngx_goim_lease_release();
+    }
+
+    if (ngx_goim_tick_event.timer_set) {
+        ngx_del_timer(&ngx_goim_tick_event);
+    }
+}
+
+
+/* No sessions, and logic knows it, or had its time to. */
+
+static ngx_uint_t
+ngx_goim_drained(void)
+{
+    ngx_uint_t  late;
+
+    if (ngx_goim_queue_sessions()) {
+        ngx_goim_empty_since = 0;
+        return 0;
+    }
+
+    if (ngx_goim_empty_since == 0) {
+        ngx_goim_empty_since = ngx_current_msec;
+    }
+
+    late = ngx_current_msec - ngx_goim_empty_since
+           > ngx_goim_conf->logic_timeout;
+
+    if (ngx_goim_disconnect_pending() && !late) {
+        return 0;
+    }
+
+    return !ngx_goim_last() || ngx_goim_register_leave() == NGX_OK || late;
+}
+
+
+/* whether the last worker of a node that stops is this one */
+
+static ngx_uint_t
+ngx_goim_last(void)
+{
+    ngx_uint_t        i, last;
+    ngx_goim_slot_t  *slot;
+
+    last = ngx_goim_slot->generation == ngx_goim_zone->generation;
+
+    ngx_goim_lock();
+
+    ngx_goim_slot->draining = NGX_GOIM_LEAVING;
+
+    for (i = 0; i < NGX_GOIM_SLOTS && last; i++) {
+        slot = &ngx_goim_zone->slots[i];
+
+        if (slot->pid && slot->draining != NGX_GOIM_LEAVING
+            && !(kill(slot->pid, 0) == -1 && ngx_errno == ESRCH))
+        {
+            last = 0;
+        }
+    }
+
+    ngx_goim_unlock();
+
+    return last;
+}

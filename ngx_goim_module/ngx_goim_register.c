@@ -1,0 +1,438 @@
+
+/*
+ * The node's registration with logic, renewed by the worker that holds the
+ * lease, and with it the counts of its rooms.
+ */
+
+
+#include "ngx_goim_core.h"
+
+
+#define NGX_GOIM_REGISTER_RETRY  1000       /* ms */
+#define NGX_GOIM_REGISTER_SAY    60         /* s between two lines */
+#define NGX_GOIM_ONLINE_ROOMS    500        /* a call, about */
+
+
+static void ngx_goim_register_call(void);
+static void ngx_goim_register_reply(void *data, const Goim__Reply *reply);
+static void ngx_goim_register_refused(const Goim__Reply *reply);
+static void ngx_goim_register_timer(ngx_event_t *ev);
+static void ngx_goim_register_again(ngx_msec_t delay);
+static void ngx_goim_online_start(void);
+static void ngx_goim_online_call(void);
+static void ngx_goim_online_reply(void *data, const Goim__Reply *reply);
+static void ngx_goim_online_end(void);
+static void ngx_goim_leave_reply(void *data, const Goim__Reply *reply);
+
+
+typedef struct {
+    ngx_event_t             timer;
+    ngx_goim_call_t        *call;           /* Register under way */
+    time_t                  said;
+
+    ngx_goim_call_t        *online;         /* Online under way */
+    ngx_pool_t             *pool;           /* of it */
+    ngx_array_t            *counts;
+    ngx_uint_t              bucket;
+    ngx_uint_t              last;           /* no more to walk */
+
+    ngx_goim_call_t        *leave;
+    ngx_uint_t              left;
+    unsigned                started:1;
+} ngx_goim_register_t;
+
+
+static ngx_goim_register_t  ngx_goim_register;
+
+
+void
+ngx_goim_register_start(void)
+{
+    ngx_goim_register_t  *g;
+
+    g = &ngx_goim_register;
+
+    if (g->started) {
+        return;
+    }
+
+    g->started = 1;
+    g->timer.handler = ngx_goim_register_timer;
+    g->timer.log = ngx_cycle->log;
+    g->timer.data = &ngx_goim_no_connection;
+    g->timer.cancelable = 1;
+
+    ngx_goim_register_call();
+}
+
+
+void
+ngx_goim_register_stop(void)
+{
+    ngx_goim_register_t  *g;
+
+    g = &ngx_goim_register;
+    g->started = 0;
+
+    if (g->timer.timer_set) {
+        ngx_del_timer(&g->timer);
+    }
+
+    if (g->call) {
+        ngx_goim_logic_cancel(g->call);
+        g->call = NULL;
+    }
+
+    ngx_goim_online_end();
+}
+
+
+static void
+ngx_goim_register_call(void)
+{
+    char              **addrs;
+    ngx_str_t          *addr;
+    ngx_uint_t          i, peer;
+    Goim__Call          call;
+    Goim__Register      reg;
+    ngx_goim_conf_t    *gcf;
+    ngx_goim_stats_t    st;
+
+    gcf = ngx_goim_conf;
+    addrs = NULL;
+
+    if (gcf->addrs.nelts) {
+        addrs = ngx_alloc(gcf->addrs.nelts * sizeof(char *), ngx_cycle->log);
+
+        if (addrs == NULL) {
+            ngx_goim_register_again(NGX_GOIM_REGISTER_RETRY);
+            return;
+        }
+    }
+
+    addr = gcf->addrs.elts;
+
+    for (i = 0; i < gcf->addrs.nelts; i++) {
+        addrs[i] = (char *) addr[i].data;
+    }
+
+    ngx_memzero(&st, sizeof(st));
+    ngx_goim_get_stats(&st);
+
+    goim__call__init(&call);
+    goim__register__init(&reg);
+
+    call.call_case = GOIM__CALL__CALL_REGISTER;
+    call.register_ = &reg;
+
+    reg.server = (char *) gcf->server_id.data;
+    reg.zone = (char *) ngx_goim_zone->id;
+    reg.instance = (char *) gcf->instance.data;
+    reg.region = (char *) gcf->region.data;
+    reg.zone_name = (char *) gcf->zone_name.data;
+    reg.env = (char *) gcf->env.data;
+    reg.hostname = (char *) ngx_cycle->hostname.data;
+    reg.version = NGX_GOIM_VERSION;
+    reg.addrs = addrs;
+    reg.n_addrs = gcf->addrs.nelts;
+    reg.weight = gcf->weight;
+    reg.conn_count = st.sessions;
+    reg.ip_count = st.addrs;
+    reg.started = (uint64_t) ngx_goim_zone->started * 1000;
+
+    /* who is about to stop gets no new clients */
+
+    reg.offline = gcf->offline || ngx_exiting;
+
+    peer = NGX_GOIM_LOGIC_ANY;
+
+    ngx_goim_register.call = ngx_goim_logic_call(&call, &peer,
+                                                 ngx_goim_register_reply,
+                                                 NULL);
+    if (addrs) {
+        ngx_free(addrs);
+    }
+
+    if (ngx_goim_register.call == NULL) {
+        ngx_goim_register_again(NGX_GOIM_TICK);
+    }
+}
+
+
+static void
+ngx_goim_register_reply(void *data, const Goim__Reply *reply)
+{
+    const Goim__Registered  *in;
+
+    ngx_goim_register.call = NULL;
+
+    if (reply && reply->code == GOIM__REPLY__CODE__REFUSED) {
+        ngx_goim_register_refused(reply);
+        ngx_goim_register_again(NGX_GOIM_REGISTER_RETRY);
+        return;
+    }
+
+    if (reply == NULL || reply->code != GOIM__REPLY__CODE__OK
+        || reply->reply_case != GOIM__REPLY__REPLY_REGISTERED
+        || reply->registered->renew == 0)
+    {
+        ngx_goim_register_again(NGX_GOIM_REGISTER_RETRY);
+        return;
+    }
+
+    in = reply->registered;
+
+    if (!ngx_goim_lease_held()) {
+        return;
+    }
+
+    if (!ngx_goim_zone->registered) {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "goim: node \"%V\" is registered, zone %s",
+                      &ngx_goim_conf->server_id, ngx_goim_zone->id);
+    }
+
+    ngx_goim_zone->renew = in->renew;
+    ngx_goim_zone->registered = 1;
+
+    ngx_goim_register_again(in->renew);
+    ngx_goim_session_registered();
+    ngx_goim_online_start();
+}
+
+
+static void
+ngx_goim_register_refused(const Goim__Reply *reply)
+{
+    const char  *holder;
+
+    ngx_goim_zone->registered = 0;
+
+    if (ngx_time() - ngx_goim_register.said < NGX_GOIM_REGISTER_SAY) {
+        return;
+    }
+
+    ngx_goim_register.said = ngx_time();
+
+    holder = "unknown";
+
+    if (reply->reply_case == GOIM__REPLY__REPLY_REGISTERED) {
+        holder = reply->registered->holder;
+    }
+
+    ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,
+                  "goim: \"server_id\" %V is held by another live instance "
+                  "(%s): no client is let in", &ngx_goim_conf->server_id,
+                  holder);
+}
+
+
+static void
+ngx_goim_register_again(ngx_msec_t delay)
+{
+    if (ngx_goim_register.started) {
+        ngx_add_timer(&ngx_goim_register.timer, delay);
+    }
+}
+
+
+static void
+ngx_goim_register_timer(ngx_event_t *ev)
+{
+    ngx_goim_register_call();
+}
+
+
+/* ---- counts of rooms ---- */
+
+static void
+ngx_goim_online_start(void)
+{
+    ngx_goim_register_t  *g;
+
+    g = &ngx_goim_register;
+
+    if (g->online == NULL && !g->left) {
+        g->bucket = 0;
+        ngx_goim_online_call();
+    }
+}
+
+
+static void
+ngx_goim_online_call(void)
+{
+    ngx_uint_t              i, peer;
+    Goim__Call              call;
+    Goim__Online            online;
+    Goim__RoomCount        *rooms, **list;
+    ngx_goim_register_t    *g;
+    ngx_goim_room_count_t  *rc;
+
+    g = &ngx_goim_register;
+
+    g->pool = ngx_create_pool(4096, ngx_cycle->log);
+    if (g->pool == NULL) {
+        return;
+    }
+
+    g->counts = ngx_array_create(g->pool, NGX_GOIM_ONLINE_ROOMS,
+                                 sizeof(ngx_goim_room_count_t));
+    if (g->counts == NULL) {
+        goto done;
+    }
+
+    g->last = ngx_goim_room_walk(&g->bucket, NGX_GOIM_ONLINE_ROOMS, g->counts)
+              == NGX_DONE;
+
+    if (g->counts->nelts == 0 && ngx_goim_zone->reported) {
+        goto done;
+    }
+
+    rooms = ngx_palloc(g->pool, (g->counts->nelts + 1)
+                                * sizeof(Goim__RoomCount));
+    list = ngx_palloc(g->pool, (g->counts->nelts + 1)
+                               * sizeof(Goim__RoomCount *));
+
+    if (rooms == NULL || list == NULL) {
+        goto done;
+    }
+
+    rc = g->counts->elts;
+
+    for (i = 0; i < g->counts->nelts; i++) {
+        goim__room_count__init(&rooms[i]);
+        rooms[i].room.data = rc[i].room.data;
+        rooms[i].room.len = rc[i].room.len;
+        rooms[i].count = rc[i].count;
+        list[i] = &rooms[i];
+    }
+
+    goim__call__init(&call);
+    goim__online__init(&online);
+
+    call.call_case = GOIM__CALL__CALL_ONLINE;
+    call.online = &online;
+
+    online.server = (char *) ngx_goim_conf->server_id.data;
+    online.zone = (char *) ngx_goim_zone->id;
+    online.reset = !ngx_goim_zone->reported;
+    online.rooms = list;
+    online.n_rooms = g->counts->nelts;
+
+    peer = NGX_GOIM_LOGIC_ANY;
+
+    g->online = ngx_goim_logic_call(&call, &peer, ngx_goim_online_reply,
+                                    NULL);
+    if (g->online) {
+        return;
+    }
+
+done:
+
+    ngx_goim_online_end();
+}
+
+
+static void
+ngx_goim_online_reply(void *data, const Goim__Reply *reply)
+{
+    ngx_uint_t              i;
+    ngx_goim_register_t    *g;
+    ngx_goim_room_count_t  *rc;
+
+    g = &ngx_goim_register;
+    g->online = NULL;
+
+    if (reply == NULL || reply->code != GOIM__REPLY__CODE__OK
+        || reply->reply_case != GOIM__REPLY__REPLY_ONLINED
+        || reply->onlined->n_rooms != g->counts->nelts)
+    {
+        ngx_goim_online_end();
+        return;
+    }
+
+    rc = g->counts->elts;
+
+    for (i = 0; i < g->counts->nelts; i++) {
+        ngx_goim_room_report(&rc[i].room, rc[i].count,
+                             reply->onlined->rooms[i]->count);
+    }
+
+    ngx_goim_zone->reported = 1;
+
+    ngx_goim_online_end();
+
+    if (!g->last && ngx_goim_lease_held()) {
+        ngx_goim_online_call();
+    }
+}
+
+
+static void
+ngx_goim_online_end(void)
+{
+    ngx_goim_register_t  *g;
+
+    g = &ngx_goim_register;
+
+    if (g->online) {
+        ngx_goim_logic_cancel(g->online);
+        g->online = NULL;
+    }
+
+    if (g->pool) {
+        ngx_destroy_pool(g->pool);
+        g->pool = NULL;
+    }
+}
+
+
+/* ---- a clean stop ---- */
+
+ngx_int_t
+ngx_goim_register_leave(void)
+{
+    ngx_uint_t            peer;
+    Goim__Call            call;
+    Goim__Deregister      dereg;
+    ngx_goim_register_t  *g;
+
+    g = &ngx_goim_register;
+
+    if (g->left || !ngx_goim_zone->registered) {
+        return g->leave ? NGX_AGAIN : NGX_OK;
+    }
+
+    g->left = 1;
+    ngx_goim_zone->registered = 0;
+    ngx_goim_register_stop();
+
+    goim__call__init(&call);
+    goim__deregister__init(&dereg);
+
+    call.call_case = GOIM__CALL__CALL_DEREGISTER;
+    call.deregister = &dereg;
+
+    dereg.server = (char *) ngx_goim_conf->server_id.data;
+    dereg.zone = (char *) ngx_goim_zone->id;
+
+    peer = NGX_GOIM_LOGIC_ANY;
+
+    g->leave = ngx_goim_logic_call(&call, &peer, ngx_goim_leave_reply, NULL);
+
+    return g->leave ? NGX_AGAIN : NGX_OK;
+}
+
+
+static void
+ngx_goim_leave_reply(void *data, const Goim__Reply *reply)
+{
+    ngx_goim_register.leave = NULL;
+
+    if (reply && reply->code == GOIM__REPLY__CODE__OK) {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "goim: node \"%V\" left the registry",
+                      &ngx_goim_conf->server_id);
+    }
+}
