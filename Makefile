@@ -14,6 +14,8 @@ ifeq ($(origin CC),default)
 CC        := gcc
 endif
 CLANG     ?= clang
+V         ?= 0
+say        = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' $(1) '$@' &&)
 AR        ?= ar
 
 OPT       ?= -O2
@@ -42,7 +44,7 @@ BENCH     := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 SERVICES  := $(if $(LOGIC),$(BUILD)/goim-logic) $(if $(JOB),$(BUILD)/goim-job)
 
 .PHONY: all module services unit fuzz demo test asan bench clean install \
-        proto help FORCE
+        proto help list-tests FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -75,19 +77,19 @@ $(BUILD)/flags: FORCE
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/libcommon.a: $(COMMON)
-	rm -f $@ && $(AR) rcs $@ $^
+	$(call say,AR)rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/libsvc.a: $(SVC)
-	rm -f $@ && $(AR) rcs $@ $^
+	$(call say,AR)rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/goim-logic: $(LOGIC) $(BUILD)/libsvc.a $(BUILD)/libcommon.a
-	$(CC) $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lm
+	$(call say,LINK)$(CC) $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lm
 
 $(BUILD)/goim-job: $(JOB) $(BUILD)/libsvc.a $(BUILD)/libcommon.a
-	$(CC) $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lm
+	$(call say,LINK)$(CC) $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lm
 
 -include $(patsubst %.o,%.d,$(COMMON) $(SVC) $(LOGIC) $(JOB))
 
@@ -99,7 +101,7 @@ $(BUILD)/goim-job: $(JOB) $(BUILD)/libsvc.a $(BUILD)/libcommon.a
 module: $(BUILD)/ngx_goim_module.so
 
 $(BUILD)/ngx_goim_module.so: $(MODULE_SRCS) tools/build-module.sh
-	CC='$(CC)' MODULE_CFLAGS='$(MODULE_CFLAGS)' \
+	$(call say,NGINX)CC='$(CC)' MODULE_CFLAGS='$(MODULE_CFLAGS)' \
 	tools/build-module.sh '$(NGINX_SRC)' '$(BUILD)' $(if $(filter \
 	    config %.h %.map tools/%,$?),fresh)
 
@@ -125,7 +127,7 @@ $(BUILD)/t/$(1): t/unit/$(1).c $(call link_srcs,t/unit/$(1).c) \
         $(BUILD)/flags $(BUILD)/libsvc.a $(BUILD)/libcommon.a \
         $(if $(call nginx_incs,t/unit/$(1).c),| $(BUILD)/ngx_goim_module.so)
 	@mkdir -p $$(@D)
-	$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) \
+	$$(call say,TEST)$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) \
 	    $(if $(call nginx_incs,t/unit/$(1).c),$(NGINX_INCS)) \
 	    -MMD -MP -MF $$@.d -MT $$@ $(LDFLAGS) -o $$@ \
 	    $$(filter %.c %.a,$$^) -lcmocka $(LIBS) -lm
@@ -141,7 +143,7 @@ $(BUILD)/fuzz/$(1): t/fuzz/$(1).c $(call link_srcs,t/fuzz/$(1).c) \
         $(wildcard common/*.[ch] proto/*.[ch]) \
         $(if $(call nginx_incs,t/fuzz/$(1).c),| $(BUILD)/ngx_goim_module.so)
 	@mkdir -p $$(@D)
-	$(CLANG) $(GOIM_CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \
+	$$(call say,FUZZ)$(CLANG) $(GOIM_CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=undefined \
 	    $(if $(call nginx_incs,t/fuzz/$(1).c),$(NGINX_INCS)) \
 	    -o $$@ $$(filter %.c,$$^) $(LIBS) -lm
@@ -154,9 +156,21 @@ $(foreach t,$(notdir $(FUZZ)),$(eval $(call fuzz_rule,$(t))))
 
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
-asan:
+# Each t/*.t runs there too, by a wrapper; one that says "# ASAN: no" does not.
+ASAN_TESTS := $(patsubst %,$(BUILD)/asan/%,$(filter-out \
+              $(shell grep -l '^\# ASAN: no' t/*.t),$(sort $(wildcard t/*.t))))
+
+asan: $(ASAN_TESTS)
 	$(MAKE) BUILD='$(BUILD)/asan' SANITIZE='$(ASAN)' OPT=-O1 services unit
 	CACHE='$(CACHE)' tools/build-asan-nginx.sh '$(BUILD)/asan'
+
+$(BUILD)/asan/t/%.t: Makefile
+	@mkdir -p $(@D)
+	@printf '$$ENV{GOIM_ASAN} = 1;\nexec $$^X, "t/$*.t";\n' >$@
+
+# What prove is given, in this order.
+list-tests:
+	@echo $(sort $(wildcard t/*.t)) $(ASAN_TESTS)
 
 
 # ---- the rest ----------------------------------------------------------------
@@ -165,7 +179,7 @@ bench: $(BENCH)
 
 $(BUILD)/bench/%: bench/%.c $(BUILD)/flags $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
-	$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ \
+	$(call say,BENCH)$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ \
 	    $(filter %.c %.a,$^) $(LIBS) -lssl -lcrypto -lm
 
 # Checked in, so that nginx's own build needs no protoc.

@@ -38,6 +38,7 @@ sub new {
     $self->{nodes} = [map { Goim::Nginx->new(
         server_id => "comet-$_", redis => $common{redis},
         logic => [map { $_->rpc_addr } @{ $self->{logics} }],
+        api => "127.0.0.1:$self->{logics}[0]{http_port}",
         workers => $arg{workers} || 1,
         %{ $arg{nginx} || {} }) } 1 .. $arg{nodes} || 1];
 

@@ -24,6 +24,7 @@ use Goim::Test qw(free_port folder wait_for spew slurp asan build_dir have
 #   ssl => 1                  wss on ->{wss_port}
 #   tcp => 1                  stream { } with goim_subscribe on ->{tcp_port}
 #   status => text            in location = /goim/status
+#   api => ADDR               logic's HTTP API under /goim/, for pages
 #   modules => [...]          load_module lines: paths, or names in build/
 #   conf => text              the whole configuration; %%DIR%%, %%PORT%%,
 #                             %%WSS_PORT%%, %%TCP_PORT%%, %%MODULES%%,
@@ -116,7 +117,7 @@ sub conf_text {
     my $level = $self->{log_level} || 'info';
     my $modules = $self->modules_text;
     my $goim = $self->goim_text;
-    my ($ssl, $stream, $root) = ('', '', root_dir());
+    my ($ssl, $stream, $api, $root) = ('', '', '', root_dir());
 
     if (defined $self->{conf}) {
         my $text = $self->{conf};
@@ -143,6 +144,13 @@ stream {
 }
 CONF
 
+    $api = <<"CONF" if $self->{api};
+        location /goim/ {
+            proxy_pass http://$self->{api};
+            proxy_set_header X-Forwarded-For \$remote_addr;
+        }
+CONF
+
     return <<"CONF";
 ${modules}daemon off;
 ${user}worker_processes $workers;
@@ -162,7 +170,8 @@ http {
     fastcgi_temp_path $v{dir}/tmp/fastcgi;
     uwsgi_temp_path $v{dir}/tmp/uwsgi;
     scgi_temp_path $v{dir}/tmp/scgi;
-    types { text/html html; application/javascript js; text/css css; }
+    types { text/html html; application/javascript js; text/css css;
+        image/svg+xml svg; }
     $v{http}
     server {
         listen 127.0.0.1:$v{port};
@@ -170,7 +179,7 @@ $ssl
         location = /sub { goim_subscribe; }
         location = /echo { goim_echo; }
         location = /goim/status { goim_status; $v{status} }
-        location / { root $root/web; }
+$api        location / { root $root/web; }
         $v{server}
     }
 }

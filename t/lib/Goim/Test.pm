@@ -13,6 +13,7 @@ package Goim::Test;
 use strict;
 use warnings;
 
+use Carp ();
 use Cwd ();
 use Exporter 'import';
 use File::Basename ();
@@ -178,6 +179,10 @@ sub done_testing {
 
 $SIG{$_} = sub { exit 130 } for qw(INT TERM HUP);
 $SIG{PIPE} = 'IGNORE';
+
+# a test that hangs ends too, and says where it was
+$SIG{ALRM} = sub { die Carp::longmess('the test took too long') };
+alarm(($ENV{GOIM_ALARM} || 300) * slow());
 
 END {
     my $rc = $?;

@@ -1,0 +1,23 @@
+#!/bin/sh
+# All tests: installs what is needed, builds, runs each test as built for use
+# and once more under ASan and UBSan. ./test.sh t/main.t runs that one alone
+# (with GOIM_ASAN=1: under the sanitizers).
+
+set -eu
+cd "$(dirname "$0")"
+
+jobs=${JOBS:-2}
+
+tools/install-deps.sh test
+
+if [ $# -gt 0 ]; then
+    make -s -j"$(nproc)" ${GOIM_ASAN:+asan} all unit fuzz
+    exec prove -v "$@"
+fi
+
+# minutes the first time: both are kept in the cache
+tools/autobahn.sh setup || [ $? = 3 ]
+tools/fetch-kafka.sh >/dev/null
+
+make -s -j"$(nproc)" all unit fuzz asan
+exec prove --timer -j"$jobs" $(make -s list-tests)
