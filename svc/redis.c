@@ -428,6 +428,87 @@ svc_redis_answer(svc_redis_t *r, redisReply *reply)
 }
 
 
+/* ---- who watches ---- */
+
+svc_redis_watch_t *
+svc_redis_watch(svc_redis_t *r, const svc_redis_events_t *events)
+{
+    svc_redis_watch_t  *w, **place;
+
+    w = calloc(1, sizeof(svc_redis_watch_t));
+    if (w == NULL) {
+        abort();
+    }
+
+    w->events = *events;
+
+    for (place = &r->watches; *place != NULL; place = &(*place)->next) {
+        /* void */
+    }
+
+    *place = w;
+
+    return w;
+}
+
+
+void
+svc_redis_sweep(svc_redis_t *r, int all)
+{
+    svc_redis_watch_t  *w, **place;
+
+    for (place = &r->watches; *place != NULL; /* void */ ) {
+        w = *place;
+
+        if (all || w->gone) {
+            *place = w->next;
+            free(w);
+
+        } else {
+            place = &w->next;
+        }
+    }
+}
+
+
+void
+svc_redis_unwatch(svc_redis_t *r, svc_redis_watch_t *w)
+{
+    w->gone = 1;
+
+    if (!r->telling) {
+        svc_redis_sweep(r, 0);
+    }
+}
+
+
+void
+svc_redis_tell(svc_redis_t *r, int up)
+{
+    svc_redis_watch_t  *w;
+
+    r->telling = 1;
+
+    for (w = r->watches; w != NULL; w = w->next) {
+
+        if (w->gone) {
+            continue;
+        }
+
+        if (up && w->events.up != NULL) {
+            w->events.up(r, w->events.data);
+
+        } else if (!up && w->events.down != NULL) {
+            w->events.down(r, w->events.data);
+        }
+    }
+
+    r->telling = 0;
+
+    svc_redis_sweep(r, 0);
+}
+
+
 int
 svc_redis_is_up(svc_redis_t *r)
 {

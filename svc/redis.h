@@ -56,6 +56,14 @@ svc_redis_t *svc_redis_new(struct event_base *base,
 /* Outstanding callbacks get NULL. Not from inside a callback of `r`. */
 void svc_redis_free(svc_redis_t *r);
 
+/* More who want to know, after the one given to svc_redis_new(). Ends before
+ * the handle does; from inside its own callback too. */
+typedef struct svc_redis_watch_s  svc_redis_watch_t;
+
+svc_redis_watch_t *svc_redis_watch(svc_redis_t *r,
+    const svc_redis_events_t *events);
+void svc_redis_unwatch(svc_redis_t *r, svc_redis_watch_t *w);
+
 int svc_redis_is_up(svc_redis_t *r);
 const char *svc_redis_prefix(svc_redis_t *r);
 

@@ -197,8 +197,8 @@ svc_redis_close(svc_redis_t *r, const char *why)
     svc_redis_disconnect(r);
     svc_redis_abandon(r);
 
-    if (was_up && r->events.down != NULL) {
-        r->events.down(r, r->events.data);
+    if (was_up) {
+        svc_redis_tell(r, 0);
     }
 
     svc_redis_start(r, svc_redis_backoff(r));
@@ -355,9 +355,7 @@ svc_redis_on_life(svc_redis_t *r, redisReply *reply, void *data)
     metrics_add(svc_redis_metrics.connects, 1);
     metrics_add(svc_redis_metrics.up, 1);
 
-    if (r->events.up != NULL) {
-        r->events.up(r, r->events.data);
-    }
+    svc_redis_tell(r, 1);
 }
 
 
@@ -771,7 +769,7 @@ svc_redis_new(struct event_base *base, const svc_redis_conf_t *conf,
     r->last = &r->first;
 
     if (events != NULL) {
-        r->events = *events;
+        svc_redis_watch(r, events);
     }
 
     r->prefix = svc_redis_name(conf->prefix, "");
@@ -809,6 +807,7 @@ svc_redis_free(svc_redis_t *r)
         freeaddrinfo(r->addrs);
     }
 
+    svc_redis_sweep(r, 1);
     event_free(r->timer);
     event_free(r->kick);
     event_free(r->flush);

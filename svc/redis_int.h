@@ -40,10 +40,18 @@ typedef struct svc_redis_cmd_s {
 } svc_redis_cmd_t;
 
 
+struct svc_redis_watch_s {
+    svc_redis_watch_t    *next;
+    svc_redis_events_t    events;
+    int                   gone;     /* freed when nobody walks the list */
+};
+
+
 struct svc_redis_s {
     struct event_base    *base;
     svc_redis_conf_t      conf;
-    svc_redis_events_t    events;
+    svc_redis_watch_t    *watches;
+    int                   telling;
 
     svc_redis_state_t     state;
     int                   fd;
@@ -104,6 +112,10 @@ int svc_redis_answer(svc_redis_t *r, redisReply *reply);
 int svc_redis_eval_in(svc_redis_t *r, svc_script_t *script, svc_redis_pt cb,
     void *data, int nkeys, int argc, const char **argv,
     const size_t *argvlen);
+
+/* up, or down: everybody who watches is told. */
+void svc_redis_tell(svc_redis_t *r, int up);
+void svc_redis_sweep(svc_redis_t *r, int all);
 
 /* redis_conn.c */
 

@@ -14,6 +14,7 @@
 /* KEYS: stream, life; ARGV: life, maxlen, delivery, expiry */
 static svc_script_t  svc_stream_script = {
     .body =
+    "#!lua\n"
     SVC_APPEND_LUA
     "local bad = goim_life(KEYS[2], ARGV[1])\n"
     "if bad then return bad end\n"
