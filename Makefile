@@ -4,7 +4,6 @@
 #   make help            the other targets
 
 BUILD     ?= build
-CACHE     ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ngx_goim
 PREFIX    ?= /usr/local
 DESTDIR   ?=
 MODULEDIR ?= /usr/lib/nginx/modules
@@ -162,7 +161,7 @@ ASAN_TESTS := $(patsubst %,$(BUILD)/asan/%,$(filter-out \
 
 asan: $(ASAN_TESTS)
 	$(MAKE) BUILD='$(BUILD)/asan' SANITIZE='$(ASAN)' OPT=-O1 services unit
-	CACHE='$(CACHE)' tools/build-asan-nginx.sh '$(BUILD)/asan'
+	tools/build-nginx.sh asan '$(BUILD)/asan'
 
 $(BUILD)/asan/t/%.t: Makefile
 	@mkdir -p $(@D)

@@ -52,7 +52,8 @@ BASH
 fi
 
 ${MAKE-make} -f objs/Makefile -j"$(nproc)" modules >make.log 2>&1 || {
-    cat make.log >&2
+    # the compiler's words without the command lines
+    sed '/ -c .*\\$/,/\.c$/d' make.log >&2
     exit 1
 }
 

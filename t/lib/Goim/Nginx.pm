@@ -53,8 +53,8 @@ sub new {
 }
 
 sub binary {
-    my $own = build_dir() . '/nginx-bin';
-    return $ENV{GOIM_NGINX} || (asan() ? $own : '/usr/sbin/nginx');
+    my $own = build_dir() . '/nginx-bin';     # tools/build-nginx.sh
+    return $ENV{GOIM_NGINX} || (-x $own ? $own : '/usr/sbin/nginx');
 }
 
 sub ws_addr { return "127.0.0.1:$_[0]{port}" }
@@ -80,7 +80,7 @@ sub modules_text {
 # the stream front needs nginx's stream module, on Debian one of its own
 sub stream_modules {
     my $debian = '/usr/lib/nginx/modules/ngx_stream_module.so';
-    return (asan() || !-e $debian ? () : $debian,
+    return (-x build_dir() . '/nginx-bin' || !-e $debian ? () : $debian,
         'ngx_stream_goim_module.so');
 }
 

@@ -18,6 +18,7 @@ use Cwd ();
 use Exporter 'import';
 use File::Basename ();
 use File::Path ();
+use File::Spec ();
 use File::Temp ();
 use Socket;
 use Test::More import => ['!done_testing'];
@@ -43,7 +44,8 @@ sub root_dir { return $root }
 sub asan { return $ENV{GOIM_ASAN} ? 1 : 0 }
 
 sub build_dir {
-    my $base = $ENV{GOIM_BUILD} || "$root/build";
+    my $base = $ENV{GOIM_BUILD} ? File::Spec->rel2abs($ENV{GOIM_BUILD})
+        : "$root/build";
     return asan() ? "$base/asan" : $base;
 }
 
@@ -167,6 +169,8 @@ sub bad_lines {
 }
 
 sub done_testing {
+    return Test::More::done_testing(@_) if Test::More->builder->parent;
+
     Goim::Proc::stop_all();
 
     my @found = bad_lines();
