@@ -52,7 +52,8 @@ static void job_node_free(job_node_t *node);
 static void job_node_drop(job_node_t *node);
 static size_t job_node_place(job_t *job, const char *server, int *found);
 static void job_node_purge(job_node_t *node, size_t from);
-static size_t job_node_pack(job_node_t *node);
+static size_t job_node_choose(job_node_t *node, size_t *bytes);
+static size_t job_node_pack(job_node_t *node, size_t n, size_t bytes);
 static void job_node_answer(svc_redis_t *r, redisReply *reply, void *data);
 static void job_node_acked(job_node_t *node);
 static void job_node_failed(job_node_t *node, const redisReply *reply,
@@ -372,7 +373,7 @@ job_nodes_send(job_t *job, int up)
 void
 job_node_send(job_node_t *node)
 {
-    size_t   len;
+    size_t   n, len;
     job_t   *job;
 
     job = node->job;
@@ -390,7 +391,15 @@ job_node_send(job_node_t *node)
         return;
     }
 
-    len = job_node_pack(node);
+    n = job_node_choose(node, &len);
+
+    if (n == 0) {
+        node->waiting = 1;
+        svc_timer(node->timer, JOB_RETRY_MIN);
+        return;
+    }
+
+    len = job_node_pack(node, n, len);
 
     if (svc_stream_append(job->redis, node->server,
                           (size_t) job->conf->stream_maxlen, job->scratch,
@@ -406,6 +415,7 @@ job_node_send(job_node_t *node)
         return;
     }
 
+    node->sent = n;
     node->inflight = 1;
     job->inflight++;
 
@@ -414,42 +424,66 @@ job_node_send(job_node_t *node)
 
 
 /*
- * The bytes of the next append, or again those of the one that failed. How
- * many messages they hold is kept in node->sent.
+ * How many messages the next append takes, and their bytes: those of the one
+ * that failed, or as many as wait and fit. 0: not now.
+ *
+ * A process that was stopped for long may have lost partitions to another
+ * before it is told: what is not surely its own waits until it is revoked.
  */
 
 static size_t
-job_node_pack(job_node_t *node)
+job_node_choose(job_node_t *node, size_t *bytes)
 {
-    size_t            i, len, total, mask;
+    int             all;
+    size_t          n, limit;
+    int64_t         held;
+    job_msg_t      *msg;
+
+    all = (node->sent > 0);
+    limit = all ? node->sent : node->count;
+    held = -1;
+    *bytes = 0;
+
+    for (n = 0; n < limit; n++) {
+        msg = node->ring[(node->head + n) & (node->size - 1)];
+
+        if ((int64_t) msg->partition != held) {
+            if (!bus_consumer_holds(node->job->consumer, msg->partition)) {
+                break;
+            }
+
+            held = msg->partition;
+        }
+
+        if (!all && n > 0 && *bytes + msg->len > JOB_BATCH) {
+            break;
+        }
+
+        *bytes += msg->len;
+    }
+
+    return all && n < limit ? 0 : n;
+}
+
+
+/* The first n messages, of so many bytes, to job->scratch; its length. */
+
+static size_t
+job_node_pack(job_node_t *node, size_t n, size_t bytes)
+{
+    size_t            i, len, total;
     job_t            *job;
     uint8_t          *p;
     job_msg_t        *msg;
     Goim__Delivery    delivery = GOIM__DELIVERY__INIT;
 
     job = node->job;
-    mask = node->size - 1;
 
     delivery.epoch.data = (uint8_t *)
                           bus_consumer_epoch(job->consumer, &len);
     delivery.epoch.len = len;
 
-    total = goim__delivery__get_packed_size(&delivery);
-
-    if (node->sent == 0) {
-        do {
-            total += node->ring[(node->head + node->sent) & mask]->len;
-            node->sent++;
-
-        } while (node->sent < node->count
-                 && total + node->ring[(node->head + node->sent) & mask]->len
-                    <= JOB_BATCH);
-
-    } else {
-        for (i = 0; i < node->sent; i++) {
-            total += node->ring[(node->head + i) & mask]->len;
-        }
-    }
+    total = bytes + goim__delivery__get_packed_size(&delivery);
 
     if (total > job->size_scratch
         || (job->size_scratch > JOB_SCRATCH && total <= JOB_SCRATCH))
@@ -463,8 +497,8 @@ job_node_pack(job_node_t *node)
     p = job->scratch;
     p += goim__delivery__pack(&delivery, p);
 
-    for (i = 0; i < node->sent; i++) {
-        msg = node->ring[(node->head + i) & mask];
+    for (i = 0; i < n; i++) {
+        msg = node->ring[(node->head + i) & (node->size - 1)];
 
         memcpy(p, msg->data, msg->len);
         p += msg->len;
