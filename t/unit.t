@@ -5,20 +5,21 @@ use warnings;
 
 use lib 't/lib';
 use Goim::Test;
-use Goim::Redis;
+use Goim::Kafka;
 
 my @tests = glob build_dir() . '/t/*_test';
-my $redis;
+my $kafka;
 
 ok(@tests, 'there are unit tests');
 
 for my $test (@tests) {
     my ($name) = $test =~ m{([^/]+)$};
 
-    $redis ||= Goim::Redis->new;
-    $redis->cmd('FLUSHALL');
+    # those that want a broker find its address there
+    my $wants = slurp(root_dir() . "/t/unit/$name.c") =~ /GOIM_KAFKA/;
+    $kafka ||= Goim::Kafka->new if $wants;
+    local $ENV{GOIM_KAFKA} = $kafka->addr if $wants;
     local $ENV{CMOCKA_MESSAGE_OUTPUT} = 'TAP';
-    local $ENV{GOIM_REDIS} = $redis->addr;
     local $ENV{UBSAN_OPTIONS} = 'print_stacktrace=1:halt_on_error=1';
 
     subtest $name => sub {
@@ -27,6 +28,7 @@ for my $test (@tests) {
         my $rc = $?;
         my $n = 0;
 
+        # a program that has several groups says several plans
         while ($said =~ /^(not )?ok\b[ \t]*(.*)/mg) {
             $n++;
             ok(!$1, $2);
