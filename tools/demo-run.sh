@@ -14,7 +14,7 @@ HTTP_PORT=${HTTP_PORT:-3111}
 JOB_PORT=${JOB_PORT:-3112}
 RPC_PORT=${RPC_PORT:-3119}
 REDIS_PORT=${REDIS_PORT:-0}
-BUILD=$PWD/${BUILD:-build}
+BUILD=$(realpath "${BUILD:-build}")
 
 usage() {
     cat <<TXT
