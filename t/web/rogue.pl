@@ -154,6 +154,7 @@ sub upgrade {
 sub frame {
     my ($c, $opcode, $data) = @_;
     my $n = length $data;
+    return if !$conns{ $c->{sock} };
     syswrite $c->{sock}, pack('C', 0x80 | $opcode)
         . ($n < 126 ? pack('C', $n) : pack('Cn', 126, $n)) . $data;
 }
