@@ -1,0 +1,290 @@
+/*
+ * logic's configuration; docs/logic.conf.md describes each key.
+ */
+
+#include "logic.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "svc/conf.h"
+
+
+static int logic_conf_kafka(void *conf, const char *name, const char *value,
+    char *err, size_t size);
+static int logic_conf_region(void *conf, const char *name, const char *value,
+    char *err, size_t size);
+static int logic_conf_addr(const char *name, const char *addr, char *err,
+    size_t size);
+static int logic_conf_hook(const char *section, logic_hook_conf_t *hook,
+    char *err, size_t size);
+
+
+#define LOGIC_CONF(section, name, type, field, def, min, max)                \
+    { section, name, type, offsetof(logic_conf_t, field), def, min, max }
+
+#define LOGIC_HOOK_CONF(section, field)                                      \
+    LOGIC_CONF(section, "url", CONF_STR, field.url, "", 0, 0),               \
+    LOGIC_CONF(section, "timeout", CONF_MSEC, field.timeout, "3s",           \
+               10, 60000),                                                   \
+    LOGIC_CONF(section, "connections", CONF_INT, field.connections, "32",    \
+               1, 10000),                                                    \
+    LOGIC_CONF(section, "waiting", CONF_INT, field.waiting, "1000",          \
+               0, 1000000)
+
+
+static const conf_key_t  logic_keys[] = {
+
+    LOGIC_CONF("logic", "log", CONF_STR, log, "stderr", 0, 0),
+    LOGIC_CONF("logic", "log_level", CONF_STR, log_level, "notice", 0, 0),
+    LOGIC_CONF("logic", "http", CONF_STR, http, "127.0.0.1:3111", 0, 0),
+    LOGIC_CONF("logic", "rpc", CONF_STR, rpc, "127.0.0.1:3119", 0, 0),
+    LOGIC_CONF("logic", "threads", CONF_INT, threads, "0", 0, 256),
+    LOGIC_CONF("logic", "drain", CONF_MSEC, drain, "10s", 0, 600000),
+    LOGIC_CONF("logic", "stream_maxlen", CONF_INT, stream_maxlen, "10000",
+               100, 100000000),
+
+    LOGIC_CONF("http", "timeout", CONF_MSEC, http_timeout, "60s",
+               1000, 3600000),
+    LOGIC_CONF("http", "max_body", CONF_SIZE, max_body, "512k",
+               0, 64 * 1024 * 1024),
+    LOGIC_CONF("http", "max_header", CONF_SIZE, max_header, "1m",
+               1024, 16 * 1024 * 1024),
+    LOGIC_CONF("http", "trusted_proxies", CONF_STR, trusted_list, "", 0, 0),
+
+    LOGIC_CONF("push", "timeout", CONF_MSEC, push_timeout, "5s",
+               100, 60000),
+    LOGIC_CONF("push", "max_keys", CONF_INT, max_keys, "100000",
+               1, 1000000),
+    LOGIC_CONF("push", "max_pending", CONF_SIZE, max_pending, "64m",
+               1024, 16LL * 1024 * 1024 * 1024),
+
+    LOGIC_CONF("session", "ttl", CONF_MSEC, ttl, "30m", 1000, 604800000),
+    LOGIC_CONF("session", "heartbeat", CONF_MSEC, heartbeat, "4m",
+               1000, 86400000),
+    LOGIC_CONF("session", "heartbeat_max", CONF_INT, heartbeat_max, "2",
+               1, 100),
+
+    LOGIC_CONF("registry", "ttl", CONF_MSEC, node_ttl, "30s",
+               1000, 3600000),
+    LOGIC_CONF("registry", "renew", CONF_MSEC, node_renew, "10s",
+               100, 3600000),
+
+    LOGIC_CONF("online", "max_rooms", CONF_INT, max_rooms, "1000000",
+               1, 100000000),
+    LOGIC_CONF("online", "cache", CONF_MSEC, top_cache, "1s", 0, 60000),
+
+    LOGIC_CONF("nodes", "domain", CONF_STR, domain, "conn.goim.io", 0, 0),
+    LOGIC_CONF("nodes", "host_domain", CONF_STR, host_domain, ".goim.io",
+               0, 0),
+    LOGIC_CONF("nodes", "tcp_port", CONF_INT, tcp_port, "3101", 0, 65535),
+    LOGIC_CONF("nodes", "ws_port", CONF_INT, ws_port, "3102", 0, 65535),
+    LOGIC_CONF("nodes", "wss_port", CONF_INT, wss_port, "3103", 0, 65535),
+    LOGIC_CONF("nodes", "region_weight", CONF_NUM, region_weight, "1.6",
+               0, 1000),
+    LOGIC_CONF("nodes", "region_header", CONF_STR, region_header,
+               "X-Goim-Region", 0, 0),
+
+    LOGIC_CONF("backoff", "max_delay", CONF_INT, max_delay, "300",
+               1, 86400),
+    LOGIC_CONF("backoff", "base_delay", CONF_INT, base_delay, "3",
+               0, 86400),
+    LOGIC_CONF("backoff", "factor", CONF_NUM, factor, "1.8", 1, 100),
+    LOGIC_CONF("backoff", "jitter", CONF_NUM, jitter, "0.3", 0, 1),
+
+    LOGIC_CONF("auth", "mode", CONF_STR, auth_mode, "trust", 0, 0),
+    LOGIC_HOOK_CONF("auth", auth_hook),
+    LOGIC_HOOK_CONF("receive", receive_hook),
+
+    SVC_REDIS_CONF(logic_conf_t, redis),
+    BUS_CONF(logic_conf_t, bus),
+    { NULL, NULL, 0, 0, NULL, 0, 0 }
+};
+
+static const conf_free_t  logic_free[] = {
+    { "kafka", logic_conf_kafka },
+    { "regions", logic_conf_region },
+    { NULL, NULL }
+};
+
+const conf_schema_t  logic_schema = { logic_keys, logic_free };
+
+
+static int
+logic_conf_kafka(void *conf, const char *name, const char *value, char *err,
+    size_t size)
+{
+    logic_conf_t  *lcf = conf;
+
+    return bus_conf_kafka(&lcf->bus, name, value, err, size);
+}
+
+
+static int
+logic_conf_region(void *conf, const char *name, const char *value, char *err,
+    size_t size)
+{
+    logic_conf_t  *lcf = conf;
+
+    char  *copy;
+
+    copy = strdup(name);
+    if (copy == NULL) {
+        snprintf(err, size, "no memory");
+        return -1;
+    }
+
+    return logic_cidrs_add(&lcf->regions, value, copy, err, size);
+}
+
+
+int
+logic_conf_check(void *conf, char *err, size_t size)
+{
+    logic_conf_t  *lcf = conf;
+
+    int   n;
+    char  why[256];
+
+    if (logic_conf_addr("http", lcf->http, err, size) != 0
+        || logic_conf_addr("rpc", lcf->rpc, err, size) != 0)
+    {
+        return -1;
+    }
+
+    if (logic_cidrs_add(&lcf->trusted, lcf->trusted_list, "", why,
+                        sizeof(why)) != 0
+        || logic_cidrs_sort(&lcf->trusted, why, sizeof(why)) != 0)
+    {
+        snprintf(err, size, "[http] trusted_proxies: %s", why);
+        return -1;
+    }
+
+    if (logic_cidrs_sort(&lcf->regions, why, sizeof(why)) != 0) {
+        snprintf(err, size, "[regions]: %s", why);
+        return -1;
+    }
+
+    if (lcf->node_renew * 2 > lcf->node_ttl) {
+        snprintf(err, size, "[registry] renew: must be at most half of ttl");
+        return -1;
+    }
+
+    n = (int) strlen(lcf->redis.prefix);
+
+    if (n > LOGIC_PREFIX_MAX) {
+        snprintf(err, size, "[redis] prefix: %d bytes, more than %d", n,
+                 LOGIC_PREFIX_MAX);
+        return -1;
+    }
+
+    if (strcmp(lcf->auth_mode, "trust") == 0) {
+        lcf->auth = LOGIC_AUTH_TRUST;
+
+    } else if (strcmp(lcf->auth_mode, "http") == 0) {
+        lcf->auth = LOGIC_AUTH_HTTP;
+
+    } else {
+        snprintf(err, size, "[auth] mode: \"%s\" is neither trust nor http",
+                 lcf->auth_mode);
+        return -1;
+    }
+
+    if (lcf->auth == LOGIC_AUTH_HTTP && lcf->auth_hook.url[0] == '\0') {
+        snprintf(err, size, "[auth] url: mode http needs one");
+        return -1;
+    }
+
+    if (logic_conf_hook("auth", &lcf->auth_hook, err, size) != 0
+        || logic_conf_hook("receive", &lcf->receive_hook, err, size) != 0
+        || svc_redis_check(&lcf->redis, err, size) != 0)
+    {
+        return -1;
+    }
+
+    return bus_check(&lcf->bus, err, size);
+}
+
+
+static int
+logic_conf_addr(const char *name, const char *addr, char *err, size_t size)
+{
+    char           host[256];
+    uint16_t       port;
+    logic_ip_t     ip;
+
+    if (conf_addr(addr, host, sizeof(host), &port) != 0
+        || (host[0] != '\0'
+            && logic_ip_parse(host, strlen(host), &ip) != 0))
+    {
+        snprintf(err, size, "[logic] %s: \"%s\" is not an IP address and "
+                 "port", name, addr);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* http://host[:port][/path][?query] */
+
+static int
+logic_conf_hook(const char *section, logic_hook_conf_t *hook, char *err,
+    size_t size)
+{
+    char         addr[300];
+    size_t       len;
+    const char  *p;
+
+    if (hook->url[0] == '\0') {
+        return 0;
+    }
+
+    p = hook->url;
+
+    if (strncmp(p, "http://", 7) != 0) {
+        goto failed;
+    }
+
+    p += 7;
+    len = strcspn(p, "/?#");
+
+    if (len == 0 || len > 256 || memchr(p, '@', len) != NULL
+        || strpbrk(p, " \t#") != NULL)
+    {
+        goto failed;
+    }
+
+    hook->authority = strndup(p, len);
+    p += len;
+
+    /* a path always begins with a slash */
+
+    hook->path = malloc(strlen(p) + 2);
+
+    if (hook->authority == NULL || hook->path == NULL) {
+        snprintf(err, size, "no memory");
+        return -1;
+    }
+
+    sprintf(hook->path, "%s%s", p[0] == '/' ? "" : "/", p);
+
+    p = strrchr(hook->authority, ':');
+
+    snprintf(addr, sizeof(addr), "%s%s", hook->authority,
+             p == NULL || strchr(p, ']') != NULL ? ":80" : "");
+
+    if (conf_addr(addr, hook->host, sizeof(hook->host), &hook->port) == 0
+        && hook->host[0] != '\0' && hook->port != 0)
+    {
+        return 0;
+    }
+
+failed:
+
+    snprintf(err, size, "[%s] url: \"%s\" is not http://host[:port]/path",
+             section, hook->url);
+
+    return -1;
+}

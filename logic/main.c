@@ -1,0 +1,533 @@
+/*
+ * goim-logic: options and configuration, threads, start and end.
+ */
+
+#include "logic.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/listener.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "svc/clock.h"
+#include "svc/conf.h"
+#include "svc/log.h"
+#include "svc/loop.h"
+
+#define LOGIC_DRAIN_TICK   20       /* ms */
+#define LOGIC_DRAIN_MIN    200      /* ms: what is on its way still counts */
+#define LOGIC_ACCEPT_REST  100      /* ms */
+#define LOGIC_BACKLOG      4096
+
+
+static int logic_start(struct event_base *base);
+static void logic_drain(void);
+static void logic_stop(void);
+static int logic_thread_init(logic_thread_t *t, char *err, size_t size);
+static void logic_thread_free(logic_thread_t *t);
+static void *logic_thread_run(void *data);
+static void logic_thread_wake(evutil_socket_t fd, short what, void *data);
+static void logic_thread_tick(evutil_socket_t fd, short what, void *data);
+static void logic_thread_up(svc_redis_t *r, void *data);
+static void logic_thread_down(svc_redis_t *r, void *data);
+static void logic_thread_rest(evutil_socket_t fd, short what, void *data);
+
+
+typedef enum {
+    LOGIC_RUNS, LOGIC_DRAINS, LOGIC_STOPS
+} logic_state_t;
+
+
+logic_metrics_t         logic_m;
+
+static logic_conf_t     logic_conf;
+static logic_thread_t  *logic_threads;
+static unsigned         logic_nthreads;
+static unsigned         logic_running;      /* atomic */
+static int              logic_state;        /* atomic, logic_state_t */
+
+
+static const svc_t  logic_svc = {
+    .name = "logic",
+    .summary = "takes pushes of backends and the sessions of comets",
+    .schema = &logic_schema,
+    .conf = &logic_conf,
+    .log = &logic_conf.log,
+    .log_level = &logic_conf.log_level,
+    .check = logic_conf_check,
+    .start = logic_start,
+    .drain = logic_drain,
+    .stop = logic_stop,
+    .drain_time = &logic_conf.drain
+};
+
+
+int
+main(int argc, char **argv)
+{
+    return svc_main(&logic_svc, argc, argv);
+}
+
+
+static void
+logic_metrics_init(void)
+{
+#define LOGIC_MAKE_COUNTER(field, name, labels, help)                        \
+    logic_m.field = metrics_counter(name, labels, help);
+#define LOGIC_MAKE_GAUGE(field, name, labels, help)                          \
+    logic_m.field = metrics_gauge(name, labels, help);
+
+    LOGIC_COUNTERS(LOGIC_MAKE_COUNTER)
+    LOGIC_GAUGES(LOGIC_MAKE_GAUGE)
+}
+
+
+/*
+ * Threads share the addresses, which would let another process share them
+ * too: one socket that shares nothing tells whether somebody is there.
+ */
+
+static int
+logic_probe(const char *addr, char *err, size_t size)
+{
+    int  fd;
+
+    fd = logic_listen(addr, 0, err, size);
+    if (fd == -1) {
+        return -1;
+    }
+
+    close(fd);
+
+    return 0;
+}
+
+
+static int
+logic_start(struct event_base *base)
+{
+    char      err[512];
+    long      cpus;
+    unsigned  i;
+
+    (void) base;
+
+    logic_metrics_init();
+
+    cpus = logic_conf.threads > 0 ? (long) logic_conf.threads
+                                  : sysconf(_SC_NPROCESSORS_ONLN);
+
+    logic_nthreads = cpus < 1 ? 1 : (unsigned) cpus;
+
+    if (logic_probe(logic_conf.http, err, sizeof(err)) != 0
+        || logic_probe(logic_conf.rpc, err, sizeof(err)) != 0)
+    {
+        log_write(LOG_EMERG, "%s", err);
+        return -1;
+    }
+
+    logic_threads = calloc(logic_nthreads, sizeof(logic_thread_t));
+
+    if (logic_threads == NULL) {
+        log_write(LOG_EMERG, "no memory for %u threads", logic_nthreads);
+        return -1;
+    }
+
+    for (i = 0; i < logic_nthreads; i++) {
+        logic_threads[i].conf = &logic_conf;
+        logic_threads[i].index = i;
+
+        if (logic_thread_init(&logic_threads[i], err, sizeof(err)) != 0) {
+            log_write(LOG_EMERG, "%s", err);
+            return -1;
+        }
+    }
+
+    log_write(LOG_NOTICE, "logic " SVC_VERSION ": http %s, rpc %s, bus %s, "
+              "redis %s, %u threads", logic_conf.http, logic_conf.rpc,
+              logic_conf.bus.driver, logic_conf.redis.addr, logic_nthreads);
+
+    for (i = 0; i < logic_nthreads; i++) {
+        errno = pthread_create(&logic_threads[i].id, NULL, logic_thread_run,
+                               &logic_threads[i]);
+        if (errno != 0) {
+            log_write(LOG_EMERG, "pthread_create(): %s", strerror(errno));
+            return -1;
+        }
+
+            __atomic_add_fetch(&logic_running, 1, __ATOMIC_SEQ_CST);
+    }
+
+    return 0;
+}
+
+
+static void
+logic_tell(logic_state_t state)
+{
+    unsigned  i;
+
+    __atomic_store_n(&logic_state, state, __ATOMIC_SEQ_CST);
+
+    for (i = 0; i < logic_nthreads; i++) {
+        event_active(logic_threads[i].wake, EV_TIMEOUT, 0);
+    }
+}
+
+
+static void
+logic_drain(void)
+{
+    logic_tell(LOGIC_DRAINS);
+}
+
+
+/*
+ * Threads that have drained freed what was theirs; one that had to be
+ * stopped has work under way that ends with the process.
+ */
+
+static void
+logic_stop(void)
+{
+    unsigned  i;
+
+    logic_tell(LOGIC_STOPS);
+
+    for (i = 0; i < logic_nthreads; i++) {
+        pthread_join(logic_threads[i].id, NULL);
+
+        if (logic_threads[i].finished) {
+            event_free(logic_threads[i].wake);
+            event_base_free(logic_threads[i].base);
+        }
+    }
+}
+
+
+static int
+logic_thread_init(logic_thread_t *t, char *err, size_t size)
+{
+    svc_redis_events_t  events;
+
+    TAILQ_INIT(&t->links);
+    TAILQ_INIT(&t->pushes);
+
+    snprintf(err, size, "no memory for a thread");
+
+    t->base = event_base_new();
+    if (t->base == NULL) {
+        return -1;
+    }
+
+    t->wake = event_new(t->base, -1, EV_PERSIST, logic_thread_wake, t);
+    t->tick = event_new(t->base, -1, EV_PERSIST, logic_thread_tick, t);
+
+    t->rest = evtimer_new(t->base, logic_thread_rest, t);
+
+    if (t->wake == NULL || t->tick == NULL || t->rest == NULL) {
+        return -1;
+    }
+
+    events.up = logic_thread_up;
+    events.down = logic_thread_down;
+    events.data = t;
+
+    t->prefix_len = strlen(t->conf->redis.prefix);
+    t->redis = svc_redis_new(t->base, &t->conf->redis, &events);
+
+    if (t->redis == NULL) {
+        return -1;
+    }
+
+    t->registry = registry_new(t->base, t->redis, t->conf->node_ttl,
+                               t->conf->node_renew);
+
+    if (t->registry == NULL || logic_nodes_init(t) != 0
+        || logic_top_init(t) != 0 || logic_push_init(t) != 0)
+    {
+        return -1;
+    }
+
+    if (t->conf->auth == LOGIC_AUTH_HTTP) {
+        t->auth = logic_hook_new(t, &t->conf->auth_hook);
+        if (t->auth == NULL) {
+            return -1;
+        }
+    }
+
+    if (t->conf->receive_hook.url[0] != '\0') {
+        t->receive = logic_hook_new(t, &t->conf->receive_hook);
+        if (t->receive == NULL) {
+            return -1;
+        }
+    }
+
+    t->bus = bus_producer_new(t->base, &t->conf->bus, t->redis, err, size);
+    if (t->bus == NULL) {
+        return -1;
+    }
+
+    if (logic_http_start(t, err, size) != 0) {
+        return -1;
+    }
+
+    return logic_rpc_start(t, err, size);
+}
+
+
+/* Nothing is outstanding: the last word of a thread that has drained. */
+
+static void
+logic_thread_free(logic_thread_t *t)
+{
+    logic_http_stop(t);
+    logic_rpc_stop(t);
+    logic_hook_free(t->auth);
+    logic_hook_free(t->receive);
+
+    bus_producer_free(t->bus);
+    svc_redis_free(t->redis);
+
+    logic_top_free(t);
+    logic_nodes_free(t);
+    registry_free(t->registry);
+    logic_push_free(t);
+
+    event_free(t->tick);
+    event_free(t->rest);
+}
+
+
+static void *
+logic_thread_run(void *data)
+{
+    logic_thread_t  *t = data;
+
+    event_base_loop(t->base, EVLOOP_NO_EXIT_ON_EMPTY);
+
+    if (__atomic_load_n(&logic_state, __ATOMIC_SEQ_CST) == LOGIC_STOPS) {
+        return NULL;
+    }
+
+    logic_thread_free(t);
+    t->finished = 1;
+
+    if (__atomic_sub_fetch(&logic_running, 1, __ATOMIC_SEQ_CST) == 0) {
+        svc_loop_done();
+    }
+
+    return NULL;
+}
+
+
+static void
+logic_thread_wake(evutil_socket_t fd, short what, void *data)
+{
+    logic_thread_t  *t = data;
+
+    struct timeval  tv;
+
+    (void) fd;
+    (void) what;
+
+    if (__atomic_load_n(&logic_state, __ATOMIC_SEQ_CST) == LOGIC_STOPS) {
+        event_base_loopbreak(t->base);
+        return;
+    }
+
+    if (t->draining) {
+        return;
+    }
+
+    t->draining = 1;
+    t->drained = svc_now();
+
+    logic_http_drain(t);
+    logic_rpc_drain(t);
+
+    tv.tv_sec = 0;
+    tv.tv_usec = LOGIC_DRAIN_TICK * 1000;
+    event_add(t->tick, &tv);
+}
+
+
+static void
+logic_thread_tick(evutil_socket_t fd, short what, void *data)
+{
+    logic_thread_t  *t = data;
+
+    (void) fd;
+    (void) what;
+
+    if (svc_now() - t->drained >= LOGIC_DRAIN_MIN
+        && t->requests == 0
+        && TAILQ_EMPTY(&t->pushes)
+        && TAILQ_EMPTY(&t->links)
+        && (t->auth == NULL || logic_hook_busy(t->auth) == 0)
+        && (t->receive == NULL || logic_hook_busy(t->receive) == 0))
+    {
+        event_base_loopbreak(t->base);
+    }
+}
+
+
+static void
+logic_thread_up(svc_redis_t *r, void *data)
+{
+    logic_thread_t  *t = data;
+
+    (void) r;
+
+    if (!t->up) {
+        t->up = 1;
+        metrics_add(logic_m.redis_up, 1);
+    }
+
+    logic_health_ask(t);
+}
+
+
+static void
+logic_thread_down(svc_redis_t *r, void *data)
+{
+    logic_thread_t  *t = data;
+
+    (void) r;
+
+    if (t->up) {
+        t->up = 0;
+        metrics_add(logic_m.redis_up, -1);
+    }
+}
+
+
+size_t
+logic_redis_key(logic_thread_t *t, char *buf, const char *kind,
+    const void *name, size_t len)
+{
+    size_t  n;
+
+    n = strlen(kind);
+
+    memcpy(buf, t->conf->redis.prefix, t->prefix_len);
+    memcpy(buf + t->prefix_len, kind, n);
+    memcpy(buf + t->prefix_len + n, name, len);
+
+    return t->prefix_len + n + len;
+}
+
+
+void
+logic_redis_said(const char *what, const redisReply *reply)
+{
+    static log_once_t  once;
+
+    if (reply == NULL) {
+        log_seldom(&once, LOG_WARN, "%s: redis did not answer", what);
+
+    } else if (reply->type == REDIS_REPLY_ERROR) {
+        log_seldom(&once, LOG_WARN, "%s: redis: %.200s", what, reply->str);
+
+    } else {
+        log_seldom(&once, LOG_WARN, "%s: redis answered with type %d", what,
+                   reply->type);
+    }
+}
+
+
+int
+logic_listen(const char *addr, int share, char *err, size_t size)
+{
+    int                      fd, on;
+    char                     host[256];
+    uint16_t                 port;
+    socklen_t                len;
+    struct sockaddr_in      *sin;
+    struct sockaddr_in6     *sin6;
+    struct sockaddr_storage  ss;
+
+    if (conf_addr(addr, host, sizeof(host), &port) != 0) {
+        snprintf(err, size, "\"%s\" is not an address", addr);
+        return -1;
+    }
+
+    memset(&ss, 0, sizeof(ss));
+    sin = (struct sockaddr_in *) &ss;
+    sin6 = (struct sockaddr_in6 *) &ss;
+
+    if (host[0] == '\0' || inet_pton(AF_INET, host, &sin->sin_addr) == 1) {
+        sin->sin_family = AF_INET;
+        sin->sin_port = htons(port);
+        len = sizeof(struct sockaddr_in);
+
+    } else if (inet_pton(AF_INET6, host, &sin6->sin6_addr) == 1) {
+        sin6->sin6_family = AF_INET6;
+        sin6->sin6_port = htons(port);
+        len = sizeof(struct sockaddr_in6);
+
+    } else {
+        snprintf(err, size, "\"%s\": the host must be an IP address", addr);
+        return -1;
+    }
+
+    fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd == -1) {
+        snprintf(err, size, "socket(): %s", strerror(errno));
+        return -1;
+    }
+
+    on = 1;
+
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1
+        || (share
+            && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on))
+               == -1)
+        || setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) == -1
+        || bind(fd, (struct sockaddr *) &ss, len) == -1
+        || listen(fd, LOGIC_BACKLOG) == -1)
+    {
+        snprintf(err, size, "cannot listen on %s: %s", addr,
+                 strerror(errno));
+        close(fd);
+        return -1;
+    }
+
+    return fd;
+}
+
+
+void
+logic_accept_failed(struct evconnlistener *l, void *data)
+{
+    logic_thread_t  *t = data;
+
+    static log_once_t  once;
+
+    log_seldom(&once, LOG_CRIT, "accept(): %s", strerror(errno));
+
+    /* the listener would be ready again at once, for as long as it lasts */
+
+    evconnlistener_disable(l);
+    svc_timer(t->rest, LOGIC_ACCEPT_REST);
+}
+
+
+static void
+logic_thread_rest(evutil_socket_t fd, short what, void *data)
+{
+    logic_thread_t  *t = data;
+
+    (void) fd;
+    (void) what;
+
+    if (!t->draining) {
+        evconnlistener_enable(evhttp_bound_socket_get_listener(
+                                                          t->http_socket));
+        evconnlistener_enable(t->rpc);
+    }
+}

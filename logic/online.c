@@ -1,0 +1,546 @@
+/*
+ * How many are in a room: each zone of a node tells its own counts, kept in
+ * the hash ol_<server>/<zone> as long as the zone is registered; the
+ * cluster's count is the sum over the live zones.
+ */
+
+#include "logic.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOGIC_ONLINE_ROOM   4096        /* bytes of a room key */
+#define LOGIC_ONLINE_ASKED  10000       /* rooms of a request */
+
+
+/* ARGV: expiry (ms), "1" to begin anew, then room and count, ... */
+static svc_script_t  logic_online_script = { .body =
+    "if ARGV[2] == '1' or redis.call('TYPE', KEYS[1]).ok ~= 'hash' then\n"
+    "  redis.call('DEL', KEYS[1])\n"
+    "end\n"
+    "local set, del = {}, {}\n"
+    "for i = 3, #ARGV, 2 do\n"
+    "  if ARGV[i + 1] == '0' then\n"
+    "    del[#del + 1] = ARGV[i]\n"
+    "  else\n"
+    "    set[#set + 1] = ARGV[i]\n"
+    "    set[#set + 1] = ARGV[i + 1]\n"
+    "  end\n"
+    "end\n"
+    "if #del > 0 then redis.call('HDEL', KEYS[1], unpack(del)) end\n"
+    "if #set > 0 then redis.call('HSET', KEYS[1], unpack(set)) end\n"
+    "redis.call('PEXPIRE', KEYS[1], ARGV[1])\n"
+    "return 1\n"
+};
+
+
+typedef struct logic_counts_s  logic_counts_t;
+
+/* Counts of rooms over the live zones, being collected. */
+struct logic_counts_s {
+    logic_thread_t         *thread;
+    logic_call_t           *call;       /* Online, or */
+    struct evhttp_request  *req;        /* online/room */
+    size_t                  skip;       /* of a room key, to its id */
+    const char            **room;
+    size_t                 *len;
+    int64_t                *count;
+    size_t                  nrooms;
+    unsigned                asked;      /* zones, and one while asking */
+    unsigned                failed:1;
+};
+
+
+static logic_counts_t *logic_counts_new(logic_thread_t *t, size_t nrooms);
+static void logic_counts_ask(logic_counts_t *c, const char *server,
+    const char *zone);
+static void logic_counts_zone(logic_counts_t *c, const char *server,
+    const char *zone);
+static void logic_counts_told(svc_redis_t *r, redisReply *reply, void *data);
+static void logic_counts_end(logic_counts_t *c);
+static void logic_online_reply(logic_counts_t *c);
+static int logic_online_store(logic_counts_t *c);
+static void logic_online_stored(svc_redis_t *r, redisReply *reply,
+    void *data);
+
+
+size_t
+logic_online_key(logic_thread_t *t, char *buf, const char *server,
+    const char *zone)
+{
+    int   n;
+    char  name[LOGIC_NAME_MAX + 1];
+
+    n = snprintf(name, sizeof(name), "%s/%s", server, zone);
+
+    return logic_redis_key(t, buf, "ol_", name, (size_t) n);
+}
+
+
+/* ---- collecting -------------------------------------------------------- */
+
+static logic_counts_t *
+logic_counts_new(logic_thread_t *t, size_t nrooms)
+{
+    logic_counts_t  *c;
+
+    c = calloc(1, sizeof(logic_counts_t));
+    if (c == NULL) {
+        return NULL;
+    }
+
+    c->thread = t;
+    c->nrooms = nrooms;
+    c->asked = 1;
+    c->room = calloc(nrooms + 1, sizeof(char *));
+    c->len = calloc(nrooms + 1, sizeof(size_t));
+    c->count = calloc(nrooms + 1, sizeof(int64_t));
+
+    if (c->room == NULL || c->len == NULL || c->count == NULL) {
+        free(c->room);
+        free(c->len);
+        free(c->count);
+        free(c);
+        return NULL;
+    }
+
+    return c;
+}
+
+
+/* The live zones, and this one (NULL: none), which may be too new to be
+ * known. */
+
+static void
+logic_counts_ask(logic_counts_t *c, const char *server, const char *zone)
+{
+    size_t                  i, k, n;
+    const registry_node_t  *nodes;
+    const Goim__Register   *info;
+
+    n = registry_nodes(c->thread->registry, &nodes);
+
+    for (i = 0; i < n && c->nrooms > 0; i++) {
+        for (k = 0; k < nodes[i].zones; k++) {
+            info = nodes[i].zone[k]->info;
+
+            if (server != NULL && strcmp(info->server, server) == 0
+                && strcmp(info->zone, zone) == 0)
+            {
+                server = NULL;
+            }
+
+            logic_counts_zone(c, info->server, info->zone);
+        }
+    }
+
+    if (server != NULL && c->nrooms > 0) {
+        logic_counts_zone(c, server, zone);
+    }
+}
+
+
+static void
+logic_counts_zone(logic_counts_t *c, const char *server, const char *zone)
+{
+    int           rc;
+    char          key[LOGIC_KEY_BUF];
+    size_t        i, *len;
+    const char  **argv;
+
+    if (c->failed || !logic_zone_valid(server, zone)) {
+        return;
+    }
+
+    argv = malloc((c->nrooms + 2) * sizeof(char *));
+    len = malloc((c->nrooms + 2) * sizeof(size_t));
+
+    if (argv == NULL || len == NULL) {
+        free(argv);
+        free(len);
+        c->failed = 1;
+        return;
+    }
+
+    argv[0] = "HMGET";
+    len[0] = 5;
+    argv[1] = key;
+    len[1] = logic_online_key(c->thread, key, server, zone);
+
+    for (i = 0; i < c->nrooms; i++) {
+        argv[i + 2] = c->room[i];
+        len[i + 2] = c->len[i];
+    }
+
+    rc = svc_redis_call(c->thread->redis, logic_counts_told, c,
+                        (int) c->nrooms + 2, argv, len);
+    free(argv);
+    free(len);
+
+    if (rc != 0) {
+        c->failed = 1;
+        return;
+    }
+
+    c->asked++;
+}
+
+
+static void
+logic_counts_told(svc_redis_t *r, redisReply *reply, void *data)
+{
+    size_t           i;
+    int64_t          n;
+    logic_counts_t  *c = data;
+
+    (void) r;
+
+    if (svc_redis_class(reply) == SVC_REDIS_TYPE) {
+        /* the zone's next call puts it right */
+        metrics_add(logic_m.broken, 1);
+
+    } else if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
+               || reply->elements != c->nrooms)
+    {
+        logic_redis_said("online: HMGET", reply);
+        c->failed = 1;
+
+    } else {
+
+        for (i = 0; i < c->nrooms; i++) {
+            if (reply->element[i]->type == REDIS_REPLY_STRING) {
+                n = strtoll(reply->element[i]->str, NULL, 10);
+                c->count[i] += n > 0 && n <= UINT32_MAX ? n : 0;
+            }
+        }
+    }
+
+    logic_counts_end(c);
+}
+
+
+static void
+logic_counts_end(logic_counts_t *c)
+{
+    size_t   i;
+    json_t  *data;
+
+    if (--c->asked > 0) {
+        return;
+    }
+
+    if (c->call != NULL) {
+        logic_online_reply(c);
+
+    } else if (c->failed) {
+        logic_http_failed(c->thread, c->req, "redis did not answer");
+
+    } else {
+        data = json_object();
+
+        for (i = 0; i < c->nrooms; i++) {
+            json_object_set_new(data, c->room[i] + c->skip,
+                                json_integer(c->count[i]));
+        }
+
+        logic_http_answer(c->thread, c->req, 200, 0, "", data);
+    }
+
+    if (c->req != NULL) {
+        for (i = 0; i < c->nrooms; i++) {
+            free((char *) c->room[i]);
+        }
+    }
+
+    free(c->room);
+    free(c->len);
+    free(c->count);
+    free(c);
+}
+
+
+/* ---- a backend asks ---------------------------------------------------- */
+
+void
+logic_online_room(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q)
+{
+    char            *key;
+    size_t           i, n;
+    const char      *type;
+    logic_counts_t  *c;
+
+    type = logic_http_need(t, req, q, "type");
+
+    if (type == NULL) {
+        return;
+    }
+
+    n = logic_query_count(q, "rooms");
+
+    if (n == 0) {
+        logic_http_bad(t, req, "rooms: required");
+        return;
+    }
+
+    if (n > LOGIC_ONLINE_ASKED) {
+        logic_http_bad(t, req, "rooms: more than %d", LOGIC_ONLINE_ASKED);
+        return;
+    }
+
+    c = logic_counts_new(t, n);
+
+    if (c == NULL) {
+        logic_http_failed(t, req, "no memory");
+        return;
+    }
+
+    c->req = req;
+    c->skip = strlen(type) + 3;
+    c->nrooms = 0;
+
+    for (i = 0; i < q->nargs; i++) {
+
+        if (strcmp(q->args[i].name, "rooms") != 0
+            || c->skip + q->args[i].len > LOGIC_ONLINE_ROOM)
+        {
+            continue;
+        }
+
+        if (asprintf(&key, "%s://%s", type, q->args[i].value) == -1) {
+            c->failed = 1;
+            break;
+        }
+
+        c->room[c->nrooms] = key;
+        c->len[c->nrooms++] = strlen(key);
+    }
+
+    if (!svc_redis_is_up(t->redis)) {
+        c->failed = 1;
+    }
+
+    logic_counts_ask(c, NULL, NULL);
+    logic_counts_end(c);
+}
+
+
+void
+logic_online_total(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q)
+{
+    size_t                  i, k, n;
+    json_int_t              conns, ips;
+    const registry_node_t  *nodes;
+
+    (void) q;
+
+    conns = 0;
+    ips = 0;
+    n = registry_nodes(t->registry, &nodes);
+
+    for (i = 0; i < n; i++) {
+        for (k = 0; k < nodes[i].zones; k++) {
+            conns += nodes[i].zone[k]->info->conn_count;
+            ips += nodes[i].zone[k]->info->ip_count;
+        }
+    }
+
+    logic_http_answer(t, req, 200, 0, "",
+                      json_pack("{s:I, s:I}", "conn_count", conns,
+                                "ip_count", ips));
+}
+
+
+/* ---- a comet tells ----------------------------------------------------- */
+
+void
+logic_online_call(logic_call_t *call)
+{
+    size_t           i;
+    logic_counts_t  *c;
+    Goim__Online    *o;
+
+    o = call->msg->online;
+
+    if (!logic_zone_valid(o->server, o->zone)
+        || o->n_rooms > LOGIC_ROOMS_CALL)
+    {
+        logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "online");
+        return;
+    }
+
+    for (i = 0; i < o->n_rooms; i++) {
+        if (o->rooms[i]->room.len == 0
+            || o->rooms[i]->room.len > LOGIC_ONLINE_ROOM)
+        {
+            logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED,
+                             "online: a room");
+            return;
+        }
+    }
+
+    c = logic_counts_new(call->thread, o->n_rooms);
+
+    if (c == NULL) {
+        logic_reply_code(call, GOIM__REPLY__CODE__FAILED, "no memory");
+        return;
+    }
+
+    c->call = call;
+
+    for (i = 0; i < o->n_rooms; i++) {
+        c->room[i] = (const char *) o->rooms[i]->room.data;
+        c->len[i] = o->rooms[i]->room.len;
+    }
+
+    /* the same connection carries both, so what is read has the new counts */
+
+    if (logic_online_store(c) == 0) {
+        c->asked++;
+        logic_counts_ask(c, o->server, o->zone);
+
+    } else {
+        c->failed = 1;
+    }
+
+    logic_counts_end(c);
+}
+
+
+static int
+logic_online_store(logic_counts_t *c)
+{
+    int            rc;
+    char           key[LOGIC_KEY_BUF], expire[24], (*number)[12];
+    size_t         i, n, *len;
+    const char   **argv;
+    Goim__Online  *o;
+
+    o = c->call->msg->online;
+
+    n = 3 + 2 * o->n_rooms;
+    argv = malloc(n * sizeof(char *));
+    len = malloc(n * sizeof(size_t));
+    number = malloc((o->n_rooms + 1) * sizeof(*number));
+
+    rc = -1;
+
+    if (argv == NULL || len == NULL || number == NULL) {
+        goto done;
+    }
+
+    argv[0] = key;
+    len[0] = logic_online_key(c->thread, key, o->server, o->zone);
+    argv[1] = expire;
+    len[1] = (size_t) snprintf(expire, sizeof(expire), "%" PRId64,
+                               2 * c->thread->conf->node_ttl);
+    argv[2] = o->reset ? "1" : "0";
+    len[2] = 1;
+
+    for (i = 0; i < o->n_rooms; i++) {
+        argv[3 + 2 * i] = (const char *) o->rooms[i]->room.data;
+        len[3 + 2 * i] = o->rooms[i]->room.len;
+        argv[4 + 2 * i] = number[i];
+        len[4 + 2 * i] = (size_t) snprintf(number[i], sizeof(*number),
+                                           "%" PRIu32, o->rooms[i]->count);
+    }
+
+    rc = svc_redis_eval(c->thread->redis, &logic_online_script,
+                        logic_online_stored, c, 1, (int) n, argv, len);
+
+done:
+
+    free(argv);
+    free(len);
+    free(number);
+
+    return rc;
+}
+
+
+static void
+logic_online_stored(svc_redis_t *r, redisReply *reply, void *data)
+{
+    logic_counts_t  *c = data;
+
+    (void) r;
+
+    if (svc_redis_class(reply) != SVC_REDIS_OK) {
+        logic_redis_said("online", reply);
+        c->failed = 1;
+    }
+
+    logic_counts_end(c);
+}
+
+
+static void
+logic_online_reply(logic_counts_t *c)
+{
+    size_t             i;
+    Goim__RoomCount   *rooms, **list;
+
+    Goim__Reply    reply = GOIM__REPLY__INIT;
+    Goim__Onlined  onlined = GOIM__ONLINED__INIT;
+
+    rooms = calloc(c->nrooms + 1, sizeof(Goim__RoomCount));
+    list = calloc(c->nrooms + 1, sizeof(Goim__RoomCount *));
+
+    if (c->failed || rooms == NULL || list == NULL) {
+        logic_reply_code(c->call, GOIM__REPLY__CODE__FAILED,
+                         "redis did not answer");
+        goto done;
+    }
+
+    for (i = 0; i < c->nrooms; i++) {
+        goim__room_count__init(&rooms[i]);
+        rooms[i].room.data = (uint8_t *) c->room[i];
+        rooms[i].room.len = c->len[i];
+        rooms[i].count = c->count[i] > UINT32_MAX ? UINT32_MAX
+                                                  : (uint32_t) c->count[i];
+        list[i] = &rooms[i];
+    }
+
+    onlined.n_rooms = c->nrooms;
+    onlined.rooms = list;
+
+    reply.reply_case = GOIM__REPLY__REPLY_ONLINED;
+    reply.onlined = &onlined;
+
+    logic_reply(c->call, &reply);
+
+done:
+
+    free(rooms);
+    free(list);
+}
+
+
+/* ---- the life of a zone's counts --------------------------------------- */
+
+void
+logic_online_renew(logic_thread_t *t, const char *server, const char *zone)
+{
+    char    key[LOGIC_KEY_BUF], expire[24];
+    size_t  len;
+
+    len = logic_online_key(t, key, server, zone);
+    snprintf(expire, sizeof(expire), "%" PRId64, 2 * t->conf->node_ttl);
+
+    svc_redis_callf(t->redis, NULL, NULL, "PEXPIRE %b %s", key, len, expire);
+}
+
+
+void
+logic_online_forget(logic_thread_t *t, const char *server, const char *zone)
+{
+    char    key[LOGIC_KEY_BUF];
+    size_t  len;
+
+    len = logic_online_key(t, key, server, zone);
+
+    svc_redis_callf(t->redis, NULL, NULL, "DEL %b", key, len);
+}

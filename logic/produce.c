@@ -1,0 +1,178 @@
+/*
+ * Records of a push, and what the bus says about them.
+ */
+
+#include "push.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "svc/clock.h"
+
+#define LOGIC_PUSH_GROUP   (256 * 1024)         /* bytes of a record's keys */
+#define LOGIC_PUSH_WINDOW  (4 * 1024 * 1024)    /* bytes of a push at the bus */
+
+
+typedef struct {
+    logic_push_t  *push;
+    size_t         bytes;
+} logic_record_t;
+
+
+static void logic_push_produced(bus_result_t result, void *data);
+static void logic_push_group(logic_push_t *p, size_t end);
+
+
+void
+logic_push_produce(logic_push_t *p, Goim__PushMsg *msg, const char *key,
+    size_t len)
+{
+    size_t           size;
+    int64_t          left;
+    uint8_t         *payload;
+    logic_record_t  *rec;
+
+    p->producing = 1;
+
+    msg->operation = p->operation;
+    msg->msg.data = (uint8_t *) p->body;
+    msg->msg.len = p->body_len;
+
+    size = goim__push_msg__get_packed_size(msg);
+    left = p->deadline - svc_now();
+
+    rec = malloc(sizeof(logic_record_t));
+    payload = malloc(size);
+
+    if (left <= 0 || rec == NULL || payload == NULL) {
+        free(rec);
+        free(payload);
+        p->failed++;
+        return;
+    }
+
+    goim__push_msg__pack(msg, payload);
+
+    rec->push = p;
+    rec->bytes = size;
+
+    p->writes++;
+    p->window += size;
+
+    metrics_add(logic_m.push_records, 1);
+
+    bus_produce(p->thread->bus, key, len, payload, size, left,
+                logic_push_produced, rec);
+    free(payload);
+}
+
+
+static void
+logic_push_produced(bus_result_t result, void *data)
+{
+    logic_push_t    *p;
+    logic_record_t  *rec = data;
+
+    p = rec->push;
+    p->writes--;
+    p->window -= rec->bytes;
+    free(rec);
+
+    switch (result) {
+
+    case BUS_OK:
+        p->ok++;
+        break;
+
+    case BUS_FAILED:
+        p->failed++;
+        break;
+
+    default:
+        p->unknown++;
+        break;
+    }
+
+    logic_push_write(p);
+}
+
+
+void
+logic_push_write(logic_push_t *p)
+{
+    size_t  end;
+
+    /* one that was answered because of the time has lost its body */
+
+    while (p->req != NULL && p->written < p->ntargets
+           && p->window < LOGIC_PUSH_WINDOW)
+    {
+        end = logic_group_end(p->targets, p->ntargets, p->written,
+                              LOGIC_PUSH_GROUP);
+        logic_push_group(p, end);
+        p->written = end;
+    }
+
+    logic_push_settle(p);
+}
+
+
+static void
+logic_push_group(logic_push_t *p, size_t end)
+{
+    size_t           i;
+    logic_target_t  *first;
+
+    Goim__PushMsg  msg = GOIM__PUSH_MSG__INIT;
+
+    first = &p->targets[p->written];
+
+    msg.type = GOIM__PUSH_MSG__TYPE__PUSH;
+    msg.server = (char *) first->server;
+    msg.n_keys = end - p->written;
+    msg.keys = malloc(msg.n_keys * sizeof(char *));
+
+    if (msg.keys == NULL) {
+        p->producing = 1;
+        p->failed++;
+        return;
+    }
+
+    for (i = 0; i < msg.n_keys; i++) {
+        msg.keys[i] = (char *) first[i].key;
+    }
+
+    logic_push_produce(p, &msg, first->key, first->len);
+    free(msg.keys);
+}
+
+
+/*
+ * Only when every record certainly was not written is the push certainly
+ * without effect.
+ */
+
+void
+logic_push_settle(logic_push_t *p)
+{
+    if (p->req == NULL) {
+        logic_push_release(p);
+        return;
+    }
+
+    if (p->writes > 0 || p->written < p->ntargets) {
+        return;
+    }
+
+    if (p->unknown == 0 && p->failed == 0) {
+        logic_push_answer(p, 0, "");
+
+    } else if (p->unknown == 0 && p->ok == 0) {
+        logic_push_answer(p, -500, "the bus did not take it");
+
+    } else {
+        logic_push_answer(p, -504, p->ok > 0
+                          ? "the bus acknowledged a part"
+                          : "the bus did not acknowledge in time");
+    }
+}

@@ -1,0 +1,402 @@
+/*
+ * Pushes. Targets are looked up in Redis, grouped by node and partition, and
+ * each group is a record of the bus; the answer comes when the bus has told
+ * about each of them, or the time is up.
+ *
+ * A push belongs to its thread's list until nothing is outstanding for it,
+ * also after it was answered because the time was up.
+ */
+
+#include "logic.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "svc/clock.h"
+
+#include "push.h"
+
+#define LOGIC_PUSH_TICK   50        /* ms */
+#define LOGIC_PUSH_GRACE  200       /* ms: the bus itself says when it's late */
+#define LOGIC_PUSH_ROOM   4096      /* bytes of a room key */
+
+
+static logic_push_t *logic_push_new(logic_thread_t *t,
+    struct evhttp_request *req, logic_query_t *q, logic_push_kind_t kind);
+static void logic_push_one(logic_push_t *p, const char *key, size_t len);
+static void logic_push_overdue(evutil_socket_t fd, short what, void *data);
+
+
+
+
+int
+logic_push_init(logic_thread_t *t)
+{
+    t->overdue = evtimer_new(t->base, logic_push_overdue, t);
+
+    return t->overdue != NULL ? 0 : -1;
+}
+
+
+void
+logic_push_free(logic_thread_t *t)
+{
+    event_free(t->overdue);
+}
+
+
+/*
+ * Read what all pushes have and take the query over. NULL: the request has
+ * been answered.
+ */
+
+static logic_push_t *
+logic_push_new(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q, logic_push_kind_t kind)
+{
+    size_t            bytes;
+    int64_t           operation;
+    logic_push_t     *p;
+    struct evbuffer  *body;
+
+    if (logic_http_number(t, req, q, "operation",
+                          kind == LOGIC_PUSH_ROOM || kind == LOGIC_PUSH_ALL,
+                          INT32_MIN, INT32_MAX, &operation)
+        != 0)
+    {
+        return NULL;
+    }
+
+    metrics_add(logic_m.push[kind], 1);
+
+    body = evhttp_request_get_input_buffer(req);
+    bytes = evbuffer_get_length(body) + q->nargs * sizeof(logic_arg_t)
+            + sizeof(logic_push_t);
+
+    if (t->pending + bytes > (size_t) t->conf->max_pending) {
+        metrics_add(logic_m.push_refused, 1);
+        metrics_add(logic_m.pushed[1], 1);
+        logic_http_failed(t, req, "too many pushes are waiting");
+        return NULL;
+    }
+
+    p = calloc(1, sizeof(logic_push_t));
+    if (p == NULL) {
+        metrics_add(logic_m.pushed[1], 1);
+        logic_http_failed(t, req, "no memory");
+        return NULL;
+    }
+
+    p->thread = t;
+    p->req = req;
+    p->kind = kind;
+    p->operation = (int32_t) operation;
+    p->deadline = svc_now() + t->conf->push_timeout;
+    p->body_len = evbuffer_get_length(body);
+    p->body = evbuffer_pullup(body, -1);
+    p->bytes = bytes;
+    p->query = *q;
+
+    memset(q, 0, sizeof(*q));
+
+    if (TAILQ_EMPTY(&t->pushes)) {
+        svc_timer(t->overdue, LOGIC_PUSH_TICK);
+    }
+
+    TAILQ_INSERT_TAIL(&t->pushes, p, entry);
+    t->pending += bytes;
+
+    metrics_add(logic_m.push_waiting, 1);
+
+    return p;
+}
+
+
+void
+logic_push_keys(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q)
+{
+    size_t         n;
+    logic_push_t  *p;
+
+    n = logic_query_count(q, "keys");
+
+    if (n > (size_t) t->conf->max_keys) {
+        logic_http_bad(t, req, "keys: more than %lld",
+                       (long long) t->conf->max_keys);
+        return;
+    }
+
+    p = logic_push_new(t, req, q, LOGIC_PUSH_KEYS);
+
+    if (p == NULL) {
+        return;
+    }
+
+    if (n == 0) {
+        /* as goim does: HTTP 200 and code -400 */
+        logic_push_answer(p, -400, "keys: required");
+        return;
+    }
+
+    logic_lookup_keys(p, n);
+}
+
+
+void
+logic_push_mids(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q)
+{
+    size_t         i, n;
+    int64_t        mid;
+    logic_push_t  *p;
+
+    n = logic_query_count(q, "mids");
+
+    if (n > (size_t) t->conf->max_keys) {
+        logic_http_bad(t, req, "mids: more than %lld",
+                       (long long) t->conf->max_keys);
+        return;
+    }
+
+    for (i = 0; i < q->nargs; i++) {
+        if (strcmp(q->args[i].name, "mids") == 0
+            && logic_query_number(&q->args[i], INT64_MIN, INT64_MAX, &mid)
+               != 0)
+        {
+            logic_http_bad(t, req, "mids: not a number of 64 bits");
+            return;
+        }
+    }
+
+    p = logic_push_new(t, req, q, LOGIC_PUSH_MIDS);
+
+    if (p != NULL) {
+        logic_lookup_mids(p, n);
+    }
+}
+
+
+void
+logic_push_room(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q)
+{
+    char          *key;
+    size_t         len;
+    const char    *type, *room;
+    logic_push_t  *p;
+
+    type = logic_http_need(t, req, q, "type");
+    room = type == NULL ? NULL : logic_http_need(t, req, q, "room");
+
+    if (room == NULL) {
+        return;
+    }
+
+    len = strlen(type) + 3 + strlen(room);
+
+    if (len > LOGIC_PUSH_ROOM) {
+        logic_http_bad(t, req, "room: type and room have more than %d bytes",
+                       LOGIC_PUSH_ROOM);
+        return;
+    }
+
+    p = logic_push_new(t, req, q, LOGIC_PUSH_ROOM);
+
+    if (p == NULL) {
+        return;
+    }
+
+    key = logic_push_alloc(p, len + 1);
+
+    if (key == NULL) {
+        logic_push_answer(p, -500, "no memory");
+        return;
+    }
+
+    snprintf(key, len + 1, "%s://%s", type, room);
+    p->room = key;
+
+    logic_push_one(p, key, len);
+}
+
+
+void
+logic_push_all(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q)
+{
+    char           key[16];
+    int            len;
+    int64_t        speed;
+    logic_push_t  *p;
+
+    if (logic_http_number(t, req, q, "speed", 0, 0, INT32_MAX, &speed) != 0)
+    {
+        return;
+    }
+
+    p = logic_push_new(t, req, q, LOGIC_PUSH_ALL);
+
+    if (p == NULL) {
+        return;
+    }
+
+    p->speed = (int32_t) speed;
+    len = snprintf(key, sizeof(key), "%d", p->operation);
+
+    logic_push_one(p, key, (size_t) len);
+}
+
+
+/* A push of one record, which says itself whom it is for. */
+
+static void
+logic_push_one(logic_push_t *p, const char *key, size_t len)
+{
+    Goim__PushMsg  msg = GOIM__PUSH_MSG__INIT;
+
+    msg.type = p->kind == LOGIC_PUSH_ROOM ? GOIM__PUSH_MSG__TYPE__ROOM
+                                          : GOIM__PUSH_MSG__TYPE__BROADCAST;
+
+    if (p->room != NULL) {
+        msg.room = (char *) p->room;
+    }
+
+    msg.speed = p->speed;
+
+    logic_push_produce(p, &msg, key, len);
+    logic_push_settle(p);
+}
+
+
+/* ---- the answer -------------------------------------------------------- */
+
+void
+logic_push_answer(logic_push_t *p, int code, const char *message)
+{
+    int  result;
+
+    if (p->req != NULL) {
+        result = code == 0 ? 0 : code == -504 ? 2 : 1;
+        metrics_add(logic_m.pushed[result], 1);
+
+        logic_http_answer(p->thread, p->req, 200, code, message, NULL);
+        p->req = NULL;
+        p->body = NULL;
+    }
+
+    logic_push_release(p);
+}
+
+
+/* Free it when nothing can come for it any more. */
+
+void
+logic_push_release(logic_push_t *p)
+{
+    logic_block_t   *block;
+    logic_thread_t  *t;
+
+    if (p->req != NULL || p->lookups > 0 || p->writes > 0) {
+        return;
+    }
+
+    t = p->thread;
+
+    TAILQ_REMOVE(&t->pushes, p, entry);
+    t->pending -= p->bytes;
+
+    metrics_add(logic_m.push_waiting, -1);
+
+    while ((block = p->blocks) != NULL) {
+        p->blocks = block->next;
+        free(block);
+    }
+
+    logic_query_free(&p->query);
+    free(p->targets);
+    free(p->mids);
+    free(p->args);
+    free(p);
+}
+
+
+static void
+logic_push_overdue(evutil_socket_t fd, short what, void *data)
+{
+    logic_thread_t  *t = data;
+
+    int64_t        now;
+    logic_push_t  *p, *next;
+
+    (void) fd;
+    (void) what;
+
+    now = svc_now();
+
+    /* the oldest come first, and the time is the same for all */
+
+    for (p = TAILQ_FIRST(&t->pushes); p != NULL; p = next) {
+        next = TAILQ_NEXT(p, entry);
+
+        if (now < p->deadline) {
+            break;
+        }
+
+        if (p->req == NULL) {
+            continue;
+        }
+
+        if (!p->producing) {
+            logic_push_answer(p, -500, "redis did not answer in time");
+
+        } else if (now >= p->deadline + LOGIC_PUSH_GRACE) {
+            logic_push_answer(p, -504, "the bus did not acknowledge in time");
+        }
+    }
+
+    if (!TAILQ_EMPTY(&t->pushes)) {
+        svc_timer(t->overdue, LOGIC_PUSH_TICK);
+    }
+}
+
+
+/* ---- memory that lives as long as the push ----------------------------- */
+
+#define LOGIC_PUSH_BLOCK  16384
+
+
+void *
+logic_push_alloc(logic_push_t *p, size_t n)
+{
+    void           *place;
+    size_t          size;
+    logic_block_t  *block;
+
+    n = (n + 7) & ~(size_t) 7;
+    block = p->blocks;
+
+    if (block == NULL || block->size - block->used < n) {
+        size = p->blocks == NULL ? 1024 : LOGIC_PUSH_BLOCK;
+
+        if (size < n) {
+            size = n;
+        }
+
+        block = malloc(sizeof(logic_block_t) + size);
+        if (block == NULL) {
+            return NULL;
+        }
+
+        block->size = size;
+        block->used = 0;
+        block->next = p->blocks;
+        p->blocks = block;
+    }
+
+    place = block->data + block->used;
+    block->used += n;
+
+    return place;
+}

@@ -1,0 +1,120 @@
+/*
+ * Packets of clients, handed to the application. Without one they are
+ * counted and taken, as goim does.
+ */
+
+#include "logic.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "svc/log.h"
+
+
+static void logic_receive_told(int status, const char *body, size_t len,
+    void *data);
+static size_t logic_receive_escape(char *out, const ProtobufCBinaryData *s);
+
+
+void
+logic_receive_call(logic_call_t *call)
+{
+    char            query[3 * (LOGIC_KEY_MAX + 4096) + 160];
+    size_t          n;
+    const char     *header[5];
+    Goim__Receive  *r;
+
+    r = call->msg->receive;
+
+    if (r->key.len > LOGIC_KEY_MAX || r->room.len > 4096) {
+        logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "receive");
+        return;
+    }
+
+    metrics_add(logic_m.receives, 1);
+
+    if (call->thread->receive == NULL) {
+        logic_reply_ok(call);
+        return;
+    }
+
+    n = (size_t) snprintf(query, sizeof(query), "mid=%" PRId64
+                          "&operation=%d&seq=%d&key=", r->mid, r->operation,
+                          r->sequence);
+    n += logic_receive_escape(query + n, &r->key);
+    memcpy(query + n, "&room=", 6);
+    n += 6;
+    n += logic_receive_escape(query + n, &r->room);
+    query[n] = '\0';
+
+    header[0] = "Content-Type";
+    header[1] = "application/octet-stream";
+    header[2] = "X-Goim-Server";
+    header[3] = r->server;
+    header[4] = NULL;
+
+    if (logic_hook_post(call->thread->receive, query, header, r->body.data,
+                        r->body.len, logic_receive_told, call)
+        != 0)
+    {
+        metrics_add(logic_m.receive_failed, 1);
+        logic_reply_code(call, GOIM__REPLY__CODE__FAILED,
+                         "too many packets wait for the application");
+    }
+}
+
+
+static void
+logic_receive_told(int status, const char *body, size_t len, void *data)
+{
+    logic_call_t  *call = data;
+
+    static log_once_t  once;
+
+    (void) body;
+    (void) len;
+
+    if (status >= 200 && status <= 299) {
+        logic_reply_ok(call);
+        return;
+    }
+
+    log_seldom(&once, LOG_WARN, "receive: the application %s %d",
+               status == 0 ? "does not answer:" : "answers with status",
+               status);
+
+    metrics_add(logic_m.receive_failed, 1);
+    logic_reply_code(call, GOIM__REPLY__CODE__FAILED,
+                     "the application did not take it");
+}
+
+
+static size_t
+logic_receive_escape(char *out, const ProtobufCBinaryData *s)
+{
+    char    *p;
+    size_t   i;
+    uint8_t  c;
+
+    static const char  hex[] = "0123456789ABCDEF";
+
+    p = out;
+
+    for (i = 0; i < s->len; i++) {
+        c = s->data[i];
+
+        if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
+            || c == '-' || c == '.' || c == '_' || c == '~')
+        {
+            *p++ = (char) c;
+            continue;
+        }
+
+        *p++ = '%';
+        *p++ = hex[c >> 4];
+        *p++ = hex[c & 15];
+    }
+
+    return (size_t) (p - out);
+}

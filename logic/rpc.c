@@ -1,0 +1,564 @@
+/*
+ * RPC for comets: length-prefixed goim.Call in, goim.Reply out. The first
+ * call of a connection is Hello. Calls are begun in the order in which they
+ * come; all that go to Redis take the thread's one connection, so those of a
+ * session keep their order there.
+ *
+ * A connection that owes too much (calls under way, replies not taken) is
+ * not read until it owes less.
+ */
+
+#include "logic.h"
+
+#include <event2/bufferevent.h>
+#include <event2/listener.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/goim_rpc.h"
+#include "svc/log.h"
+
+#define LOGIC_RPC_CALLS   16384                 /* under way, a connection */
+#define LOGIC_RPC_OUTPUT  (4 * 1024 * 1024)
+#define LOGIC_RPC_HELLO   10                    /* s */
+
+
+TAILQ_HEAD(logic_calls_s, logic_call_s);
+
+struct logic_link_s {
+    TAILQ_ENTRY(logic_link_s)   entry;
+    logic_thread_t             *thread;
+    struct bufferevent         *bev;
+    struct logic_calls_s        calls;          /* under way */
+    size_t                      ncalls;
+    char                        peer[NI_MAXHOST + 8];
+    char                        server[LOGIC_SERVER_MAX + 1];
+    unsigned                    greeted:1;
+    unsigned                    paused:1;       /* owes too much */
+    unsigned                    reading:1;      /* in logic_rpc_read() */
+    unsigned                    closing:1;      /* at the end of it */
+};
+
+
+static void logic_rpc_accept(struct evconnlistener *l, evutil_socket_t fd,
+    struct sockaddr *sa, int len, void *data);
+static void logic_rpc_read(struct bufferevent *bev, void *data);
+static void logic_rpc_wrote(struct bufferevent *bev, void *data);
+static void logic_rpc_event(struct bufferevent *bev, short what, void *data);
+static void logic_rpc_error(logic_link_t *link, const char *reason);
+static int logic_rpc_call(logic_link_t *link, const uint8_t *data,
+    size_t len);
+static void logic_rpc_hello(logic_call_t *call);
+static void logic_rpc_flow(logic_link_t *link);
+static void logic_rpc_close(logic_link_t *link);
+
+
+int
+logic_rpc_start(logic_thread_t *t, char *err, size_t size)
+{
+    int  fd;
+
+    fd = logic_listen(t->conf->rpc, 1, err, size);
+    if (fd == -1) {
+        return -1;
+    }
+
+    t->rpc = evconnlistener_new(t->base, logic_rpc_accept, t,
+                                LEV_OPT_CLOSE_ON_FREE
+                                | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+
+    if (t->rpc == NULL) {
+        close(fd);
+        snprintf(err, size, "no memory for the RPC server");
+        return -1;
+    }
+
+    evconnlistener_set_error_cb(t->rpc, logic_accept_failed);
+
+    return 0;
+}
+
+
+/* What is under way is answered, then each connection ends. */
+
+void
+logic_rpc_drain(logic_thread_t *t)
+{
+    logic_link_t  *link, *next;
+
+    evconnlistener_free(t->rpc);
+    t->rpc = NULL;
+
+    for (link = TAILQ_FIRST(&t->links); link != NULL; link = next) {
+        next = TAILQ_NEXT(link, entry);
+
+        bufferevent_disable(link->bev, EV_READ);
+        logic_rpc_flow(link);
+    }
+}
+
+
+void
+logic_rpc_stop(logic_thread_t *t)
+{
+    logic_link_t  *link;
+
+    while ((link = TAILQ_FIRST(&t->links)) != NULL) {
+        logic_rpc_close(link);
+    }
+
+    if (t->rpc != NULL) {
+        evconnlistener_free(t->rpc);
+    }
+}
+
+
+/* ---- connections ------------------------------------------------------- */
+
+static void
+logic_rpc_accept(struct evconnlistener *l, evutil_socket_t fd,
+    struct sockaddr *sa, int len, void *data)
+{
+    logic_thread_t  *t = data;
+
+    int              on;
+    logic_link_t    *link;
+    struct timeval   tv;
+
+    (void) l;
+
+    on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+
+    link = calloc(1, sizeof(logic_link_t));
+    if (link == NULL) {
+        close(fd);
+        return;
+    }
+
+    link->bev = bufferevent_socket_new(t->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    if (link->bev == NULL) {
+        free(link);
+        close(fd);
+        return;
+    }
+
+    link->thread = t;
+    TAILQ_INIT(&link->calls);
+
+    if (getnameinfo(sa, (socklen_t) len, link->peer, sizeof(link->peer),
+                    NULL, 0, NI_NUMERICHOST)
+        != 0)
+    {
+        snprintf(link->peer, sizeof(link->peer), "unknown");
+    }
+
+    TAILQ_INSERT_TAIL(&t->links, link, entry);
+
+    metrics_add(logic_m.rpc_connections, 1);
+    metrics_add(logic_m.rpc_links, 1);
+
+    tv.tv_sec = LOGIC_RPC_HELLO;
+    tv.tv_usec = 0;
+    bufferevent_set_timeouts(link->bev, &tv, NULL);
+
+    bufferevent_setwatermark(link->bev, EV_READ, 0,
+                             GOIM_RPC_MAX + GOIM_RPC_HEADER);
+    bufferevent_setcb(link->bev, logic_rpc_read, logic_rpc_wrote,
+                      logic_rpc_event, link);
+    bufferevent_enable(link->bev, EV_READ | EV_WRITE);
+}
+
+
+static void
+logic_rpc_read(struct bufferevent *bev, void *data)
+{
+    logic_link_t  *link = data;
+
+    int               rc;
+    size_t            len, frame_len, used;
+    const uint8_t    *p, *frame;
+    struct evbuffer  *in;
+
+    in = bufferevent_get_input(bev);
+    link->reading = 1;
+
+    while (!link->paused && !link->closing) {
+
+        len = evbuffer_get_length(in);
+        if (len < GOIM_RPC_HEADER) {
+            break;
+        }
+
+        /* the length first, so that only whole frames are made contiguous */
+
+        p = evbuffer_pullup(in, GOIM_RPC_HEADER);
+        rc = goim_rpc_parse(p, GOIM_RPC_HEADER, &frame, &frame_len, &used);
+
+        if (rc == GOIM_RPC_TOO_LONG) {
+            logic_rpc_error(link, "a frame is too long");
+            break;
+        }
+
+        used = GOIM_RPC_HEADER + ((size_t) p[0] << 24 | (size_t) p[1] << 16
+                                  | (size_t) p[2] << 8 | p[3]);
+
+        if (len < used) {
+            break;
+        }
+
+        p = evbuffer_pullup(in, (ev_ssize_t) used);
+        goim_rpc_parse(p, used, &frame, &frame_len, &used);
+
+        if (logic_rpc_call(link, frame, frame_len) != 0) {
+            break;
+        }
+
+        evbuffer_drain(in, used);
+        logic_rpc_flow(link);
+    }
+
+    link->reading = 0;
+
+    if (link->closing) {
+        logic_rpc_close(link);
+    }
+}
+
+
+/*
+ * Whether to read on, and whether a draining connection is done. May free
+ * the link.
+ */
+
+static void
+logic_rpc_flow(logic_link_t *link)
+{
+    int     much;
+    size_t  out;
+
+    out = evbuffer_get_length(bufferevent_get_output(link->bev));
+
+    if (link->thread->draining) {
+        if (link->ncalls == 0 && out == 0 && !link->reading) {
+            logic_rpc_close(link);
+        }
+
+        return;
+    }
+
+    much = link->ncalls >= LOGIC_RPC_CALLS || out >= LOGIC_RPC_OUTPUT;
+
+    if (much && !link->paused) {
+        link->paused = 1;
+        bufferevent_disable(link->bev, EV_READ);
+        return;
+    }
+
+    if (link->paused && link->ncalls < LOGIC_RPC_CALLS / 2
+        && out < LOGIC_RPC_OUTPUT / 2)
+    {
+        link->paused = 0;
+        bufferevent_enable(link->bev, EV_READ);
+
+        if (!link->reading) {
+            /* whole frames may be waiting in the input */
+            bufferevent_trigger(link->bev, EV_READ, BEV_TRIG_DEFER_CALLBACKS
+                                | BEV_TRIG_IGNORE_WATERMARKS);
+        }
+    }
+}
+
+
+static void
+logic_rpc_wrote(struct bufferevent *bev, void *data)
+{
+    (void) bev;
+
+    logic_rpc_flow(data);
+}
+
+
+static void
+logic_rpc_event(struct bufferevent *bev, short what, void *data)
+{
+    logic_link_t  *link = data;
+
+    (void) bev;
+
+    if (what & BEV_EVENT_TIMEOUT) {
+        log_write(LOG_WARN, "rpc %s: no Hello in %d s", link->peer,
+                  LOGIC_RPC_HELLO);
+
+    } else if (what & BEV_EVENT_ERROR) {
+        log_write(LOG_INFO, "rpc %s \"%s\": %s", link->peer, link->server,
+                  evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
+
+    } else {
+        log_write(LOG_INFO, "rpc %s \"%s\": closed", link->peer,
+                  link->server);
+    }
+
+    logic_rpc_close(link);
+}
+
+
+static void
+logic_rpc_error(logic_link_t *link, const char *reason)
+{
+    metrics_add(logic_m.rpc_malformed, 1);
+    log_write(LOG_ERROR, "rpc %s \"%s\": %s, closing", link->peer,
+              link->server, reason);
+
+    link->closing = 1;
+}
+
+
+static void
+logic_rpc_close(logic_link_t *link)
+{
+    logic_call_t  *call;
+
+    while ((call = TAILQ_FIRST(&link->calls)) != NULL) {
+        TAILQ_REMOVE(&link->calls, call, entry);
+        call->link = NULL;
+    }
+
+    TAILQ_REMOVE(&link->thread->links, link, entry);
+    metrics_add(logic_m.rpc_links, -1);
+
+    bufferevent_free(link->bev);
+    free(link);
+}
+
+
+/* ---- calls ------------------------------------------------------------- */
+
+/* -1: the connection is closing */
+
+static int
+logic_rpc_call(logic_link_t *link, const uint8_t *data, size_t len)
+{
+    Goim__Call    *msg;
+    logic_call_t  *call;
+
+    msg = goim__call__unpack(NULL, len, data);
+    if (msg == NULL) {
+        logic_rpc_error(link, "a frame is no call");
+        return -1;
+    }
+
+    call = calloc(1, sizeof(logic_call_t));
+    if (call == NULL) {
+        goim__call__free_unpacked(msg, NULL);
+        logic_rpc_error(link, "no memory");
+        return -1;
+    }
+
+    call->thread = link->thread;
+    call->link = link;
+    call->msg = msg;
+
+    TAILQ_INSERT_TAIL(&link->calls, call, entry);
+    link->ncalls++;
+
+    metrics_add(logic_m.rpc_calls, 1);
+
+    if (!link->greeted && msg->call_case != GOIM__CALL__CALL_HELLO) {
+        logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED,
+                         "the first call must be Hello");
+        logic_rpc_error(link, "the first call is not Hello");
+        return -1;
+    }
+
+    switch (msg->call_case) {
+
+    case GOIM__CALL__CALL_HELLO:
+        logic_rpc_hello(call);
+        break;
+
+    case GOIM__CALL__CALL_CONNECT:
+        logic_auth_call(call);
+        break;
+
+    case GOIM__CALL__CALL_DISCONNECT:
+        logic_disconnect_call(call);
+        break;
+
+    case GOIM__CALL__CALL_HEARTBEAT:
+        logic_heartbeat_call(call);
+        break;
+
+    case GOIM__CALL__CALL_RECEIVE:
+        logic_receive_call(call);
+        break;
+
+    case GOIM__CALL__CALL_REGISTER:
+        logic_register_call(call);
+        break;
+
+    case GOIM__CALL__CALL_DEREGISTER:
+        logic_deregister_call(call);
+        break;
+
+    case GOIM__CALL__CALL_ONLINE:
+        logic_online_call(call);
+        break;
+
+    case GOIM__CALL__CALL_MISSING:
+        logic_missing_call(call);
+        break;
+
+    default:
+        /* perhaps a newer comet's */
+        logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "unknown call");
+        break;
+    }
+
+    return 0;
+}
+
+
+static void
+logic_rpc_hello(logic_call_t *call)
+{
+    Goim__Hello     *hello;
+    logic_link_t    *link;
+    struct timeval   none;
+
+    link = call->link;
+    hello = call->msg->hello;
+
+    if (!logic_zone_valid(hello->server, hello->zone)) {
+        logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED,
+                         "Hello: server or zone");
+        logic_rpc_error(link, "Hello without a valid server and zone");
+        return;
+    }
+
+    if (!link->greeted) {
+        log_write(LOG_INFO, "rpc %s: comet \"%s\" zone %s version %.40s",
+                  link->peer, hello->server, hello->zone, hello->version);
+    }
+
+    link->greeted = 1;
+    snprintf(link->server, sizeof(link->server), "%s", hello->server);
+
+    timerclear(&none);
+    bufferevent_set_timeouts(link->bev, &none, &none);
+
+    logic_reply_ok(call);
+}
+
+
+void
+logic_reply_ok(logic_call_t *call)
+{
+    Goim__Reply  reply = GOIM__REPLY__INIT;
+
+    logic_reply(call, &reply);
+}
+
+
+void
+logic_reply_code(logic_call_t *call, Goim__Reply__Code code,
+    const char *error)
+{
+    Goim__Reply  reply = GOIM__REPLY__INIT;
+
+    reply.code = code;
+    reply.error = (char *) error;
+
+    if (code == GOIM__REPLY__CODE__FAILED) {
+        metrics_add(logic_m.rpc_failed, 1);
+
+    } else if (code == GOIM__REPLY__CODE__MALFORMED) {
+        static log_once_t  once;
+
+        metrics_add(logic_m.rpc_malformed, 1);
+        log_seldom(&once, LOG_ERROR, "rpc: malformed call: %s", error);
+    }
+
+    logic_reply(call, &reply);
+}
+
+
+void
+logic_reply(logic_call_t *call, Goim__Reply *reply)
+{
+    size_t                  len;
+    uint8_t                *p;
+    logic_link_t           *link;
+    struct evbuffer        *out;
+    struct evbuffer_iovec   vec;
+
+    link = call->link;
+
+    if (link != NULL) {
+        TAILQ_REMOVE(&link->calls, call, entry);
+        link->ncalls--;
+
+        reply->id = call->msg->id;
+        len = goim__reply__get_packed_size(reply);
+        out = bufferevent_get_output(link->bev);
+
+        if (evbuffer_reserve_space(out,
+                                   (ev_ssize_t) (GOIM_RPC_HEADER + len),
+                                   &vec, 1)
+            < 1)
+        {
+            abort();
+        }
+
+        p = vec.iov_base;
+        goim_rpc_header(p, len);
+        goim__reply__pack(reply, p + GOIM_RPC_HEADER);
+
+        vec.iov_len = GOIM_RPC_HEADER + len;
+        evbuffer_commit_space(out, &vec, 1);
+    }
+
+    goim__call__free_unpacked(call->msg, NULL);
+    free(call);
+
+    if (link != NULL && !link->reading) {
+        logic_rpc_flow(link);
+    }
+}
+
+
+/* As they may stand in keys and in "<server>/<zone>/<session>". */
+
+int
+logic_zone_valid(const char *server, const char *zone)
+{
+    size_t         n;
+    const uint8_t  *p;
+
+    n = 0;
+
+    for (p = (const uint8_t *) server; *p != '\0'; p++, n++) {
+        if (*p <= ' ' || *p == 0x7f || n == LOGIC_SERVER_MAX) {
+            return 0;
+        }
+    }
+
+    if (n == 0) {
+        return 0;
+    }
+
+    n = 0;
+
+    for (p = (const uint8_t *) zone; *p != '\0'; p++, n++) {
+        if (*p <= ' ' || *p >= 0x7f || *p == '/' || n == LOGIC_ZONE_MAX) {
+            return 0;
+        }
+    }
+
+    return n > 0;
+}

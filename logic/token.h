@@ -1,0 +1,40 @@
+/*
+ * Who a client is: the JSON of an auth packet, or of the application's
+ * answer, and what is made of it.
+ */
+
+#ifndef LOGIC_TOKEN_H
+#define LOGIC_TOKEN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define LOGIC_KEY_MAX      256
+#define LOGIC_ROOM_MAX     256
+#define LOGIC_ACCEPTS_MAX  128
+
+typedef struct {
+    int64_t   mid;
+    char      key[LOGIC_KEY_MAX + 1];
+    size_t    key_len;
+    char      room[LOGIC_ROOM_MAX + 1];
+    size_t    room_len;
+    int32_t   accepts[LOGIC_ACCEPTS_MAX];
+    size_t    naccepts;
+} logic_who_t;
+
+/*
+ * {"mid":1,"key":"k","room_id":"live://1","accepts":[1000]}: names match
+ * regardless of case, others are ignored, what is missing or null is empty.
+ * 0, or -1 and *reason. A missing key is left empty.
+ */
+int logic_token_parse(const void *data, size_t len, logic_who_t *who,
+    const char **reason);
+
+/* type://id with both parts, or nothing */
+int logic_room_valid(const char *room, size_t len);
+
+/* A random UUID (version 4) as key; -1: no random bytes. */
+int logic_key_make(logic_who_t *who);
+
+#endif
