@@ -34,7 +34,7 @@ job_http_check(const char *addr, char *err, size_t size)
         return 0;
     }
 
-    snprintf(err, size, "[job] http: \"%s\" is not an address", addr);
+    snprintf(err, size, "[job] http = \"%s\" is not host:port", addr);
 
     return -1;
 }
@@ -70,7 +70,7 @@ job_http_start(job_t *job, char *err, size_t size)
 
     if (evhttp_bind_socket(job->http, host[0] ? host : "0.0.0.0", port) != 0)
     {
-        snprintf(err, size, "[job] http: cannot listen on %s: %s",
+        snprintf(err, size, "[job] http = \"%s\": cannot listen: %s",
                  job->conf->http,
                  evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
         return -1;

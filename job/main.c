@@ -94,12 +94,16 @@ job_check(void *conf, char *err, size_t size)
     job_conf_t  *jcf = conf;
 
     if (jcf->renew * 2 > jcf->ttl) {
-        snprintf(err, size, "[registry] renew: must be at most half of ttl");
+        snprintf(err, size, "[registry] renew = %lldms is more than half of "
+                 "ttl = %lldms", (long long) jcf->renew,
+                 (long long) jcf->ttl);
         return -1;
     }
 
     if (jcf->max_record > jcf->max_unacked) {
-        snprintf(err, size, "[job] max_record: must be at most max_unacked");
+        snprintf(err, size, "[job] max_record = %lld is more than "
+                 "max_unacked = %lld", (long long) jcf->max_record,
+                 (long long) jcf->max_unacked);
         return -1;
     }
 

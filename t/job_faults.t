@@ -1,0 +1,297 @@
+# goim-job while things fail: every record that the bus took is in every live
+# node's stream, and a comet, which drops what it has seen by position, reads
+# each once and in the order of its partition.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use Goim::Test;
+use Goim::Bus;
+use Goim::Job;
+use Goim::Kafka;
+use Goim::Node;
+use Goim::Redis;
+
+use Time::HiRes qw(time sleep);
+
+my $seed = $ENV{GOIM_SEED} || time() * 1000 % 1000000;
+srand $seed;
+diag("GOIM_SEED=$seed");
+
+my ($driver, $redis, $kafka, $bus, @node, @job);
+my (%sent, %unknown);           # partition => [bodies]
+
+for my $d (qw(redis kafka)) {
+    $driver = $d;
+    subtest $d => \&over;
+}
+
+sub over {
+    $redis = Goim::Redis->new;
+    $kafka = $driver eq 'kafka' ? Goim::Kafka->new : undef;
+    $bus = Goim::Bus->new(redis => $redis, kafka => $kafka);
+    $kafka->produce('goim-push-topic', 'k', '') if $kafka;
+    @node = map { Goim::Node->new(redis => $redis, server => "comet-$_") }
+        1 .. 3;
+    $_->register for @node;
+    %sent = map { $_ => [] } 0 .. 3;
+    %unknown = map { $_ => [] } 0 .. 3;
+
+    @job = map { Goim::Job->new(redis => $redis->addr, bus => $driver,
+        $kafka ? (kafka => $kafka->addr) : (), stopped => 1, conf => {
+            registry => { ttl => '1h', renew => '100ms' },
+            bus => { partitions => 4 },
+            job => { stream_maxlen => 1000000, max_unacked => '1m',
+                max_record => '512k',                log_level => 'info' },
+            redis => { timeout => '1s' },
+            $kafka ? (kafka => { 'session.timeout.ms' => 2000,
+                'heartbeat.interval.ms' => 300,
+                'topic.metadata.refresh.interval.ms' => 500 }) : (),
+        }) } 1 .. 2;
+
+    $job[0]->start;
+    whole(1);
+
+    subtest 'Redis away' => \&redis_away;
+    subtest 'two jobs share the work' => \&two_jobs;
+    subtest 'a stopped job wakes up late' => \&zombie;
+    subtest 'kill -9 at random' => \&chaos;
+    subtest 'Redis without its newest writes' => \&rollback if $kafka;
+
+    $_->stop for grep { $_->alive } @job;
+    $kafka->stop if $kafka;
+    $redis->stop;
+}
+
+# ---- what is written, and what has to come of it -----------------------------
+
+# $n records for everybody in each partition; what was not acknowledged may
+# arrive or not
+sub produce {
+    my ($n, $size) = @_;
+
+    for my $p (0 .. 3) {
+        my $from = @{ $sent{$p} } + @{ $unknown{$p} };
+        my @bodies = map { sprintf '%d-%06d %s', $p, $from + $_,
+            'x' x ($size || rand 300) } 1 .. $n;
+        my $rc = eval { $bus->write($p, map { { type => 'ROOM',
+            room => "room://$p", operation => 1000, msg => $_ } } @bodies) };
+        push @{ $rc ? $sent{$p} : $unknown{$p} }, @bodies;
+        return 0 if !$rc;
+    }
+    return 1;
+}
+
+# what a comet does all the time; it survives Redis
+sub follow {
+    my $n = 0;
+    $n += eval { $_->read } || 0 for @node;
+    return $n;
+}
+
+sub check {
+    my ($name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my ($total, $end) = (0, time() + 90 * slow());
+    $total += @$_ for values %sent;
+
+    # until all are there and nothing more comes
+    while (time() < $end) {
+        follow() and next;
+        last if !grep { known($_) < $total } @node;
+        sleep 0.05;
+    }
+
+    for my $node (@node) {
+        my $bodies = $node->bodies;
+
+        for my $p (sort keys %sent) {
+            my %maybe = map { $_ => 1 } @{ $unknown{$p} };
+            my @got = @{ $bodies->{$p} || [] };
+            my %count;
+            $count{$_}++ for @got;
+
+            my @lost = grep { !$count{$_} } @{ $sent{$p} };
+            my @more = grep { $count{$_} > 1 } keys %count;
+            my @order = grep { $got[$_ - 1] gt $got[$_] } 1 .. $#got;
+            my $ok = !@lost && !@more && !@order;
+
+            ok($ok, "$name: $node->{server}, partition $p: "
+                . @{ $sent{$p} } . ' records, each once, in order')
+                or diag(@lost . " lost (" . join(' ', map { substr $_, 0, 8 }
+                    @lost[0 .. ($#lost > 4 ? 4 : $#lost)]) . "), "
+                    . @more . ' repeated, ' . @order . ' out of order');
+        }
+    }
+    diag(join ', ', map { "$_->{server}: $_->{repeated} repeats dropped" }
+        @node) if $ENV{GOIM_VERBOSE};
+}
+
+sub known {
+    my ($node) = @_;
+    my %maybe = map { $_ => 1 } map { @$_ } values %unknown;
+    return scalar grep { !$maybe{ $_->{body} } } @{ $node->{records} };
+}
+
+sub owned {
+    my ($job) = @_;
+    my $m = eval { $job->metrics } or return 0;
+    return $m->{goim_job_partitions};
+}
+
+# all partitions are owned, each by one
+sub whole {
+    my ($least) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    eventually {
+        my @n = map { owned($_) } grep { $_->alive } @job;
+        my $sum = 0;
+        $sum += $_ for @n;
+        $sum == 4 && !grep { $_ < $least } @n;
+    } 60, 'the partitions are shared out';
+}
+
+# ---- faults ------------------------------------------------------------------
+
+sub redis_away {
+    produce(50);
+    $redis->kill9;
+    eventually { $job[0]->health->{status} == 503 } 10, 'health says so';
+
+    # with Kafka the bus goes on: more than the job may hold
+    if ($kafka) {
+        produce(100, 4000) for 1 .. 5;
+        eventually { $job[0]->metrics->{goim_job_paused} } 30,
+            'no more than its memory is taken';
+        cmp_ok $job[0]->metrics->{goim_job_unacked_bytes}, '<', 4 << 20,
+            'about as much';
+    } else {
+        ok !produce(1), 'the bus is away too';
+    }
+
+    ok $job[0]->alive, 'it waits';
+    $redis->start;
+    eventually { $job[0]->health->{status} == 200 } 20, 'healthy again';
+    produce(50);
+    check('after Redis came back');
+    is $job[0]->metrics->{goim_job_unacked_bytes}, 0, 'nothing is held'
+        or diag $job[0]->logs;
+    is $job[0]->metrics->{goim_job_paused}, 0, 'not paused';
+}
+
+sub two_jobs {
+    $job[1]->start;
+    whole(1);
+    produce(50) for 1 .. 5;
+    check('two jobs');
+
+    # one stops in the middle, the other goes on
+    produce(200);
+    is $job[1]->stop, 0, 'SIGTERM: exit code 0';
+    produce(200);
+    whole(4);
+    check('one stopped');
+
+    $job[1]->start;
+    produce(100);
+    whole(1);
+    produce(200);
+    $job[0]->kill9;
+    produce(200);
+    whole(4);
+    check('the other was killed');
+    $job[0]->start;
+    whole(1);
+}
+
+sub zombie {
+    for my $round (1, 2) {
+        my ($sleeper, $other) = @job[$round % 2, ($round + 1) % 2];
+
+        produce(100) for 1 .. 3;
+        $sleeper->pause;
+        produce(100);
+        eventually { produce(5); follow(); owned($other) == 4 } 60,
+            "round $round: the other takes all partitions";
+        produce(100);
+        $sleeper->resume;
+        produce(100);
+        whole(1);
+        produce(100);
+    }
+    check('stopped jobs woke up');
+}
+
+sub chaos {
+    my $end = time() + ($ENV{GOIM_CHAOS} || 15);
+    my %did;
+
+    while (time() < $end) {
+        produce(1 + int rand 100);
+        follow();
+        sleep rand 0.3;
+
+        my $dice = rand;
+        my $job = $job[rand 2];
+
+        if ($dice < 0.25) {
+            $job->kill9;
+            $did{'job killed'}++;
+        } elsif ($dice < 0.35) {
+            $job->signal('TERM');
+            $did{'job stopped'}++;
+        } elsif ($dice < 0.5) {
+            produce(100);
+            $redis->kill9;
+            produce(10) if $kafka;
+            sleep rand 0.5;
+            $redis->start;
+            $did{'redis killed'}++;
+        }
+
+        for (@job) {
+            eval { $_->start } if !$_->alive && rand() < 0.7;
+        }
+    }
+
+    for (grep { !$_->alive } @job) {
+        $_->start;
+    }
+    produce(10);
+    note(join ', ', map { "$did{$_} times $_" } sort keys %did);
+    check('after chaos');
+    whole(1);
+}
+
+# Redis comes back as it was some time ago: streams, places and all
+sub rollback {
+    my $dir = $redis->{dir};
+    produce(100);
+    check('before');
+
+    for my $round (1 .. 3) {
+        produce(20 + int rand 100);
+        sleep rand 0.2;
+        $redis->cmd('BGREWRITEAOF');
+        wait_for { $redis->cmd('INFO', 'persistence')
+            =~ /aof_rewrite_in_progress:0/ } 10;
+        system("rm -rf '$dir/saved' && cp -a '$dir/appendonlydir' "
+            . "'$dir/saved'") == 0 or die 'cp';
+
+        produce(20 + int rand 100);
+        follow() if rand() < 0.5;
+        produce(20 + int rand 100);
+        sleep rand 0.5;
+
+        $redis->kill9;
+        system("rm -rf '$dir/appendonlydir' && mv '$dir/saved' "
+            . "'$dir/appendonlydir'") == 0 or die 'mv';
+        $redis->start;
+        produce(20 + int rand 100);
+    }
+    check('after Redis lost its newest writes');
+    ok((grep { $_->metrics->{goim_job_lives_total} } @job), 'jobs saw it');
+}
+
+done_testing;
