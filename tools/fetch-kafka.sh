@@ -58,7 +58,8 @@ POM
         if timeout 600 mvn -B -q -f "$work/pom.xml" \
             -Dmaven.repo.local="$cache/repository" \
             org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
-            -DincludeScope=runtime -DoutputDirectory="$libs" >&2 9>&-
+            -DincludeScope=runtime -DoutputDirectory="$libs" \
+            >"$work/log" 2>&1 9>&-
         then
             touch "$libs/complete"
             rm -rf "$cache/repository"
@@ -68,6 +69,7 @@ POM
     done
 
     [ -f "$libs/complete" ] || {
+        tail -n 20 "$work/log" >&2
         echo "Kafka's jars could not be fetched from Maven" >&2
         exit 1
     }
