@@ -60,7 +60,8 @@ typedef enum {
 
 typedef void (*bus_produced_pt)(bus_result_t result, void *data);
 
-/* `r` is the thread's Redis connection (redis driver; else unused). */
+/* `r` is the thread's Redis connection (redis driver; else unused). NULL with
+ * a message also when a running Redis contradicts the configuration. */
 bus_producer_t *bus_producer_new(struct event_base *base,
     const bus_conf_t *conf, svc_redis_t *r, char *err, size_t size);
 
@@ -108,6 +109,10 @@ typedef struct {
     void  *data;
 } bus_consumer_events_t;
 
+/*
+ * `r` is the connection through which the records have their effects: a place
+ * is saved, and a partition handed over, behind them on the same connection.
+ */
 bus_consumer_t *bus_consumer_new(struct event_base *base,
     const bus_conf_t *conf, svc_redis_t *r,
     const bus_consumer_events_t *events, char *err, size_t size);
@@ -124,6 +129,13 @@ const uint8_t *bus_consumer_epoch(bus_consumer_t *c, size_t *len);
  */
 void bus_done(bus_consumer_t *c, uint32_t partition,
     const goim_offset_t *offset);
+
+/*
+ * Whether the partition is surely this consumer's still. To be asked before
+ * an effect is started: a process that was stopped for long finds here, before
+ * revoked() can be told, that another may have gone on in its place.
+ */
+int bus_consumer_holds(bus_consumer_t *c, uint32_t partition);
 
 /* Hold back and go on; polling and leases go on meanwhile. */
 void bus_pause(bus_consumer_t *c);

@@ -1,0 +1,307 @@
+/*
+ * The Redis bus: one stream a partition.
+ */
+
+#include "bus_redis.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+
+/*
+ * The first one to come fixes the number of partitions, and with it the way
+ * from keys to partitions.
+ */
+static svc_script_t  bus_redis_setup_script = {
+    .body =
+    "#!lua flags=allow-oom\n"
+    "local t = redis.call('TYPE', KEYS[1]).ok\n"
+    "if t ~= 'hash' and t ~= 'none' then redis.call('DEL', KEYS[1]) end\n"
+    "redis.call('HSETNX', KEYS[1], 'epoch', ARGV[1])\n"
+    "redis.call('HSETNX', KEYS[1], 'partitions', ARGV[2])\n"
+    "return redis.call('HMGET', KEYS[1], 'epoch', 'partitions')\n"
+};
+
+
+static int
+bus_redis_check(const bus_conf_t *conf, char *err, size_t size)
+{
+    if (conf->partitions < 1 || conf->partitions > 1024) {
+        snprintf(err, size, "[bus] partitions = %lld is out of range (1 to "
+                 "1024)", (long long) conf->partitions);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static void
+bus_redis_mismatch(char *err, size_t size, uint32_t mine, const char *theirs)
+{
+    snprintf(err, size, "[bus] partitions = %u, but the bus in this Redis "
+             "was made with %.16s: set the same number", mine, theirs);
+}
+
+
+static redisContext *
+bus_redis_connect(const svc_redis_conf_t *conf)
+{
+    char            host[256];
+    uint16_t        port;
+    struct timeval  tv;
+    redisContext   *c;
+
+    tv.tv_sec = 1;
+    tv.tv_usec = 0;
+
+    if (strncmp(conf->addr, "unix:", 5) == 0) {
+        c = redisConnectUnixWithTimeout(conf->addr + 5, tv);
+
+    } else if (conf_addr(conf->addr, host, sizeof(host), &port) == 0) {
+        c = redisConnectWithTimeout(host[0] != '\0' ? host : "127.0.0.1",
+                                    port, tv);
+
+    } else {
+        return NULL;
+    }
+
+    if (c != NULL && (c->err || redisSetTimeout(c, tv) != REDIS_OK)) {
+        redisFree(c);
+        return NULL;
+    }
+
+    return c;
+}
+
+
+/* The number the bus was made with; NULL: not known. */
+static redisReply *
+bus_redis_made_with(redisContext *c, const svc_redis_conf_t *conf,
+    const char *key)
+{
+    redisReply  *reply;
+
+    if (conf->password[0] != '\0') {
+        reply = conf->user[0] != '\0'
+                ? redisCommand(c, "AUTH %s %s", conf->user, conf->password)
+                : redisCommand(c, "AUTH %s", conf->password);
+
+        if (reply == NULL) {
+            return NULL;
+        }
+
+        freeReplyObject(reply);
+    }
+
+    if (conf->db != 0) {
+        reply = redisCommand(c, "SELECT %lld", (long long) conf->db);
+
+        if (reply == NULL || reply->type == REDIS_REPLY_ERROR) {
+            return reply;
+        }
+
+        freeReplyObject(reply);
+    }
+
+    return redisCommand(c, "HGET %s partitions", key);
+}
+
+
+/*
+ * A process that would put keys into other partitions than its peers should
+ * not even start. It is asked at start, before the loop runs; when Redis does
+ * not answer then, bus_redis_ask() asks once it does.
+ */
+static int
+bus_redis_contradicted(bus_redis_t *b, char *err, size_t size)
+{
+    int                      rc;
+    redisReply              *reply;
+    redisContext            *c;
+    const svc_redis_conf_t  *conf;
+
+    conf = svc_redis_conf(b->r);
+
+    c = bus_redis_connect(conf);
+    if (c == NULL) {
+        return 0;
+    }
+
+    rc = 0;
+    reply = bus_redis_made_with(c, conf, b->hash_key);
+
+    if (reply != NULL) {
+
+        if (reply->type == REDIS_REPLY_STRING
+            && strtoull(reply->str, NULL, 10) != b->n)
+        {
+            bus_redis_mismatch(err, size, b->n, reply->str);
+            rc = 1;
+        }
+
+        freeReplyObject(reply);
+    }
+
+    redisFree(c);
+
+    return rc;
+}
+
+
+int
+bus_redis_init(bus_redis_t *b, const bus_conf_t *conf, svc_redis_t *r,
+    char *err, size_t size)
+{
+    const char  *prefix;
+
+    prefix = svc_redis_prefix(r);
+
+    if (strlen(prefix) > BUS_REDIS_KEY - 128) {
+        snprintf(err, size, "[redis] prefix is too long");
+        return -1;
+    }
+
+    b->r = r;
+    b->n = (uint32_t) conf->partitions;
+    b->generation = conf->generation;
+
+    snprintf(b->life_key, BUS_REDIS_KEY, "%sgoim:life", prefix);
+    snprintf(b->hash_key, BUS_REDIS_KEY, "%sgoim:bus", prefix);
+    snprintf(b->base, BUS_REDIS_BASE, "%sgoim:bus:", prefix);
+
+    return bus_redis_contradicted(b, err, size) ? -1 : 0;
+}
+
+
+/* -1: not an answer that can be used. */
+static int
+bus_redis_take(bus_redis_t *b, const redisReply *reply)
+{
+    char               text[128], hex[2 * BUS_EPOCH_LEN + 1];
+    const redisReply  *epoch, *partitions;
+
+    if (svc_redis_class(reply) != SVC_REDIS_OK) {
+
+        if (reply != NULL && svc_redis_class(reply) != SVC_REDIS_AGAIN) {
+            log_seldom(&b->errors, LOG_ERROR, "bus: %s", reply->str);
+        }
+
+        return -1;
+    }
+
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2
+        || reply->element[0]->type != REDIS_REPLY_STRING
+        || reply->element[1]->type != REDIS_REPLY_STRING)
+    {
+        return -1;
+    }
+
+    epoch = reply->element[0];
+    partitions = reply->element[1];
+
+    if (strtoull(partitions->str, NULL, 10) != b->n) {
+        bus_redis_mismatch(text, sizeof(text), b->n, partitions->str);
+        log_seldom(&b->mismatch, LOG_ERROR, "%s", text);
+        return -1;
+    }
+
+    snprintf(text, sizeof(text), "redis/%.64s/%lld", epoch->str,
+             (long long) b->generation);
+
+    bus_epoch(b->epoch, text);
+    bus_hex(hex, b->epoch, BUS_EPOCH_LEN);
+
+    snprintf(b->done_key, BUS_REDIS_KEY, "%sgoim:done:%s",
+             svc_redis_prefix(b->r), hex);
+
+    return 0;
+}
+
+
+static void
+bus_redis_told(svc_redis_t *r, redisReply *reply, void *data)
+{
+    bus_redis_t  *b;
+
+    (void) r;
+
+    b = data;
+    b->asking = 0;
+    b->ready = (bus_redis_take(b, reply) == 0);
+
+    b->done(b, b->ready, b->data);
+}
+
+
+void
+bus_redis_ask(bus_redis_t *b)
+{
+    char         random[33], number[16];
+    uint8_t      bytes[16];
+    const char  *argv[3];
+
+    if (b->asking) {
+        return;
+    }
+
+    evutil_secure_rng_get_bytes(bytes, sizeof(bytes));
+    bus_hex(random, bytes, sizeof(bytes));
+    snprintf(number, sizeof(number), "%u", b->n);
+
+    argv[0] = b->hash_key;
+    argv[1] = random;
+    argv[2] = number;
+
+    b->ready = 0;
+    b->asking = (svc_redis_eval(b->r, &bus_redis_setup_script, bus_redis_told,
+                                b, 1, 3, argv, NULL) == 0);
+}
+
+
+int
+bus_redis_id(const char *text, size_t len, uint64_t *ms, uint64_t *seq)
+{
+    char  *end;
+
+    /* replies end with a zero byte behind `len` */
+
+    if (len == 0 || !isdigit((unsigned char) text[0])) {
+        return -1;
+    }
+
+    errno = 0;
+    *ms = strtoull(text, &end, 10);
+
+    if (errno != 0 || *end != '-' || !isdigit((unsigned char) end[1])) {
+        return -1;
+    }
+
+    *seq = strtoull(end + 1, &end, 10);
+
+    return errno == 0 && end == text + len ? 0 : -1;
+}
+
+
+const bus_driver_t  bus_redis_driver = {
+    .name = "redis",
+    .check = bus_redis_check,
+    .producer_new = bus_redis_producer_new,
+    .producer_partitions = bus_redis_producer_partitions,
+    .produce = bus_redis_produce,
+    .producer_healthy = bus_redis_producer_healthy,
+    .producer_free = bus_redis_producer_free,
+    .consumer_new = bus_redis_consumer_new,
+    .consumer_epoch = bus_redis_consumer_epoch,
+    .consumer_holds = bus_redis_consumer_holds,
+    .done = bus_redis_done,
+    .pause = bus_redis_pause,
+    .resume = bus_redis_resume,
+    .consumer_lag = bus_redis_consumer_lag,
+    .consumer_owned = bus_redis_consumer_owned,
+    .consumer_free = bus_redis_consumer_free
+};

@@ -1,0 +1,80 @@
+/*
+ * Inside of the Redis bus: what its producer and its consumer share.
+ *
+ *     <prefix>goim:bus            hash: epoch, partitions
+ *     <prefix>goim:bus:<n>        stream of partition n: k (key), v (payload)
+ *     <prefix>goim:bus:<n>:lease  string "<job> <fence>", expires
+ *     <prefix>goim:bus:<n>:fence  counter of leases
+ *     <prefix>goim:bus:jobs       sorted set of jobs by expiry
+ *     <prefix>goim:bus:notes      stream: something changed, look now
+ *     <prefix>goim:done:<epoch>   hash: partition -> id of the last one done
+ */
+
+#ifndef SVC_BUS_REDIS_H
+#define SVC_BUS_REDIS_H
+
+#include "bus_int.h"
+
+#include "log.h"
+
+#define BUS_REDIS_KEY   512
+
+#define BUS_REDIS_BASE  (BUS_REDIS_KEY - 64)
+
+typedef struct bus_redis_s  bus_redis_t;
+
+struct bus_redis_s {
+    svc_redis_t        *r;
+    int64_t             generation;
+    uint32_t            n;              /* partitions, as configured */
+    char                life_key[BUS_REDIS_KEY];
+    char                hash_key[BUS_REDIS_KEY];
+    char                base[BUS_REDIS_BASE];       /* ...goim:bus: */
+    char                done_key[BUS_REDIS_KEY];    /* valid when ready */
+    uint8_t             epoch[BUS_EPOCH_LEN];
+    int                 ready;          /* for this connection */
+    int                 asking;
+    void              (*done)(bus_redis_t *b, int ok, void *data);
+    void               *data;
+    log_once_t          errors;
+    log_once_t          mismatch;
+};
+
+int bus_redis_init(bus_redis_t *b, const bus_conf_t *conf, svc_redis_t *r,
+    char *err, size_t size);
+
+/*
+ * Read, or make, epoch and number of partitions; `done` is called with
+ * whether the bus can be used (b->ready). Nothing happens when it is under
+ * way already or Redis is not there.
+ */
+void bus_redis_ask(bus_redis_t *b);
+
+/* "<ms>-<seq>" to numbers; -1: not an id */
+int bus_redis_id(const char *text, size_t len, uint64_t *ms, uint64_t *seq);
+
+
+bus_producer_t *bus_redis_producer_new(struct event_base *base,
+    const bus_conf_t *conf, svc_redis_t *r, char *err, size_t size);
+uint32_t bus_redis_producer_partitions(bus_producer_t *p);
+void bus_redis_produce(bus_producer_t *p, const void *key, size_t key_len,
+    const void *payload, size_t len, int64_t timeout, bus_produced_pt cb,
+    void *data);
+int bus_redis_producer_healthy(bus_producer_t *p);
+void bus_redis_producer_free(bus_producer_t *p);
+
+bus_consumer_t *bus_redis_consumer_new(struct event_base *base,
+    const bus_conf_t *conf, svc_redis_t *r,
+    const bus_consumer_events_t *events, char *err, size_t size);
+const uint8_t *bus_redis_consumer_epoch(bus_consumer_t *c, size_t *len);
+int bus_redis_consumer_holds(bus_consumer_t *c, uint32_t partition);
+void bus_redis_done(bus_consumer_t *c, uint32_t partition,
+    const goim_offset_t *offset);
+void bus_redis_pause(bus_consumer_t *c);
+void bus_redis_resume(bus_consumer_t *c);
+int64_t bus_redis_consumer_lag(bus_consumer_t *c);
+uint32_t bus_redis_consumer_owned(bus_consumer_t *c);
+void bus_redis_consumer_free(bus_consumer_t *c, void (*freed)(void *data),
+    void *data);
+
+#endif

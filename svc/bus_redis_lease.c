@@ -1,0 +1,916 @@
+/*
+ * The Redis bus: whose a partition is, and how far it is done.
+ *
+ * A partition has one owner at a time, by a lease with a fencing number that
+ * grows with each new lease; a place is saved by a script that checks it. Each
+ * job announces itself and takes its share; who has more than its share gives
+ * up, who stops gives all up. A note in a stream that all readers wait on
+ * makes the others look at once; without it they look once a third of the
+ * lease's time.
+ */
+
+#include "bus_redis_consumer.h"
+
+#include "append_lua.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+
+#define BUS_REDIS_LEASE     4000                    /* ms */
+#define BUS_REDIS_TICK      (BUS_REDIS_LEASE / 3)
+#define BUS_REDIS_MARGIN    (BUS_REDIS_LEASE / 8)   /* not relied on */
+#define BUS_REDIS_SAVE      50                      /* ms */
+#define BUS_REDIS_RETRY     200                     /* ms */
+#define BUS_REDIS_DONE_DAYS 30
+
+
+#define BUS_REDIS_LUA_FIT                                                    \
+    "local function fit(key, want)\n"                                        \
+    "    local t = redis.call('TYPE', key).ok\n"                             \
+    "    if t ~= want and t ~= 'none' then redis.call('DEL', key) end\n"     \
+    "end\n"
+
+#define BUS_REDIS_LUA_NOTE                                                   \
+    "local function note(key, me)\n"                                         \
+    "    redis.pcall('XADD', key, 'MAXLEN', 16, '*', 'j', me)\n"             \
+    "    redis.call('EXPIRE', key, 3600)\n"                                  \
+    "end\n"
+
+
+/*
+ * KEYS: life, jobs, done, notes
+ * ARGV: life, base, job, lease (ms), partitions
+ *
+ * Announce, renew, take what is free up to the share. Answers share, then
+ * partition, fence, place, length of each lease. The shares of all jobs add
+ * up to the number of partitions, so nobody waits for what nobody gives up.
+ * In a full Redis too: only a consumer can empty it.
+ */
+static svc_script_t  bus_redis_tick_script = {
+    .body =
+    "#!lua flags=allow-oom\n"
+    SVC_APPEND_LUA BUS_REDIS_LUA_FIT BUS_REDIS_LUA_NOTE
+    "local bad = goim_life(KEYS[1], ARGV[1])\n"
+    "if bad then return bad end\n"
+    "local base, me, n = ARGV[2], ARGV[3], tonumber(ARGV[5])\n"
+    "fit(KEYS[2], 'zset')\n"
+    "fit(KEYS[3], 'hash')\n"
+    "fit(KEYS[4], 'stream')\n"
+    "local t = redis.call('TIME')\n"
+    "local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+    "redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)\n"
+    "local new = not redis.call('ZSCORE', KEYS[2], me)\n"
+    "redis.call('ZADD', KEYS[2],\n"
+    "           string.format('%.0f', now + tonumber(ARGV[4])), me)\n"
+    "redis.call('EXPIRE', KEYS[2], 3600)\n"
+    "if new then note(KEYS[4], me) end\n"
+    "local jobs = redis.call('ZRANGE', KEYS[2], 0, -1)\n"
+    "table.sort(jobs)\n"
+    "local share = math.floor(n / #jobs)\n"
+    "for i, job in ipairs(jobs) do\n"
+    "    if job == me and i <= n % #jobs then share = share + 1 end\n"
+    "end\n"
+    "local mine, free = {}, {}\n"
+    "for p = 0, n - 1 do\n"
+    "    local key = base .. p .. ':lease'\n"
+    "    fit(key, 'string')\n"
+    "    local job, fence = string.match(redis.call('GET', key) or '',\n"
+    "                                    '^(.*) (%d+)$')\n"
+    "    if not job then\n"
+    "        free[#free + 1] = p\n"
+    "    elseif job == me then\n"
+    "        redis.call('PEXPIRE', key, ARGV[4])\n"
+    "        mine[#mine + 1] = { p, fence }\n"
+    "    end\n"
+    "end\n"
+    "for _, p in ipairs(free) do\n"
+    "    if #mine >= share then break end\n"
+    "    local key = base .. p .. ':fence'\n"
+    "    local fence = redis.pcall('INCR', key)\n"
+    "    if type(fence) ~= 'number' then\n"
+    "        fence = now\n"
+    "        redis.call('SET', key, string.format('%.0f', now))\n"
+    "    end\n"
+    "    fence = string.format('%.0f', fence)\n"
+    "    redis.call('SET', base .. p .. ':lease', me .. ' ' .. fence,\n"
+    "               'PX', ARGV[4])\n"
+    "    mine[#mine + 1] = { p, fence }\n"
+    "end\n"
+    "local out = { share }\n"
+    "for _, lease in ipairs(mine) do\n"
+    "    local len = redis.pcall('XLEN', base .. lease[1])\n"
+    "    out[#out + 1] = lease[1]\n"
+    "    out[#out + 1] = lease[2]\n"
+    "    out[#out + 1] = redis.call('HGET', KEYS[3], lease[1]) or ''\n"
+    "    out[#out + 1] = type(len) == 'number' and len or 0\n"
+    "end\n"
+    "return out\n"
+};
+
+
+/*
+ * KEYS: life, lease, done, stream, notes
+ * ARGV: life, value of the lease, partition, place or '', first id to keep,
+ *       expiry of done (s), '1' to give the partition up, job
+ */
+static svc_script_t  bus_redis_save_script = {
+    .body =
+    "#!lua flags=allow-oom\n"
+    SVC_APPEND_LUA BUS_REDIS_LUA_FIT BUS_REDIS_LUA_NOTE
+    "local bad = goim_life(KEYS[1], ARGV[1])\n"
+    "if bad then return bad end\n"
+    "if redis.pcall('GET', KEYS[2]) ~= ARGV[2] then return 'FENCED' end\n"
+    "if ARGV[4] ~= '' then\n"
+    "    fit(KEYS[3], 'hash')\n"
+    "    redis.call('HSET', KEYS[3], ARGV[3], ARGV[4])\n"
+    "    redis.call('EXPIRE', KEYS[3], ARGV[6])\n"
+    "    redis.pcall('XTRIM', KEYS[4], 'MINID', ARGV[5])\n"
+    "end\n"
+    "if ARGV[7] == '1' then\n"
+    "    redis.call('DEL', KEYS[2])\n"
+    "    note(KEYS[5], ARGV[8])\n"
+    "end\n"
+    "return 'OK'\n"
+};
+
+
+/* KEYS: jobs, notes; ARGV: job */
+static svc_script_t  bus_redis_leave_script = {
+    .body =
+    "#!lua flags=allow-oom\n"
+    BUS_REDIS_LUA_NOTE
+    "redis.pcall('ZREM', KEYS[1], ARGV[1])\n"
+    "note(KEYS[2], ARGV[1])\n"
+    "return 'OK'\n"
+};
+
+
+/* KEYS: streams; what is none is deleted. Answers how many. */
+static svc_script_t  bus_redis_mend_script = {
+    .body =
+    "#!lua flags=allow-oom\n"
+    "local n = 0\n"
+    "for _, key in ipairs(KEYS) do\n"
+    "    local t = redis.call('TYPE', key).ok\n"
+    "    if t ~= 'stream' and t ~= 'none' then\n"
+    "        redis.call('DEL', key)\n"
+    "        n = n + 1\n"
+    "    end\n"
+    "end\n"
+    "return n\n"
+};
+
+
+/* A save or a release under way. */
+typedef struct {
+    bus_redis_consumer_t  *c;
+    uint32_t               n;
+    int                    release;
+    char                   lease[160];
+} bus_redis_save_t;
+
+
+static void bus_redis_tick(bus_redis_consumer_t *c);
+
+
+int
+bus_redis_holds(bus_redis_consumer_t *c, const bus_redis_part_t *part)
+{
+    (void) c;
+
+    return svc_now() < part->until;
+}
+
+
+/* ---- losing and getting ---- */
+
+static void
+bus_redis_revoke(bus_redis_consumer_t *c, bus_redis_part_t *part)
+{
+    part->owned = 0;
+    c->owned--;
+
+    c->base.events.revoked(&c->base, part->n, c->base.events.data);
+}
+
+
+/* Another run of Redis, another epoch, or the lease was lost. */
+static void
+bus_redis_lose(bus_redis_consumer_t *c, bus_redis_part_t *part,
+    const char *why)
+{
+    part->dirty = 0;
+
+    if (part->owned) {
+        metrics_add(c->fenced, 1);
+        log_seldom(&c->lease_log, LOG_WARN, "bus: partition %u is lost: %s",
+                   part->n, why);
+
+        bus_redis_revoke(c, part);
+    }
+}
+
+
+static void
+bus_redis_lose_all(bus_redis_consumer_t *c, const char *why)
+{
+    uint32_t  i;
+
+    for (i = 0; i < c->bus.n; i++) {
+        bus_redis_lose(c, &c->parts[i], why);
+        c->parts[i].releasing = 0;
+    }
+}
+
+
+static void
+bus_redis_gain(bus_redis_consumer_t *c, bus_redis_part_t *part,
+    const redisReply *done)
+{
+    if (bus_redis_id(done->str, done->len, &part->ms, &part->seq) != 0) {
+        part->ms = 0;
+        part->seq = 0;
+    }
+
+    part->done_ms = part->ms;
+    part->done_seq = part->seq;
+    part->dirty = 0;
+    part->saving = 0;
+    part->asked = 0;
+    part->owned = 1;
+    c->owned++;
+
+    log_write(LOG_INFO, "bus: partition %u taken, from %llu-%llu", part->n,
+              (unsigned long long) part->ms, (unsigned long long) part->seq);
+}
+
+
+/* ---- places ---- */
+
+static void
+bus_redis_saved(svc_redis_t *r, redisReply *reply, void *data)
+{
+    int                    mine;
+    bus_redis_part_t      *part;
+    bus_redis_save_t      *save;
+    bus_redis_consumer_t  *c;
+
+    (void) r;
+
+    save = data;
+    c = save->c;
+    part = &c->parts[save->n];
+    c->calls--;
+
+    mine = (strcmp(part->lease, save->lease) == 0);
+
+    if (mine && save->release) {
+        part->releasing = 0;
+
+    } else if (mine) {
+        part->saving = 0;
+
+        if (svc_redis_class(reply) != SVC_REDIS_OK) {
+
+            if (reply != NULL && svc_redis_class(reply) == SVC_REDIS_ERROR) {
+                log_seldom(&c->lease_log, LOG_ERROR, "bus: cannot save the "
+                           "place: %s", reply->str);
+            }
+
+            part->dirty = part->owned;
+
+        } else if (reply->str != NULL && strcmp(reply->str, "FENCED") == 0) {
+            bus_redis_lose(c, part, "another has the lease");
+        }
+    }
+
+    free(save);
+
+    if (part->dirty && !c->ending
+        && !event_pending(c->save, EV_TIMEOUT, NULL))
+    {
+        svc_timer(c->save, svc_redis_class(reply) == SVC_REDIS_OK
+                           ? BUS_REDIS_SAVE : BUS_REDIS_RETRY);
+    }
+
+    bus_redis_check_end(c);
+}
+
+
+static int
+bus_redis_save(bus_redis_consumer_t *c, bus_redis_part_t *part, int release)
+{
+    char               life[24], key[BUS_REDIS_KEY + 32], n[12];
+    char               done[44], keep[44], expire[24];
+    const char        *argv[13];
+    bus_redis_save_t  *save;
+
+    snprintf(life, sizeof(life), "%llu", (unsigned long long) c->life);
+    snprintf(key, sizeof(key), "%s%u:lease", c->bus.base, part->n);
+    snprintf(n, sizeof(n), "%u", part->n);
+    snprintf(expire, sizeof(expire), "%d", BUS_REDIS_DONE_DAYS * 86400);
+    done[0] = '\0';
+    keep[0] = '\0';
+
+    if (part->dirty) {
+        snprintf(done, sizeof(done), "%llu-%llu",
+                 (unsigned long long) part->done_ms,
+                 (unsigned long long) part->done_seq);
+        snprintf(keep, sizeof(keep), "%llu-%llu",
+                 (unsigned long long) part->done_ms,
+                 (unsigned long long) part->done_seq + 1);
+    }
+
+    argv[0] = c->bus.life_key;
+    argv[1] = key;
+    argv[2] = c->bus.done_key;
+    argv[3] = part->stream;
+    argv[4] = c->notes_key;
+    argv[5] = life;
+    argv[6] = part->lease;
+    argv[7] = n;
+    argv[8] = done;
+    argv[9] = keep;
+    argv[10] = expire;
+    argv[11] = release ? "1" : "0";
+    argv[12] = c->me;
+
+    save = malloc(sizeof(bus_redis_save_t));
+    if (save == NULL) {
+        abort();
+    }
+
+    save->c = c;
+    save->n = part->n;
+    save->release = release;
+    strcpy(save->lease, part->lease);
+
+    if (svc_redis_eval(c->bus.r, &bus_redis_save_script, bus_redis_saved,
+                       save, 5, 13, argv, NULL) != 0)
+    {
+        free(save);
+        return -1;
+    }
+
+    c->calls++;
+    part->dirty = 0;
+    part->saving = !release;
+    part->releasing = release;
+
+    return 0;
+}
+
+
+static void
+bus_redis_on_save(evutil_socket_t fd, short what, void *data)
+{
+    uint32_t               i;
+    bus_redis_part_t      *part;
+    bus_redis_consumer_t  *c;
+
+    (void) fd;
+    (void) what;
+
+    c = data;
+
+    if (!c->bus.ready) {
+        return;                 /* goes on when Redis is back */
+    }
+
+    for (i = 0; i < c->bus.n; i++) {
+        part = &c->parts[i];
+
+        if (part->owned && part->dirty && !part->saving) {
+            bus_redis_save(c, part, 0);
+        }
+    }
+}
+
+
+void
+bus_redis_done(bus_consumer_t *base, uint32_t partition,
+    const goim_offset_t *offset)
+{
+    uint64_t               ms, seq;
+    bus_redis_part_t      *part;
+    bus_redis_consumer_t  *c;
+
+    c = (bus_redis_consumer_t *) base;
+
+    if (c->ending || partition >= c->bus.n || !c->parts[partition].owned) {
+        return;
+    }
+
+    part = &c->parts[partition];
+    goim_offset_get(offset, &ms, &seq);
+
+    if (ms < part->done_ms || (ms == part->done_ms && seq <= part->done_seq))
+    {
+        return;
+    }
+
+    part->done_ms = ms;
+    part->done_seq = seq;
+    part->dirty = 1;
+
+    if (!event_pending(c->save, EV_TIMEOUT, NULL)) {
+        svc_timer(c->save, BUS_REDIS_SAVE);
+    }
+}
+
+
+/* ---- leases ---- */
+
+/*
+ * revoked() first, so that nothing more is sent for it: what was sent goes
+ * before the release on the same connection.
+ */
+static void
+bus_redis_release(bus_redis_consumer_t *c, bus_redis_part_t *part)
+{
+    bus_redis_revoke(c, part);
+
+    if (bus_redis_save(c, part, 1) != 0) {
+        part->dirty = 0;        /* the lease ends by itself */
+    }
+}
+
+
+static void
+bus_redis_lease(bus_redis_consumer_t *c, redisReply *const *e, int64_t sent,
+    int *gained)
+{
+    char               lease[sizeof(((bus_redis_part_t *) 0)->lease)];
+    bus_redis_part_t  *part;
+
+    if (e[0]->type != REDIS_REPLY_INTEGER || e[0]->integer < 0
+        || e[0]->integer >= c->bus.n || e[1]->type != REDIS_REPLY_STRING
+        || e[2]->type != REDIS_REPLY_STRING
+        || e[3]->type != REDIS_REPLY_INTEGER)
+    {
+        return;
+    }
+
+    part = &c->parts[e[0]->integer];
+
+    if (part->releasing) {
+        return;
+    }
+
+    snprintf(lease, sizeof(lease), "%s %.20s", c->me, e[1]->str);
+
+    if (part->owned && strcmp(part->lease, lease) != 0) {
+        bus_redis_lose(c, part, "the lease had run out");
+    }
+
+    part->until = sent + BUS_REDIS_LEASE - BUS_REDIS_MARGIN;
+    part->len = e[3]->integer;
+
+    if (!part->owned) {
+        strcpy(part->lease, lease);
+        bus_redis_gain(c, part, e[2]);
+        *gained = 1;
+    }
+}
+
+
+typedef struct {
+    bus_redis_consumer_t  *c;
+    int64_t                sent;
+} bus_redis_tick_t;
+
+
+static void
+bus_redis_leases(bus_redis_consumer_t *c, const redisReply *reply,
+    int64_t sent)
+{
+    int                gained;
+    size_t             i;
+    uint32_t           n;
+    long long          share;
+    bus_redis_part_t  *part;
+
+    share = reply->element[0]->integer;
+    gained = 0;
+
+    for (i = 1; i + 3 < reply->elements; i += 4) {
+        bus_redis_lease(c, reply->element + i, sent, &gained);
+    }
+
+    for (n = c->bus.n; n > 0; n--) {
+        part = &c->parts[n - 1];
+
+        if (!part->owned) {
+            continue;
+        }
+
+        if (part->until != sent + BUS_REDIS_LEASE - BUS_REDIS_MARGIN) {
+            bus_redis_lose(c, part, "another has the lease");
+
+        } else if ((long long) c->owned > share) {
+            bus_redis_release(c, part);
+        }
+    }
+
+    if (gained) {
+        bus_redis_read_again(c);
+
+    } else {
+        bus_redis_read(c);
+    }
+}
+
+
+static void
+bus_redis_ticked(svc_redis_t *r, redisReply *reply, void *data)
+{
+    int64_t                sent;
+    bus_redis_tick_t      *tick;
+    bus_redis_consumer_t  *c;
+
+    (void) r;
+
+    tick = data;
+    c = tick->c;
+    sent = tick->sent;
+    free(tick);
+
+    c->calls--;
+    c->ticking = 0;
+
+    if (c->ending) {
+        bus_redis_check_end(c);
+        return;
+    }
+
+    if (svc_redis_class(reply) == SVC_REDIS_OK
+        && reply->type == REDIS_REPLY_ARRAY && reply->elements > 0
+        && reply->element[0]->type == REDIS_REPLY_INTEGER)
+    {
+        bus_redis_leases(c, reply, sent);
+
+    } else if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        log_seldom(&c->lease_log, LOG_ERROR, "bus: cannot renew leases: %s",
+                   reply->str);
+    }
+
+    if (c->tick_again) {
+        c->tick_again = 0;
+        bus_redis_tick(c);
+    }
+}
+
+
+static void
+bus_redis_tick(bus_redis_consumer_t *c)
+{
+    char               life[24], lease[24], n[12], jobs[BUS_REDIS_KEY + 8];
+    const char        *argv[9];
+    bus_redis_tick_t  *tick;
+
+    if (c->ticking) {
+        c->tick_again = 1;
+        return;
+    }
+
+    if (!c->bus.ready || c->ending) {
+        return;
+    }
+
+    snprintf(jobs, sizeof(jobs), "%sjobs", c->bus.base);
+    snprintf(life, sizeof(life), "%llu", (unsigned long long) c->life);
+    snprintf(lease, sizeof(lease), "%d", BUS_REDIS_LEASE);
+    snprintf(n, sizeof(n), "%u", c->bus.n);
+
+    argv[0] = c->bus.life_key;
+    argv[1] = jobs;
+    argv[2] = c->bus.done_key;
+    argv[3] = c->notes_key;
+    argv[4] = life;
+    argv[5] = c->bus.base;
+    argv[6] = c->me;
+    argv[7] = lease;
+    argv[8] = n;
+
+    tick = malloc(sizeof(bus_redis_tick_t));
+    if (tick == NULL) {
+        abort();
+    }
+
+    tick->c = c;
+    tick->sent = svc_now();
+
+    if (svc_redis_eval(c->bus.r, &bus_redis_tick_script, bus_redis_ticked,
+                       tick, 4, 9, argv, NULL) != 0)
+    {
+        free(tick);
+        return;
+    }
+
+    c->ticking = 1;
+    c->calls++;
+}
+
+
+static void
+bus_redis_on_tick(evutil_socket_t fd, short what, void *data)
+{
+    uint32_t               i;
+    bus_redis_consumer_t  *c;
+
+    (void) fd;
+    (void) what;
+
+    c = data;
+
+    svc_timer(c->tick, BUS_REDIS_TICK);
+
+    for (i = 0; i < c->bus.n; i++) {
+        if (c->parts[i].owned && !bus_redis_holds(c, &c->parts[i])) {
+            bus_redis_lose(c, &c->parts[i], "the lease was not renewed");
+        }
+    }
+
+    if (c->bus.ready) {
+        bus_redis_tick(c);
+
+    } else {
+        bus_redis_ask(&c->bus);
+    }
+}
+
+
+/* Somebody came, went or gave up. */
+void
+bus_redis_noted(bus_redis_consumer_t *c, const redisReply *entries)
+{
+    int                look;
+    size_t             i;
+    const redisReply  *id, *fields;
+
+    look = 0;
+
+    for (i = 0; i < entries->elements; i++) {
+
+        if (entries->element[i]->type != REDIS_REPLY_ARRAY
+            || entries->element[i]->elements != 2)
+        {
+            continue;
+        }
+
+        id = entries->element[i]->element[0];
+        fields = entries->element[i]->element[1];
+
+        if (id->type == REDIS_REPLY_STRING && id->len < sizeof(c->note)) {
+            strcpy(c->note, id->str);
+        }
+
+        if (fields->type != REDIS_REPLY_ARRAY || fields->elements != 2
+            || fields->element[1]->type != REDIS_REPLY_STRING
+            || strcmp(fields->element[1]->str, c->me) != 0)
+        {
+            look = 1;
+        }
+    }
+
+    if (look) {
+        bus_redis_tick(c);
+    }
+}
+
+
+static void
+bus_redis_mended(svc_redis_t *r, redisReply *reply, void *data)
+{
+    bus_redis_consumer_t  *c;
+
+    (void) r;
+
+    c = data;
+    c->calls--;
+
+    if (reply != NULL && reply->type == REDIS_REPLY_INTEGER
+        && reply->integer > 0)
+    {
+        log_write(LOG_ERROR, "bus: %lld keys were of another type and have "
+                  "been deleted", reply->integer);
+    }
+
+    bus_redis_check_end(c);
+}
+
+
+/* A key that is read is no stream. */
+void
+bus_redis_mend(bus_redis_consumer_t *c)
+{
+    int           n;
+    uint32_t      i;
+    const char  **argv;
+
+    argv = malloc((c->bus.n + 1) * sizeof(char *));
+    if (argv == NULL) {
+        abort();
+    }
+
+    n = 0;
+    argv[n++] = c->notes_key;
+
+    for (i = 0; i < c->bus.n; i++) {
+        if (c->parts[i].owned) {
+            argv[n++] = c->parts[i].stream;
+        }
+    }
+
+    if (svc_redis_eval(c->bus.r, &bus_redis_mend_script, bus_redis_mended, c,
+                       n, n, argv, NULL) == 0)
+    {
+        c->calls++;
+    }
+
+    free(argv);
+}
+
+
+/* ---- Redis comes and goes ---- */
+
+static void
+bus_redis_asked(bus_redis_t *b, int ok, void *data)
+{
+    uint64_t               life;
+    bus_redis_consumer_t  *c;
+
+    c = data;
+
+    if (c->ending || !ok) {
+        bus_redis_check_end(c);
+        return;                 /* the next tick asks again */
+    }
+
+    life = svc_redis_life(b->r);
+
+    /*
+     * What is known of the places may be newer than what this Redis knows:
+     * begin at what it knows.
+     */
+
+    if (c->known && (life != c->life
+                     || memcmp(c->epoch, b->epoch, BUS_EPOCH_LEN) != 0))
+    {
+        bus_redis_lose_all(c, "Redis is another one");
+    }
+
+    c->life = life;
+    memcpy(c->epoch, b->epoch, BUS_EPOCH_LEN);
+    c->known = 1;
+
+    if (svc_redis_is_up(c->reader) && svc_redis_life(c->reader) != life) {
+        svc_redis_reconnect(c->reader);
+    }
+
+    bus_redis_tick(c);
+    svc_timer(c->save, BUS_REDIS_SAVE);
+}
+
+
+static void
+bus_redis_up(svc_redis_t *r, void *data)
+{
+    (void) r;
+
+    bus_redis_ask(&((bus_redis_consumer_t *) data)->bus);
+}
+
+
+static void
+bus_redis_down(svc_redis_t *r, void *data)
+{
+    (void) r;
+
+    ((bus_redis_consumer_t *) data)->bus.ready = 0;
+}
+
+
+/* ---- the end ---- */
+
+static void
+bus_redis_on_end(evutil_socket_t fd, short what, void *data)
+{
+    void                 (*freed)(void *data);
+    void                  *freed_data;
+    bus_redis_consumer_t  *c;
+
+    (void) fd;
+    (void) what;
+
+    c = data;
+    freed = c->freed;
+    freed_data = c->freed_data;
+
+    c->left = 0;
+    svc_redis_free(c->reader);
+
+    event_free(c->tick);
+    event_free(c->save);
+    event_free(c->end);
+
+    bus_redis_consumer_delete(c);
+
+    freed(freed_data);
+}
+
+
+void
+bus_redis_check_end(bus_redis_consumer_t *c)
+{
+    if (c->left && c->calls == 0 && !c->bus.asking) {
+        event_active(c->end, EV_TIMEOUT, 0);
+    }
+}
+
+
+static void
+bus_redis_gone(svc_redis_t *r, redisReply *reply, void *data)
+{
+    bus_redis_consumer_t  *c;
+
+    (void) r;
+    (void) reply;
+
+    c = data;
+    c->calls--;
+
+    bus_redis_check_end(c);
+}
+
+
+void
+bus_redis_consumer_free(bus_consumer_t *base, void (*freed)(void *data),
+    void *data)
+{
+    char                   jobs[BUS_REDIS_KEY + 8];
+    uint32_t               i;
+    const char            *argv[3];
+    bus_redis_consumer_t  *c;
+
+    c = (bus_redis_consumer_t *) base;
+
+    c->ending = 1;
+    c->freed = freed;
+    c->freed_data = data;
+
+    svc_redis_unwatch(c->bus.r, c->watch);
+    event_del(c->tick);
+    event_del(c->save);
+    event_del(c->retry);
+
+    for (i = 0; i < c->bus.n; i++) {
+        if (c->parts[i].owned) {
+            bus_redis_release(c, &c->parts[i]);
+        }
+    }
+
+    snprintf(jobs, sizeof(jobs), "%sjobs", c->bus.base);
+    argv[0] = jobs;
+    argv[1] = c->notes_key;
+    argv[2] = c->me;
+
+    if (svc_redis_eval(c->bus.r, &bus_redis_leave_script, bus_redis_gone, c,
+                       2, 3, argv, NULL) == 0)
+    {
+        c->calls++;
+    }
+
+    c->left = 1;
+    bus_redis_check_end(c);
+}
+
+
+void
+bus_redis_lease_start(bus_redis_consumer_t *c)
+{
+    svc_redis_events_t  events;
+
+    c->bus.done = bus_redis_asked;
+    c->bus.data = c;
+    c->fenced = metrics_counter("goim_bus_partitions_lost_total", NULL,
+        "Partitions that were lost without having been given up.");
+
+    c->tick = evtimer_new(c->loop, bus_redis_on_tick, c);
+    c->save = evtimer_new(c->loop, bus_redis_on_save, c);
+    c->end = evtimer_new(c->loop, bus_redis_on_end, c);
+
+    if (c->tick == NULL || c->save == NULL || c->end == NULL) {
+        abort();
+    }
+
+    events.up = bus_redis_up;
+    events.down = bus_redis_down;
+    events.data = c;
+    c->watch = svc_redis_watch(c->bus.r, &events);
+
+    svc_timer(c->tick, BUS_REDIS_TICK);
+    bus_redis_ask(&c->bus);
+}
