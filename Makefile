@@ -160,8 +160,8 @@ ASAN_TESTS := $(patsubst %,$(BUILD)/asan/%,$(filter-out \
               $(shell grep -l '^\# ASAN: no' t/*.t),$(sort $(wildcard t/*.t))))
 
 asan: $(ASAN_TESTS)
-	$(MAKE) BUILD='$(BUILD)/asan' SANITIZE='$(ASAN)' OPT=-O1 services unit
 	tools/build-nginx.sh asan '$(BUILD)/asan'
+	$(MAKE) BUILD='$(BUILD)/asan' SANITIZE='$(ASAN)' OPT=-O1 services unit
 
 $(BUILD)/asan/t/%.t: Makefile
 	@mkdir -p $(@D)
