@@ -355,7 +355,7 @@ logic_http_answer(logic_thread_t *t, struct evhttp_request *req, int status,
         json_object_set_new(answer, "data", data);
     }
 
-    text = json_dumps(answer, JSON_COMPACT);
+    text = json_dumps(answer, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(answer);
 
     if (text == NULL) {

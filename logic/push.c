@@ -19,7 +19,7 @@
 
 #define LOGIC_PUSH_TICK   50        /* ms */
 #define LOGIC_PUSH_GRACE  200       /* ms: the bus itself says when it's late */
-#define LOGIC_PUSH_ROOM   4096      /* bytes of a room key */
+#define LOGIC_ROOM_KEY    4096      /* bytes of a room key */
 
 
 static logic_push_t *logic_push_new(logic_thread_t *t,
@@ -196,9 +196,9 @@ logic_push_room(logic_thread_t *t, struct evhttp_request *req,
 
     len = strlen(type) + 3 + strlen(room);
 
-    if (len > LOGIC_PUSH_ROOM) {
+    if (len > LOGIC_ROOM_KEY) {
         logic_http_bad(t, req, "room: type and room have more than %d bytes",
-                       LOGIC_PUSH_ROOM);
+                       LOGIC_ROOM_KEY);
         return;
     }
 

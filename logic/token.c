@@ -29,8 +29,7 @@ logic_token_parse(const void *data, size_t len, logic_who_t *who,
 
     memset(who, 0, sizeof(*who));
 
-    root = json_loadb(data, len, JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL
-                      | JSON_ALLOW_NUL, &error);
+    root = json_loadb(data, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
 
     if (root == NULL) {
         *reason = "not JSON";
