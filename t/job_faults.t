@@ -54,6 +54,8 @@ sub over {
     whole(1);
 
     subtest 'Redis away' => \&redis_away;
+    subtest 'Redis refuses' => \&refused;
+    subtest 'no answer' => \&unanswered;
     subtest 'two jobs share the work' => \&two_jobs;
     subtest 'a stopped job wakes up late' => \&zombie;
     subtest 'kill -9 at random' => \&chaos;
@@ -180,6 +182,55 @@ sub redis_away {
     is $job[0]->metrics->{goim_job_paused}, 0, 'not paused';
 }
 
+# a full Redis takes no appends: nothing is done until it does
+sub refused {
+    my $retries = sub { $job[0]->metrics->{goim_job_retries_total} };
+
+    for my $killed (0, 1) {
+        my $before = $retries->();
+
+        $job[0]->pause;
+        produce(100);
+        $redis->cmd('CONFIG', 'SET', 'maxmemory', 1);
+        $job[0]->resume;
+        wait_for { $retries->() >= $before + 5 } 20, 'appends are refused';
+        follow();
+
+        if ($killed) {
+            $job[0]->kill9;
+            $job[0]->start;
+            wait_for { $retries->() >= 3 } 20, 'appends are refused again';
+            $before = 0;
+        }
+
+        $redis->cmd('CONFIG', 'SET', 'maxmemory', 0);
+        produce(10);
+        check($killed ? 'killed while Redis was full' : 'a full Redis');
+    }
+}
+
+# connections that end and a Redis that stands still: whether an append was
+# carried out is not known
+sub unanswered {
+    for (1 .. 20) {
+        produce(30);
+        $redis->cmd('CLIENT', 'KILL', 'TYPE', 'normal');
+        follow();
+    }
+
+    for (1 .. 2) {
+        $job[0]->pause;
+        produce(100);
+        $job[0]->resume;
+        sleep rand 0.02;
+        $redis->pause;
+        sleep 1.2 + rand;
+        $redis->resume;
+        produce(100);
+    }
+    check('lost connections');
+}
+
 sub two_jobs {
     $job[1]->start;
     whole(1);
@@ -241,7 +292,16 @@ sub chaos {
         } elsif ($dice < 0.35) {
             $job->signal('TERM');
             $did{'job stopped'}++;
+        } elsif ($dice < 0.45) {
+            $redis->cmd('CLIENT', 'KILL', 'TYPE', 'normal');
+            $did{'connections killed'}++;
         } elsif ($dice < 0.5) {
+            produce(100);
+            $redis->pause;
+            sleep 0.5 + rand;
+            $redis->resume;
+            $did{'redis stopped'}++;
+        } elsif ($dice < 0.6) {
             produce(100);
             $redis->kill9;
             produce(10) if $kafka;
