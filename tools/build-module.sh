@@ -51,7 +51,10 @@ BASH
     echo "$stamp" >stamp
 fi
 
-${MAKE-make} -f objs/Makefile -j"$(nproc)" modules >make.log 2>&1 || {
+# not `modules`: nginx-dev has no sources for the stream module's own .so
+targets=$(grep -oE '^objs/ngx_[a-z_]*goim[a-z_]*\.so' objs/Makefile)
+
+${MAKE-make} -f objs/Makefile -j"$(nproc)" $targets >make.log 2>&1 || {
     # the compiler's words without the command lines
     sed '/ -c .*\\$/,/\.c$/d' make.log >&2
     exit 1
@@ -59,9 +62,8 @@ ${MAKE-make} -f objs/Makefile -j"$(nproc)" modules >make.log 2>&1 || {
 
 grep -n 'warning:' make.log >&2 || :
 
-for so in objs/ngx_goim_module.so objs/ngx_stream_goim_module.so; do
-    [ -f "$so" ] && cp -f "$so" "$build/$(basename "$so").new" \
-        && mv -f "$build/$(basename "$so").new" "$build/$(basename "$so")"
+# a running nginx may have the old file mapped: a new one takes its place
+for so in $targets; do
+    cp "$so" "$build/$(basename "$so").new"
+    mv "$build/$(basename "$so").new" "$build/$(basename "$so")"
 done
-
-exit 0
