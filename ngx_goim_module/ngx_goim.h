@@ -51,6 +51,11 @@ typedef struct {
 
 typedef struct {
     ngx_flag_t                  enabled;    /* there is a goim { } */
+    ngx_str_t                   user;       /* the first directive that needs
+                                               it, of another block, and where
+                                               that stands */
+    u_char                     *user_file;
+    ngx_uint_t                  user_line;
 
     ngx_shm_zone_t             *shm_zone;
     ngx_str_t                   server_id;
@@ -96,6 +101,13 @@ typedef struct {
 
 /* NULL without a goim { } */
 ngx_goim_conf_t *ngx_goim_get_conf(ngx_cycle_t *cycle);
+
+/*
+ * For the directives of fronts (goim_subscribe and such): the configuration
+ * needs a goim { }, before or after.  Without one nginx does not start and
+ * says which directive asked for it.
+ */
+void ngx_goim_require(ngx_conf_t *cf);
 
 
 /* ---- blocks of bytes to send, shared by reference (ngx_goim_queue.c) ---- */

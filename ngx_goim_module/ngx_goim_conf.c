@@ -605,6 +605,27 @@ ngx_goim_conf_invalid(ngx_conf_t *cf, ngx_str_t *value)
 }
 
 
+void
+ngx_goim_require(ngx_conf_t *cf)
+{
+    ngx_str_t        *value;
+    ngx_goim_conf_t  *gcf;
+
+    gcf = (ngx_goim_conf_t *) ngx_get_conf(cf->cycle->conf_ctx,
+                                           ngx_goim_module);
+
+    if (gcf->user.len) {
+        return;
+    }
+
+    value = cf->args->elts;
+
+    gcf->user = value[0];
+    gcf->user_file = cf->conf_file->file.name.data;
+    gcf->user_line = cf->conf_file->line;
+}
+
+
 /* Everything that needs all directives, of other blocks too. */
 
 char *
@@ -616,6 +637,14 @@ ngx_goim_init_conf(ngx_cycle_t *cycle, void *conf)
     ngx_goim_peer_t  *peer;
 
     if (!gcf->enabled) {
+
+        if (gcf->user.len) {
+            ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
+                          "\"%V\" needs a \"goim\" block in %s:%ui",
+                          &gcf->user, gcf->user_file, gcf->user_line);
+            return NGX_CONF_ERROR;
+        }
+
         return NGX_CONF_OK;
     }
 

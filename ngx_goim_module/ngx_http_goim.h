@@ -1,0 +1,63 @@
+/*
+ * What the files of the HTTP module share.
+ */
+
+#ifndef _NGX_HTTP_GOIM_H_INCLUDED_
+#define _NGX_HTTP_GOIM_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "ngx_goim.h"
+
+
+typedef struct {
+    ngx_http_handler_pt      handler;       /* NULL: no directive of ours */
+    ngx_str_t                directive;
+    const ngx_goim_app_t    *app;
+} ngx_http_goim_loc_conf_t;
+
+
+extern ngx_module_t            ngx_http_goim_module;
+extern const ngx_goim_front_t  ngx_http_goim_front;
+extern const ngx_goim_app_t    ngx_http_goim_echo;
+
+
+/* ---- ngx_http_goim_handshake.c ---- */
+
+/*
+ * Content handler: what asks for a WebSocket gets it, everything else an
+ * HTTP answer.
+ */
+ngx_int_t ngx_http_goim_handshake(ngx_http_request_t *r);
+
+
+/* ---- ngx_http_goim_detach.c ---- */
+
+/*
+ * The 101 was written, or waits in r->out: as soon as nothing depends on the
+ * request any more it is freed, and the connection becomes a session of app.
+ * To be returned from the content handler.
+ */
+ngx_int_t ngx_http_goim_detach(ngx_http_request_t *r,
+    const ngx_goim_app_t *app);
+
+
+/* ---- ngx_http_goim_front.c ---- */
+
+/*
+ * Begin with a session just attached: len bytes that came with the request
+ * (the caller's), then what the socket has.  s may be freed on return.
+ */
+void ngx_http_goim_front_start(ngx_goim_session_t *s, u_char *early,
+    size_t len);
+
+
+/* ---- ngx_http_goim_status.c ---- */
+
+ngx_int_t ngx_http_goim_status(ngx_http_request_t *r);
+
+
+#endif /* _NGX_HTTP_GOIM_H_INCLUDED_ */

@@ -1,0 +1,179 @@
+
+/*
+ * goim_subscribe, goim_echo, goim_status: what a location is for.
+ */
+
+
+#include "ngx_http_goim.h"
+
+
+static void *ngx_http_goim_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_goim_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+static char *ngx_http_goim_set_subscribe(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_goim_set_echo(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_goim_set_status(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_goim_set_handler(ngx_conf_t *cf,
+    ngx_http_goim_loc_conf_t *glcf, ngx_http_handler_pt handler,
+    const ngx_goim_app_t *app);
+
+
+static ngx_command_t  ngx_http_goim_commands[] = {
+
+    { ngx_string("goim_subscribe"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_goim_set_subscribe,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("goim_echo"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_goim_set_echo,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("goim_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_goim_set_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_goim_module_ctx = {
+    NULL,                                  /* preconfiguration */
+    NULL,                                  /* postconfiguration */
+
+    NULL,                                  /* create main configuration */
+    NULL,                                  /* init main configuration */
+
+    NULL,                                  /* create server configuration */
+    NULL,                                  /* merge server configuration */
+
+    ngx_http_goim_create_loc_conf,         /* create location configuration */
+    ngx_http_goim_merge_loc_conf           /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_goim_module = {
+    NGX_MODULE_V1,
+    &ngx_http_goim_module_ctx,             /* module context */
+    ngx_http_goim_commands,                /* module directives */
+    NGX_HTTP_MODULE,                       /* module type */
+    NULL,                                  /* init master */
+    NULL,                                  /* init module */
+    NULL,                                  /* init process */
+    NULL,                                  /* init thread */
+    NULL,                                  /* exit thread */
+    NULL,                                  /* exit process */
+    NULL,                                  /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static void *
+ngx_http_goim_create_loc_conf(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_goim_loc_conf_t));
+}
+
+
+/* Nothing is inherited: a handler is one location's. */
+
+static char *
+ngx_http_goim_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_goim_loc_conf_t  *glcf = child;
+
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (glcf->handler == NULL) {
+        return NGX_CONF_OK;
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /* another directive of this location came later and took it silently */
+
+    if (clcf->handler != glcf->handler) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" is not the only handler of location \"%V\"",
+                           &glcf->directive, &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_goim_set_subscribe(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_goim_set_handler(cf, conf, ngx_http_goim_handshake,
+                                     &ngx_goim_app);
+}
+
+
+static char *
+ngx_http_goim_set_echo(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_goim_set_handler(cf, conf, ngx_http_goim_handshake,
+                                     &ngx_http_goim_echo);
+}
+
+
+static char *
+ngx_http_goim_set_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_goim_set_handler(cf, conf, ngx_http_goim_status, NULL);
+}
+
+
+static char *
+ngx_http_goim_set_handler(ngx_conf_t *cf, ngx_http_goim_loc_conf_t *glcf,
+    ngx_http_handler_pt handler, const ngx_goim_app_t *app)
+{
+    ngx_str_t                 *value;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    value = cf->args->elts;
+
+    if (glcf->handler) {
+
+        if (glcf->directive.len == value[0].len
+            && ngx_strncmp(glcf->directive.data, value[0].data, value[0].len)
+               == 0)
+        {
+            return "is duplicate";
+        }
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" conflicts with \"%V\" in one location",
+                           &value[0], &glcf->directive);
+        return NGX_CONF_ERROR;
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler) {
+        return "conflicts with another handler of this location";
+    }
+
+    clcf->handler = handler;
+
+    glcf->handler = handler;
+    glcf->directive = value[0];
+    glcf->app = app;
+
+    ngx_goim_require(cf);
+
+    return NGX_CONF_OK;
+}
