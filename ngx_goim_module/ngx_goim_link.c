@@ -243,7 +243,11 @@ ngx_goim_link_read_handler(ngx_event_t *rev)
     l = c->data;
 
     if (c->close) {
-        ngx_goim_link_stop(l);
+
+        /* sessions that end in the same sweep have a last word to logic */
+
+        l->closing = 1;
+        ngx_post_event(&l->flush, &ngx_posted_events);
         return;
     }
 
@@ -312,7 +316,6 @@ ngx_goim_link_write_handler(ngx_event_t *wev)
     l = c->data;
 
     if (c->close) {
-        ngx_goim_link_stop(l);
         return;
     }
 
@@ -347,6 +350,11 @@ ngx_goim_link_flush_handler(ngx_event_t *ev)
     ngx_goim_link_t  *l;
 
     l = ev->data;
+
+    if (l->closing) {
+        ngx_goim_link_stop(l);
+        return;
+    }
 
     if (ngx_goim_link_send(l) != NGX_OK) {
         ngx_goim_link_drop(l);

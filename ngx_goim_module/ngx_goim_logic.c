@@ -120,8 +120,8 @@ ngx_goim_logic_init(ngx_goim_conf_t *gcf, const u_char *zone_id)
         return NGX_OK;
     }
 
-    t->logics = ngx_calloc(gcf->logic.nelts * sizeof(ngx_goim_logic_t),
-                           ngx_cycle->log);
+    t->logics = ngx_pcalloc(ngx_cycle->pool,
+                            gcf->logic.nelts * sizeof(ngx_goim_logic_t));
     if (t->logics == NULL) {
         return NGX_ERROR;
     }
@@ -637,8 +637,8 @@ ngx_goim_logic_get_call(void)
             return NULL;
         }
 
-        c = ngx_calloc(NGX_GOIM_LOGIC_CHUNK * sizeof(ngx_goim_call_t),
-                       ngx_cycle->log);
+        c = ngx_pcalloc(ngx_cycle->pool,
+                        NGX_GOIM_LOGIC_CHUNK * sizeof(ngx_goim_call_t));
         if (c == NULL) {
             return NULL;
         }

@@ -30,6 +30,7 @@ struct ngx_goim_redis_s {
 
     redisReader               *reader;
     size_t                     unfinished;  /* bytes since the last reply */
+    ngx_msec_t                 heard;       /* when more of it came */
 
     ngx_queue_t                commands;    /* in the order of replies */
     ngx_uint_t                 pending;
@@ -225,7 +226,7 @@ static void
 ngx_goim_redis_timer_handler(ngx_event_t *ev)
 {
     ngx_queue_t               *q;
-    ngx_msec_int_t             left, least;
+    ngx_msec_int_t             left, more, least;
     ngx_goim_redis_t          *r;
     ngx_goim_redis_command_t  *command;
 
@@ -244,6 +245,15 @@ ngx_goim_redis_timer_handler(ngx_event_t *ev)
         command = ngx_queue_data(q, ngx_goim_redis_command_t, queue);
 
         left = (ngx_msec_int_t) (command->deadline - ngx_current_msec);
+
+        if (r->unfinished) {
+
+            /* a long reply on its way is an answer */
+
+            more = (ngx_msec_int_t) (r->heard + command->timeout
+                                     - ngx_current_msec);
+            left = ngx_max(left, more);
+        }
 
         if (left <= 0) {
             (void) ngx_goim_link_error(&r->link, 0, "no answer within %M ms",
@@ -407,6 +417,7 @@ ngx_goim_redis_input(ngx_goim_link_t *l, u_char *data, size_t len)
     }
 
     r->unfinished += len;
+    r->heard = ngx_current_msec;
 
     if (redisReaderFeed(r->reader, (const char *) data, len) != REDIS_OK) {
         return ngx_goim_link_error(l, 0, "%s", r->reader->errstr);
