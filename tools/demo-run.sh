@@ -136,12 +136,13 @@ sed -e "s|@BUILD@|$BUILD|g; s|@DIR@|$dir|g; s|@USER@|$user|" \
     -e "s|@STREAM_MODULE@|$stream_module|; s|@STREAM@|$stream|" \
     conf/demo.nginx.conf >"$dir/nginx.conf"
 
-sed -e "s|^http = .*|http = 127.0.0.1:$HTTP_PORT|" \
+# a new system waits two renewals before it believes its set of nodes
+sed -e "s|^http = .*|http = 127.0.0.1:$HTTP_PORT|; s|^renew = .*|renew = 1s|" \
     -e "s|^rpc = .*|rpc = 127.0.0.1:$RPC_PORT|" \
     -e "s|^addr = .*|addr = unix:$dir/redis/sock|" \
     conf/logic.conf >"$dir/logic.conf"
 
-sed -e "s|^http = .*|http = 127.0.0.1:$JOB_PORT|" \
+sed -e "s|^http = .*|http = 127.0.0.1:$JOB_PORT|; s|^renew = .*|renew = 1s|" \
     -e "s|^addr = .*|addr = unix:$dir/redis/sock|" \
     conf/job.conf >"$dir/job.conf"
 

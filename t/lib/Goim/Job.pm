@@ -18,6 +18,9 @@ sub new {
         job   => { http => "127.0.0.1:$http" },
         redis => { addr => $arg{redis} },
         bus   => { driver => $arg{bus} || 'redis' },
+
+        # a new system waits two renewals before it believes its set of nodes
+        registry => { ttl => '10s', renew => '1s' },
     );
     $conf{kafka} = { 'bootstrap.servers' => $arg{kafka} } if $arg{kafka};
 
