@@ -268,6 +268,17 @@ logic_http_reason(int status)
 
 
 static void
+logic_http_sent(struct evhttp_request *req, void *data)
+{
+    logic_thread_t  *t = data;
+
+    (void) req;
+
+    t->sending--;
+}
+
+
+static void
 logic_http_send(logic_thread_t *t, struct evhttp_request *req, int status,
     const char *type, struct evbuffer *body)
 {
@@ -288,6 +299,9 @@ logic_http_send(logic_thread_t *t, struct evhttp_request *req, int status,
     if (t->draining) {
         evhttp_remove_header(headers, "Connection");
         evhttp_add_header(headers, "Connection", "close");
+
+        t->sending++;
+        evhttp_request_set_on_complete_cb(req, logic_http_sent, t);
     }
 
     if (evhttp_request_get_command(req) == EVHTTP_REQ_HEAD) {

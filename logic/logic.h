@@ -256,6 +256,7 @@ struct logic_thread_s {
     struct event                 *tick;       /* while draining */
     struct event                 *rest;       /* accept() had failed */
     int64_t                       drained;    /* when it was asked */
+    int64_t                       idle;       /* since when, while draining */
 
     svc_redis_t                  *redis;
     bus_producer_t               *bus;
@@ -265,6 +266,7 @@ struct logic_thread_s {
     struct evhttp                *http;
     struct evhttp_bound_socket   *http_socket;
     size_t                        requests;   /* without an answer */
+    size_t                        sending;    /* answers, while draining */
 
     struct evconnlistener        *rpc;
     struct logic_links_s          links;

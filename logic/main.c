@@ -20,6 +20,7 @@
 
 #define LOGIC_DRAIN_TICK   20       /* ms */
 #define LOGIC_DRAIN_MIN    200      /* ms: what is on its way still counts */
+#define LOGIC_DRAIN_SEND   1000     /* ms for the last answers to leave */
 #define LOGIC_ACCEPT_REST  100      /* ms */
 #define LOGIC_BACKLOG      4096
 
@@ -361,16 +362,31 @@ logic_thread_tick(evutil_socket_t fd, short what, void *data)
 {
     logic_thread_t  *t = data;
 
+    int64_t  now;
+
     (void) fd;
     (void) what;
 
-    if (svc_now() - t->drained >= LOGIC_DRAIN_MIN
-        && t->requests == 0
-        && TAILQ_EMPTY(&t->pushes)
-        && TAILQ_EMPTY(&t->links)
-        && (t->auth == NULL || logic_hook_busy(t->auth) == 0)
-        && (t->receive == NULL || logic_hook_busy(t->receive) == 0))
+    now = svc_now();
+
+    if (now - t->drained < LOGIC_DRAIN_MIN
+        || t->requests > 0
+        || !TAILQ_EMPTY(&t->pushes)
+        || !TAILQ_EMPTY(&t->links)
+        || (t->auth != NULL && logic_hook_busy(t->auth) > 0)
+        || (t->receive != NULL && logic_hook_busy(t->receive) > 0))
     {
+        t->idle = 0;
+        return;
+    }
+
+    if (t->idle == 0) {
+        t->idle = now;
+    }
+
+    /* a client that has gone never tells that it has its answer */
+
+    if (t->sending == 0 || now - t->idle >= LOGIC_DRAIN_SEND) {
         event_base_loopbreak(t->base);
     }
 }
