@@ -34,7 +34,6 @@ sub over {
     $kafka->produce('goim-push-topic', 'k', '') if $kafka;
     @node = map { Goim::Node->new(redis => $redis, server => "comet-$_") }
         1 .. 3;
-    $_->register for @node;
     %sent = map { $_ => [] } 0 .. 3;
     %unknown = map { $_ => [] } 0 .. 3;
 
@@ -50,9 +49,7 @@ sub over {
                 'topic.metadata.refresh.interval.ms' => 500 }) : (),
         }) } 1 .. 2;
 
-    $job[0]->start;
-    whole(1);
-
+    subtest 'nodes not known yet' => \&unknown_nodes;
     subtest 'Redis away' => \&redis_away;
     subtest 'Redis refuses' => \&refused;
     subtest 'no answer' => \&unanswered;
@@ -155,6 +152,31 @@ sub whole {
 }
 
 # ---- faults ------------------------------------------------------------------
+
+# an empty registry of a young Redis is not "no nodes": records wait, and are
+# not done
+sub unknown_nodes {
+    my $held = sub { $job[0]->metrics->{goim_job_held_total} };
+
+    $job[0]->configure({ registry => { renew => '60s', ttl => '1h' } });
+    $job[0]->start;
+    whole(1);
+    produce(20);
+    wait_for { $held->() >= 5 } 20, 'records wait';
+    is $job[0]->metrics->{goim_job_unacked_records}, 80, 'all of them';
+    $job[0]->kill9;
+
+    $_->register for @node[0, 1];
+    $job[0]->start;
+    wait_for { $held->() >= 3 } 20, 'a young set may be half of it';
+    $job[0]->kill9;
+
+    $node[2]->register;
+    $job[0]->configure({ registry => { renew => '100ms' } });
+    $job[0]->start;
+    check('nodes registered');
+    whole(1);
+}
 
 sub redis_away {
     produce(50);
