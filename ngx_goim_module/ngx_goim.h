@@ -399,7 +399,7 @@ ngx_goim_redis_t *ngx_goim_redis_create(ngx_goim_conf_t *gcf,
     const ngx_goim_redis_events_t *events);
 
 /* Gone for good; outstanding callbacks come with NULL before it returns,
- * `down` does not.  Not from inside a callback of it. */
+ * `down` does not.  Allowed in callbacks. */
 void ngx_goim_redis_destroy(ngx_goim_redis_t *r);
 
 /* Drop the connection and connect again; allowed in callbacks. */

@@ -33,11 +33,13 @@ struct ngx_goim_redis_s {
     ngx_msec_t                 heard;       /* when more of it came */
 
     ngx_queue_t                commands;    /* in the order of replies */
+    ngx_queue_t                lost;        /* of them, with the connection */
     ngx_uint_t                 pending;
+    ngx_uint_t                 busy;        /* callbacks that are running */
 
     ngx_event_t                timer;       /* at the earliest deadline, or
                                                before */
-    ngx_event_t                reset;
+    ngx_event_t                later;       /* what a callback may not do */
 
     unsigned                   up:1;
     unsigned                   refused:1;   /* the handshake failed */
@@ -52,6 +54,7 @@ static ngx_int_t ngx_goim_redis_input(ngx_goim_link_t *l, u_char *data,
 static ngx_int_t ngx_goim_redis_replied(ngx_goim_redis_t *r,
     redisReply *reply);
 static void ngx_goim_redis_closed(ngx_goim_link_t *l);
+static void ngx_goim_redis_lost(ngx_goim_redis_t *r);
 
 static ngx_int_t ngx_goim_redis_greet(ngx_goim_redis_t *r,
     ngx_goim_redis_pt cb, ngx_uint_t n, ngx_str_t *args);
@@ -63,7 +66,7 @@ static ngx_int_t ngx_goim_redis_send(ngx_goim_redis_t *r, ngx_msec_t timeout,
     ngx_goim_redis_pt cb, void *data, int argc, const char **argv,
     const size_t *argvlen);
 static void ngx_goim_redis_timer_handler(ngx_event_t *ev);
-static void ngx_goim_redis_reset_handler(ngx_event_t *ev);
+static void ngx_goim_redis_later_handler(ngx_event_t *ev);
 
 static redisReader *ngx_goim_redis_reader(void);
 static void *ngx_goim_redis_array(const redisReadTask *task, int n);
@@ -99,15 +102,16 @@ ngx_goim_redis_create(ngx_goim_conf_t *gcf,
     r->events = *events;
 
     ngx_queue_init(&r->commands);
+    ngx_queue_init(&r->lost);
 
     r->timer.handler = ngx_goim_redis_timer_handler;
     r->timer.data = r;
     r->timer.log = ngx_cycle->log;
     r->timer.cancelable = 1;
 
-    r->reset.handler = ngx_goim_redis_reset_handler;
-    r->reset.data = r;
-    r->reset.log = ngx_cycle->log;
+    r->later.handler = ngx_goim_redis_later_handler;
+    r->later.data = r;
+    r->later.log = ngx_cycle->log;
 
     ngx_goim_link_init(&r->link, gcf, &gcf->redis, gcf->redis_timeout,
                        &ngx_goim_redis_ops, r);
@@ -123,6 +127,12 @@ ngx_goim_redis_destroy(ngx_goim_redis_t *r)
     r->destroyed = 1;
 
     ngx_goim_link_stop(&r->link);
+    ngx_goim_redis_lost(r);
+
+    if (r->busy) {
+        ngx_post_event(&r->later, &ngx_posted_events);
+        return;
+    }
 
     ngx_free(r);
 }
@@ -136,16 +146,21 @@ ngx_goim_redis_reset(ngx_goim_redis_t *r)
     }
 
     r->resetting = 1;
-    ngx_post_event(&r->reset, &ngx_posted_events);
+    ngx_post_event(&r->later, &ngx_posted_events);
 }
 
 
 static void
-ngx_goim_redis_reset_handler(ngx_event_t *ev)
+ngx_goim_redis_later_handler(ngx_event_t *ev)
 {
     ngx_goim_redis_t  *r;
 
     r = ev->data;
+
+    if (r->destroyed) {
+        ngx_free(r);
+        return;
+    }
 
     ngx_goim_link_reset(&r->link);
 }
@@ -441,7 +456,9 @@ ngx_goim_redis_input(ngx_goim_link_t *l, u_char *data, size_t len)
 
         r->unfinished = r->reader->len - r->reader->pos;
 
+        r->busy++;
         rc = ngx_goim_redis_replied(r, reply);
+        r->busy--;
 
         freeReplyObject(reply);
 
@@ -449,7 +466,7 @@ ngx_goim_redis_input(ngx_goim_link_t *l, u_char *data, size_t len)
             return rc;
         }
 
-        if (r->resetting) {
+        if (r->resetting || r->destroyed) {
             return NGX_OK;
         }
     }
@@ -488,17 +505,15 @@ ngx_goim_redis_replied(ngx_goim_redis_t *r, redisReply *reply)
 
     cb(data, reply);
 
-    return r->refused ? NGX_ERROR : NGX_OK;
+    return (r->refused && !r->destroyed) ? NGX_ERROR : NGX_OK;
 }
 
 
 static void
 ngx_goim_redis_closed(ngx_goim_link_t *l)
 {
-    ngx_uint_t                 up;
-    ngx_queue_t               *q, commands;
-    ngx_goim_redis_t          *r;
-    ngx_goim_redis_command_t  *command;
+    ngx_uint_t         up;
+    ngx_goim_redis_t  *r;
 
     r = l->data;
 
@@ -511,30 +526,47 @@ ngx_goim_redis_closed(ngx_goim_link_t *l)
         ngx_del_timer(&r->timer);
     }
 
-    if (r->reset.posted) {
-        ngx_delete_posted_event(&r->reset);
+    if (r->later.posted) {
+        ngx_delete_posted_event(&r->later);
     }
 
     redisReaderFree(r->reader);
     r->reader = NULL;
 
-    ngx_queue_init(&commands);
-    ngx_queue_add(&commands, &r->commands);
+    ngx_queue_add(&r->lost, &r->commands);
     ngx_queue_init(&r->commands);
 
-    while (!ngx_queue_empty(&commands)) {
-        q = ngx_queue_head(&commands);
-        command = ngx_queue_data(q, ngx_goim_redis_command_t, queue);
+    r->busy++;
 
-        ngx_queue_remove(q);
-
-        command->cb(command->data, NULL);
-
-        ngx_free(command);
-    }
+    ngx_goim_redis_lost(r);
 
     if (up && !r->destroyed) {
         r->events.down(r->events.data);
+    }
+
+    r->busy--;
+}
+
+
+static void
+ngx_goim_redis_lost(ngx_goim_redis_t *r)
+{
+    void                      *data;
+    ngx_queue_t               *q;
+    ngx_goim_redis_pt          cb;
+    ngx_goim_redis_command_t  *command;
+
+    while (!ngx_queue_empty(&r->lost)) {
+        q = ngx_queue_head(&r->lost);
+        command = ngx_queue_data(q, ngx_goim_redis_command_t, queue);
+
+        cb = command->cb;
+        data = command->data;
+
+        ngx_queue_remove(q);
+        ngx_free(command);
+
+        cb(data, NULL);
     }
 }
 
