@@ -66,7 +66,7 @@ sub exchange {
         while (1) {
             my $line = until_match($s, qr/\r\n/, $end);
             die "cut off\n" if !defined $line;
-            my $n = hex $line;
+            my $n = hex(($line =~ /^([0-9a-f]+)/i)[0] // die "chunk: $line");
             $body .= take($s, $n, $end);
             take($s, 2, $end);
             last if !$n;

@@ -33,6 +33,8 @@ sub start {
 
     die "$self->{name} is running\n" if $self->alive;
 
+    open my $out, '>>', $log or die "$log: $!";
+
     my $pid = fork;
     die "fork: $!" if !defined $pid;
 
@@ -43,7 +45,7 @@ sub start {
         POSIX::_exit(1) if getppid != $owner;
 
         open STDIN, '<', '/dev/null';
-        open STDOUT, '>>', $log or POSIX::_exit(1);
+        open STDOUT, '>&', $out or POSIX::_exit(1);
         open STDERR, '>&', \*STDOUT or POSIX::_exit(1);
         chdir $self->{dir} if $self->{dir};
         $ENV{$_} = $self->{env}{$_} for keys %{ $self->{env} };
