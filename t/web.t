@@ -260,6 +260,40 @@ ok(!$three->eval(q{document.querySelector('#key').disabled}),
 join_room($three, room => '', key => 'other');
 is($three->text('#my-room'), "\x{2013}", 'one can be in no room');
 
+# ---- auth that is refused, and logic away ------------------------------------
+
+# the client itself, in the page's place
+is($three->eval(<<'JS'), 'denied, denied, closed', 'a refused auth is final');
+    (async () => {
+        const { GoimClient } = await import('/goim.js');
+        const url = location.origin.replace('http', 'ws') + '/sub';
+        const client = new GoimClient({ url, platform: 5 });
+        const said = [];
+
+        client.on('denied', (e) => said.push(e.code));
+        await client.connect().catch((e) => said.unshift(e.code));
+        said.push(client.state);
+
+        return said.join(', ');
+    })()
+JS
+
+$c->logic->stop;
+
+my $early = tab();
+$early->fill('#room', 'live://11');
+$early->click('#enter');
+wait_state($early, 'waiting');
+like($early->eval(q{document.querySelector('#list .note:last-child .body')
+    .textContent}), qr/code 1013/, 'without logic one is told to wait');
+is($three->eval('document.documentElement.dataset.state'), 'open',
+    'those who are in stay');
+
+$c->logic->start;
+$node->wait_registered;
+wait_state($early, 'open', 60);
+pass('with logic one gets in');
+
 # ---- other ways in -----------------------------------------------------------
 
 my $tls = tab({ room => 'live://9' }, "https://127.0.0.1:$node->{wss_port}");
@@ -295,7 +329,8 @@ shot($one, 'narrow');
 is_deeply($one->eval(q{[...document.querySelectorAll('input, select')]
     .filter((e) => e.labels.length === 0).map((e) => e.id)}), [],
     'every field has a label');
-is_deeply([map { errors($_) } $one, $two, $three, $tls, $listed], [],
+is_deeply([map { errors($_) } $one, $two, $three, $early,
+    $tls, $listed], [],
     'no errors in the console');
 
 done_testing;

@@ -7,7 +7,7 @@ import { GoimClient, Op } from './goim.js';
 
 const MAX_SHOWN = 500;              /* messages kept in the page */
 const MAX_CHARS = 4000;             /* of one of them */
-const TOTAL_EVERY = 10000;
+const TOTAL_EVERY = 5000;
 
 const STATES = {
     closed: 'Not connected',
@@ -177,7 +177,7 @@ async function join() {
         key: $('key').value || null,
         room: $('room').value,
         accepts: operations($('accepts').value),
-        heartbeat: 10000,           /* it brings the number online */
+        heartbeat: 5000,            /* it brings the number online */
     });
 
     client.on('state', ({ state, error }) => {
