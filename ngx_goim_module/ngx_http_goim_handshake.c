@@ -49,7 +49,8 @@ ngx_http_goim_handshake(ngx_http_request_t *r)
     /* an error_page that leads here keeps its status: a 101 cannot be sent */
 
     if (r != r->main || r->post_action || r->err_status || r->header_sent) {
-        return ngx_http_goim_refuse(r, NGX_HTTP_BAD_REQUEST,
+        return ngx_http_goim_refuse(r, r->err_status ? (ngx_int_t) r->err_status
+                                                     : NGX_HTTP_BAD_REQUEST,
                                     "not the client's own request");
     }
 
