@@ -104,6 +104,7 @@ logic_balance_pick(logic_balance_t *b, const char *region, double gain,
     const logic_place_t **best)
 {
     size_t          i, n;
+    double          f;
     int64_t         weights, conns;
     logic_place_t  *p;
 
@@ -123,9 +124,12 @@ logic_balance_pick(logic_balance_t *b, const char *region, double gain,
 
     for (i = 0; i < n; i++) {
         p = b->order[i];
+
+        /* who is from nowhere has no region of its own */
+        f = region[0] != '\0' && strcmp(p->region, region) == 0 ? gain : 1;
+
         p->score = logic_balance_score(p->weight, p->conns, weights, conns,
-                                       strcmp(p->region, region) == 0 ? gain
-                                                                      : 1.0);
+                                       f);
     }
 
     if (n == 0) {

@@ -7,6 +7,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/listener.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -504,6 +506,7 @@ logic_listen(const char *addr, int share, char *err, size_t size)
             && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on))
                == -1)
         || setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) == -1
+        || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == -1
         || bind(fd, (struct sockaddr *) &ss, len) == -1
         || listen(fd, LOGIC_BACKLOG) == -1)
     {

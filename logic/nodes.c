@@ -133,9 +133,11 @@ logic_nodes_poll(evutil_socket_t fd, short what, void *data)
 static void
 logic_nodes_read(registry_t *g, int ok, void *data)
 {
-    (void) g;
+    const registry_node_t  *nodes;
 
-    if (ok) {
+    /* a set that may yet be half filled is better than none */
+
+    if (ok || registry_nodes(g, &nodes) > 0) {
         logic_nodes_update(data);
     }
 }

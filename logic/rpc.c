@@ -13,8 +13,6 @@
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,14 +124,10 @@ logic_rpc_accept(struct evconnlistener *l, evutil_socket_t fd,
 {
     logic_thread_t  *t = data;
 
-    int              on;
     logic_link_t    *link;
     struct timeval   tv;
 
     (void) l;
-
-    on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 
     link = calloc(1, sizeof(logic_link_t));
     if (link == NULL) {
