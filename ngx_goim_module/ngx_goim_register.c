@@ -97,6 +97,7 @@ ngx_goim_register_call(void)
     Goim__Register      reg;
     ngx_goim_conf_t    *gcf;
     ngx_goim_stats_t    st;
+    u_char              hostname[NGX_MAXHOSTNAMELEN + 1];
 
     gcf = ngx_goim_conf;
     addrs = NULL;
@@ -119,6 +120,11 @@ ngx_goim_register_call(void)
     ngx_memzero(&st, sizeof(st));
     ngx_goim_get_stats(&st);
 
+    /* nginx keeps it without a final NUL */
+
+    ngx_cpystrn(hostname, ngx_cycle->hostname.data,
+                ngx_min(ngx_cycle->hostname.len, NGX_MAXHOSTNAMELEN) + 1);
+
     goim__call__init(&call);
     goim__register__init(&reg);
 
@@ -131,7 +137,7 @@ ngx_goim_register_call(void)
     reg.region = (char *) gcf->region.data;
     reg.zone_name = (char *) gcf->zone_name.data;
     reg.env = (char *) gcf->env.data;
-    reg.hostname = (char *) ngx_cycle->hostname.data;
+    reg.hostname = (char *) hostname;
     reg.version = NGX_GOIM_VERSION;
     reg.addrs = addrs;
     reg.n_addrs = gcf->addrs.nelts;
