@@ -7,6 +7,8 @@ set -eu
 cd "$(dirname "$0")"
 
 jobs=${JOBS:-2}
+export BUILD="${BUILD:-build}"
+export GOIM_BUILD="${GOIM_BUILD:-$BUILD}"
 
 tools/install-deps.sh test
 
