@@ -57,6 +57,7 @@ ngx_http_goim_status(ngx_http_request_t *r)
     ngx_uint_t         prometheus;
     ngx_chain_t        out;
     ngx_table_elt_t   *allow;
+    ngx_goim_conf_t   *gcf;
     ngx_goim_stats_t   st;
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
@@ -83,6 +84,11 @@ ngx_http_goim_status(ngx_http_request_t *r)
 
     ngx_memzero(&st, sizeof(ngx_goim_stats_t));
     ngx_goim_get_stats(&st);
+
+    gcf = ngx_goim_get_conf((ngx_cycle_t *) ngx_cycle);
+
+    st.server_id = gcf->server_id;
+    st.offline = gcf->offline;
 
     prometheus = ngx_http_goim_status_format(r);
 
