@@ -694,6 +694,10 @@ logic_registered(registry_result_t result, const char *holder, void *data)
 
     } else {
         logic_online_renew(call->thread, info->server, info->zone);
+
+        /* a new node is known here at once, elsewhere within a second */
+        registry_read(call->thread->registry, logic_nodes_read,
+                      call->thread->nodes);
     }
 
     reply.reply_case = GOIM__REPLY__REPLY_REGISTERED;

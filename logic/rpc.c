@@ -24,6 +24,7 @@
 #define LOGIC_RPC_CALLS   16384                 /* under way, a connection */
 #define LOGIC_RPC_OUTPUT  (4 * 1024 * 1024)
 #define LOGIC_RPC_HELLO   10                    /* s */
+#define LOGIC_RPC_BYE     5                     /* s for the last reply */
 
 
 TAILQ_HEAD(logic_calls_s, logic_call_s);
@@ -39,7 +40,7 @@ struct logic_link_s {
     unsigned                    greeted:1;
     unsigned                    paused:1;       /* owes too much */
     unsigned                    reading:1;      /* in logic_rpc_read() */
-    unsigned                    closing:1;      /* at the end of it */
+    unsigned                    closing:1;      /* after the last reply */
 };
 
 
@@ -220,14 +221,15 @@ logic_rpc_read(struct bufferevent *bev, void *data)
     link->reading = 0;
 
     if (link->closing) {
-        logic_rpc_close(link);
+        bufferevent_disable(bev, EV_READ);
+        logic_rpc_flow(link);
     }
 }
 
 
 /*
- * Whether to read on, and whether a draining connection is done. May free
- * the link.
+ * Whether to read on, and whether a draining or closing connection is done.
+ * May free the link.
  */
 
 static void
@@ -238,8 +240,10 @@ logic_rpc_flow(logic_link_t *link)
 
     out = evbuffer_get_length(bufferevent_get_output(link->bev));
 
-    if (link->thread->draining) {
-        if (link->ncalls == 0 && out == 0 && !link->reading) {
+    if (link->thread->draining || link->closing) {
+        if (out == 0 && !link->reading
+            && (link->ncalls == 0 || link->closing))
+        {
             logic_rpc_close(link);
         }
 
@@ -285,7 +289,10 @@ logic_rpc_event(struct bufferevent *bev, short what, void *data)
 
     (void) bev;
 
-    if (what & BEV_EVENT_TIMEOUT) {
+    if (link->closing) {
+        /* said already */
+
+    } else if (what & BEV_EVENT_TIMEOUT) {
         log_write(LOG_WARN, "rpc %s: no Hello in %d s", link->peer,
                   LOGIC_RPC_HELLO);
 
@@ -305,11 +312,17 @@ logic_rpc_event(struct bufferevent *bev, short what, void *data)
 static void
 logic_rpc_error(logic_link_t *link, const char *reason)
 {
+    struct timeval  tv;
+
     metrics_add(logic_m.rpc_malformed, 1);
     log_write(LOG_ERROR, "rpc %s \"%s\": %s, closing", link->peer,
               link->server, reason);
 
     link->closing = 1;
+
+    tv.tv_sec = LOGIC_RPC_BYE;
+    tv.tv_usec = 0;
+    bufferevent_set_timeouts(link->bev, NULL, &tv);
 }
 
 
