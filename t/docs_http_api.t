@@ -1,0 +1,111 @@
+# Each curl line of docs/http-api.md does what it says, and each route is
+# documented.
+
+use strict;
+use warnings;
+
+use JSON::PP ();
+
+use lib 't/lib';
+use Goim::Test;
+use Goim::Logic;
+use Goim::RPC;
+use Goim::Redis;
+
+my $redis = Goim::Redis->new;
+my $logic = Goim::Logic->new(redis => $redis->addr,
+    conf => { registry => { ttl => '60s', renew => '500ms' } });
+my $rpc = Goim::RPC->new($logic->{rpc_port});
+
+$rpc->register;
+for (1, 2) {
+    $rpc->call(connect => { session => $_,
+        token => qq({"mid":$_,"key":"k$_","room_id":"live://1000"}) });
+}
+$rpc->call(online => { reset => 1, rooms => [
+    { room => 'live://1000', count => 2 } ] });
+
+# the node is known to each thread
+eventually {
+    !grep { !@{ $logic->get('/goim/nodes/instances',
+        headers => { Connection => 'close' })->{json}{data} } } 1 .. 10;
+} 10, 'a node';
+
+my $doc = slurp(root_dir() . '/docs/http-api.md');
+my $source = slurp(root_dir() . '/logic/http.c');
+
+my %route = map { $_ => 1 } $source =~ /\{ "(\/[^"]+)", EVHTTP/g;
+my %documented = map { $_ => 1 } $doc =~ /^## (?:GET|POST) (\S+)/mg;
+is_deeply [sort keys %documented], [sort keys %route],
+    'each route has its section';
+
+my $n = 0;
+for my $section (split /^(?=## )/m, $doc) {
+    my ($method, $path) = $section =~ /^## (GET|POST) (\S+)/ or next;
+    my @lines = $section =~ /^```sh\n(.*?)\n```/msg;
+    ok @lines, "$method $path has an example";
+
+    for my $line (@lines) {
+        like $line, qr{^curl [^\n]*'http://127\.0\.0\.1:3111\Q$path\E[?']},
+            "it calls $path" or next;
+        (my $cmd = $line) =~ s/127\.0\.0\.1:3111/127.0.0.1:$logic->{http_port}/;
+        $cmd =~ s/^curl/curl -s -S --max-time 30 -w '\\n%{http_code} %{content_type}'/;
+        my $said = `$cmd 2>&1`;
+        is $?, 0, $line;
+        my ($body, $code, $type) = $said =~ /^(.*)\n(\d+) (.*)$/s;
+        is $code, 200, 'HTTP 200' or diag $said;
+        $n++;
+
+        if ($path eq '/metrics') {
+            like $body, qr/^goim_logic_pushes_total\{kind="all"\} 2$/m,
+                'metrics';
+            next;
+        }
+        my $json = eval { JSON::PP::decode_json($body) };
+        is ref $json, 'HASH', 'JSON' or next;
+        is $json->{code}, 0, 'code 0' if $path ne '/health';
+
+        # the answer shown has the same fields
+        my ($shown) = $section =~ /```\n\n((?:    [^\n]*\n)+)/;
+        next if !$shown || ref $json->{data} ne 'HASH';
+        my $expected = eval { JSON::PP::decode_json($shown) };
+        is_deeply [sort keys %{ $json->{data} }],
+            [sort keys %{ $expected->{data} }], 'fields as shown'
+            if $path ne '/goim/online/room';
+    }
+}
+cmp_ok $n, '>=', 14, 'examples were run';
+
+is_deeply [sort { $a cmp $b } map { @{ $_->{keys} } } Goim::RPC::pushes($redis)],
+    [qw(k1 k1 k2 k2)], 'the pushes were written';
+
+# every key of the configuration is documented, and none besides
+my $conf = slurp(root_dir() . '/docs/logic.conf.md');
+my $table = slurp(root_dir() . '/logic/conf.c');
+my (%key, %said, $in);
+
+$key{"$1.$2"} = 1 while $table =~ /LOGIC_CONF\("(\w+)", "(\w+)"/g;
+for my $hook ($table =~ /LOGIC_HOOK_CONF\("(\w+)"/g) {
+    $key{"$hook.$_"} = 1
+        for $table =~ /LOGIC_CONF\(section, "(\w+)"/g;
+}
+for my $file (qw(svc/redis.h svc/bus.h)) {
+    my $text = slurp(root_dir() . "/$file");
+    $key{"$1.$2"} = 1 while $text =~ /\{ "(\w+)", "(\w+)", CONF_/g;
+}
+for my $line (split /\n/, $conf) {
+    $in = $1 if $line =~ /^## \[(\w+)\]/;
+    $in = undef if $line =~ /^## [^\[]/;
+    $said{"$in.$1"} = 1 if $in && $line =~ /^### (\w+)/;
+}
+is_deeply [sort keys %said], [sort keys %key],
+    'docs/logic.conf.md describes exactly the keys there are';
+
+# metrics likewise
+my %metric = map { s/^(\w+).*/$1/r => 1 }
+    grep { /^goim_logic/ } keys %{ $logic->metrics };
+my %shown = map { $_ => 1 } $conf =~ /`(goim_logic_\w+)/g;
+is_deeply [sort keys %shown], [sort keys %metric],
+    'and exactly the metrics';
+
+done_testing;
