@@ -12,7 +12,7 @@
 
 
 static const bus_driver_t *bus_drivers[] = {
-    &bus_redis_driver, NULL
+    &bus_redis_driver, &bus_kafka_driver, NULL
 };
 
 

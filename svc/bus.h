@@ -25,6 +25,8 @@ typedef struct {
     int64_t    generation;      /* part of the bus epoch: a higher one says
                                    that offsets began anew */
     char     **props;           /* [kafka]: name, value, name, value, NULL */
+    int64_t    timeout;         /* not from the file: ms, the usual timeout of
+                                   bus_produce(); 0: 5 s */
 } bus_conf_t;
 
 #define BUS_CONF(type, field)                                                \
@@ -40,7 +42,7 @@ typedef struct {
       1, 1000000 }
 
 /* For conf_free_t of section "kafka": `conf` must begin with a bus_conf_t,
- * or the caller wraps it. */
+ * or the caller wraps it. NAME_file = PATH gives NAME the file's contents. */
 int bus_conf_kafka(bus_conf_t *conf, const char *name, const char *value,
     char *err, size_t size);
 

@@ -1,6 +1,6 @@
 /*
  * Inside of the Redis bus's consumer: reading (bus_redis_consumer.c), leases
- * and places (bus_redis_lease.c).
+ * (bus_redis_lease.c), places (bus_redis_place.c).
  */
 
 #ifndef SVC_BUS_REDIS_CONSUMER_H
@@ -9,6 +9,20 @@
 #include "bus_redis.h"
 
 #include "clock.h"
+
+/* Lua: a key of another type is replaced; tell the other jobs. */
+
+#define BUS_REDIS_LUA_FIT                                                    \
+    "local function fit(key, want)\n"                                        \
+    "    local t = redis.call('TYPE', key).ok\n"                             \
+    "    if t ~= want and t ~= 'none' then redis.call('DEL', key) end\n"     \
+    "end\n"
+
+#define BUS_REDIS_LUA_NOTE                                                   \
+    "local function note(key, me)\n"                                         \
+    "    redis.pcall('XADD', key, 'MAXLEN', 16, '*', 'j', me)\n"             \
+    "    redis.call('EXPIRE', key, 3600)\n"                                  \
+    "end\n"
 
 
 typedef struct {
@@ -86,5 +100,15 @@ int bus_redis_holds(bus_redis_consumer_t *c, const bus_redis_part_t *part);
 void bus_redis_noted(bus_redis_consumer_t *c, const redisReply *entries);
 void bus_redis_mend(bus_redis_consumer_t *c);
 void bus_redis_check_end(bus_redis_consumer_t *c);
+void bus_redis_lose(bus_redis_consumer_t *c, bus_redis_part_t *part,
+    const char *why);
+
+/* bus_redis_place.c */
+
+void bus_redis_save_init(bus_redis_consumer_t *c);
+
+/* Save what is done, and give the lease up; -1: no connection. */
+int bus_redis_save(bus_redis_consumer_t *c, bus_redis_part_t *part,
+    int release);
 
 #endif

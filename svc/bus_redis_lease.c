@@ -1,12 +1,11 @@
 /*
- * The Redis bus: whose a partition is, and how far it is done.
+ * The Redis bus: whose a partition is.
  *
  * A partition has one owner at a time, by a lease with a fencing number that
- * grows with each new lease; a place is saved by a script that checks it. Each
- * job announces itself and takes its share; who has more than its share gives
- * up, who stops gives all up. A note in a stream that all readers wait on
- * makes the others look at once; without it they look once a third of the
- * lease's time.
+ * grows with each new lease. Each job announces itself and takes its share;
+ * who has more than its share gives up, who stops gives all up. A note in a
+ * stream that all readers wait on makes the others look at once; without it
+ * they look once a third of the lease's time.
  */
 
 #include "bus_redis_consumer.h"
@@ -21,22 +20,6 @@
 #define BUS_REDIS_LEASE     4000                    /* ms */
 #define BUS_REDIS_TICK      (BUS_REDIS_LEASE / 3)
 #define BUS_REDIS_MARGIN    (BUS_REDIS_LEASE / 8)   /* not relied on */
-#define BUS_REDIS_SAVE      50                      /* ms */
-#define BUS_REDIS_RETRY     200                     /* ms */
-#define BUS_REDIS_DONE_DAYS 30
-
-
-#define BUS_REDIS_LUA_FIT                                                    \
-    "local function fit(key, want)\n"                                        \
-    "    local t = redis.call('TYPE', key).ok\n"                             \
-    "    if t ~= want and t ~= 'none' then redis.call('DEL', key) end\n"     \
-    "end\n"
-
-#define BUS_REDIS_LUA_NOTE                                                   \
-    "local function note(key, me)\n"                                         \
-    "    redis.pcall('XADD', key, 'MAXLEN', 16, '*', 'j', me)\n"             \
-    "    redis.call('EXPIRE', key, 3600)\n"                                  \
-    "end\n"
 
 
 /*
@@ -110,32 +93,6 @@ static svc_script_t  bus_redis_tick_script = {
 };
 
 
-/*
- * KEYS: life, lease, done, stream, notes
- * ARGV: life, value of the lease, partition, place or '', first id to keep,
- *       expiry of done (s), '1' to give the partition up, job
- */
-static svc_script_t  bus_redis_save_script = {
-    .body =
-    "#!lua flags=allow-oom\n"
-    SVC_APPEND_LUA BUS_REDIS_LUA_FIT BUS_REDIS_LUA_NOTE
-    "local bad = goim_life(KEYS[1], ARGV[1])\n"
-    "if bad then return bad end\n"
-    "if redis.pcall('GET', KEYS[2]) ~= ARGV[2] then return 'FENCED' end\n"
-    "if ARGV[4] ~= '' then\n"
-    "    fit(KEYS[3], 'hash')\n"
-    "    redis.call('HSET', KEYS[3], ARGV[3], ARGV[4])\n"
-    "    redis.call('EXPIRE', KEYS[3], ARGV[6])\n"
-    "    redis.pcall('XTRIM', KEYS[4], 'MINID', ARGV[5])\n"
-    "end\n"
-    "if ARGV[7] == '1' then\n"
-    "    redis.call('DEL', KEYS[2])\n"
-    "    note(KEYS[5], ARGV[8])\n"
-    "end\n"
-    "return 'OK'\n"
-};
-
-
 /* KEYS: jobs, notes; ARGV: job */
 static svc_script_t  bus_redis_leave_script = {
     .body =
@@ -163,15 +120,6 @@ static svc_script_t  bus_redis_mend_script = {
 };
 
 
-/* A save or a release under way. */
-typedef struct {
-    bus_redis_consumer_t  *c;
-    uint32_t               n;
-    int                    release;
-    char                   lease[160];
-} bus_redis_save_t;
-
-
 static void bus_redis_tick(bus_redis_consumer_t *c);
 
 
@@ -197,7 +145,7 @@ bus_redis_revoke(bus_redis_consumer_t *c, bus_redis_part_t *part)
 
 
 /* Another run of Redis, another epoch, or the lease was lost. */
-static void
+void
 bus_redis_lose(bus_redis_consumer_t *c, bus_redis_part_t *part,
     const char *why)
 {
@@ -244,180 +192,6 @@ bus_redis_gain(bus_redis_consumer_t *c, bus_redis_part_t *part,
 
     log_write(LOG_INFO, "bus: partition %u taken, from %llu-%llu", part->n,
               (unsigned long long) part->ms, (unsigned long long) part->seq);
-}
-
-
-/* ---- places ---- */
-
-static void
-bus_redis_saved(svc_redis_t *r, redisReply *reply, void *data)
-{
-    int                    mine;
-    bus_redis_part_t      *part;
-    bus_redis_save_t      *save;
-    bus_redis_consumer_t  *c;
-
-    (void) r;
-
-    save = data;
-    c = save->c;
-    part = &c->parts[save->n];
-    c->calls--;
-
-    mine = (strcmp(part->lease, save->lease) == 0);
-
-    if (mine && save->release) {
-        part->releasing = 0;
-
-    } else if (mine) {
-        part->saving = 0;
-
-        if (svc_redis_class(reply) != SVC_REDIS_OK) {
-
-            if (reply != NULL && svc_redis_class(reply) == SVC_REDIS_ERROR) {
-                log_seldom(&c->lease_log, LOG_ERROR, "bus: cannot save the "
-                           "place: %s", reply->str);
-            }
-
-            part->dirty = part->owned;
-
-        } else if (reply->str != NULL && strcmp(reply->str, "FENCED") == 0) {
-            bus_redis_lose(c, part, "another has the lease");
-        }
-    }
-
-    free(save);
-
-    if (part->dirty && !c->ending
-        && !event_pending(c->save, EV_TIMEOUT, NULL))
-    {
-        svc_timer(c->save, svc_redis_class(reply) == SVC_REDIS_OK
-                           ? BUS_REDIS_SAVE : BUS_REDIS_RETRY);
-    }
-
-    bus_redis_check_end(c);
-}
-
-
-static int
-bus_redis_save(bus_redis_consumer_t *c, bus_redis_part_t *part, int release)
-{
-    char               life[24], key[BUS_REDIS_KEY + 32], n[12];
-    char               done[44], keep[44], expire[24];
-    const char        *argv[13];
-    bus_redis_save_t  *save;
-
-    snprintf(life, sizeof(life), "%llu", (unsigned long long) c->life);
-    snprintf(key, sizeof(key), "%s%u:lease", c->bus.base, part->n);
-    snprintf(n, sizeof(n), "%u", part->n);
-    snprintf(expire, sizeof(expire), "%d", BUS_REDIS_DONE_DAYS * 86400);
-    done[0] = '\0';
-    keep[0] = '\0';
-
-    if (part->dirty) {
-        snprintf(done, sizeof(done), "%llu-%llu",
-                 (unsigned long long) part->done_ms,
-                 (unsigned long long) part->done_seq);
-        snprintf(keep, sizeof(keep), "%llu-%llu",
-                 (unsigned long long) part->done_ms,
-                 (unsigned long long) part->done_seq + 1);
-    }
-
-    argv[0] = c->bus.life_key;
-    argv[1] = key;
-    argv[2] = c->bus.done_key;
-    argv[3] = part->stream;
-    argv[4] = c->notes_key;
-    argv[5] = life;
-    argv[6] = part->lease;
-    argv[7] = n;
-    argv[8] = done;
-    argv[9] = keep;
-    argv[10] = expire;
-    argv[11] = release ? "1" : "0";
-    argv[12] = c->me;
-
-    save = malloc(sizeof(bus_redis_save_t));
-    if (save == NULL) {
-        abort();
-    }
-
-    save->c = c;
-    save->n = part->n;
-    save->release = release;
-    strcpy(save->lease, part->lease);
-
-    if (svc_redis_eval(c->bus.r, &bus_redis_save_script, bus_redis_saved,
-                       save, 5, 13, argv, NULL) != 0)
-    {
-        free(save);
-        return -1;
-    }
-
-    c->calls++;
-    part->dirty = 0;
-    part->saving = !release;
-    part->releasing = release;
-
-    return 0;
-}
-
-
-static void
-bus_redis_on_save(evutil_socket_t fd, short what, void *data)
-{
-    uint32_t               i;
-    bus_redis_part_t      *part;
-    bus_redis_consumer_t  *c;
-
-    (void) fd;
-    (void) what;
-
-    c = data;
-
-    if (!c->bus.ready) {
-        return;                 /* goes on when Redis is back */
-    }
-
-    for (i = 0; i < c->bus.n; i++) {
-        part = &c->parts[i];
-
-        if (part->owned && part->dirty && !part->saving) {
-            bus_redis_save(c, part, 0);
-        }
-    }
-}
-
-
-void
-bus_redis_done(bus_consumer_t *base, uint32_t partition,
-    const goim_offset_t *offset)
-{
-    uint64_t               ms, seq;
-    bus_redis_part_t      *part;
-    bus_redis_consumer_t  *c;
-
-    c = (bus_redis_consumer_t *) base;
-
-    if (c->ending || partition >= c->bus.n || !c->parts[partition].owned) {
-        return;
-    }
-
-    part = &c->parts[partition];
-    goim_offset_get(offset, &ms, &seq);
-
-    if (ms < part->done_ms || (ms == part->done_ms && seq <= part->done_seq))
-    {
-        return;
-    }
-
-    part->done_ms = ms;
-    part->done_seq = seq;
-    part->dirty = 1;
-
-    if (!event_pending(c->save, EV_TIMEOUT, NULL)) {
-        svc_timer(c->save, BUS_REDIS_SAVE);
-    }
 }
 
 
@@ -771,7 +545,7 @@ bus_redis_asked(bus_redis_t *b, int ok, void *data)
     }
 
     bus_redis_tick(c);
-    svc_timer(c->save, BUS_REDIS_SAVE);
+    svc_timer(c->save, 0);
 }
 
 
@@ -899,12 +673,13 @@ bus_redis_lease_start(bus_redis_consumer_t *c)
         "Partitions that were lost without having been given up.");
 
     c->tick = evtimer_new(c->loop, bus_redis_on_tick, c);
-    c->save = evtimer_new(c->loop, bus_redis_on_save, c);
     c->end = evtimer_new(c->loop, bus_redis_on_end, c);
 
-    if (c->tick == NULL || c->save == NULL || c->end == NULL) {
+    if (c->tick == NULL || c->end == NULL) {
         abort();
     }
+
+    bus_redis_save_init(c);
 
     events.up = bus_redis_up;
     events.down = bus_redis_down;

@@ -156,9 +156,8 @@ conf_double(const char *value, double *d)
 }
 
 
-/* The contents of a secret's file, less one newline at its end. */
-static char *
-conf_read_file(const char *path, char *err, size_t size)
+char *
+conf_file(const char *path, char *err, size_t size)
 {
     char    *text, *shrunk;
     FILE    *f;
@@ -304,7 +303,7 @@ conf_set(const conf_key_t *key, void *conf, const char *value, char *err,
             return 0;
         }
 
-        text = conf_read_file(value, why, sizeof(why));
+        text = conf_file(value, why, sizeof(why));
         if (text == NULL) {
             snprintf(err, size, "cannot be read: %s", why);
             return -1;

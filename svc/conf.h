@@ -52,6 +52,10 @@ typedef struct {
 int conf_load(const char *path, const conf_schema_t *schema, void *conf,
     char *err, size_t size);
 
+/* A file's contents as CONF_FILE takes them, malloc()ed; NULL with a
+ * message. */
+char *conf_file(const char *path, char *err, size_t size);
+
 /* "host:port", "[::1]:port", ":port" -> parts; -1: not an address */
 int conf_addr(const char *value, char *host, size_t size, uint16_t *port);
 

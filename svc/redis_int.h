@@ -1,6 +1,6 @@
 /*
- * Inside of the Redis connection: redis.c (commands and answers) and
- * redis_conn.c (how it comes up and goes down). hiredis formats commands and
+ * Inside of the Redis connection: redis.c (commands and answers), redis_conn.c
+ * (how it comes up and goes down), redis_greet.c (what is said first). hiredis formats commands and
  * parses replies; its own asynchronous layer is not used, as it asserts on
  * what a server sends.
  */
@@ -122,5 +122,9 @@ void svc_redis_sweep(svc_redis_t *r, int all);
 void svc_redis_start(svc_redis_t *r, int64_t delay);
 void svc_redis_close(svc_redis_t *r, const char *why);
 void svc_redis_expect(svc_redis_t *r);
+
+/* redis_greet.c */
+
+void svc_redis_greet(svc_redis_t *r);
 
 #endif

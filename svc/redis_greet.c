@@ -1,0 +1,198 @@
+/*
+ * What is said to Redis first: AUTH, SELECT, and which run of Redis it is.
+ */
+
+#include "redis_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+
+/*
+ * The life: a number for each run of Redis, as run_id tells them apart. It
+ * never repeats, even when the hash is lost, as long as Redis's clock does
+ * not run backwards over a loss. It must be possible in a full Redis too:
+ * who empties it connects first.
+ */
+static svc_script_t  svc_redis_life_script = {
+    .body =
+    "#!lua flags=allow-oom\n"
+    "local t = redis.call('TYPE', KEYS[1]).ok\n"
+    "if t ~= 'hash' and t ~= 'none' then redis.call('DEL', KEYS[1]) end\n"
+    "local h = redis.call('HMGET', KEYS[1], 'n', 'run_id')\n"
+    "local n = tonumber(h[1] or '')\n"
+    "if n and h[2] == ARGV[1] then return string.format('%.0f', n) end\n"
+    "local t = redis.call('TIME')\n"
+    "local ms = t[1] * 1000 + math.floor(t[2] / 1000)\n"
+    "n = math.max((n or 0) + 1, ms)\n"
+    "if n > 9007199254740992 then n = ms end\n"
+    "n = string.format('%.0f', n)\n"
+    "redis.call('HSET', KEYS[1], 'n', n, 'run_id', ARGV[1])\n"
+    "return n\n"
+};
+
+
+static void
+svc_redis_refused(svc_redis_t *r, const char *step, redisReply *reply)
+{
+    if (reply == NULL) {
+        return;                 /* the connection is going down already */
+    }
+
+    log_seldom(&r->failures, LOG_ERROR, "redis %s: %s: %s", r->conf.addr,
+               step, reply->type == REDIS_REPLY_ERROR ? reply->str
+                                                      : "unexpected answer");
+    svc_redis_reconnect(r);
+}
+
+
+static void
+svc_redis_on_auth(svc_redis_t *r, redisReply *reply, void *data)
+{
+    if (reply == NULL || reply->type != REDIS_REPLY_STATUS) {
+        svc_redis_refused(r, data, reply);
+    }
+}
+
+
+static void
+svc_redis_on_life(svc_redis_t *r, redisReply *reply, void *data)
+{
+    uint64_t  life;
+
+    (void) data;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_STRING) {
+        svc_redis_refused(r, "the life", reply);
+        return;
+    }
+
+    life = strtoull(reply->str, NULL, 10);
+
+    if (life == 0) {
+        svc_redis_refused(r, "the life", reply);
+        return;
+    }
+
+    if (r->was_up && life != r->life) {
+        log_write(LOG_WARN, "redis %s: another run of Redis, life %llu "
+                  "after %llu", r->conf.addr, (unsigned long long) life,
+                  (unsigned long long) r->life);
+    }
+
+    log_write(r->was_up ? LOG_NOTICE : LOG_INFO, "redis %s: connected",
+              r->conf.addr);
+
+    r->life = life;
+    r->state = SVC_REDIS_UP;
+    r->since = svc_now();
+    r->was_up = 1;
+
+    metrics_add(svc_redis_metrics.connects, 1);
+    metrics_add(svc_redis_metrics.up, 1);
+
+    svc_redis_tell(r, 1);
+}
+
+
+/* The value of a line `name:value` of INFO. */
+static int
+svc_redis_info(const redisReply *reply, const char *name, char *value,
+    size_t size)
+{
+    size_t       n;
+    const char  *p;
+
+    for (p = reply->str; p != NULL; p = strchr(p, '\n')) {
+
+        if (*p == '\n') {
+            p++;
+        }
+
+        n = strlen(name);
+
+        if (strncmp(p, name, n) == 0 && p[n] == ':') {
+            p += n + 1;
+            n = strcspn(p, "\r\n");
+
+            if (n == 0 || n >= size) {
+                return -1;
+            }
+
+            memcpy(value, p, n);
+            value[n] = '\0';
+
+            return 0;
+        }
+    }
+
+    return -1;
+}
+
+
+static void
+svc_redis_on_info(svc_redis_t *r, redisReply *reply, void *data)
+{
+    char         version[32];
+    const char  *argv[2];
+
+    (void) data;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_STRING
+        || svc_redis_info(reply, "run_id", r->run_id, sizeof(r->run_id)) != 0
+        || svc_redis_info(reply, "redis_version", version,
+                          sizeof(version)) != 0)
+    {
+        svc_redis_refused(r, "INFO server", reply);
+        return;
+    }
+
+    if (strtol(version, NULL, 10) < 7) {
+        log_seldom(&r->failures, LOG_ERROR, "redis %s: version %s is too "
+                   "old, 7.0 or newer is needed", r->conf.addr, version);
+        svc_redis_reconnect(r);
+        return;
+    }
+
+    argv[0] = r->life_key;
+    argv[1] = r->run_id;
+
+    svc_redis_eval_in(r, &svc_redis_life_script, svc_redis_on_life, NULL, 1,
+                      2, argv, NULL);
+}
+
+
+void
+svc_redis_greet(svc_redis_t *r)
+{
+    int          n;
+    char         db[24];
+    const char  *argv[3];
+
+    r->state = SVC_REDIS_GREETING;
+    event_del(r->timer);
+
+    if (r->conf.password[0] != '\0') {
+        n = 0;
+        argv[n++] = "AUTH";
+
+        if (r->conf.user[0] != '\0') {
+            argv[n++] = r->conf.user;
+        }
+
+        argv[n++] = r->conf.password;
+        svc_redis_send(r, svc_redis_on_auth, "AUTH", n, argv, NULL);
+    }
+
+    if (r->conf.db != 0) {
+        snprintf(db, sizeof(db), "%lld", (long long) r->conf.db);
+        argv[0] = "SELECT";
+        argv[1] = db;
+        svc_redis_send(r, svc_redis_on_auth, "SELECT", 2, argv, NULL);
+    }
+
+    argv[0] = "INFO";
+    argv[1] = "server";
+    svc_redis_send(r, svc_redis_on_info, NULL, 2, argv, NULL);
+}
