@@ -95,7 +95,7 @@ allow_log(qr{\[emerg\] .* in .*/nginx\.conf:\d+});
 
 sub says {
     my ($what, $goim, $server, $like) = @_;
-    my $text = "%%MODULES%%\n$goim\nevents { }\nhttp { server {\n"
+    my $text = "%%MODULES%%\npid %%DIR%%/nginx.pid;\n$goim\nevents { }\nhttp { access_log off; server {\n"
         . "listen 127.0.0.1:%%PORT%%;\n$server\n} }\n";
     my $n = Goim::Nginx->new(redis => $redis->addr, logic => '127.0.0.1:1',
         port => 1, conf => $text, stopped => 1);
