@@ -21,5 +21,6 @@ fi
 tools/autobahn.sh setup || [ $? = 3 ]
 tools/fetch-kafka.sh >/dev/null
 
+tests=$(make -s list-tests)
 make -s -j"$(nproc)" all unit fuzz asan
-exec prove --timer -j"$jobs" $(make -s list-tests)
+exec prove --timer -j"$jobs" $tests

@@ -204,7 +204,7 @@ sub start {
     $self->SUPER::start;
     wait_for {
         die "nginx ended:\n" . $self->logs if !$self->alive;
-        -s "$self->{dir}/nginx.pid" && @{ [$self->workers] };
+        -s "$self->{dir}/nginx.pid" && scalar(() = $self->workers);
     } 20, 'nginx starts';
     return $self;
 }
@@ -229,8 +229,9 @@ sub test_conf {
 # the master's pid: another than ->pid after a binary upgrade
 sub master {
     my ($self) = @_;
-    my ($pid) = slurp("$self->{dir}/nginx.pid") =~ /(\d+)/;
-    return $pid;
+    open my $fh, '<', "$self->{dir}/nginx.pid" or return $self->pid;
+    my $line = <$fh>;
+    return defined $line && $line =~ /^(\d+)/ ? $1 : $self->pid;
 }
 
 # pids of the live workers (draining ones too), not of cache processes
@@ -256,8 +257,10 @@ sub reload {
     my %old = map { $_ => 1 } $self->workers;
     my $want = $self->{workers} || 1;
     kill 'HUP', $self->master;
-    wait_for { grep({ !$old{$_} } $self->workers) >= $want } 20,
-        'new workers after a reload';
+    wait_for {
+        die "nginx ended:\n" . $self->logs if !$self->alive;
+        grep({ !$old{$_} } $self->workers) >= $want;
+    } 20, 'new workers after a reload';
     return $self;
 }
 
