@@ -140,7 +140,6 @@ bus_redis_late(bus_item_t *item, void *data)
 static void
 bus_redis_release(bus_redis_producer_t *p)
 {
-    svc_redis_unwatch(p->bus.r, p->watch);
     bus_items_done(&p->items);
     event_free(p->flush);
     event_free(p->retry);
@@ -149,6 +148,17 @@ bus_redis_release(bus_redis_producer_t *p)
 
 
 /* ---- answers ---- */
+
+static int64_t
+bus_redis_backoff(bus_redis_producer_t *p)
+{
+    int64_t  ms;
+
+    ms = p->backoff == 0 ? BUS_REDIS_RETRY_MIN : p->backoff * 2;
+
+    return ms < BUS_REDIS_RETRY_MAX ? ms : BUS_REDIS_RETRY_MAX;
+}
+
 
 static void
 bus_redis_later(bus_redis_producer_t *p, const redisReply *reply)
@@ -160,12 +170,7 @@ bus_redis_later(bus_redis_producer_t *p, const redisReply *reply)
     log_seldom(&refused, LOG_WARN, "bus: Redis refuses to append: %s",
                reply->str);
 
-    p->backoff = p->backoff == 0 ? BUS_REDIS_RETRY_MIN : p->backoff * 2;
-
-    if (p->backoff > BUS_REDIS_RETRY_MAX) {
-        p->backoff = BUS_REDIS_RETRY_MAX;
-    }
-
+    p->backoff = bus_redis_backoff(p);
     svc_timer(p->retry, p->backoff);
 }
 
@@ -208,7 +213,19 @@ bus_redis_item(bus_redis_producer_t *p, bus_item_t *item,
 
     case SVC_REDIS_AGAIN:
     case SVC_REDIS_LIFE:
-        bus_redis_wait(p, item);
+
+        /* the time must not end in the middle of the next attempt: whether
+         * that one succeeded would not be known */
+
+        if (item->deadline - svc_now()
+            < bus_redis_backoff(p) + BUS_REDIS_RETRY_MIN)
+        {
+            bus_redis_finish(p, item, BUS_FAILED);
+
+        } else {
+            bus_redis_wait(p, item);
+        }
+
         return 1;
 
     default:
@@ -440,6 +457,11 @@ bus_redis_on_retry(evutil_socket_t fd, short what, void *data)
         return;
     }
 
+    if (p->waiting == NULL) {
+        p->backoff = 0;         /* nothing to try with: the benefit of doubt */
+        return;
+    }
+
     bus_redis_flush(p);
 }
 
@@ -592,6 +614,7 @@ bus_redis_producer_free(bus_producer_t *base)
         p->calls++;
     }
 
+    svc_redis_unwatch(p->bus.r, p->watch);
     event_del(p->flush);
     event_del(p->retry);
 
