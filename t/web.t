@@ -221,15 +221,16 @@ shows($two, '1001', 'accepted now', 'two accepts it now');
 # ---- the node goes and returns -----------------------------------------------
 
 $node->stop;
-wait_state($_, 'waiting') for $one, $two;
-is($one->text('#status-text'), 'Connection lost', 'the loss is shown');
-like($one->text('#countdown'), qr/^next attempt in \d+ s$/, 'a countdown');
-is($one->text('#online'), "\x{2013}", 'nobody knows who is online');
+eventually { join('|', @{ $one->eval(q{['#status-text', '#countdown', '#online']
+        .map((id) => document.querySelector(id).textContent)}) })
+    =~ /^Connection lost\|next attempt in \d+ s\|\x{2013}$/ } 20,
+    'the loss is shown, a countdown, and that nobody knows who is online';
+wait_state($two, 'waiting');
 shot($one, 'waiting');
 
 $node->start;
 $node->wait_registered;
-$_->click('#retry') for $one;
+$one->click('#retry');
 wait_state($_, 'open', 60) for $one, $two;
 is($api->room(1000, 'live', '7', 'again')->{code}, 0, 'a push after it');
 shows($one, '1000', 'again', 'it is shown');
@@ -284,8 +285,10 @@ my $early = tab();
 $early->fill('#room', 'live://11');
 $early->click('#enter');
 wait_state($early, 'waiting');
-like($early->eval(q{document.querySelector('#list .note:last-child .body')
-    .textContent}), qr/code 1013/, 'without logic one is told to wait');
+eventually { $early->text('#list') =~ /connection closed, code 1013/ } 10,
+    'without logic one is told to wait';
+eventually { $early->text('#list') =~ /list of nodes: status 502/ } 10,
+    'and that there is no list of nodes';
 is($three->eval('document.documentElement.dataset.state'), 'open',
     'those who are in stay');
 
@@ -329,8 +332,11 @@ shot($one, 'narrow');
 is_deeply($one->eval(q{[...document.querySelectorAll('input, select')]
     .filter((e) => e.labels.length === 0).map((e) => e.id)}), [],
     'every field has a label');
-is_deeply([map { errors($_) } $one, $two, $three, $early,
-    $tls, $listed], [],
-    'no errors in the console');
+my @tabs = ($one, $two, $three, $early, $tls, $listed);
+
+is_deeply([map { errors($_) } @tabs], [], 'no errors in the console');
+
+$_->close for @tabs;
+eventually { !$node->status->{sessions} } 20, 'who closes a tab is gone';
 
 done_testing;

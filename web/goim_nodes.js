@@ -155,6 +155,11 @@ export class Nodes {
                 cache: 'no-store',
                 signal: AbortSignal.timeout(connectTimeout / 2),
             });
+
+            if (!response.ok) {
+                throw new Error(`status ${response.status}`);
+            }
+
             const list = parseNodes(await response.json());
 
             if (list === null) {
