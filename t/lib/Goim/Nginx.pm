@@ -29,6 +29,7 @@ use Goim::Test qw(free_port folder wait_for spew slurp asan build_dir have
 #   conf => text              the whole configuration; %%DIR%%, %%PORT%%,
 #                             %%WSS_PORT%%, %%TCP_PORT%%, %%MODULES%%,
 #                             %%GOIM%% are replaced
+#   daemon => 1               daemon on: nginx ignores USR2 without
 #   stopped => 1              do not start
 sub new {
     my ($class, %arg) = @_;
@@ -152,7 +153,7 @@ CONF
 CONF
 
     return <<"CONF";
-${modules}daemon off;
+${modules}daemon @{[$self->{daemon} ? 'on' : 'off']};
 ${user}worker_processes $workers;
 error_log $v{dir}/error.log $level;
 pid $v{dir}/nginx.pid;
@@ -202,6 +203,17 @@ sub cert {
 sub start {
     my ($self) = @_;
     $self->SUPER::start;
+
+    # the master is then a process of its own, reparented to the test
+    if ($self->{daemon}) {
+        my $rc = $self->wait_exit(20);
+        die "nginx did not start:\n" . $self->logs if !defined $rc || $rc;
+        $self->{pid} = wait_for {
+            my $pid = $self->master;
+            $pid != $self->{pid} && $pid;
+        } 20, 'nginx.pid';
+    }
+
     wait_for {
         die "nginx ended:\n" . $self->logs if !$self->alive;
         -s "$self->{dir}/nginx.pid" && scalar(() = $self->workers);
@@ -262,6 +274,22 @@ sub reload {
         grep({ !$old{$_} } $self->workers) >= $want;
     } 20, 'new workers after a reload';
     return $self;
+}
+
+# A binary upgrade's first half (USR2): a new master with workers of its own
+# beside the old one, whose pid is returned (QUIT is for the test to send);
+# with daemon => 1.
+# From now on this object means the new one.
+sub upgrade {
+    my ($self) = @_;
+    my $old = $self->master;
+    kill 'USR2', $old;
+    wait_for {
+        -s "$self->{dir}/nginx.pid.oldbin" && -s "$self->{dir}/nginx.pid"
+            && $self->master != $old && scalar(() = $self->workers);
+    } 20, 'a new master after USR2';
+    $self->{pid} = $self->master;
+    return $old;
 }
 
 # ---- what it says of itself --------------------------------------------------

@@ -40,9 +40,13 @@ sub register {
 
 sub deregister {
     my ($self) = @_;
-    my ($r, $p) = @$self{qw(redis prefix)};
-    $r->cmd('HDEL', "${p}goim:nodes", "$self->{server}/$self->{zone}");
-    $r->cmd('INCR', "${p}goim:nodes:version");
+    my $p = $self->{prefix};
+
+    # as logic does it: in a full Redis too
+    $self->{redis}->cmd('EVAL', "#!lua flags=allow-oom\n"
+        . "redis.call('HDEL', KEYS[1], ARGV[1]) "
+        . "return redis.call('INCR', KEYS[2])", 2, "${p}goim:nodes",
+        "${p}goim:nodes:version", "$self->{server}/$self->{zone}");
     return $self;
 }
 

@@ -72,7 +72,12 @@ sub alive {
     my ($self) = @_;
     return 0 if !$self->{pid};
     reap();
-    return exists $status{ $self->{pid} } ? 0 : 1;
+    return 0 if exists $status{ $self->{pid} };
+
+    # perhaps another process's child (a master made by another master)
+    open my $fh, '<', "/proc/$self->{pid}/stat" or return 0;
+    my $stat = <$fh>;
+    return defined $stat && $stat !~ /\) Z / ? 1 : 0;
 }
 
 # the wait status ($? of the process), undef while it runs
