@@ -54,6 +54,9 @@ ngx_int_t ngx_http_goim_detach(ngx_http_request_t *r,
 void ngx_http_goim_front_start(ngx_goim_session_t *s, u_char *early,
     size_t len);
 
+/* After the 101 there was no place for a session: say so and close. */
+void ngx_http_goim_front_refuse(ngx_connection_t *c);
+
 
 /* ---- ngx_http_goim_status.c ---- */
 

@@ -214,7 +214,7 @@ ngx_http_goim_detach_now(ngx_http_request_t *r, const ngx_goim_app_t *app)
 
     if (s == NULL) {
         ngx_http_goim_free_kept(&kept);
-        ngx_http_close_connection(c);
+        ngx_http_goim_front_refuse(c);
         return;
     }
 

@@ -104,6 +104,19 @@ ngx_http_goim_front_start(ngx_goim_session_t *s, u_char *early, size_t len)
 }
 
 
+void
+ngx_http_goim_front_refuse(ngx_connection_t *c)
+{
+    size_t  len;
+    u_char  bye[4 + NGX_GOIM_WS_CONTROL];
+
+    len = ngx_goim_ws_close_frame(bye, 1013, "no place");
+    (void) c->send(c, bye, len);
+
+    ngx_http_close_connection(c);
+}
+
+
 static void
 ngx_http_goim_read(ngx_event_t *rev)
 {

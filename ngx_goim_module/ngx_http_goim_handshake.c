@@ -15,6 +15,12 @@
 #define NGX_HTTP_GOIM_GUID              "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
+/* name in lower case, a literal */
+#define ngx_http_goim_is(h, name)                                            \
+    ((h)->key.len == sizeof(name) - 1                                        \
+     && ngx_strncmp((h)->lowcase_key, name, sizeof(name) - 1) == 0)
+
+
 typedef struct {
     ngx_str_t           key;
     ngx_uint_t          keys;           /* how many were sent */
@@ -121,10 +127,6 @@ ngx_http_goim_read_headers(ngx_http_request_t *r,
     ngx_uint_t        i;
     ngx_list_part_t  *part;
     ngx_table_elt_t  *h;
-
-#define ngx_http_goim_is(h, name)                                            \
-    ((h)->key.len == sizeof(name) - 1                                        \
-     && ngx_strncmp((h)->lowcase_key, name, sizeof(name) - 1) == 0)
 
     ngx_memzero(hs, sizeof(ngx_http_goim_handshake_t));
 

@@ -303,6 +303,25 @@ for my $path (qw(/rate /asked /proxied)) {
 like(slurp("$nginx->{dir}/goim.log"), qr{^192\.0\.2\.77 "GET /real HTTP/1\.1" 101 }m,
     'the access log has the upgrade');
 
+# a limit that is reached: said by an answer, or where it is known too late, by
+# a close frame
+{
+    my $few = Goim::Nginx->new(redis => $redis->addr, logic => '127.0.0.1:1',
+        workers => 1, goim => { max_sessions => 3, max_per_addr => 2 });
+    my @ws = map { Goim::WS->new(port => $few->{port}) } 1 .. 2;
+    my $more = Goim::WS->new(port => $few->{port});
+    is($more->closed, 1013, 'max_per_addr: 1013');
+    push @ws, Goim::WS->new(port => $few->{port}, local => '127.0.0.2');
+    $more = Goim::WS->new(port => $few->{port}, local => '127.0.0.3',
+        any => 1);
+    is($more->status, 503, 'max_sessions: 503');
+    $ws[0]->close;
+    eventually { $few->status->{sessions} == 2 } 5, 'one goes';
+    is(Goim::WS->new(port => $few->{port})->close, 1000, 'one comes');
+    is($few->status->{counters}{refused}, 2, 'refused ones are counted');
+    $_->drop for @ws;
+}
+
 # nothing of it remains
 eventually { $nginx->status->{sessions} == 0 } 10, 'no session is left';
 is($nginx->status->{addrs}, 0, 'no address either');
