@@ -70,12 +70,15 @@ sub reap {
 
 sub alive {
     my ($self) = @_;
-    return 0 if !$self->{pid};
-    reap();
-    return 0 if exists $status{ $self->{pid} };
+    return $self->{pid} ? running($self->{pid}) : 0;
+}
 
-    # perhaps another process's child (a master made by another master)
-    open my $fh, '<', "/proc/$self->{pid}/stat" or return 0;
+# Whether any process, a child of ours or not, still runs; zombies don't.
+sub running {
+    my ($pid) = @_;
+    reap();
+    return 0 if exists $status{$pid};
+    open my $fh, '<', "/proc/$pid/stat" or return 0;
     my $stat = <$fh>;
     return defined $stat && $stat !~ /\) Z / ? 1 : 0;
 }
