@@ -52,6 +52,7 @@ sub over {
     subtest 'nodes not known yet' => \&unknown_nodes;
     subtest 'Redis away' => \&redis_away;
     subtest 'Redis refuses' => \&refused;
+    subtest 'a broker that restarts' => \&broker if $kafka;
     subtest 'no answer' => \&unanswered;
     subtest 'two jobs share the work' => \&two_jobs;
     subtest 'a stopped job wakes up late' => \&zombie;
@@ -219,6 +220,8 @@ sub refused {
         wait_for { $retries->() >= $before + 5 } 20, 'appends are refused';
         follow();
 
+        gone() if !$killed;
+
         if ($killed) {
             $job[0]->kill9;
             $job[0]->start;
@@ -230,6 +233,16 @@ sub refused {
         produce(10);
         check($killed ? 'killed while Redis was full' : 'a full Redis');
     }
+}
+
+# a node that leaves while records wait for it holds nothing up
+sub gone {
+    my $dropped = 'goim_job_dropped_total{reason="node_gone"}';
+
+    # the tests go on with the other two
+    (splice @node, 2, 1)->deregister;
+    eventually { $job[0]->metrics->{$dropped} >= 400 } 20,
+        'what waits for a node that left is dropped and counted';
 }
 
 # connections that end and a Redis that stands still: whether an append was
@@ -252,6 +265,16 @@ sub unanswered {
         produce(100);
     }
     check('lost connections');
+}
+
+sub broker {
+    produce(50);
+    $kafka->kill9;
+    sleep 1;
+    is $job[0]->health->{status}, 200, 'job goes on';
+    $kafka->start;
+    eventually { produce(1) } 60, 'the broker takes records';
+    check('the broker came back');
 }
 
 sub two_jobs {
