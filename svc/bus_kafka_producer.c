@@ -312,7 +312,7 @@ bus_kafka_topic(bus_kafka_producer_t *p, rd_kafka_t *rk, char *err,
     rd_kafka_topic_conf_t  *tc;
 
     timeout = p->conf->timeout > 0 ? p->conf->timeout : BUS_KAFKA_TIMEOUT;
-    timeout = timeout > 2500 ? timeout - 1250 : (timeout + 1) / 2;
+    timeout = timeout > 1650 ? timeout - 1100 : (timeout + 2) / 3;
 
     /* a copy, so that topic properties of [kafka] count */
 

@@ -1,6 +1,7 @@
 /*
  * The bus, by its interface: the same family of tests for every driver, with
- * real brokers. GOIM_BUS says which (redis), GOIM_KAFKA where Kafka is.
+ * real brokers. With GOIM_KAFKA (an address; GOIM_KAFKA_PID lets it be
+ * stopped for a while) the driver is kafka, else redis.
  */
 
 #include "test_redis.h"
@@ -1056,6 +1057,307 @@ redis_test_mismatch(void **state)
 }
 
 
+/* ---- the Kafka bus ---- */
+
+static void
+check_all_came(maker_t *m, eater_t *e, size_t from)
+{
+    size_t   i, n;
+    int64_t  end;
+
+    (void) m;
+
+    end = svc_now() + TEST_BOUND;
+
+    for (i = from; i < nmade; i++) {
+
+        if (made[i].result != BUS_OK) {
+            continue;
+        }
+
+        while ((n = eater_count(e, made[i].key, made[i].number)) == 0) {
+
+            if (svc_now() > end) {
+                fail_msg("k%d:%d was acknowledged and has not come",
+                         made[i].key, made[i].number);
+            }
+
+            test_run(base, 20);
+        }
+
+        assert_int_equal(n, 1);
+    }
+}
+
+
+static void
+kafka_test_stop(void **state)
+{
+    pid_t        pid;
+    eater_t      e;
+    maker_t      m;
+    int64_t      start;
+    const char  *text;
+
+    (void) state;
+
+    text = getenv("GOIM_KAFKA_PID");
+
+    if (text == NULL) {
+        skip();
+    }
+
+    pid = atoi(text);
+    conf.timeout = 3000;
+
+    maker_start(&m);
+    test_wait(base, maker_knows, &m);
+    eater_start(&e, 1);
+    maker_send_many(&m, 20, 0, 5, 3000);
+    maker_wait(&m);
+    eater_wait(&e, 100);
+    assert_int_equal(m.result[BUS_OK], 100);
+
+    kill(pid, SIGSTOP);
+    start = svc_now();
+    maker_send_many(&m, 20, 5, 10, 3000);
+    maker_wait(&m);
+    kill(pid, SIGCONT);
+    assert_in_range(svc_now() - start, 1000, 8000);
+    assert_int_equal(m.result[BUS_OK], 100);
+    assert_int_equal(m.result[BUS_FAILED] + m.result[BUS_UNKNOWN], 100);
+
+    /* and it goes on, each acknowledged one once */
+
+    start = svc_now();
+
+    do {
+        int  ok = m.result[BUS_OK];
+
+        maker_send_many(&m, 20, 10 + (int) nmade, 11 + (int) nmade, 3000);
+        maker_wait(&m);
+
+        if (m.result[BUS_OK] == ok + 20) {
+            break;
+        }
+    } while (svc_now() - start < TEST_BOUND);
+
+    assert_in_range(m.result[BUS_OK], 120, 1000000);
+    check_all_came(&m, &e, 0);
+
+    maker_stop(&m);
+    eater_stop(&e);
+    eater_forget(&e);
+    conf.timeout = 0;
+}
+
+
+/* Nobody there: certainly not written, said in time. */
+static void
+kafka_test_away(void **state)
+{
+    char     addr[32], *props[3];
+    maker_t  m;
+    int64_t  start;
+
+    (void) state;
+
+    snprintf(addr, sizeof(addr), "127.0.0.1:%d", test_port());
+    props[0] = (char *) "bootstrap.servers";
+    props[1] = addr;
+    props[2] = NULL;
+    conf.props = props;
+    conf.timeout = 2000;
+
+    maker_start(&m);
+    start = svc_now();
+    maker_send_many(&m, 5, 0, 5, 2000);
+    assert_int_equal(bus_producer_partitions(m.p), 0);
+    assert_false(bus_producer_healthy(m.p));
+    maker_wait(&m);
+    assert_in_range(svc_now() - start, 500, 5000);
+    assert_int_equal(m.result[BUS_OK], 0);
+    assert_in_range(m.result[BUS_FAILED], 1, 25);
+
+    maker_stop(&m);
+    conf.timeout = 0;
+}
+
+
+/* Redis comes back without its newest writes. */
+static void
+kafka_test_older(void **state)
+{
+    char      cmd[256];
+    eater_t   e;
+    maker_t   m;
+
+    (void) state;
+
+    maker_start(&m);
+    test_wait(base, maker_knows, &m);
+    eater_start(&e, 0);
+    maker_send_many(&m, 1, 0, 10, 10000);
+    eater_wait(&e, 10);
+    bus_done(e.c, e.seen[4].partition, &e.seen[4].offset);
+    test_run(base, 200);
+
+    snprintf(cmd, sizeof(cmd), "cp -r %s/appendonlydir %s/kept", redis.dir,
+             redis.dir);
+    assert_int_equal(system(cmd), 0);
+
+    bus_done(e.c, e.seen[9].partition, &e.seen[9].offset);
+    test_run(base, 1200);
+
+    test_redis_kill(&redis, SIGKILL);
+    snprintf(cmd, sizeof(cmd), "cd %s && rm -rf appendonlydir && mv kept "
+             "appendonlydir", redis.dir);
+    assert_int_equal(system(cmd), 0);
+    test_redis_spawn(&redis);
+
+    eater_wait(&e, 15);
+    assert_int_equal(e.revoked, PARTITIONS);
+    assert_string_equal(e.seen[10].text, "k0:5");
+
+    /* everything gone: what Kafka was told is the second best place */
+
+    bus_done(e.c, e.seen[14].partition, &e.seen[14].offset);
+    test_run(base, 1500);
+    test_do(&redis, "FLUSHALL");
+    maker_send_many(&m, 1, 10, 11, 10000);
+    eater_wait(&e, 16);
+    bus_done(e.c, e.seen[15].partition, &e.seen[15].offset);
+    test_run(base, 2000);
+    assert_string_equal(e.seen[e.n - 1].text, "k0:10");
+    assert_in_range(e.n, 16, 17);
+
+    maker_stop(&m);
+    eater_stop(&e);
+    eater_forget(&e);
+}
+
+
+static char *
+done_key(eater_t *e)
+{
+    size_t          i, len;
+    const uint8_t  *epoch;
+
+    static char  key[128];
+
+    epoch = bus_consumer_epoch(e->c, &len);
+    strcpy(key, "p:goim:done:");
+
+    for (i = 0; i < len; i++) {
+        snprintf(key + strlen(key), 3, "%02x", epoch[i]);
+    }
+
+    return key;
+}
+
+
+/* A topic that was made anew under its name holds less than was done. */
+static void
+kafka_test_epoch(void **state)
+{
+    int       p;
+    char      first[128];
+    size_t    i;
+    eater_t   a, b;
+    maker_t   m;
+
+    (void) state;
+
+    p = (int) goim_partition("k0", 2, PARTITIONS);
+
+    maker_start(&m);
+    test_wait(base, maker_knows, &m);
+    maker_send_many(&m, 20, 0, 5, 10000);
+    maker_wait(&m);
+
+    eater_start(&a, 1);
+    eater_wait(&a, 100);
+    test_run(base, 200);
+    strcpy(first, done_key(&a));
+    eater_stop(&a);
+    eater_forget(&a);
+
+    test_do(&redis, "HSET %s %d 1000000", first, p);
+
+    /* that partition begins anew, the others go on */
+
+    eater_start(&a, 1);
+    eater_wait_owned(&a, NULL, PARTITIONS);
+    eater_start(&b, 1);
+    eater_wait_owned(&a, &b, PARTITIONS / 2);
+    test_run(base, 300);
+
+    assert_string_not_equal(done_key(&a), first);
+    strcpy(first, done_key(&a));
+    assert_string_equal(done_key(&b), first);
+
+    for (i = 0; i < a.n; i++) {
+        assert_int_equal(a.seen[i].partition, p);
+    }
+
+    assert_int_equal(test_num(&redis, "TYPE p:goim:bus:kafka") , 0);
+
+    /* another job's finding reaches one that is idle */
+
+    test_do(&redis, "HSET p:goim:bus:kafka other x");
+    {
+        redisReply  *keys = test_cmd(&redis, "HKEYS p:goim:bus:kafka");
+
+        for (i = 0; i < keys->elements; i++) {
+            test_do(&redis, "HSET p:goim:bus:kafka %s another",
+                    keys->element[i]->str);
+        }
+
+        freeReplyObject(keys);
+    }
+
+    for (i = 0; i < 500 && strcmp(done_key(&a), first) == 0; i++) {
+        test_run(base, 20);
+    }
+
+    assert_string_not_equal(done_key(&a), first);
+
+    maker_stop(&m);
+    eater_stop(&a);
+    eater_stop(&b);
+    eater_forget(&a);
+    eater_forget(&b);
+}
+
+
+static void
+kafka_test_broken_keys(void **state)
+{
+    eater_t  e;
+    maker_t  m;
+
+    (void) state;
+
+    maker_start(&m);
+    test_wait(base, maker_knows, &m);
+    test_do(&redis, "SET p:goim:bus:kafka x");
+
+    eater_start(&e, 1);
+    maker_send_many(&m, 10, 0, 5, 10000);
+    eater_wait(&e, 50);
+    test_run(base, 200);
+    test_do(&redis, "SET %s x", done_key(&e));
+    maker_send_many(&m, 10, 5, 10, 10000);
+    eater_wait(&e, 100);
+    test_run(base, 200);
+    eater_stop(&e);
+
+    assert_int_equal(test_num(&redis, "HLEN p:goim:life"), 2);
+    maker_stop(&m);
+    eater_forget(&e);
+}
+
+
 int
 main(void)
 {
@@ -1076,13 +1378,17 @@ main(void)
         cmocka_unit_test_setup_teardown(redis_test_mismatch, setup,
                                         teardown),
     };
+    const struct CMUnitTest  with_kafka[] = {
+        cmocka_unit_test_setup_teardown(kafka_test_stop, setup, teardown),
+        cmocka_unit_test_setup_teardown(kafka_test_away, setup, teardown),
+        cmocka_unit_test_setup_teardown(kafka_test_older, setup, teardown),
+        cmocka_unit_test_setup_teardown(kafka_test_epoch, setup, teardown),
+        cmocka_unit_test_setup_teardown(kafka_test_broken_keys, setup,
+                                        teardown),
+    };
     int  failed;
 
-    bus_name = getenv("GOIM_BUS");
-
-    if (bus_name == NULL) {
-        bus_name = "redis";
-    }
+    bus_name = getenv("GOIM_KAFKA") != NULL ? "kafka" : "redis";
 
     signal(SIGPIPE, SIG_IGN);
     evthread_use_pthreads();
@@ -1093,6 +1399,9 @@ main(void)
 
     if (is_redis()) {
         failed += cmocka_run_group_tests(with_redis, NULL, NULL);
+
+    } else {
+        failed += cmocka_run_group_tests(with_kafka, NULL, NULL);
     }
 
     return failed;
