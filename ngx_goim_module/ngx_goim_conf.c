@@ -778,8 +778,10 @@ ngx_goim_conf_same(ngx_cycle_t *cycle, ngx_goim_conf_t *gcf)
                              gcf->redis.url.len) != 0
                || ocf->redis_db != gcf->redis_db
                || ocf->redis_prefix.len != gcf->redis_prefix.len
-               || ngx_memcmp(ocf->redis_prefix.data, gcf->redis_prefix.data,
-                             gcf->redis_prefix.len) != 0)
+               || (gcf->redis_prefix.len
+                   && ngx_memcmp(ocf->redis_prefix.data,
+                                 gcf->redis_prefix.data,
+                                 gcf->redis_prefix.len) != 0))
     {
         name = "redis";
     }

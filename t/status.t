@@ -44,13 +44,14 @@ is($res->{status}, 200, 'for Prometheus');
 is($res->{headers}{'content-type'},
     'text/plain; version=0.0.4; charset=utf-8', 'its type');
 
+my $labels = qr/\{(?:[a-z_]+="(?:[^"\\]|\\["\\])*",?)+\}/;
 my (%help, %type, %value);
 for my $line (split /\n/, $res->{content}) {
     if ($line =~ /^# HELP (\S+) (.+)$/) {
         $help{$1}++;
     } elsif ($line =~ /^# TYPE (\S+) (counter|gauge)$/) {
         $type{$1} = $2;
-    } elsif ($line =~ /^([a-z_]+)(\{(?:[a-z_]+="(?:[^"\\]|\\["\\])*",?)+\})? (\d+)$/) {
+    } elsif ($line =~ /^([a-z_]+)($labels)? (\d+)$/) {
         $value{$1} = $3;
     } else {
         fail("a line that is none: $line");
@@ -95,7 +96,8 @@ allow_log(qr{\[emerg\] .* in .*/nginx\.conf:\d+});
 
 sub says {
     my ($what, $goim, $server, $like) = @_;
-    my $text = "%%MODULES%%\npid %%DIR%%/nginx.pid;\n$goim\nevents { }\nhttp { access_log off; server {\n"
+    my $text = "%%MODULES%%\npid %%DIR%%/nginx.pid;\n$goim\nevents { }\n"
+        . "http { access_log off; server {\n"
         . "listen 127.0.0.1:%%PORT%%;\n$server\n} }\n";
     my $n = Goim::Nginx->new(redis => $redis->addr, logic => '127.0.0.1:1',
         port => 1, conf => $text, stopped => 1);

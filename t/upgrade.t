@@ -101,7 +101,8 @@ sub echoes {
 {
     my ($status, $response) = ask({});
     is($status, 101, 'the example of RFC 6455');
-    like($response, qr/^Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r$/m,
+    like($response,
+        qr/^Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r$/m,
         'its answer');
     like($response, qr/^Upgrade: websocket\r$/mi, 'Upgrade');
     like($response, qr/^Connection: upgrade\r$/mi, 'Connection');
@@ -178,7 +179,8 @@ is(ask({}, path => '/req'), 503, 'limit_req: two');
 # HTTP/2 beside: an answer there, the upgrade over HTTP/1.1
 {
     my $url = "https://localhost:$nginx->{wss_port}/sub";
-    my $said = `curl -sk --http2 -o /dev/null -w '%{http_version} %{http_code}' '$url' 2>&1`;
+    my $what = '%{http_version} %{http_code}';
+    my $said = `curl -sk --http2 -o /dev/null -w '$what' '$url' 2>&1`;
     is($said, '2 400', 'HTTP/2: 400');
 
     my $ws = Goim::WS->new(port => $nginx->{wss_port}, ssl => 1,
@@ -300,7 +302,8 @@ for my $path (qw(/rate /asked /proxied)) {
     } 5, 'its address is in the log';
 }
 
-like(slurp("$nginx->{dir}/goim.log"), qr{^192\.0\.2\.77 "GET /real HTTP/1\.1" 101 }m,
+like(slurp("$nginx->{dir}/goim.log"),
+    qr{^192\.0\.2\.77 "GET /real HTTP/1\.1" 101 }m,
     'the access log has the upgrade');
 
 # a limit that is reached: said by an answer, or where it is known too late, by
