@@ -122,7 +122,10 @@ sub stop {
     return $self->wait_exit(1) if $self->{stop} eq 'KILL';
 
     if (!defined $self->wait_exit($timeout || 20)) {
-        warn "# $self->{name} $self->{pid} did not stop: killed\n";
+        my ($state) = eval { Goim::Test::slurp("/proc/$self->{pid}/status") }
+            =~ /^State:\s+(.*)/m;
+        warn "# $self->{name} $self->{pid} did not stop, state "
+            . ($state || 'unknown') . ": killed\n";
         kill 'KILL', $self->{pid}, descendants($self->{pid}), @family;
         $self->wait_exit(5);
     }
