@@ -54,7 +54,8 @@ fi
 # not `modules`: nginx-dev has no sources for the stream module's own .so
 targets=$(grep -oE '^objs/ngx_[a-z_]*goim[a-z_]*\.so' objs/Makefile)
 
-${MAKE-make} -f objs/Makefile -j"$(nproc)" $targets >make.log 2>&1 || {
+env -u MAKEFLAGS -u MFLAGS make -f objs/Makefile -j"$(nproc)" $targets \
+    >make.log 2>&1 || {
     # the compiler's words without the command lines
     sed '/ -c .*\\$/,/\.c$/d' make.log >&2
     exit 1

@@ -64,7 +64,7 @@ then
             --with-stream --with-stream_ssl_module \
             --with-stream_realip_module --with-stream_ssl_preread_module \
             --with-cc-opt="$flags" --with-ld-opt="$link" \
-            && make -j"$(nproc)"
+            && env -u MAKEFLAGS -u MFLAGS make -j"$(nproc)"
     } >"$work/log" 2>&1 || {
         tail -n 30 "$work/log" >&2
         exit 1
