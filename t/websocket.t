@@ -264,4 +264,17 @@ for my $kind (qw(ws wss)) {
 
 eventually { $nginx->status->{sessions} == 0 } 10, 'no session is left';
 
+# a worker that must go says so, after it went on for as long as it might
+{
+    $nginx->configure(main => 'worker_shutdown_timeout 1s;');
+    $nginx->reload;
+    my @ws = map { connect_to($_) } (qw(ws wss)) x 2;
+    $nginx->reload;
+    for (@ws) {
+        $_->send_text('still there?');
+        is(($_->recv || {})->{data}, 'still there?', 'after a reload');
+    }
+    is($_->closed, 1001, 'worker_shutdown_timeout: 1001') for @ws;
+}
+
 done_testing;
