@@ -215,14 +215,25 @@ logic_stop(void)
 static int
 logic_thread_init(logic_thread_t *t, char *err, size_t size)
 {
-    svc_redis_events_t  events;
+    svc_redis_events_t    events;
+    struct event_config  *cfg;
 
     TAILQ_INIT(&t->links);
     TAILQ_INIT(&t->pushes);
 
     snprintf(err, size, "no memory for a thread");
 
-    t->base = event_base_new();
+    cfg = event_config_new();
+    if (cfg == NULL) {
+        return -1;
+    }
+
+    /* evhttp turns reading and writing on and off for each request */
+
+    event_config_set_flag(cfg, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    t->base = event_base_new_with_config(cfg);
+    event_config_free(cfg);
+
     if (t->base == NULL) {
         return -1;
     }
