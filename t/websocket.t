@@ -266,10 +266,13 @@ eventually { $nginx->status->{sessions} == 0 } 10, 'no session is left';
 
 # a worker that must go says so, after it went on for as long as it might
 {
-    $nginx->configure(main => 'worker_shutdown_timeout 1s;');
-    $nginx->reload;
-    my @ws = map { connect_to($_) } (qw(ws wss)) x 2;
-    $nginx->reload;
+    my $going = Goim::Nginx->new(redis => $redis->addr, ssl => 1,
+        logic => '127.0.0.1:1', workers => 1,
+        main => 'worker_shutdown_timeout 1s;');
+    my @ws = map { Goim::WS->new(path => '/echo', @$_) }
+        ([port => $going->{port}],
+        [port => $going->{wss_port}, ssl => 1]) x 2;
+    $going->reload;
     for (@ws) {
         $_->send_text('still there?');
         is(($_->recv || {})->{data}, 'still there?', 'after a reload');
