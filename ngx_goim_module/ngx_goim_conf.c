@@ -6,11 +6,16 @@
 
 #include "ngx_goim_core.h"
 
-#include <sys/eventfd.h>
 
-
-#define NGX_GOIM_INSTANCE_ENV   "NGX_GOIM_INSTANCE"
 #define NGX_GOIM_MAX_SERVER_ID  64
+
+
+/* what a number may be; `post` of a command */
+
+typedef struct {
+    ngx_int_t   min;
+    ngx_int_t   max;
+} ngx_goim_conf_range_t;
 
 
 static char *ngx_goim_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -30,23 +35,22 @@ static char *ngx_goim_conf_resolver(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_goim_conf_queue(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_goim_conf_msec(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_goim_conf_size(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_goim_conf_num(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_goim_conf_range(ngx_conf_t *cf, ngx_command_t *cmd,
+    ngx_int_t n);
 static ngx_uint_t ngx_goim_conf_param(ngx_str_t *value, const char *name,
     ngx_str_t *out);
 static char *ngx_goim_conf_invalid(ngx_conf_t *cf, ngx_str_t *value);
 
-static ngx_int_t ngx_goim_conf_check(ngx_cycle_t *cycle,
-    ngx_goim_conf_t *gcf);
-static ngx_int_t ngx_goim_conf_same(ngx_cycle_t *cycle,
-    ngx_goim_conf_t *gcf);
-static ngx_int_t ngx_goim_conf_stream(ngx_cycle_t *cycle,
-    ngx_goim_conf_t *gcf);
-static ngx_int_t ngx_goim_conf_instance(ngx_cycle_t *cycle,
-    ngx_goim_conf_t *gcf);
-static ngx_int_t ngx_goim_conf_new_instance(u_char *buf, size_t len,
-    ngx_cycle_t *cycle);
-static ngx_int_t ngx_goim_conf_eventfds(ngx_cycle_t *cycle,
-    ngx_goim_conf_t *gcf);
-static void ngx_goim_conf_close_eventfds(void *data);
+
+static ngx_goim_conf_range_t  ngx_goim_conf_times = { 1, 24 * 3600 * 1000 };
+static ngx_goim_conf_range_t  ngx_goim_conf_bodies = { 16, 512 * 1024 };
+static ngx_goim_conf_range_t  ngx_goim_conf_limits = { 0, 100000000 };
 
 
 ngx_command_t  ngx_goim_commands[] = {
@@ -87,10 +91,10 @@ static ngx_command_t  ngx_goim_block_commands[] = {
 
     { ngx_string("redis_timeout"),
       NGX_GOIM_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_msec_slot,
+      ngx_goim_conf_msec,
       0,
       offsetof(ngx_goim_conf_t, redis_timeout),
-      NULL },
+      &ngx_goim_conf_times },
 
     { ngx_string("logic"),
       NGX_GOIM_CONF|NGX_CONF_1MORE,
@@ -101,10 +105,10 @@ static ngx_command_t  ngx_goim_block_commands[] = {
 
     { ngx_string("logic_timeout"),
       NGX_GOIM_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_msec_slot,
+      ngx_goim_conf_msec,
       0,
       offsetof(ngx_goim_conf_t, logic_timeout),
-      NULL },
+      &ngx_goim_conf_times },
 
     { ngx_string("node"),
       NGX_GOIM_CONF|NGX_CONF_1MORE,
@@ -122,24 +126,24 @@ static ngx_command_t  ngx_goim_block_commands[] = {
 
     { ngx_string("resolver_timeout"),
       NGX_GOIM_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_msec_slot,
+      ngx_goim_conf_msec,
       0,
       offsetof(ngx_goim_conf_t, resolver_timeout),
-      NULL },
+      &ngx_goim_conf_times },
 
     { ngx_string("handshake_timeout"),
       NGX_GOIM_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_msec_slot,
+      ngx_goim_conf_msec,
       0,
       offsetof(ngx_goim_conf_t, handshake_timeout),
-      NULL },
+      &ngx_goim_conf_times },
 
     { ngx_string("max_body"),
       NGX_GOIM_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_size_slot,
+      ngx_goim_conf_size,
       0,
       offsetof(ngx_goim_conf_t, max_body),
-      NULL },
+      &ngx_goim_conf_bodies },
 
     { ngx_string("queue_size"),
       NGX_GOIM_CONF|NGX_CONF_TAKE12,
@@ -150,17 +154,17 @@ static ngx_command_t  ngx_goim_block_commands[] = {
 
     { ngx_string("max_sessions"),
       NGX_GOIM_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_num_slot,
+      ngx_goim_conf_num,
       0,
       offsetof(ngx_goim_conf_t, max_sessions),
-      NULL },
+      &ngx_goim_conf_limits },
 
     { ngx_string("max_per_addr"),
       NGX_GOIM_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_num_slot,
+      ngx_goim_conf_num,
       0,
       offsetof(ngx_goim_conf_t, max_per_addr),
-      NULL },
+      &ngx_goim_conf_limits },
 
       ngx_null_command
 };
@@ -189,12 +193,6 @@ ngx_module_t  ngx_goim_block_module = {
     NULL,                                   /* exit master */
     NGX_MODULE_V1_PADDING
 };
-
-
-/* kept by the master through reloads, handed on in the environment to the
-   binary of an upgrade */
-
-static u_char  ngx_goim_instance[NGX_MAXHOSTNAMELEN + 128];
 
 
 void *
@@ -499,6 +497,10 @@ ngx_goim_conf_node_addrs(ngx_conf_t *cf, ngx_goim_conf_t *gcf,
             comma = last;
         }
 
+        if (comma == p) {
+            return ngx_goim_conf_invalid(cf, value);
+        }
+
         addr = ngx_array_push(&gcf->addrs);
         if (addr == NULL) {
             return NGX_CONF_ERROR;
@@ -573,6 +575,84 @@ ngx_goim_conf_queue(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* Beside nginx's own slots these name the value and know its bounds. */
+
+static char *
+ngx_goim_conf_msec(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t   *value;
+    ngx_msec_t  *field;
+
+    field = (ngx_msec_t *) ((u_char *) conf + cmd->offset);
+
+    if (*field != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    *field = ngx_parse_time(&value[1], 0);
+
+    return ngx_goim_conf_range(cf, cmd, (ngx_int_t) *field);
+}
+
+
+static char *
+ngx_goim_conf_size(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    size_t     *field;
+    ngx_str_t  *value;
+
+    field = (size_t *) ((u_char *) conf + cmd->offset);
+
+    if (*field != NGX_CONF_UNSET_SIZE) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    *field = ngx_parse_size(&value[1]);
+
+    return ngx_goim_conf_range(cf, cmd, (ngx_int_t) *field);
+}
+
+
+static char *
+ngx_goim_conf_num(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_str_t   *value;
+    ngx_uint_t  *field;
+
+    field = (ngx_uint_t *) ((u_char *) conf + cmd->offset);
+
+    if (*field != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    *field = ngx_atoi(value[1].data, value[1].len);
+
+    return ngx_goim_conf_range(cf, cmd, (ngx_int_t) *field);
+}
+
+
+static char *
+ngx_goim_conf_range(ngx_conf_t *cf, ngx_command_t *cmd, ngx_int_t n)
+{
+    ngx_str_t              *value;
+    ngx_goim_conf_range_t  *range;
+
+    value = cf->args->elts;
+    range = cmd->post;
+
+    /* NGX_ERROR lies below any of them */
+
+    if (n < range->min || n > range->max) {
+        return ngx_goim_conf_invalid(cf, &value[1]);
+    }
+
+    return NGX_CONF_OK;
+}
+
+
 static ngx_uint_t
 ngx_goim_conf_param(ngx_str_t *value, const char *name, ngx_str_t *out)
 {
@@ -623,350 +703,4 @@ ngx_goim_require(ngx_conf_t *cf)
     gcf->user = value[0];
     gcf->user_file = cf->conf_file->file.name.data;
     gcf->user_line = cf->conf_file->line;
-}
-
-
-/* Everything that needs all directives, of other blocks too. */
-
-char *
-ngx_goim_init_conf(ngx_cycle_t *cycle, void *conf)
-{
-    ngx_goim_conf_t  *gcf = conf;
-
-    ngx_uint_t        i;
-    ngx_goim_peer_t  *peer;
-
-    if (!gcf->enabled) {
-
-        if (gcf->user.len) {
-            ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
-                          "\"%V\" needs a \"goim\" block in %s:%ui",
-                          &gcf->user, gcf->user_file, gcf->user_line);
-            return NGX_CONF_ERROR;
-        }
-
-        return NGX_CONF_OK;
-    }
-
-    if (gcf->server_id.data == NULL) {
-        gcf->server_id.len = cycle->hostname.len;
-        gcf->server_id.data = ngx_pcalloc(cycle->pool,
-                                          cycle->hostname.len + 1);
-        if (gcf->server_id.data == NULL) {
-            return NGX_CONF_ERROR;
-        }
-
-        ngx_memcpy(gcf->server_id.data, cycle->hostname.data,
-                   cycle->hostname.len);
-    }
-
-    if (gcf->region.data == NULL) {
-        ngx_str_set(&gcf->region, "");
-    }
-
-    if (gcf->zone_name.data == NULL) {
-        ngx_str_set(&gcf->zone_name, "");
-    }
-
-    if (gcf->env.data == NULL) {
-        ngx_str_set(&gcf->env, "");
-    }
-
-    if (ngx_goim_conf_check(cycle, gcf) != NGX_OK
-        || ngx_goim_conf_same(cycle, gcf) != NGX_OK
-        || ngx_goim_peer_init(cycle, gcf, &gcf->redis) != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    peer = gcf->logic.elts;
-
-    for (i = 0; i < gcf->logic.nelts; i++) {
-        if (ngx_goim_peer_init(cycle, gcf, &peer[i]) != NGX_OK) {
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    if (ngx_goim_conf_stream(cycle, gcf) != NGX_OK
-        || ngx_goim_conf_instance(cycle, gcf) != NGX_OK
-        || ngx_goim_conf_eventfds(cycle, gcf) != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static ngx_int_t
-ngx_goim_conf_check(ngx_cycle_t *cycle, ngx_goim_conf_t *gcf)
-{
-    const char  *missing;
-
-    missing = gcf->shm_zone == NULL ? "zone"
-              : gcf->redis.url.data == NULL ? "redis"
-              : gcf->logic.nelts == 0 ? "logic" : NULL;
-
-    if (missing) {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
-                      "no \"%s\" in \"goim\"", missing);
-        return NGX_ERROR;
-    }
-
-    if (gcf->max_body < 16 || gcf->max_body > 512 * 1024) {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
-                      "\"max_body\" in \"goim\" must be between 16 and 512k");
-        return NGX_ERROR;
-    }
-
-    if (gcf->handshake_timeout == 0 || gcf->logic_timeout == 0
-        || gcf->redis_timeout == 0)
-    {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
-                      "\"%s\" in \"goim\" may not be 0",
-                      gcf->handshake_timeout == 0 ? "handshake_timeout"
-                      : gcf->logic_timeout == 0 ? "logic_timeout"
-                      : "redis_timeout");
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-/*
- * Workers of before and after a reload share the node's stream and zone, so
- * neither the node's name nor its Redis can change between them.
- */
-
-static ngx_int_t
-ngx_goim_conf_same(ngx_cycle_t *cycle, ngx_goim_conf_t *gcf)
-{
-    ngx_uint_t        i;
-    ngx_cycle_t      *old;
-    const char       *name;
-    ngx_goim_conf_t  *ocf;
-
-    old = cycle->old_cycle;
-
-    if (old == NULL || old->conf_ctx == NULL || old->modules == NULL) {
-        return NGX_OK;
-    }
-
-    for (i = 0; old->modules[i] != &ngx_goim_module; i++) {
-        if (old->modules[i] == NULL) {
-            return NGX_OK;
-        }
-    }
-
-    ocf = ngx_goim_get_conf(old);
-
-    if (ocf == NULL) {
-        return NGX_OK;
-    }
-
-    name = NULL;
-
-    if (ocf->server_id.len != gcf->server_id.len
-        || ngx_memcmp(ocf->server_id.data, gcf->server_id.data,
-                      gcf->server_id.len) != 0)
-    {
-        name = "server_id";
-
-    } else if (ocf->redis.url.len != gcf->redis.url.len
-               || ngx_memcmp(ocf->redis.url.data, gcf->redis.url.data,
-                             gcf->redis.url.len) != 0
-               || ocf->redis_db != gcf->redis_db
-               || ocf->redis_prefix.len != gcf->redis_prefix.len
-               || (gcf->redis_prefix.len
-                   && ngx_memcmp(ocf->redis_prefix.data,
-                                 gcf->redis_prefix.data,
-                                 gcf->redis_prefix.len) != 0))
-    {
-        name = "redis";
-    }
-
-    if (name) {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
-                      "\"%s\" in \"goim\" cannot be changed by a reload, "
-                      "restart nginx", name);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_goim_conf_stream(ngx_cycle_t *cycle, ngx_goim_conf_t *gcf)
-{
-    u_char  *p;
-
-    p = ngx_pnalloc(cycle->pool, gcf->redis_prefix.len + sizeof("goim:node:")
-                                 + gcf->server_id.len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    gcf->stream.data = p;
-    p = ngx_sprintf(p, "%Vgoim:node:%V", &gcf->redis_prefix,
-                    &gcf->server_id);
-    gcf->stream.len = p - gcf->stream.data;
-    *p = '\0';
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_goim_conf_instance(ngx_cycle_t *cycle, ngx_goim_conf_t *gcf)
-{
-    size_t            len;
-    u_char           *p;
-    char             *inherited;
-    ngx_str_t        *env;
-    ngx_core_conf_t  *ccf;
-
-    if (ngx_goim_instance[0] == '\0') {
-        inherited = getenv(NGX_GOIM_INSTANCE_ENV);
-
-        if (inherited && ngx_strlen(inherited) < sizeof(ngx_goim_instance)) {
-            ngx_cpystrn(ngx_goim_instance, (u_char *) inherited,
-                        sizeof(ngx_goim_instance));
-
-        } else if (ngx_goim_conf_new_instance(ngx_goim_instance,
-                                              sizeof(ngx_goim_instance),
-                                              cycle)
-                   != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    gcf->instance.data = ngx_goim_instance;
-    gcf->instance.len = ngx_strlen(ngx_goim_instance);
-
-    /* as if by env NGX_GOIM_INSTANCE=... */
-
-    len = sizeof(NGX_GOIM_INSTANCE_ENV "=") + gcf->instance.len;
-
-    p = ngx_pnalloc(cycle->pool, len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_sprintf(p, NGX_GOIM_INSTANCE_ENV "=%V%Z", &gcf->instance);
-
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
-
-    env = ngx_array_push(&ccf->env);
-    if (env == NULL) {
-        return NGX_ERROR;
-    }
-
-    env->data = p;
-    env->len = sizeof(NGX_GOIM_INSTANCE_ENV) - 1;
-
-    return NGX_OK;
-}
-
-
-/* <host>/<boot id>/<random> */
-
-static ngx_int_t
-ngx_goim_conf_new_instance(u_char *buf, size_t len, ngx_cycle_t *cycle)
-{
-    ssize_t   n;
-    u_char    boot[36], random[8], hex[17];
-    ngx_fd_t  fd;
-
-    ngx_memset(boot, '0', sizeof(boot));
-
-    fd = ngx_open_file("/proc/sys/kernel/random/boot_id", NGX_FILE_RDONLY,
-                       NGX_FILE_OPEN, 0);
-
-    if (fd != NGX_INVALID_FILE) {
-        n = ngx_read_fd(fd, boot, sizeof(boot));
-        (void) ngx_close_file(fd);
-
-        if (n != (ssize_t) sizeof(boot)) {
-            ngx_memset(boot, '0', sizeof(boot));
-        }
-    }
-
-    fd = ngx_open_file("/dev/urandom", NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-    n = NGX_FILE_ERROR;
-
-    if (fd != NGX_INVALID_FILE) {
-        n = ngx_read_fd(fd, random, sizeof(random));
-        (void) ngx_close_file(fd);
-    }
-
-    if (n != (ssize_t) sizeof(random)) {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
-                      "goim: no random bytes in /dev/urandom");
-        return NGX_ERROR;
-    }
-
-    *ngx_hex_dump(hex, random, sizeof(random)) = '\0';
-
-    ngx_snprintf(buf, len, "%V/%*s/%s%Z", &cycle->hostname, sizeof(boot),
-                 boot, hex);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_goim_conf_eventfds(ngx_cycle_t *cycle, ngx_goim_conf_t *gcf)
-{
-    ngx_uint_t           i;
-    ngx_core_conf_t     *ccf;
-    ngx_pool_cleanup_t  *cln;
-
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
-
-    gcf->workers = ccf->master ? ccf->worker_processes : 1;
-
-    gcf->eventfds = ngx_palloc(cycle->pool,
-                               gcf->workers * sizeof(ngx_fd_t));
-    cln = ngx_pool_cleanup_add(cycle->pool, 0);
-
-    if (gcf->eventfds == NULL || cln == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < gcf->workers; i++) {
-        gcf->eventfds[i] = -1;
-    }
-
-    cln->handler = ngx_goim_conf_close_eventfds;
-    cln->data = gcf;
-
-    for (i = 0; i < gcf->workers; i++) {
-        gcf->eventfds[i] = eventfd(0, EFD_CLOEXEC|EFD_NONBLOCK);
-
-        if (gcf->eventfds[i] == -1) {
-            ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
-                          "goim: eventfd() failed");
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_goim_conf_close_eventfds(void *data)
-{
-    ngx_goim_conf_t  *gcf = data;
-
-    ngx_uint_t  i;
-
-    for (i = 0; i < gcf->workers; i++) {
-        if (gcf->eventfds[i] != -1) {
-            (void) close(gcf->eventfds[i]);
-        }
-    }
 }

@@ -22,6 +22,10 @@ extern ngx_connection_t   ngx_goim_no_connection;
 extern ngx_command_t      ngx_goim_commands[];
 
 void *ngx_goim_create_conf(ngx_cycle_t *cycle);
+
+
+/* ---- ngx_goim_setup.c ---- */
+
 char *ngx_goim_init_conf(ngx_cycle_t *cycle, void *conf);
 
 
