@@ -276,7 +276,8 @@ sub title {
 # workers that were told to leave but have not yet
 sub draining { return grep { title($_) =~ /shutting down/ } $_[0]->workers }
 
-# nginx -s reload, waiting until the new workers are there
+# nginx -s reload, waiting until the new workers are there and those of before
+# take no new connections
 sub reload {
     my ($self) = @_;
     my %old = map { $_ => 1 } $self->workers;
@@ -284,7 +285,9 @@ sub reload {
     kill 'HUP', $self->master;
     wait_for {
         die "nginx ended:\n" . $self->logs if !$self->alive;
-        grep({ !$old{$_} } $self->workers) >= $want;
+        my @workers = $self->workers;
+        grep({ !$old{$_} } @workers) >= $want
+            && !grep { $old{$_} && title($_) !~ /shutting down/ } @workers;
     } 20, 'new workers after a reload';
     return $self;
 }
