@@ -21,6 +21,7 @@ typedef struct {
     Goim__Node  *node;
     int64_t      noticed;       /* when a renewal was seen last */
     int          live;
+    int          was_live;
 } registry_zone_t;
 
 typedef struct registry_wait_s {
@@ -221,8 +222,12 @@ registry_live(registry_t *g)
 }
 
 
+/*
+ * Live is who was renewed in time; with `keep` also who was live until now,
+ * for an hour at most.
+ */
 static void
-registry_mark(registry_t *g, int64_t now, int64_t ttl)
+registry_mark(registry_t *g, int64_t now, int keep)
 {
     size_t            i;
     int64_t           from, at;
@@ -238,7 +243,8 @@ registry_mark(registry_t *g, int64_t now, int64_t ttl)
         z = &g->zones[i];
         at = z->noticed > from ? z->noticed : from;
 
-        z->live = (now < at + ttl);
+        z->live = (now < at + g->ttl)
+                  || (keep && z->was_live && now < at + REGISTRY_FORGET);
     }
 }
 
@@ -297,15 +303,19 @@ registry_build(registry_t *g)
 static void
 registry_view(registry_t *g)
 {
-    size_t   n, known;
+    size_t   i, n, known;
     int64_t  now;
 
     static log_once_t  loss;
 
     now = svc_now();
 
+    for (i = 0; i < g->nzones; i++) {
+        g->zones[i].was_live = g->zones[i].live;
+    }
+
     known = registry_live(g);
-    registry_mark(g, now, g->ttl);
+    registry_mark(g, now, 0);
     n = registry_live(g);
 
     if (n * 2 < known) {
@@ -313,8 +323,7 @@ registry_view(registry_t *g)
                    "been renewed in time, the others are kept for now", n,
                    known);
 
-        registry_mark(g, now, g->ttl > REGISTRY_FORGET ? g->ttl
-                                                       : REGISTRY_FORGET);
+        registry_mark(g, now, 1);
     }
 
     registry_build(g);
