@@ -21,6 +21,12 @@
 
 #define NGX_GOIM_VERSION        "0.1.0"
 
+/* Fronts in another .so refer to it: one that was made for another layout of
+   what is declared here does not load.  A change of the layout renames it. */
+#define NGX_GOIM_ABI            ngx_goim_abi_1
+
+extern const ngx_uint_t  NGX_GOIM_ABI;
+
 #define NGX_GOIM_MODULE         0x4d494f47      /* "GOIM" */
 #define NGX_GOIM_CONF           0x02000000
 
@@ -147,6 +153,8 @@ struct ngx_goim_session_s {
 
     void                       *input;      /* the front's, NULL at rest: a
                                                partial message */
+    void                       *request;    /* the front's: what finalize()
+                                               has to end */
     ngx_str_t                   addr;       /* the client's, text, no port;
                                                owned by the session */
     ngx_buf_t                  *cookie;     /* until auth was sent; owned */

@@ -53,6 +53,8 @@ ngx_module_t  ngx_goim_module = {
 };
 
 
+const ngx_uint_t          NGX_GOIM_ABI = 1;
+
 ngx_goim_conf_t          *ngx_goim_conf;
 ngx_connection_t          ngx_goim_no_connection;
 
