@@ -56,6 +56,7 @@ sub over {
     subtest 'no answer' => \&unanswered;
     subtest 'two jobs share the work' => \&two_jobs;
     subtest 'a stopped job wakes up late' => \&zombie;
+    subtest 'stopped while partitions move' => \&moving;
     subtest 'kill -9 at random' => \&chaos;
     subtest 'Redis without its newest writes' => \&rollback if $kafka;
 
@@ -318,6 +319,33 @@ sub zombie {
         produce(100);
     }
     check('stopped jobs woke up');
+}
+
+# a job that stops while the group is being sorted ends by itself and in time
+sub moving {
+    my @ends;
+
+    for (1 .. 10) {
+        $_->start for grep { !$_->alive } @job;
+        produce(5);
+        sleep rand 0.8;
+
+        my @order = rand() < 0.5 ? @job : reverse @job;
+        $order[0]->signal('TERM');
+        sleep rand 0.1;
+        $order[1]->signal('TERM') if rand() < 0.5;
+
+        for (grep { $_ == $order[0] || !$_->alive } @job) {
+            my $status = $_->wait_exit(12 * slow());
+            push @ends, defined $status ? $status : 'none';
+            $_->kill9;
+        }
+    }
+    is_deeply [grep { $_ ne '0' } @ends], [], 'each ends with exit code 0';
+
+    $_->start for grep { !$_->alive } @job;
+    whole(1);
+    check('partitions moved');
 }
 
 sub chaos {
