@@ -62,6 +62,31 @@ subtest 'options and configuration' => sub {
     }
 };
 
+subtest 'every key is documented and takes its default' => sub {
+    my (%doc, %code, $section);
+
+    for (split /\n/, slurp(root_dir() . '/docs/job.conf.md')) {
+        $section = $1 if /^## \[(\w+)\]/;
+        $doc{"$section.$1"} = $2 if /^    Default:  (\w+) = (.*)/;
+        $doc{"$section.$1"} ||= '' if $section && /^### (\w+)/;
+    }
+    for my $file (qw(job/main.c svc/redis.h svc/bus.h)) {
+        my $text = slurp(root_dir() . "/$file");
+        $code{"$1.$2"} = 1 while $text =~ /\{ "(\w+)", "(\w+)", CONF_/g;
+    }
+    is_deeply [sort keys %doc], [sort keys %code], 'the same keys';
+
+    my %conf = (kafka => {});
+    for (grep { length $doc{$_} } keys %doc) {
+        my ($in, $key) = split /\./;
+        $conf{$in}{$key} = $doc{$_};
+    }
+    my $job = Goim::Job->new(redis => '127.0.0.1:1', stopped => 1,
+        conf => \%conf);
+    my ($rc, $said) = $job->test_conf;
+    is $rc, 0, 'the defaults parse' or diag $said;
+};
+
 # ---- over both buses ---------------------------------------------------------
 
 my %quick = (registry => { ttl => '1h', renew => '100ms' });
