@@ -19,6 +19,7 @@ use Goim::Test qw(allow_log free_port folder wait_for spew slurp asan build_dir
 #   redis => ADDR, logic => ADDR or [ADDR, ...], server_id => ID
 #   goim => { name => value } directives of goim { }: undef leaves one out, an
 #                             array reference gives it several times
+#   connections => 4096       worker_connections
 #   main, events, http, server, tail => text put into the configuration
 #                             (tail: after http { })
 #   ssl => 1                  wss on ->{wss_port}
@@ -109,10 +110,10 @@ sub goim_text {
 
 sub conf_text {
     my ($self) = @_;
-    my %v = (main => '', events => '', http => '', server => '', tail => '',
+    my %v = (connections => 4096, main => '', events => '', http => '', server => '', tail => '',
         status => '', map { $_ => $self->{$_} }
         grep { defined $self->{$_} }
-        qw(main events http server tail status dir port wss_port tcp_port));
+        qw(connections main events http server tail status dir port wss_port tcp_port));
     my $workers = $self->{workers} || 1;
     my $user = $> == 0 ? "user root;\n" : '';
     my $level = $self->{log_level} || 'info';
@@ -160,7 +161,7 @@ pid $v{dir}/nginx.pid;
 lock_file $v{dir}/nginx.lock;
 $v{main}
 events {
-    worker_connections 4096;
+    worker_connections $v{connections};
     $v{events}
 }
 $goim

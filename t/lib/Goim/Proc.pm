@@ -73,14 +73,16 @@ sub alive {
     return $self->{pid} ? running($self->{pid}) : 0;
 }
 
-# Whether any process, a child of ours or not, still runs; zombies don't.
+# Whether any process still runs. A zombie of somebody else does not; one of
+# ours will be reaped in a moment, and has its status only then.
 sub running {
     my ($pid) = @_;
     reap();
     return 0 if exists $status{$pid};
     open my $fh, '<', "/proc/$pid/stat" or return 0;
     my $stat = <$fh>;
-    return defined $stat && $stat !~ /\) Z / ? 1 : 0;
+    my ($state, $parent) = defined $stat ? $stat =~ /.*\) (\S) (\d+)/ : ();
+    return defined $state && ($state ne 'Z' || $parent == $$) ? 1 : 0;
 }
 
 # the wait status ($? of the process), undef while it runs
