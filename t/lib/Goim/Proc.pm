@@ -54,6 +54,7 @@ sub start {
         POSIX::_exit(127);
     }
 
+    delete $status{$pid};       # of an earlier process by that number
     $self->{pid} = $pid;
     push @all, $self if !grep { $_ == $self } @all;
     return $self;
