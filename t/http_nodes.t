@@ -132,7 +132,7 @@ subtest 'another instance' => sub {
         is $rpc->register(instance => 'i', %$bad)->{code}, 4,
             join ' ', 'malformed:', keys %$bad;
     }
-    everywhere { keys %$_ == 1 } 'nothing of that remains';
+    everywhere { keys %$_ == 0 } 'the replaced one is gone, and it too';
 };
 
 subtest 'balance and regions' => sub {
