@@ -29,7 +29,7 @@ struct svc_resolve_s {
 
 
 static int
-svc_resolve_lookup(svc_resolve_t *s, int flags)
+svc_resolve_lookup(svc_resolve_t *s, int flags, struct addrinfo **list)
 {
     struct addrinfo  hints;
 
@@ -38,9 +38,9 @@ svc_resolve_lookup(svc_resolve_t *s, int flags)
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = flags;
 
-    s->list = NULL;
+    *list = NULL;
 
-    return getaddrinfo(s->host, s->port, &hints, &s->list);
+    return getaddrinfo(s->host, s->port, &hints, list);
 }
 
 
@@ -71,13 +71,20 @@ svc_resolve_unref(svc_resolve_t *s)
 static void *
 svc_resolve_thread(void *data)
 {
-    uint64_t        one;
-    svc_resolve_t  *s;
+    int               rc;
+    uint64_t          one;
+    svc_resolve_t    *s;
+    struct addrinfo  *list;
 
     s = data;
     one = 1;
 
-    s->rc = svc_resolve_lookup(s, 0);
+    rc = svc_resolve_lookup(s, 0, &list);
+
+    pthread_mutex_lock(&s->lock);
+    s->rc = rc;
+    s->list = list;
+    pthread_mutex_unlock(&s->lock);
 
     if (write(s->fd, &one, sizeof(one)) == -1) {
         /* an eventfd takes a 1 always; the waiting side has a time limit */
@@ -101,8 +108,11 @@ svc_resolve_done(evutil_socket_t fd, short what, void *data)
 
     s = data;
 
+    pthread_mutex_lock(&s->lock);
     list = s->list;
     s->list = NULL;
+    pthread_mutex_unlock(&s->lock);
+
     error = (list != NULL) ? NULL
                            : (s->rc != 0 ? gai_strerror(s->rc)
                                          : "no address");
@@ -167,7 +177,7 @@ svc_resolve(struct event_base *base, const char *host, uint16_t port,
 
     event_add(s->ev, NULL);
 
-    s->rc = svc_resolve_lookup(s, AI_NUMERICHOST);
+    s->rc = svc_resolve_lookup(s, AI_NUMERICHOST, &s->list);
 
     if (s->rc == 0) {
         event_active(s->ev, EV_READ, 0);
