@@ -1,7 +1,8 @@
 /*
  * The bus, by its interface: the same family of tests for every driver, with
  * real brokers. With GOIM_KAFKA (an address; GOIM_KAFKA_PID lets it be
- * stopped for a while) the driver is kafka, else redis.
+ * stopped for a while, GOIM_KAFKA_RESTART is a command that kills it and
+ * starts it again) the driver is kafka, else redis.
  */
 
 #include "test_redis.h"
@@ -1152,6 +1153,67 @@ kafka_test_stop(void **state)
 }
 
 
+/*
+ * The broker is killed and comes back while records flow: what was
+ * acknowledged has been written, once, in the order of its key.
+ */
+static void
+kafka_test_kill(void **state)
+{
+    int          i, k, last;
+    char         name[16];
+    size_t       j;
+    eater_t      e;
+    maker_t      m;
+    const char  *restart, *text;
+
+    (void) state;
+
+    restart = getenv("GOIM_KAFKA_RESTART");
+
+    if (restart == NULL) {
+        skip();
+    }
+
+    conf.timeout = 30000;
+    maker_start(&m);
+    test_wait(base, maker_knows, &m);
+    eater_start(&e, 1);
+
+    for (i = 0; i < 60; i++) {
+        maker_send_many(&m, 50, i, i + 1, 30000);
+        test_run(base, 5);
+
+        if (i == 30) {
+            assert_int_equal(system(restart), 0);
+        }
+    }
+
+    maker_wait(&m);
+    assert_in_range(m.result[BUS_OK], 1500, 3000);
+    check_all_came(&m, &e, 0);
+
+    for (k = 0; k < 50; k++) {
+        snprintf(name, sizeof(name), "k%d:", k);
+        last = -1;
+
+        for (j = 0; j < e.n; j++) {
+            text = e.seen[j].text;
+
+            if (strncmp(text, name, strlen(name)) == 0) {
+                assert_true(atoi(strchr(text, ':') + 1) > last);
+                last = atoi(strchr(text, ':') + 1);
+            }
+        }
+    }
+
+    maker_stop(&m);
+    eater_stop(&e);
+    eater_forget(&e);
+    conf.timeout = 0;
+}
+
+
 /* Nobody there: certainly not written, said in time. */
 static void
 kafka_test_away(void **state)
@@ -1380,6 +1442,7 @@ main(void)
     };
     const struct CMUnitTest  with_kafka[] = {
         cmocka_unit_test_setup_teardown(kafka_test_stop, setup, teardown),
+        cmocka_unit_test_setup_teardown(kafka_test_kill, setup, teardown),
         cmocka_unit_test_setup_teardown(kafka_test_away, setup, teardown),
         cmocka_unit_test_setup_teardown(kafka_test_older, setup, teardown),
         cmocka_unit_test_setup_teardown(kafka_test_epoch, setup, teardown),
