@@ -15,9 +15,10 @@ my $next = 0;
 # $n clients in the room, each with a key of its own; of the traffic they get
 # all but the keys', and those whose key is in @keys get these too
 sub join_room {
-    my ($c, $n) = @_;
+    my ($c, $n, %arg) = @_;
     return Goim::Traffic::came(map { $c->client(mid => ++$next,
-        key => "key$next", room => 'live://1', accepts => [1000]) } 1 .. $n);
+        key => "key$next", room => 'live://1', accepts => [1000], %arg) }
+        1 .. $n);
 }
 
 sub traffic {
@@ -132,6 +133,9 @@ subtest 'a resized zone, and what a reload must not change' => sub {
     eventually { ($c->api->online_total->{data}{conn_count} || 0) == 9 } 15,
         'so are the connections' or diag explain $c->api->online_total;
     is($c->api->online_room('live', ['1'])->{data}{1}, 9, 'online/room too');
+    my ($instance, @more) = @{ $c->api->nodes_instances->{data} };
+    is($instance->{metadata}{offline}, 'false', 'the node is not offline');
+    is(scalar @more, 0, 'and it is one');
 
     # a key comes back on the new zone: the older session leaves the old one
     my $again = $c->client(mid => $old[0]{auth}{mid},
@@ -166,6 +170,11 @@ subtest 'binary upgrade' => sub {
 
     $traffic->more(30);
     my $master = $node->upgrade;
+
+    # both take new clients for a while
+    $traffic->more(30);
+    push @old, join_room($c, 6);
+    $traffic->more(30);
     kill 'QUIT', $master;
     wait_for { @{[grep { Goim::Nginx::title($_) =~ /shutting down/ }
         Goim::Proc::children($master)]} == 2 } 20, 'the old workers drain';
@@ -175,10 +184,11 @@ subtest 'binary upgrade' => sub {
     isnt($node->status->{zone_id}, $zone, 'another zone');
     my @new = join_room($c, 4);
     $traffic->more(60);
-    eventually { $old[0]->heartbeat == 8 && $new[0]->heartbeat == 8 } 15,
+    eventually { !grep { $_->heartbeat != 14 } @old, @new } 15,
         'the room is counted over both';
     $traffic->finish;
-    arrives($traffic, 'nobody misses anything', [@old, @new], \@old);
+    arrives($traffic, 'nobody misses anything', [@old, @new],
+        [@old[0 .. 3]]);
 
     $_->close for @old;
     eventually { !Goim::Proc::running($master) } 20, 'the old nginx leaves';
@@ -190,9 +200,11 @@ subtest 'binary upgrade' => sub {
 };
 
 subtest 'QUIT with clients' => sub {
-    my $c = Goim::Cluster->new(workers => 2);
+    my $port = free_port();
+    my $c = Goim::Cluster->new(workers => 3, nginx => {
+        server => "listen 127.0.0.1:$port reuseport;" });
     my $node = $c->node;
-    my @all = join_room($c, 4);
+    my @all = join_room($c, 12, port => $port);
     my $traffic = traffic($c, @all);
     my $instances = sub {
         my $list = $c->api->nodes_instances->{data};
@@ -208,9 +220,15 @@ subtest 'QUIT with clients' => sub {
         $i && $i->{metadata}{offline} eq 'true' } 15,
         'the node is listed as offline'
         or diag explain $c->api->nodes_instances;
+
+    # the reader's role moves to those who still have clients
+    while (@all > 2) {
+        (shift @all)->close;
+        $traffic->more(5);
+    }
     $traffic->finish;
-    arrives($traffic, 'they go on receiving', \@all, \@all);
-    is($all[0]->heartbeat, 4, 'heartbeats are answered');
+    arrives($traffic, 'they go on receiving, to the last', \@all, \@all);
+    eventually { $all[0]->heartbeat == 2 } 10, 'heartbeats are answered';
 
     $_->close for @all;
     eventually { !$node->alive } 15, 'nginx leaves after the last';

@@ -91,11 +91,13 @@ sub sort_out {
 }
 
 # what the node and the cluster count is what there is
+my $workers = 3;
+
 sub counted {
     my ($c, $name, @clients) = @_;
     my $room = grep { !alone($_) } @clients;
     my %want = (sessions => scalar @clients, authorized => scalar @clients,
-        addrs => scalar @clients, workers => 3,
+        addrs => scalar @clients, workers => $workers,
         rooms => @clients - $room + ($room ? 1 : 0));
     my %got;
 
@@ -194,6 +196,45 @@ subtest 'kill -9 of workers' => sub {
     is($st->{counters}{$_}, 0, "none $_") for qw(holes lapped corrupt broken);
     ok($st->{counters}{accepted} >= 36, 'counters of the dead stay');
     is($_->close, 1000, 'goodbye') for @clients[0, -1];
+    $node->stop;
+};
+
+subtest 'kill -9 after a reload' => sub {
+    my $c = start_cluster();
+    my $node = $c->node;
+    my @clients = join_node(15);
+    my $traffic = traffic($c, @clients);
+
+    $traffic->more(20);
+    $node->reload;
+    push @clients, my @new = join_node(9);
+    my $st = status($c);
+    $workers = $st->{workers};
+    ok($st->{draining} > 1, 'two generations');
+
+    # the reader is of the newer one
+    kill 'KILL', $st->{reader_pid};
+    $traffic->more(20);
+    eventually { status($c)->{reader_pid} != $st->{reader_pid} } 10,
+        'another reader';
+    my ($alive, $lost) = sort_out(@clients);
+    counted($c, 'without a worker of the newer', @$alive);
+
+    my ($victim) = $node->draining;
+    kill 'KILL', $victim;
+    $workers--;
+    wait_for { !Goim::Proc::running($victim) } 10, 'it ends';
+    $traffic->more(20);
+    ($alive, $lost) = sort_out(@$alive);
+    ok(scalar @$lost, 'clients of the older are lost too');
+    counted($c, 'without a worker of the older', @$alive);
+    $traffic->finish;
+
+    my %keyed = map { $_ => 1 } @new;
+    $traffic->arrives('the others miss nothing', all => $alive,
+        room => [grep { !alone($_) } @$alive],
+        keys => [grep { !$keyed{$_} } @$alive]);
+    $workers = 3;
     $node->stop;
 };
 
