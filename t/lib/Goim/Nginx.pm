@@ -110,10 +110,11 @@ sub goim_text {
 
 sub conf_text {
     my ($self) = @_;
-    my %v = (connections => 4096, main => '', events => '', http => '', server => '', tail => '',
-        status => '', map { $_ => $self->{$_} }
+    my %v = (connections => 4096, main => '', events => '', http => '',
+        server => '', tail => '', status => '', map { $_ => $self->{$_} }
         grep { defined $self->{$_} }
-        qw(connections main events http server tail status dir port wss_port tcp_port));
+        qw(connections main events http server tail status dir port wss_port
+        tcp_port));
     my $workers = $self->{workers} || 1;
     my $user = $> == 0 ? "user root;\n" : '';
     my $level = $self->{log_level} || 'info';
