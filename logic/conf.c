@@ -171,6 +171,8 @@ logic_conf_check(void *conf, char *err, size_t size)
         return -1;
     }
 
+    lcf->bus.timeout = lcf->push_timeout;
+
     n = (int) strlen(lcf->redis.prefix);
 
     if (n > LOGIC_PREFIX_MAX) {

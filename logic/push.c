@@ -18,7 +18,7 @@
 #include "push.h"
 
 #define LOGIC_PUSH_TICK   50        /* ms */
-#define LOGIC_PUSH_GRACE  200       /* ms: the bus itself says when it's late */
+#define LOGIC_PUSH_GRACE  500       /* ms: the bus itself says when it's late */
 #define LOGIC_ROOM_KEY    4096      /* bytes of a room key */
 
 

@@ -79,7 +79,7 @@ subtest 'push/keys' => sub {
     my @got = records();
     is @got, 1, 'one record';
     is_deeply [@{ $got[0] }{qw(type operation server msg kafka_key)}],
-        [0, 1000, 'comet-1', $body, 'k1'], 'its fields';
+        ['PUSH', 1000, 'comet-1', $body, 'k1'], 'its fields';
     is_deeply $got[0]{keys}, ['k1'], 'its key';
 
     fresh();
@@ -220,7 +220,7 @@ subtest 'push/room' => sub {
         '{"code":0,"message":""}', 'accepted';
     my @got = records();
     is_deeply [@{ $got[0] }{qw(type operation room kafka_key)}],
-        [1, 1000, 'live://1000', 'live://1000'], 'its fields';
+        ['ROOM', 1000, 'live://1000', 'live://1000'], 'its fields';
     is $got[0]{msg}, $body, '100,000 bytes';
 
     fresh();
@@ -252,7 +252,7 @@ subtest 'push/all' => sub {
     is $api->all(9, 'x', '')->{code}, 0, 'with an empty speed';
     my @got = records();
     is_deeply [map { $_->{speed} } @got], [0, 100, 0], 'speeds';
-    is_deeply [@{ $got[0] }{qw(type operation kafka_key)}], [2, 9, '9'],
+    is_deeply [@{ $got[0] }{qw(type operation kafka_key)}], ['BROADCAST', 9, '9'],
         'its fields';
 
     my $path = '/goim/push/all';

@@ -151,7 +151,7 @@ subtest 'a newer session of a key' => sub {
     my @k = kicks('comet-1');
     is @k, 1, 'a newer one elsewhere: the node is told';
     is_deeply [@{ $k[0] }{qw(kind zone session offset)}, @{ $k[0]{keys} }],
-        [3, 'z1', 11, '', 'dup'], 'whom to close';
+        ['KICK', 'z1', 11, '', 'dup'], 'whom to close';
     is $redis->hgetall('mid_5')->{dup}, 'rack/comet-2', 'the user is there';
 
     is $rpc->call(disconnect => { mid => 5, key => 'dup', session => 11 })
