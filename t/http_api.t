@@ -252,8 +252,8 @@ subtest 'push/all' => sub {
     is $api->all(9, 'x', '')->{code}, 0, 'with an empty speed';
     my @got = records();
     is_deeply [map { $_->{speed} } @got], [0, 100, 0], 'speeds';
-    is_deeply [@{ $got[0] }{qw(type operation kafka_key)}], ['BROADCAST', 9, '9'],
-        'its fields';
+    is_deeply [@{ $got[0] }{qw(type operation kafka_key)}],
+        ['BROADCAST', 9, '9'], 'its fields';
 
     my $path = '/goim/push/all';
     refused(POST => $path, [], 400, -400, qr/^operation/);
