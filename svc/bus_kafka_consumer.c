@@ -9,11 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 
 #define BUS_KAFKA_PARTS_MAX     65536
 #define BUS_KAFKA_TICK          500         /* ms */
 #define BUS_KAFKA_END           5000        /* ms: leave without a goodbye */
+#define BUS_KAFKA_DESTROY       3           /* s: for the client to end */
 
 
 bus_kafka_part_t *
@@ -535,6 +537,46 @@ bus_kafka_consumer_owned(bus_consumer_t *base)
 
 /* ---- the end ---- */
 
+static void *
+bus_kafka_destroy(void *rk)
+{
+    rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+
+    return NULL;
+}
+
+
+/*
+ * librdkafka 2.0.2 may wait for ever here: the answer to an offset query that
+ * arrives for a partition just given up starts a timer, and a broker's thread
+ * then never ends. All is saved and given up by now, so the process does not
+ * wait with it. -1: it is still at it, and what it knows must stay.
+ */
+static int
+bus_kafka_destroy_bounded(rd_kafka_t *rk)
+{
+    pthread_t        tid;
+    struct timespec  ts;
+
+    if (pthread_create(&tid, NULL, bus_kafka_destroy, rk) != 0) {
+        return -1;
+    }
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    ts.tv_sec += BUS_KAFKA_DESTROY;
+
+    if (pthread_timedjoin_np(tid, NULL, &ts) == 0) {
+        return 0;
+    }
+
+    pthread_detach(tid);
+    log_write(LOG_NOTICE, "kafka: the client did not end in %d s, left",
+              BUS_KAFKA_DESTROY);
+
+    return -1;
+}
+
+
 static void
 bus_kafka_delete(bus_kafka_consumer_t *c)
 {
@@ -545,7 +587,11 @@ bus_kafka_delete(bus_kafka_consumer_t *c)
     freed_data = c->freed_data;
 
     bus_kafka_queue_done(&c->queue);
-    rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+
+    if (bus_kafka_destroy_bounded(c->rk) != 0) {
+        freed(freed_data);
+        return;
+    }
 
     if (c->list != NULL) {
         rd_kafka_topic_partition_list_destroy(c->list);
