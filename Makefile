@@ -183,7 +183,7 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/flags $(BUILD)/libcommon.a
 
 # Checked in, so that nginx's own build needs no protoc.
 proto:
-	protoc-c --c_out=. proto/goim.proto
+	cd proto && protoc-c --c_out=. goim.proto
 
 demo:
 	./demo.sh

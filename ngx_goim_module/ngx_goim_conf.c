@@ -433,7 +433,8 @@ ngx_goim_conf_node(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_uint_t   i;
 
     if (gcf->weight != NGX_CONF_UNSET_UINT || gcf->region.data
-        || gcf->zone_name.data || gcf->env.data || gcf->addrs.nelts)
+        || gcf->zone_name.data || gcf->env.data || gcf->addrs.nelts
+        || gcf->offline)
     {
         return "is duplicate";
     }
