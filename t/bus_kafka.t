@@ -22,10 +22,10 @@ setsid $cmd >>kafka.log 2>&1 </dev/null &
 echo \$! >'$dir/pid'
 SH
 
-local $ENV{GOIM_KAFKA_RESTART} = "sh '$dir/restart.sh'";
+local $ENV{GOIM_BUS_KAFKA_RESTART} = "sh '$dir/restart.sh'";
 local $ENV{CMOCKA_MESSAGE_OUTPUT} = 'TAP';
-local $ENV{GOIM_KAFKA} = $kafka->addr;
-local $ENV{GOIM_KAFKA_PID} = $kafka->pid;
+local $ENV{GOIM_BUS_KAFKA} = $kafka->addr;
+local $ENV{GOIM_BUS_KAFKA_PID} = $kafka->pid;
 local $ENV{UBSAN_OPTIONS} = 'print_stacktrace=1:halt_on_error=1';
 
 my $said = `cd '$dir' && timeout 600 '$test' 2>'$dir/stderr.log'`;

@@ -1,7 +1,7 @@
 /*
  * The bus, by its interface: the same family of tests for every driver, with
- * real brokers. With GOIM_KAFKA (an address; GOIM_KAFKA_PID lets it be
- * stopped for a while, GOIM_KAFKA_RESTART is a command that kills it and
+ * real brokers. With GOIM_BUS_KAFKA (an address; GOIM_BUS_KAFKA_PID lets it be
+ * stopped for a while, GOIM_BUS_KAFKA_RESTART is a command that kills it and
  * starts it again) the driver is kafka, else redis.
  */
 
@@ -404,7 +404,7 @@ setup(void **state)
     conf.generation = 1;
     conf.props = props;
     props[0] = (char *) "bootstrap.servers";
-    props[1] = getenv("GOIM_KAFKA");
+    props[1] = getenv("GOIM_BUS_KAFKA");
 
     r = svc_redis_new(base, &redis_conf, NULL);
     test_wait(base, test_redis_up, r);
@@ -1102,7 +1102,7 @@ kafka_test_stop(void **state)
 
     (void) state;
 
-    text = getenv("GOIM_KAFKA_PID");
+    text = getenv("GOIM_BUS_KAFKA_PID");
 
     if (text == NULL) {
         skip();
@@ -1169,7 +1169,7 @@ kafka_test_kill(void **state)
 
     (void) state;
 
-    restart = getenv("GOIM_KAFKA_RESTART");
+    restart = getenv("GOIM_BUS_KAFKA_RESTART");
 
     if (restart == NULL) {
         skip();
@@ -1451,7 +1451,7 @@ main(void)
     };
     int  failed;
 
-    bus_name = getenv("GOIM_KAFKA") != NULL ? "kafka" : "redis";
+    bus_name = getenv("GOIM_BUS_KAFKA") != NULL ? "kafka" : "redis";
 
     signal(SIGPIPE, SIG_IGN);
     evthread_use_pthreads();
