@@ -738,7 +738,11 @@ ngx_goim_close_shutdown_tls(ngx_connection_t *c)
 
     s = c->data;
 
+    /* what the client still says is not looked at: data where OpenSSL waits
+       for its close_notify would be an error */
+
     c->ssl->shutdown_without_free = 1;
+    c->ssl->no_wait_shutdown = 1;
 
     rc = ngx_ssl_shutdown(c);
 
@@ -749,6 +753,7 @@ ngx_goim_close_shutdown_tls(ngx_connection_t *c)
 
     c->read->handler = ngx_goim_close_linger;
     c->write->handler = ngx_goim_queue_write_handler;
+    c->recv = ngx_recv;
 
     if (rc == NGX_ERROR
         || ngx_shutdown_socket(c->fd, NGX_WRITE_SHUTDOWN) == -1)

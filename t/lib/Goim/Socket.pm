@@ -10,7 +10,7 @@ use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes ();
 
 # host, port, ssl => 1 or { IO::Socket::SSL options }, local => address,
-# timeout => s (20)
+# timeout => s (20), proxy => bytes that go before everything, TLS too
 sub new {
     my ($class, %arg) = @_;
     my $self = bless { buf => '', eof => 0, timeout => $arg{timeout} || 20 },
@@ -25,6 +25,9 @@ sub new {
     setsockopt($sock, Socket::SOL_SOCKET(), Socket::SO_RCVBUF(), $arg{rcvbuf})
         if $arg{rcvbuf};
 
+    if (defined $arg{proxy}) {
+        syswrite $sock, $arg{proxy} or die "write: $!\n";
+    }
     if ($arg{ssl}) {
         require IO::Socket::SSL;
         IO::Socket::SSL->start_SSL($sock,
