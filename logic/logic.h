@@ -218,6 +218,8 @@ int logic_conf_check(void *conf, char *err, size_t size);
       "Connections of comets now.")                                          \
     X(push_waiting, "goim_logic_push_waiting", NULL,                         \
       "Pushes without an answer now.")                                       \
+    X(threads, "goim_logic_threads", NULL,                                   \
+      "Threads.")                                                            \
     X(redis_up, "goim_logic_redis_connections", NULL,                        \
       "Threads with a connection to Redis.")
 
@@ -236,7 +238,7 @@ typedef struct {
     metric_t  *rpc_connections, *rpc_calls, *rpc_failed, *rpc_malformed;
     metric_t  *hook_requests, *hook_failed;
     metric_t  *rooms_full;
-    metric_t  *rpc_links, *push_waiting, *redis_up;
+    metric_t  *rpc_links, *push_waiting, *threads, *redis_up;
 } logic_metrics_t;
 
 extern logic_metrics_t  logic_m;

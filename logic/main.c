@@ -140,6 +140,8 @@ logic_start(struct event_base *base)
         return -1;
     }
 
+    metrics_set(logic_m.threads, logic_nthreads);
+
     for (i = 0; i < logic_nthreads; i++) {
         logic_threads[i].conf = &logic_conf;
         logic_threads[i].index = i;

@@ -15,6 +15,7 @@ use Goim::Redis;
 my $redis = Goim::Redis->new;
 my $logic = Goim::Logic->new(redis => $redis->addr,
     conf => { registry => { ttl => '60s', renew => '500ms' } });
+Goim::RPC::ready($logic);
 my $rpc = Goim::RPC->new($logic->{rpc_port});
 
 $rpc->register;

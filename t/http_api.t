@@ -20,7 +20,7 @@ my $logic = Goim::Logic->new(redis => $redis->addr, conf => {
     redis => { timeout => '1s' }, http => { max_body => '200k',
     max_header => '64k', timeout => '2s' },
     registry => { ttl => '20s', renew => '1s' }, online => { cache => 0 } });
-my $api = $logic->api;
+my $api = Goim::RPC::ready($logic)->api;
 my $rpc = Goim::RPC->new($logic->{rpc_port});
 my $other = Goim::RPC->new($logic->{rpc_port}, server => 'comet-2',
     zone => 'b1');

@@ -20,6 +20,7 @@ my $logic = Goim::Logic->new(redis => $redis->addr, bus => 'kafka',
     kafka => $kafka->addr, conf => { push => { timeout => '2s' },
     bus => { topic => 'pushes' }, redis => { timeout => '1s' } });
 my $api = $logic->api;
+Goim::RPC::ready($logic);
 my $rpc = Goim::RPC->new($logic->{rpc_port});
 
 sub online {

@@ -30,6 +30,7 @@ my $api = $logic->api;
 # another logic on the same Redis: what one is told the other knows
 my $second = Goim::Logic->new(redis => $redis->addr,
     conf => { registry => \%registry });
+Goim::RPC::ready($_) for $logic, $second;
 
 my %node;
 my $born = int(Time::HiRes::time() * 1000);
@@ -245,6 +246,7 @@ subtest 'clean ends and mass loss' => sub {
     my $redis = Goim::Redis->new;
     my $logic = Goim::Logic->new(redis => $redis->addr, conf => {
         registry => { ttl => '3s', renew => '300ms' } });
+    Goim::RPC::ready($logic);
     my @rpc = map { Goim::RPC->new($logic->{rpc_port}, server => "n-$_") }
         1 .. 7;
     my $alive = sub { $_->register(started => $born) for @rpc[0 .. $_[0] - 1]

@@ -98,6 +98,7 @@ subtest 'start' => sub {
         'a Redis that may lose pushes is told of';
     eventually { $logic->logs =~ /\[warn\].*allkeys-lru/ } 10,
         'one that may evict too';
+    Goim::RPC::ready($logic);
     is $logic->api->room(1, 'a', 'b', 'x')->{code}, 0, 'pushes work';
 
     my $rpc = Goim::RPC->new($logic->{rpc_port});
@@ -127,15 +128,14 @@ subtest 'start' => sub {
     rename $log, "$log.1" or die;
     $logic->signal('HUP');
     eventually { -s $log } 10, 'SIGHUP opens it again';
-    is $logic->health->{status}, 200, 'and it goes on';
+    is Goim::RPC::ready($logic)->health->{status}, 200, 'and it goes on';
     is $logic->stop, 0, 'ends with 0';
     like slurp($log), qr/\[notice\].*stopped/, 'says so';
 
     # a second signal ends it at once, whatever is under way
     $logic->configure({ redis => { timeout => '60s' },
         push => { timeout => '60s' } });
-    $logic->start;
-    eventually { $logic->health->{status} == 200 } 10, 'once more';
+    Goim::RPC::ready($logic->start);
     $redis->pause;
     my $s = Goim::Socket->new(port => $logic->{http_port});
     $s->write("POST /goim/push/all?operation=1 HTTP/1.1\r\nHost: x\r\n"
@@ -151,8 +151,7 @@ subtest 'start' => sub {
 
     # the drain time bounds it
     $logic->configure({ logic => { drain => '500ms' } });
-    $logic->start;
-    eventually { $logic->health->{status} == 200 } 10, 'and again';
+    Goim::RPC::ready($logic->start);
     $redis->pause;
     $s = Goim::Socket->new(port => $logic->{http_port});
     $s->write("POST /goim/push/all?operation=1 HTTP/1.1\r\nHost: x\r\n"
@@ -252,6 +251,7 @@ my $logic = Goim::Logic->new(redis => $redis->addr, conf => {
         timeout => '500ms', connections => 4, waiting => 4 },
     receive => { url => "http://127.0.0.1:$app_port/receive",
         timeout => '500ms' } });
+Goim::RPC::ready($logic);
 my $rpc = Goim::RPC->new($logic->{rpc_port});
 
 sub ask {

@@ -17,6 +17,7 @@ my $logic = Goim::Logic->new(redis => $redis->addr, conf => {
     logic => { log_level => 'info' }, redis => { timeout => '1s' },
     session => { ttl => '100s', heartbeat => '10s', heartbeat_max => 3 },
     registry => { ttl => '20s', renew => '1s' } });
+Goim::RPC::ready($logic);
 my $port = $logic->{rpc_port};
 my $rpc = Goim::RPC->new($port, server => 'comet-1', zone => 'z1');
 my $other = Goim::RPC->new($port, server => 'rack/comet-2', zone => 'z2');

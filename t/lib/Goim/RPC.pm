@@ -17,7 +17,7 @@ use Time::HiRes ();
 
 use Goim::Proto qw(proto_encode proto_decode);
 use Goim::Socket ();
-use Goim::Test qw(slow);
+use Goim::Test qw(slow wait_for);
 
 # what a reply's code is here: a number, so that 0 is false
 my %code = (OK => 0, FAILED => 1, DENIED => 2, REFUSED => 3, MALFORMED => 4);
@@ -34,6 +34,16 @@ sub new {
         die "hello: $r->{error}\n" if $r->{code};
     }
     return $self;
+}
+
+# logic, when all of its threads have Redis
+sub ready {
+    my ($logic) = @_;
+    wait_for {
+        my $m = $logic->metrics;
+        $m->{goim_logic_redis_connections} == $m->{goim_logic_threads};
+    } 20, 'logic has Redis';
+    return $logic;
 }
 
 sub socket   { return $_[0]{s} }
