@@ -20,7 +20,6 @@
 #define NGX_GOIM_READ_BLOCK     "1000"      /* ms */
 #define NGX_GOIM_READ_TIMEOUT   5000        /* longer than the blocking */
 #define NGX_GOIM_READ_RETRY     500
-#define NGX_GOIM_READ_CHECK     10          /* idle reads between two checks */
 #define NGX_GOIM_MAX_KEYS       65536
 
 
@@ -29,7 +28,6 @@ typedef struct {
     uint64_t                id[2];          /* read up to */
     u_char                  epoch[16];
     ngx_uint_t              fresh_epoch;    /* positions do not compare */
-    ngx_uint_t              idle;
     ngx_event_t             retry;
 
     /* the entry that is being built */
@@ -98,7 +96,6 @@ ngx_goim_reader_start(void)
 
     ngx_memcpy(r->epoch, ngx_goim_zone->epoch, sizeof(r->epoch));
     r->fresh_epoch = 0;
-    r->idle = 0;
 
     r->retry.handler = ngx_goim_reader_retry;
     r->retry.log = ngx_cycle->log;
@@ -181,7 +178,6 @@ ngx_goim_reader_check(void)
     const char  *argv[] = { "XINFO", "STREAM", NULL };
 
     argv[2] = (char *) ngx_goim_conf->stream.data;
-    ngx_goim_reader.idle = 0;
 
     (void) ngx_goim_reader_command(ngx_goim_conf->redis_timeout,
                                    ngx_goim_reader_checked, 3, argv);
@@ -343,16 +339,12 @@ ngx_goim_reader_reply(void *data, struct redisReply *reply)
 
     if (entries == NULL) {
 
-        if (++r->idle >= NGX_GOIM_READ_CHECK) {
-            ngx_goim_reader_check();
-            return;
-        }
+        /* a blocked read is not told that its stream was deleted */
 
-        ngx_goim_reader_read();
+        ngx_goim_reader_check();
         return;
     }
 
-    r->idle = 0;
     ngx_memzero(r->wake, sizeof(r->wake));
 
     for (i = 0; i < entries->elements; i++) {

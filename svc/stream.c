@@ -22,8 +22,17 @@ static svc_script_t  svc_stream_script = {
     "    'XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], ARGV[1] .. '-*',\n"
     "    'd', ARGV[3])\n"
     "if not id then return extra end\n"
-    /* a stream that is new always begins with 0 */
+    /* A stream that is new always begins with 0. One that does so twice in
+       a life was deleted in between: its ids would come again, so the life
+       is lifted and everybody connects anew. */
     "if string.sub(id, -2) == '-0' then\n"
+    "    local begun = 'begun ' .. KEYS[1]\n"
+    "    if redis.call('HGET', KEYS[2], begun) == ARGV[1] then\n"
+    "        redis.call('DEL', KEYS[1])\n"
+    "        redis.call('HINCRBY', KEYS[2], 'n', 1)\n"
+    "        return redis.error_reply('LIFE lifted, a stream is gone')\n"
+    "    end\n"
+    "    redis.call('HSET', KEYS[2], begun, ARGV[1])\n"
     "    redis.call('EXPIRE', KEYS[1], ARGV[4], 'NX')\n"
     "end\n"
     "if extra then return { id, 'replaced' } end\n"
