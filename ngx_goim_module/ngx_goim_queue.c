@@ -773,7 +773,6 @@ static void
 ngx_goim_close_linger(ngx_event_t *rev)
 {
     ssize_t              n;
-    size_t               total;
     ngx_connection_t    *c;
     ngx_goim_session_t  *s;
     static u_char        waste[4096];
@@ -786,7 +785,7 @@ ngx_goim_close_linger(ngx_event_t *rev)
         return;
     }
 
-    for (total = 0; total < NGX_GOIM_LINGER_BYTES && rev->ready; total += n) {
+    while (s->wasted < NGX_GOIM_LINGER_BYTES && rev->ready) {
 
         n = c->recv(c, waste, sizeof(waste));
 
@@ -798,9 +797,11 @@ ngx_goim_close_linger(ngx_event_t *rev)
             ngx_goim_finalize(s);
             return;
         }
+
+        s->wasted += n;
     }
 
-    if (total >= NGX_GOIM_LINGER_BYTES
+    if (s->wasted >= NGX_GOIM_LINGER_BYTES
         || ngx_handle_read_event(rev, 0) != NGX_OK)
     {
         ngx_goim_finalize(s);
