@@ -52,7 +52,7 @@ all: module services
 
 help:
 	@echo 'make             module and services, into $(BUILD)/'
-	@echo 'make module      ngx_goim_module.so against $(NGINX_SRC)'
+	@echo 'make module      both .so files against $(NGINX_SRC)'
 	@echo 'make services    goim-logic and goim-job'
 	@echo 'make unit fuzz   the C tests (make test runs them)'
 	@echo 'make demo        ./demo.sh: the whole system, until Ctrl-C'
