@@ -17,10 +17,17 @@ if [ $# -gt 0 ]; then
     exec prove -v "$@"
 fi
 
-# minutes the first time: both are kept in the cache
-tools/autobahn.sh setup || [ $? = 3 ]
-tools/fetch-kafka.sh >/dev/null
+# minutes the first time, so beside the build; both are kept in the cache
+trap wait EXIT
+tools/autobahn.sh setup &
+autobahn=$!
+tools/fetch-kafka.sh >/dev/null &
+kafka=$!
 
 tests=$(make -s list-tests)
 make -s -j"$(nproc)" all unit fuzz asan
+
+wait $kafka
+wait $autobahn || [ $? = 3 ]
+
 exec prove --timer -j"$jobs" $tests

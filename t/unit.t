@@ -5,20 +5,14 @@ use warnings;
 
 use lib 't/lib';
 use Goim::Test;
-use Goim::Kafka;
 
 my @tests = glob build_dir() . '/t/*_test';
-my $kafka;
 
 ok(@tests, 'there are unit tests');
 
 for my $test (@tests) {
     my ($name) = $test =~ m{([^/]+)$};
 
-    # those that want a broker find its address there
-    my $wants = slurp(root_dir() . "/t/unit/$name.c") =~ /GOIM_KAFKA/;
-    $kafka ||= Goim::Kafka->new if $wants;
-    local $ENV{GOIM_KAFKA} = $kafka->addr if $wants;
     local $ENV{CMOCKA_MESSAGE_OUTPUT} = 'TAP';
     local $ENV{UBSAN_OPTIONS} = 'print_stacktrace=1:halt_on_error=1';
 
