@@ -144,7 +144,7 @@ ngx_goim_register_call(void)
     reg.weight = gcf->weight;
     reg.conn_count = st.sessions;
     reg.ip_count = st.addrs;
-    reg.started = (uint64_t) ngx_goim_zone->started * 1000;
+    reg.started = ngx_goim_zone->started;
 
     /* who is about to stop gets no new clients */
 

@@ -104,9 +104,10 @@ static ngx_int_t
 ngx_goim_zone_make(ngx_goim_zone_t *zone, ngx_slab_pool_t *shpool,
     ngx_log_t *log)
 {
-    size_t      size;
-    ngx_uint_t  i;
-    u_char      id[8];
+    size_t       size;
+    u_char       id[8];
+    ngx_time_t  *tp;
+    ngx_uint_t   i;
 
     size = (shpool->end - (u_char *) shpool) / 2;
 
@@ -139,7 +140,9 @@ ngx_goim_zone_make(ngx_goim_zone_t *zone, ngx_slab_pool_t *shpool,
 
     *ngx_hex_dump(zone->id, id, sizeof(id)) = '\0';
 
-    zone->started = ngx_time();
+    tp = ngx_timeofday();
+
+    zone->started = (uint64_t) tp->sec * 1000 + tp->msec;
     zone->layout = NGX_GOIM_ZONE_LAYOUT;
     zone->magic = NGX_GOIM_ZONE_MAGIC;
 
@@ -557,7 +560,7 @@ ngx_goim_get_stats(ngx_goim_stats_t *st)
 
     ngx_memcpy(st->zone_id, zone->id, sizeof(st->zone_id));
 
-    st->started = zone->started;
+    st->started = (time_t) (zone->started / 1000);
     st->registered = zone->registered != 0;
     st->ring_size = zone->ring->size;
     st->ring_written = head;

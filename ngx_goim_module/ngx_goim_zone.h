@@ -99,7 +99,8 @@ typedef struct {
     uint32_t                layout;
     uint32_t                generation;     /* the newest */
     u_char                  id[17];         /* random, hex */
-    time_t                  started;
+    uint64_t                started;        /* ms: the newer of two zones of
+                                               a node speaks for it */
 
     uint64_t                seed[2];        /* of the tables' hash */
     ngx_atomic_t            session;        /* the last id given */
