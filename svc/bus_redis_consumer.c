@@ -336,8 +336,9 @@ bus_redis_reader_up(svc_redis_t *r, void *data)
 
     svc_redis_callf(r, bus_redis_on_id, c, "CLIENT ID");
 
-    if (svc_redis_life(r) != c->life && svc_redis_is_up(c->bus.r)) {
-
+    if (c->known && svc_redis_life(r) != c->life
+        && svc_redis_is_up(c->bus.r))
+    {
         /* the other connection has not noticed that Redis is another one */
 
         svc_redis_reconnect(c->bus.r);
