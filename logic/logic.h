@@ -12,6 +12,7 @@
  *     rpc.c       a comet's call in, its reply out
  *     auth.c      who a client is: by its token, or by asking the application
  *     session.c   who is where, in Redis
+ *     kick.c      the word to a node that a session was replaced
  *     receive.c   packets of clients for the application
  *     hook.c      HTTP requests to the application
  *
@@ -52,6 +53,7 @@ typedef struct logic_thread_s  logic_thread_t;
 typedef struct logic_call_s    logic_call_t;
 typedef struct logic_link_s    logic_link_t;
 typedef struct logic_push_s    logic_push_t;
+typedef struct logic_kick_s    logic_kick_t;
 typedef struct logic_hook_s    logic_hook_t;
 typedef struct logic_nodes_s   logic_nodes_t;
 typedef struct logic_top_s     logic_top_t;
@@ -248,6 +250,7 @@ extern logic_metrics_t  logic_m;
 
 TAILQ_HEAD(logic_pushes_s, logic_push_s);
 TAILQ_HEAD(logic_links_s, logic_link_s);
+TAILQ_HEAD(logic_kicks_s, logic_kick_s);
 
 struct logic_thread_s {
     const logic_conf_t           *conf;
@@ -276,6 +279,9 @@ struct logic_thread_s {
     struct logic_pushes_s         pushes;     /* the oldest first */
     struct event                 *overdue;
     size_t                        pending;    /* bytes of their bodies */
+
+    struct logic_kicks_s          kicks;      /* not yet in their streams */
+    size_t                        nkicks;
 
     logic_nodes_t                *nodes;
     logic_top_t                  *top;
@@ -445,6 +451,19 @@ void logic_heartbeat_call(logic_call_t *call);
 void logic_missing_call(logic_call_t *call);
 
 void logic_receive_call(logic_call_t *call);
+
+
+/* ---- the older session of a key (kick.c) ---- */
+
+/* <server>/<zone>/<session> and a NUL */
+#define LOGIC_HOLDER_BUF  (LOGIC_SERVER_MAX + LOGIC_ZONE_MAX + 24)
+
+/* Tell the holder's node that this session of the key has been replaced. */
+void logic_kick(logic_thread_t *t, const char *holder, size_t len,
+    const void *key, size_t key_len);
+
+/* Forget the kicks that are still to be tried again. */
+void logic_kick_free(logic_thread_t *t);
 
 
 /* ---- the application (hook.c) ---- */

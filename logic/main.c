@@ -222,6 +222,7 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
 
     TAILQ_INIT(&t->links);
     TAILQ_INIT(&t->pushes);
+    TAILQ_INIT(&t->kicks);
 
     snprintf(err, size, "no memory for a thread");
 
@@ -309,6 +310,7 @@ logic_thread_free(logic_thread_t *t)
     bus_producer_free(t->bus);
     svc_redis_free(t->redis);
 
+    logic_kick_free(t);
     logic_top_free(t);
     logic_nodes_free(t);
     registry_free(t->registry);

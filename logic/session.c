@@ -17,9 +17,7 @@
 #include <string.h>
 
 #include "svc/log.h"
-#include "svc/stream.h"
 
-#define LOGIC_HOLDER_BUF     (LOGIC_SERVER_MAX + LOGIC_ZONE_MAX + 24)
 #define LOGIC_MISSING_SLICE  200        /* keys of a script */
 #define LOGIC_MISSING_AGE    "10000"    /* ms: its login may be under way */
 
@@ -188,9 +186,6 @@ static void logic_heartbeat_done(logic_op_t *op, redisReply **field,
     size_t n);
 static int logic_missing_send(logic_op_t *op);
 static void logic_missing_done(logic_op_t *op, redisReply **field, size_t n);
-static void logic_kick(logic_thread_t *t, const char *holder, size_t len,
-    const void *key, size_t key_len);
-static void logic_kicked(svc_redis_t *r, redisReply *reply, void *data);
 
 
 /* ---- one script for a call --------------------------------------------- */
@@ -636,104 +631,4 @@ logic_missing_done(logic_op_t *op, redisReply **field, size_t n)
 
     logic_reply_ok(op->call);
     logic_op_end(op, GOIM__REPLY__CODE__OK, NULL);
-}
-
-
-/* ---- the older session of a key ---------------------------------------- */
-
-/*
- * holder: <server>/<zone>/<session>; a server_id may hold slashes. A kick
- * that is lost is made up for by the old session's next renewal.
- */
-
-static void
-logic_kick(logic_thread_t *t, const char *holder, size_t len,
-    const void *key, size_t key_len)
-{
-    char             server[LOGIC_HOLDER_BUF], *end;
-    void            *packed;
-    size_t           size;
-    const char      *zone, *session;
-    Goim__Record    *records[1];
-    ProtobufCBinaryData  keys[1];
-
-    Goim__Record    record = GOIM__RECORD__INIT;
-    Goim__Delivery  delivery = GOIM__DELIVERY__INIT;
-
-    if (len >= sizeof(server)) {
-        return;
-    }
-
-    memcpy(server, holder, len);
-    server[len] = '\0';
-
-    end = strrchr(server, '/');
-    if (end == NULL) {
-        return;
-    }
-
-    *end = '\0';
-    session = end + 1;
-
-    end = strrchr(server, '/');
-    if (end == NULL) {
-        return;
-    }
-
-    *end = '\0';
-    zone = end + 1;
-
-    if (!logic_zone_valid(server, zone)) {
-        return;
-    }
-
-    keys[0].data = (uint8_t *) key;
-    keys[0].len = key_len;
-
-    record.kind = GOIM__RECORD__KIND__KICK;
-    record.n_keys = 1;
-    record.keys = keys;
-    record.zone.data = (uint8_t *) zone;
-    record.zone.len = strlen(zone);
-    record.session = strtoull(session, NULL, 10);
-
-    records[0] = &record;
-    delivery.n_records = 1;
-    delivery.records = records;
-
-    size = goim__delivery__get_packed_size(&delivery);
-
-    packed = malloc(size);
-    if (packed == NULL) {
-        metrics_add(logic_m.kick_failed, 1);
-        return;
-    }
-
-    goim__delivery__pack(&delivery, packed);
-
-    if (svc_stream_append(t->redis, server,
-                          (size_t) t->conf->stream_maxlen, packed, size,
-                          logic_kicked, NULL)
-        != 0)
-    {
-        metrics_add(logic_m.kick_failed, 1);
-    }
-
-    free(packed);
-}
-
-
-static void
-logic_kicked(svc_redis_t *r, redisReply *reply, void *data)
-{
-    (void) r;
-    (void) data;
-
-    if (svc_redis_class(reply) != SVC_REDIS_OK) {
-        logic_redis_said("kick", reply);
-        metrics_add(logic_m.kick_failed, 1);
-        return;
-    }
-
-    metrics_add(logic_m.kicks, 1);
 }
