@@ -18,21 +18,28 @@ static svc_script_t  svc_stream_script = {
     SVC_APPEND_LUA
     "local bad = goim_life(KEYS[2], ARGV[1])\n"
     "if bad then return bad end\n"
-    "local id, extra = goim_append(KEYS[2], ARGV[1], KEYS[1],\n"
-    "    'XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], ARGV[1] .. '-*',\n"
-    "    'd', ARGV[3])\n"
+    /* Ids go on in the life, or above it where the stream began anew. */
+    "local begun = 'begun ' .. KEYS[1]\n"
+    "local was = redis.call('HGET', KEYS[2], begun)\n"
+    "local ms = ARGV[1]\n"
+    "if was and tonumber(was) > tonumber(ms) then ms = was end\n"
+    "local function add()\n"
+    "    return goim_append(KEYS[2], ARGV[1], KEYS[1], 'XADD', KEYS[1],\n"
+    "        'MAXLEN', '~', ARGV[2], ms .. '-*', 'd', ARGV[3])\n"
+    "end\n"
+    "local id, extra = add()\n"
     "if not id then return extra end\n"
-    /* A stream that is new always begins with 0. One that does so twice in
-       a life was deleted in between: its ids would come again, so the life
-       is lifted and everybody connects anew. */
+    /* A stream that is new always begins with 0. One that does so a second
+       time was deleted in between, and its ids would come twice. */
     "if string.sub(id, -2) == '-0' then\n"
-    "    local begun = 'begun ' .. KEYS[1]\n"
-    "    if redis.call('HGET', KEYS[2], begun) == ARGV[1] then\n"
+    "    if was == ms then\n"
+    "        local t = redis.call('TIME')\n"
+    "        local now = tonumber(t[1]) * 1000 + math.floor(t[2] / 1000)\n"
     "        redis.call('DEL', KEYS[1])\n"
-    "        redis.call('HINCRBY', KEYS[2], 'n', 1)\n"
-    "        return redis.error_reply('LIFE lifted, a stream is gone')\n"
+    "        ms = string.format('%.0f', math.max(now, tonumber(ms) + 1))\n"
+    "        id = add()\n"
     "    end\n"
-    "    redis.call('HSET', KEYS[2], begun, ARGV[1])\n"
+    "    redis.call('HSET', KEYS[2], begun, ms)\n"
     "    redis.call('EXPIRE', KEYS[1], ARGV[4], 'NX')\n"
     "end\n"
     "if extra then return { id, 'replaced' } end\n"
