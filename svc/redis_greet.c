@@ -28,6 +28,8 @@ static svc_script_t  svc_redis_life_script = {
     "n = math.max((n or 0) + 1, ms)\n"
     "if n > 9007199254740992 then n = ms end\n"
     "n = string.format('%.0f', n)\n"
+    /* what else stands there is about streams in the life that is over */
+    "redis.call('DEL', KEYS[1])\n"
     "redis.call('HSET', KEYS[1], 'n', n, 'run_id', ARGV[1])\n"
     "return n\n"
 };
