@@ -1125,8 +1125,12 @@ kafka_test_stop(void **state)
     maker_wait(&m);
     kill(pid, SIGCONT);
     assert_in_range(svc_now() - start, 1000, 8000);
-    assert_int_equal(m.result[BUS_OK], 100);
-    assert_int_equal(m.result[BUS_FAILED] + m.result[BUS_UNKNOWN], 100);
+
+    /* threads of the broker that were at work stop a moment later */
+
+    assert_in_range(m.result[BUS_OK], 100, 150);
+    assert_int_equal(m.result[BUS_OK] + m.result[BUS_FAILED]
+                     + m.result[BUS_UNKNOWN], 200);
 
     /* and it goes on, each acknowledged one once */
 
