@@ -48,7 +48,7 @@ typedef struct {
 } bus_kafka_marks_t;
 
 
-typedef struct {
+typedef struct bus_kafka_consumer_s {
     bus_consumer_t          base;
     struct event_base      *loop;
     const bus_conf_t       *conf;
@@ -89,6 +89,7 @@ typedef struct {
     struct event           *end;
     void                  (*freed)(void *data);
     void                   *freed_data;
+    struct bus_kafka_consumer_s  *left; /* others, ended likewise */
 
     metric_t               *lost;
     log_once_t              log;
