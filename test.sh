@@ -6,7 +6,8 @@
 set -eu
 cd "$(dirname "$0")"
 
-jobs=${JOBS:-2}
+# they wait more than they compute
+jobs=${JOBS:-$(($(nproc) * 2))}
 export BUILD="${BUILD:-build}"
 export GOIM_BUILD="${GOIM_BUILD:-$BUILD}"
 
