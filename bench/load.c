@@ -30,14 +30,14 @@
 
 #define MAX_CLIENTS  65000
 #define MAX_COUNT    1000000
-#define BUF          65536
+#define BUF          262144
 
 
 typedef struct {
     int        fd;
     int        ready;
     size_t     kept;            /* bytes of a frame that is not whole */
-    uint8_t    part[512];
+    uint8_t    part[70 * 1024];     /* a batch has 64 KB and a header */
 } client_t;
 
 
