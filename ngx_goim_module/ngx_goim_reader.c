@@ -649,7 +649,7 @@ ngx_goim_reader_record(Goim__Record *r)
     if (r->offset.len) {
         rec->positioned = 1;
         rec->partition = r->partition;
-        rec->offset = offset;
+        ngx_memcpy(rec->offset.b, r->offset.data, GOIM_OFFSET_LEN);
     }
 
     rec->kind = NGX_GOIM_RECORD_NONE;

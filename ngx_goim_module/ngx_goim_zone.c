@@ -198,6 +198,8 @@ ngx_goim_slot_take(ngx_log_t *log)
 
     ngx_goim_lock();
 
+    slot = NULL;
+
     for (i = 0; i < NGX_GOIM_SLOTS; i++) {
         slot = &ngx_goim_zone->slots[i];
 
