@@ -29,13 +29,15 @@ static void ngx_goim_queue_resume_all(ngx_event_t *ev);
 static ngx_int_t ngx_goim_queue_flush(ngx_goim_session_t *s);
 static ssize_t ngx_goim_queue_write(ngx_goim_session_t *s);
 static ssize_t ngx_goim_queue_writev(ngx_goim_session_t *s);
-static ssize_t ngx_goim_queue_write_tls(ngx_goim_session_t *s);
 static void ngx_goim_queue_sent(ngx_goim_session_t *s, size_t n);
 static void ngx_goim_queue_write_handler(ngx_event_t *wev);
 static void ngx_goim_close_shutdown(ngx_goim_session_t *s);
-static void ngx_goim_close_shutdown_tls(ngx_connection_t *c);
 static void ngx_goim_close_linger(ngx_event_t *rev);
 static void ngx_goim_finalize(ngx_goim_session_t *s);
+#if (NGX_SSL)
+static ssize_t ngx_goim_queue_write_tls(ngx_goim_session_t *s);
+static void ngx_goim_close_shutdown_tls(ngx_connection_t *c);
+#endif
 
 
 static ngx_uint_t   ngx_goim_nsessions;
@@ -547,6 +549,8 @@ ngx_goim_queue_writev(ngx_goim_session_t *s)
 }
 
 
+#if (NGX_SSL)
+
 /* many small items make one record; a refused one is tried again longer */
 
 static ssize_t
@@ -571,6 +575,8 @@ ngx_goim_queue_write_tls(ngx_goim_session_t *s)
 
     return c->send(c, record, len);
 }
+
+#endif
 
 
 static void
