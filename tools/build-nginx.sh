@@ -41,7 +41,15 @@ newest)
     ;;
 esac
 
-if [ ! -x "$cache/nginx" ] || [ "$(cat "$cache/flags" 2>/dev/null)" != "$flags" ]
+# two tests may want it at the same time
+mkdir -p "$(dirname "$cache")"
+exec 9>"$cache.lock"
+flock -w 900 9
+
+# "tree": the whole source is kept
+stamp="tree $flags"
+
+if [ ! -x "$cache/nginx" ] || [ "$(cat "$cache/stamp" 2>/dev/null)" != "$stamp" ]
 then
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
@@ -71,11 +79,10 @@ then
     }
 
     rm -rf "$cache"
-    mkdir -p "$cache"
-    cp -R auto configure src "$cache"
-    echo "$flags" >"$cache/flags"
-    cp objs/nginx "$cache/nginx.new"
-    mv "$cache/nginx.new" "$cache/nginx"
+    cp objs/nginx nginx
+    rm -rf objs Makefile debian
+    cp -R . "$cache"
+    echo "$stamp" >"$cache/stamp"
     cd "$root"
 fi
 
