@@ -41,15 +41,7 @@ newest)
     ;;
 esac
 
-# two tests may want it at the same time
-mkdir -p "$(dirname "$cache")"
-exec 9>"$cache.lock"
-flock -w 900 9
-
-# "tree": the whole source is kept
-stamp="tree $flags"
-
-if [ ! -x "$cache/nginx" ] || [ "$(cat "$cache/stamp" 2>/dev/null)" != "$stamp" ]
+if [ ! -x "$cache/nginx" ] || [ "$(cat "$cache/flags" 2>/dev/null)" != "$flags" ]
 then
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
@@ -79,10 +71,11 @@ then
     }
 
     rm -rf "$cache"
-    cp objs/nginx nginx
-    rm -rf objs Makefile debian
-    cp -R . "$cache"
-    echo "$stamp" >"$cache/stamp"
+    mkdir -p "$cache"
+    cp -R auto configure src "$cache"
+    echo "$flags" >"$cache/flags"
+    cp objs/nginx "$cache/nginx.new"
+    mv "$cache/nginx.new" "$cache/nginx"
     cd "$root"
 fi
 
