@@ -213,6 +213,18 @@ job_stop(evutil_socket_t fd, short what, void *data)
 }
 
 
+/* a SIGTERM that comes before there is a handler waits for it */
+static void
+hold_sigterm(int how)
+{
+    sigset_t  set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(how, &set, NULL);
+}
+
+
 static void
 job_main(void)
 {
@@ -227,6 +239,7 @@ job_main(void)
     again_ev = evtimer_new(base, job_again, NULL);
     term = evsignal_new(base, SIGTERM, job_stop, NULL);
     event_add(term, NULL);
+    hold_sigterm(SIG_UNBLOCK);
 
     job = bus_consumer_new(base, &conf, r, &events, err, sizeof(err));
 
@@ -251,11 +264,14 @@ static void
 job_start(int i)
 {
     fflush(NULL);
+    hold_sigterm(SIG_BLOCK);
     jobs[i] = fork();
 
     if (jobs[i] == 0) {
         job_main();
     }
+
+    hold_sigterm(SIG_UNBLOCK);
 }
 
 
