@@ -4,13 +4,11 @@
 use strict;
 use warnings;
 
-use IO::Select;
-use IO::Socket::INET;
-use JSON::PP ();
 use Time::HiRes ();
 
 use lib 't/lib';
 use Goim::Test;
+use Goim::App;
 use Goim::Logic;
 use Goim::RPC;
 use Goim::Redis;
@@ -166,70 +164,9 @@ subtest 'start' => sub {
 
 # ---- the application ---------------------------------------------------------
 
-# A small application: POST path?query, headers and body come to $handler,
-# which returns (status, body), or nothing to close without an answer.
-sub application {
-    my ($port, $handler) = @_;
-    my $listen = IO::Socket::INET->new(Listen => 64, ReuseAddr => 1,
-        LocalAddr => '127.0.0.1', LocalPort => $port) or die "listen: $@";
-    my $pid = fork;
-    die "fork: $!" if !defined $pid;
-    return $pid if $pid;
-
-    $SIG{$_} = 'DEFAULT' for qw(TERM INT ALRM);
-    my $select = IO::Select->new($listen);
-    my (%buf, %served);
-    while (1) {
-        for my $s ($select->can_read) {
-            if ($s == $listen) {
-                my $c = $listen->accept;
-                $select->add($c) if $c;
-                next;
-            }
-            my $n = sysread $s, $buf{$s}, 65536, length($buf{$s} || '');
-            if (!$n) {
-                $select->remove($s);
-                delete $buf{$s};
-                close $s;
-                next;
-            }
-            while ($buf{$s} && $buf{$s} =~ /^(.*?)\r\n\r\n/s) {
-                my ($head, $at) = ($1, $+[0]);
-                my ($len) = $head =~ /^Content-Length: (\d+)/mi;
-                $len ||= 0;
-                last if length $buf{$s} < $at + $len;
-                my $body = substr $buf{$s}, $at, $len;
-                substr $buf{$s}, 0, $at + $len, '';
-                my ($path) = $head =~ m{^POST (\S+) HTTP/1\.1};
-                my ($status, $out, $close)
-                    = $handler->($path, $head, $body, ++$served{$s});
-                if (defined $status) {
-                    syswrite $s, "HTTP/1.1 $status X\r\nContent-Length: "
-                        . length($out) . "\r\n\r\n$out";
-                }
-                if (!defined $status || $close) {
-                    $select->remove($s);
-                    delete $buf{$s};
-                    close $s;
-                    last;
-                }
-            }
-        }
-    }
-}
-
 my $redis = Goim::Redis->new;
-my $app_port = free_port();
-my $seen = folder('app') . '/seen';
-
-sub seen { return map { JSON::PP::decode_json($_) } split /\n/, slurp($seen) }
-
-my $handler = sub {
+my $app = Goim::App->new(sub {
     my ($path, $head, $body, $nth) = @_;
-    open my $fh, '>>', $seen;
-    print {$fh} JSON::PP->new->canonical->encode({ path => $path,
-        head => $head, body => $body, nth => $nth }), "\n";
-    close $fh;
 
     return if $body eq 'cut';
     return (200, '{"mid":7,"key":"cut-2"}') if $body eq 'keep' && $nth == 1;
@@ -239,17 +176,15 @@ my $handler = sub {
     if ($body eq 'slow') { Time::HiRes::sleep(1); }
     return (200, '{"mid":7,"key":"app","room_id":"live://9","accepts":[1]}',
         $body eq 'closing');
-};
+});
 
-spew($seen, '');
-my $pid = application($app_port, $handler);
-END { kill TERM => $pid if $pid && $$ != $pid }
+sub seen { return $app->seen }
 
 my $logic = Goim::Logic->new(redis => $redis->addr, conf => {
     logic => { threads => 1 },
-    auth => { mode => 'http', url => "http://localhost:$app_port/auth?v=1",
+    auth => { mode => 'http', url => "http://localhost:$app->{port}/auth?v=1",
         timeout => '500ms', connections => 4, waiting => 4 },
-    receive => { url => "http://127.0.0.1:$app_port/receive",
+    receive => { url => $app->url('/receive'),
         timeout => '500ms' } });
 Goim::RPC::ready($logic);
 my $rpc = Goim::RPC->new($logic->{rpc_port});
@@ -268,7 +203,7 @@ subtest 'auth by the application' => sub {
     my ($s) = seen();
     is $s->{path}, '/auth?v=1', 'it was asked at its URL';
     is $s->{body}, "to\0ken", 'with the token';
-    like $s->{head}, qr/^Host: localhost:$app_port\r?$/m, 'Host';
+    like $s->{head}, qr/^Host: localhost:$app->{port}\r?$/m, 'Host';
     like $s->{head}, qr/^Cookie: a=b; c=d\r?$/m, 'the cookie';
     like $s->{head}, qr/^X-Goim-Addr: 192\.0\.2\.9\r?$/m, 'the address';
     like $s->{head}, qr/^X-Goim-Server: comet-1\r?$/m, 'the node';
@@ -332,13 +267,11 @@ subtest 'packets for the application' => sub {
         1 .. 300;
     is_deeply [grep { $rpc->reply($_)->{code} } @id], [], '300 at once';
 
-    kill TERM => $pid;
-    waitpid $pid, 0;
-    undef $pid;
+    $app->stop;
     is $rpc->call(receive => { operation => 4 })->{code}, 1,
         'an application that is away';
     is ask('x')->{code}, 1, 'no logins then';
-    $pid = application($app_port, $handler);
+    $app->start;
     eventually { ask('x')->{code} == 0 } 10, 'it is back';
     like $logic->logs, qr/\[warn\].*the application/, 'the log knew';
     is $logic->stop, 0, 'ends with 0';

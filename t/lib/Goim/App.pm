@@ -1,0 +1,117 @@
+# The application behind logic: says who may log in, takes packets of clients.
+#
+#     my $app = Goim::App->new(sub {
+#         my ($path, $head, $body, $nth) = @_;
+#         return (200, '{"mid":7}');
+#     });
+#     ... url => $app->url('/auth') ...
+#     my @requests = $app->seen;          # { path, head, body, nth }
+#
+# The handler runs in a process of its own, once for each POST; nth counts
+# the requests of a connection. It returns status and body, and true behind
+# them to close the connection then; nothing: closed without an answer.
+
+package Goim::App;
+
+use strict;
+use warnings;
+
+use IO::Select ();
+use IO::Socket::INET ();
+use JSON::PP ();
+
+use Goim::Test qw(free_port folder slurp spew);
+
+sub new {
+    my ($class, $handler) = @_;
+    my $self = bless { handler => $handler, port => free_port(),
+        file => folder('app') . '/seen' }, $class;
+    spew($self->{file}, '');
+    return $self->start;
+}
+
+sub url { return "http://127.0.0.1:$_[0]{port}$_[1]" }
+
+sub seen {
+    my ($self) = @_;
+    return map { JSON::PP::decode_json($_) }
+        split /\n/, slurp($self->{file});
+}
+
+sub start {
+    my ($self) = @_;
+    my $listen = IO::Socket::INET->new(Listen => 64, ReuseAddr => 1,
+        LocalAddr => '127.0.0.1', LocalPort => $self->{port})
+        or die "listen: $@";
+    $self->{pid} = fork;
+    die "fork: $!" if !defined $self->{pid};
+    return $self if $self->{pid};
+
+    $SIG{$_} = 'DEFAULT' for qw(TERM INT ALRM);
+    $self->_serve($listen);
+}
+
+sub stop {
+    my ($self) = @_;
+    my $pid = delete $self->{pid} or return;
+    kill TERM => $pid;
+    waitpid $pid, 0;
+}
+
+sub _serve {
+    my ($self, $listen) = @_;
+    my $select = IO::Select->new($listen);
+    my %conn;
+
+    while (1) {
+        for my $s ($select->can_read) {
+            if ($s == $listen) {
+                my $c = $listen->accept or next;
+                $select->add($c);
+                $conn{$c} = { buf => '', served => 0 };
+                next;
+            }
+            my $n = sysread $s, $conn{$s}{buf}, 65536, length $conn{$s}{buf};
+            next if $n && $self->_answer($s, $conn{$s});
+            $select->remove($s);
+            delete $conn{$s};
+            close $s;
+        }
+    }
+}
+
+# all whole requests that are there; false: close it
+sub _answer {
+    my ($self, $s, $conn) = @_;
+    my $buf = \$conn->{buf};
+
+    while ($$buf =~ /^(.*?)\r\n\r\n/s) {
+        my ($head, $at) = ($1, $+[0]);
+        my ($len) = $head =~ /^Content-Length: (\d+)/mi;
+        $len ||= 0;
+        last if length $$buf < $at + $len;
+
+        my $body = substr $$buf, $at, $len;
+        substr $$buf, 0, $at + $len, '';
+        my ($path) = $head =~ m{^POST (\S+) HTTP/1\.1};
+        my @args = ($path, $head, $body, ++$conn->{served});
+        $self->_note(@args);
+
+        my ($status, $out, $close) = $self->{handler}->(@args);
+        return 0 if !defined $status;
+        syswrite $s, "HTTP/1.1 $status X\r\nContent-Length: "
+            . length($out) . "\r\n\r\n$out";
+        return 0 if $close;
+    }
+    return 1;
+}
+
+sub _note {
+    my ($self, %r) = (shift);
+    @r{qw(path head body nth)} = @_;
+    open my $fh, '>>', $self->{file} or die "$self->{file}: $!";
+    print {$fh} JSON::PP->new->ascii->canonical->encode(\%r), "\n";
+    close $fh;
+}
+
+1;
