@@ -30,6 +30,16 @@ sub new {
     return bless { prefix => '', topic => 'goim-push-topic', %arg }, $class;
 }
 
+# Where a producer of goim puts a key: FNV-1a, 32 bits, as a signed number
+# without its sign, of so many partitions.
+sub partition {
+    my ($key, $partitions) = @_;
+    my $h = 0x811c9dc5;
+    $h = (($h ^ $_) * 0x01000193) & 0xffffffff for unpack 'C*', $key;
+    $h = (1 << 32) - $h if $h & 0x80000000;
+    return $h % $partitions;
+}
+
 # their number when all of them were acknowledged, or it dies
 sub write {
     my ($self, $partition, @records) = @_;

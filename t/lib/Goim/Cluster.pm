@@ -1,5 +1,5 @@
 # A whole system: Redis, perhaps Kafka, logics, jobs and nodes, wired together
-# and ready: every node is registered.
+# and ready: every node is registered, and logic has Redis and the bus.
 #
 #     my $c = Goim::Cluster->new(bus => 'redis', nodes => 2, workers => 2);
 #     my $client = $c->client(room => 'live://1');
@@ -16,6 +16,7 @@ use Goim::Kafka ();
 use Goim::Logic ();
 use Goim::Nginx ();
 use Goim::Redis ();
+use Goim::Test qw(wait_for);
 
 # bus, nodes, logics, jobs => numbers (1); workers; kafka => a running one;
 # nginx, logic, job, redis => { parameters of each }
@@ -43,6 +44,9 @@ sub new {
         %{ $arg{nginx} || {} }) } 1 .. $arg{nodes} || 1];
 
     $_->wait_registered(30) for @{ $self->{nodes} };
+    for my $logic (@{ $self->{logics} }) {
+        wait_for { $logic->health->{status} == 200 } 30, 'logic is healthy';
+    }
     return $self;
 }
 
