@@ -213,7 +213,8 @@ is($api->mids($_, [123], "user $_")->{code}, 0, "a push of $_")
     for 999 .. 1002;
 is($api->all($_, "all $_")->{code}, 0, "a broadcast of $_")
     for 1000 .. 1003;
-is($api->room(1003, 'live', '1000', 'last')->{code}, 0, 'a room, any operation');
+is($api->room(1003, 'live', '1000', 'last')->{code}, 0,
+    'a room, any operation');
 my $want = [sort((map { "$_ user $_" } 1000 .. 1002),
     (map { "$_ all $_" } 1000 .. 1002), '1003 last')];
 eventually {

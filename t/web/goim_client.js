@@ -15,8 +15,9 @@ class GoimPage {
 
         this.ws = new WebSocket(url);
         this.ws.binaryType = 'arraybuffer';
-        this.ws.onopen = () => this.send(7, '{"mid":123, "room_id":"live://1000",'
-            + ' "platform":"web", "accepts":[1000,1001,1002]}');
+        this.ws.onopen = () => this.send(7, '{"mid":123, '
+            + '"room_id":"live://1000", "platform":"web", '
+            + '"accepts":[1000,1001,1002]}');
         this.ws.onmessage = (event) => this.received(event.data);
         this.ws.onclose = () => { this.closed = true; };
     }
