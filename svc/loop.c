@@ -205,6 +205,23 @@ svc_hangup(evutil_socket_t fd, short what, void *data)
 }
 
 
+/*
+ * From the start until there are handlers signals wait: a SIGHUP would end
+ * the process, and a SIGTERM would not say how it ended.
+ */
+static void
+svc_hold_signals(int how)
+{
+    sigset_t  set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(how, &set, NULL);
+}
+
+
 static int
 svc_prepare(void)
 {
@@ -239,6 +256,8 @@ svc_prepare(void)
         return -1;
     }
 
+    svc_hold_signals(SIG_UNBLOCK);
+
     return 0;
 }
 
@@ -261,6 +280,8 @@ svc_main(const svc_t *svc, int argc, char **argv)
     int          rc, test;
     const char  *path;
     log_level_t  level;
+
+    svc_hold_signals(SIG_BLOCK);
 
     rc = svc_options(svc, argc, argv, &path, &test);
     if (rc != -1) {

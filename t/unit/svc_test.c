@@ -280,6 +280,21 @@ own_stop(void)
 
 
 static char  svc_out[64], svc_conf[64];
+static int   early;             /* signals are there before it begins */
+
+
+static void
+signals_first(void)
+{
+    sigset_t  set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    raise(SIGHUP);
+    raise(SIGTERM);
+}
 
 
 /* Runs the service; its standard output and error go to svc_out. */
@@ -301,6 +316,11 @@ run(char **argv)
         dup2(fd, 1);
         dup2(fd, 2);
         optind = 1;
+
+        if (early) {
+            signals_first();
+        }
+
         argc = svc_main(&svc, argc, argv);
         fflush(NULL);
         _exit(argc);
@@ -413,6 +433,15 @@ test_signals(void **state)
     assert_int_equal(ended(pid), 0);
     assert_non_null(strstr(contents(svc_out), "no --config given"));
     assert_non_null(strstr(contents(svc_out), "stop was called"));
+    assert_non_null(strstr(contents(svc_out), "own stopped"));
+
+    /* what comes before it can be handled waits */
+
+    early = 1;
+    assert_int_equal(ended(run((char *[]) { "own", NULL })), 0);
+    early = 0;
+    assert_non_null(strstr(contents(svc_out), "opened again"));
+    assert_non_null(strstr(contents(svc_out), "draining"));
     assert_non_null(strstr(contents(svc_out), "own stopped"));
 
     /* what takes too long is ended, by time or by a second signal */

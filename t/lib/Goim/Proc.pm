@@ -35,11 +35,16 @@ sub start {
 
     open my $out, '>>', $log or die "$log: $!";
 
+    # a signal to the child must not find the test's own handlers
+    my $before = POSIX::SigSet->new;
+    POSIX::sigprocmask(POSIX::SIG_BLOCK, POSIX::SigSet->new(POSIX::SIGINT,
+        POSIX::SIGTERM, POSIX::SIGHUP), $before);
     my $pid = fork;
-    die "fork: $!" if !defined $pid;
+    my $error = $!;
 
-    if (!$pid) {
+    if (defined $pid && !$pid) {
         $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
+        POSIX::sigprocmask(POSIX::SIG_SETMASK, $before);
         setpgrp;
         syscall($prctl, $pdeathsig, $self->{stop} eq 'KILL' ? 9 : 15, 0, 0, 0);
         POSIX::_exit(1) if getppid != $owner;
@@ -53,6 +58,9 @@ sub start {
         print STDERR "[emerg] $self->{cmd}[0]: $!\n";
         POSIX::_exit(127);
     }
+
+    POSIX::sigprocmask(POSIX::SIG_SETMASK, $before);
+    die "fork: $error" if !defined $pid;
 
     delete $status{$pid};       # of an earlier process by that number
     $self->{pid} = $pid;
