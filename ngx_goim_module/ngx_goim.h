@@ -55,6 +55,15 @@ typedef struct {
 } ngx_goim_peer_t;
 
 
+#define NGX_GOIM_TRACE_MIDS     64
+
+/* mids to trace: sorted, each once */
+typedef struct {
+    ngx_uint_t                  n;
+    int64_t                     mid[NGX_GOIM_TRACE_MIDS];
+} ngx_goim_mids_t;
+
+
 typedef struct {
     ngx_flag_t                  enabled;    /* there is a goim { } */
     ngx_str_t                   user;       /* the first directive that needs
@@ -102,6 +111,9 @@ typedef struct {
                                                    reloads and upgrades; NUL */
     ngx_fd_t                   *eventfds;       /* one a worker */
     ngx_uint_t                  workers;
+
+    ngx_open_file_t            *trace_log;      /* NULL: none, no tracing */
+    ngx_goim_mids_t             trace;
 } ngx_goim_conf_t;
 
 
@@ -197,6 +209,7 @@ struct ngx_goim_session_s {
     unsigned                    is_dirty:1;
     unsigned                    is_resumed:1;
     unsigned                    waiting:1;  /* auth, for the registration */
+    unsigned                    traced:1;   /* its steps are written down */
 };
 
 
@@ -384,6 +397,21 @@ void ngx_goim_get_stats(ngx_goim_stats_t *st);
 
 extern const char *const  ngx_goim_counter_names[];
 extern const char *const  ngx_goim_counter_help[];
+
+
+/* ---- the mids that are traced (ngx_goim_trace.c) ---- */
+
+/* One more, in decimal, 1 to 2^63-1.  NGX_DECLINED: it is none; NGX_BUSY: the
+   list is full. */
+ngx_int_t ngx_goim_mids_add(ngx_goim_mids_t *mids, u_char *p, size_t len);
+
+/* the node's list: read it, make it another for all workers at once */
+void ngx_goim_trace_get(ngx_goim_mids_t *mids);
+void ngx_goim_trace_set(const ngx_goim_mids_t *mids);
+
+/* Foreign bytes for a line: escaped as the access log does, cut after 256.
+   Valid until the next call but one. */
+ngx_str_t *ngx_goim_trace_text(const void *data, size_t len);
 
 
 /* ---- Redis in nginx's event loop (ngx_goim_redis.c) ---- */

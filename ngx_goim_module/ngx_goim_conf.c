@@ -35,6 +35,10 @@ static char *ngx_goim_conf_resolver(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_goim_conf_queue(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_goim_conf_trace_log(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_goim_conf_trace(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_goim_conf_msec(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_goim_conf_size(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -166,6 +170,20 @@ static ngx_command_t  ngx_goim_block_commands[] = {
       offsetof(ngx_goim_conf_t, max_per_addr),
       &ngx_goim_conf_limits },
 
+    { ngx_string("trace_log"),
+      NGX_GOIM_CONF|NGX_CONF_TAKE1,
+      ngx_goim_conf_trace_log,
+      0,
+      0,
+      NULL },
+
+    { ngx_string("trace"),
+      NGX_GOIM_CONF|NGX_CONF_1MORE,
+      ngx_goim_conf_trace,
+      0,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -261,6 +279,12 @@ ngx_goim_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (rv != NGX_CONF_OK) {
         return rv;
+    }
+
+    if (gcf->trace.n && gcf->trace_log == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"trace\" needs a \"trace_log\" in \"goim\"");
+        return NGX_CONF_ERROR;
     }
 
     ngx_conf_init_msec_value(gcf->redis_timeout, 2000);
@@ -569,6 +593,63 @@ ngx_goim_conf_queue(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         } else if (ngx_strcmp(value[2].data, "close") != 0) {
             return ngx_goim_conf_invalid(cf, &value[2]);
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* opened by nginx, which opens it again at USR1 */
+
+static char *
+ngx_goim_conf_trace_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_goim_conf_t  *gcf = conf;
+
+    ngx_str_t  *value;
+
+    if (gcf->trace_log) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0) {
+        return ngx_goim_conf_invalid(cf, &value[1]);
+    }
+
+    gcf->trace_log = ngx_conf_open_file(cf->cycle, &value[1]);
+
+    return gcf->trace_log ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_goim_conf_trace(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_goim_conf_t  *gcf = conf;
+
+    ngx_int_t    rc;
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        rc = ngx_goim_mids_add(&gcf->trace, value[i].data, value[i].len);
+
+        if (rc == NGX_BUSY) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "\"%V\" in \"trace\" is one too many, at "
+                               "most %d mids can be traced", &value[i],
+                               NGX_GOIM_TRACE_MIDS);
+            return NGX_CONF_ERROR;
+        }
+
+        if (rc != NGX_OK) {
+            return ngx_goim_conf_invalid(cf, &value[i]);
         }
     }
 

@@ -91,6 +91,8 @@ ngx_goim_init_module(ngx_cycle_t *cycle)
     if (gcf && gcf->shm_zone->data) {
         zone = gcf->shm_zone->data;
         zone->generation++;
+
+        ngx_goim_trace_configure(gcf);
     }
 
     return NGX_OK;
@@ -131,6 +133,8 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
     {
         return NGX_ERROR;
     }
+
+    ngx_goim_trace_init();
 
     ngx_goim_tick_event.handler = ngx_goim_tick;
     ngx_goim_tick_event.log = cycle->log;

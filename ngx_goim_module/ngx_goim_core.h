@@ -7,6 +7,7 @@
 
 
 #include "ngx_goim_zone.h"
+#include "ngx_goim_trace.h"
 #include "proto/goim.pb-c.h"
 
 

@@ -48,6 +48,8 @@ ngx_goim_deliver_drain(void)
     ngx_goim_slot->notified = 0;
     ngx_memory_barrier();
 
+    ngx_goim_trace_look();
+
     rc = NGX_OK;
 
     for (n = 0; n < NGX_GOIM_DRAIN_ENTRIES; n++) {
@@ -191,6 +193,7 @@ ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
 {
     u_char              *p;
     uint32_t             i, at;
+    ngx_int_t            rc;
     ngx_str_t            name;
     ngx_goim_session_t  *s;
 
@@ -207,16 +210,24 @@ ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
 
         if (!ngx_goim_session_accepts(s, rec->operation)) {
             ngx_goim_count(filtered, 1);
+            ngx_goim_trace_filtered(s, rec);
             continue;
         }
 
-        if (ngx_goim_send(s, b,
-                          at + (s->front->framed ? rec->frame : rec->inner),
-                          at + rec->end)
-            == NGX_OK)
-        {
+        rc = ngx_goim_send(s, b,
+                           at + (s->front->framed ? rec->frame : rec->inner),
+                           at + rec->end);
+
+        if (rc == NGX_ERROR) {
+            continue;
+        }
+
+        if (rc == NGX_OK) {
             ngx_goim_count(pushed, 1);
         }
+
+        ngx_goim_trace_push(s, rc, (u_char *) rec + rec->inner,
+                            rec->end - rec->inner, rec);
     }
 
     return NGX_OK;

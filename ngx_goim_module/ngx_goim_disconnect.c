@@ -29,6 +29,16 @@ static void ngx_goim_disconnect_call(ngx_goim_disconnect_t *d);
 static void ngx_goim_disconnect_reply(void *data, const Goim__Reply *reply);
 
 
+/* a step of a session that is gone */
+#define ngx_goim_disconnect_trace(d, ...)                                    \
+    do {                                                                     \
+        if (ngx_goim_trace_has((d)->mid)) {                                  \
+            ngx_goim_trace_write((d)->id, (d)->mid, (d)->key, (d)->len,      \
+                                 __VA_ARGS__);                               \
+        }                                                                    \
+    } while (0)
+
+
 static ngx_queue_t  ngx_goim_disconnects;       /* to be told again */
 static ngx_uint_t   ngx_goim_ndisconnects;      /* these and those under way */
 
@@ -111,8 +121,12 @@ ngx_goim_disconnect_call(ngx_goim_disconnect_t *d)
     if (ngx_goim_logic_call(&call, &d->peer, ngx_goim_disconnect_reply, d)
         == NULL)
     {
+        ngx_goim_disconnect_trace(d, "disconnect failed=\"no logic\"");
         ngx_queue_insert_tail(&ngx_goim_disconnects, &d->queue);
+        return;
     }
+
+    ngx_goim_disconnect_trace(d, "disconnect logic=%ui", d->peer);
 }
 
 
@@ -122,9 +136,14 @@ ngx_goim_disconnect_reply(void *data, const Goim__Reply *reply)
     ngx_goim_disconnect_t  *d = data;
 
     if (reply == NULL || reply->code == GOIM__REPLY__CODE__FAILED) {
+        ngx_goim_disconnect_trace(d, "disconnected failed=\"%s\"",
+                                  reply ? "logic refused"
+                                        : "logic did not answer");
         ngx_queue_insert_tail(&ngx_goim_disconnects, &d->queue);
         return;
     }
+
+    ngx_goim_disconnect_trace(d, "disconnected");
 
     ngx_goim_ndisconnects--;
     ngx_free(d);

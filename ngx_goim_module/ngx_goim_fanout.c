@@ -27,8 +27,8 @@
 static ngx_goim_block_t *ngx_goim_block_make(ngx_goim_buf_t *b,
     ngx_goim_record_t *rec);
 static void ngx_goim_block_free(ngx_goim_block_t *block);
-static ngx_int_t ngx_goim_gather_copy(ngx_goim_room_t *room, u_char *p,
-    size_t len);
+static ngx_int_t ngx_goim_gather_copy(ngx_goim_room_t *room,
+    ngx_goim_record_t *rec);
 static void ngx_goim_gather_end(ngx_goim_room_t *room);
 static void ngx_goim_fanout_activate(ngx_goim_room_t *room);
 static ngx_uint_t ngx_goim_fanout_slice(ngx_goim_room_t *room,
@@ -80,11 +80,9 @@ ngx_int_t
 ngx_goim_fanout_room(ngx_goim_room_t *room, ngx_goim_buf_t *b,
     ngx_goim_record_t *rec)
 {
-    u_char            *p;
     size_t             len;
     ngx_goim_block_t  *block;
 
-    p = (u_char *) rec + rec->inner;
     len = rec->end - rec->inner;
 
     if (room->gather && room->gather_size + len > NGX_GOIM_GATHER_MAX) {
@@ -105,7 +103,7 @@ ngx_goim_fanout_room(ngx_goim_room_t *room, ngx_goim_buf_t *b,
         return NGX_OK;
     }
 
-    return ngx_goim_gather_copy(room, p, len);
+    return ngx_goim_gather_copy(room, rec);
 }
 
 
@@ -128,6 +126,7 @@ ngx_goim_block_make(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
     block->inner = at + rec->inner;
     block->last = at + rec->end;
     block->records = 1;
+    block->record = *rec;
 
     ngx_goim_fanout_bytes += block->last - block->inner;
 
@@ -151,13 +150,14 @@ ngx_goim_block_free(ngx_goim_block_t *block)
  */
 
 static ngx_int_t
-ngx_goim_gather_copy(ngx_goim_room_t *room, u_char *p, size_t len)
+ngx_goim_gather_copy(ngx_goim_room_t *room, ngx_goim_record_t *rec)
 {
-    size_t             size;
+    size_t             len, size;
     ngx_goim_buf_t    *b;
     ngx_goim_block_t  *block;
 
     block = room->gather;
+    len = rec->end - rec->inner;
     size = NGX_GOIM_HEADROOM + room->gather_size + len;
 
     if (block->records == 1 || size > block->buf->len) {
@@ -177,10 +177,12 @@ ngx_goim_gather_copy(ngx_goim_room_t *room, u_char *p, size_t len)
         block->last = NGX_GOIM_HEADROOM + room->gather_size;
     }
 
-    ngx_memcpy(block->buf->data + block->last, p, len);
+    ngx_memcpy(block->buf->data + block->last, (u_char *) rec + rec->inner,
+               len);
 
     block->last += len;
     block->records++;
+    block->record = *rec;
     room->gather_size += len;
     ngx_goim_fanout_bytes += len;
 
@@ -244,7 +246,6 @@ ngx_goim_fanout_all(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
     }
 
     block->filtered = 1;
-    block->operation = rec->operation;
 
     if (rec->speed && ngx_goim_npaced < NGX_GOIM_PACED_MAX) {
         ngx_goim_pace_add(block, rec->speed);
@@ -392,6 +393,7 @@ static ngx_queue_t *
 ngx_goim_fanout_send(ngx_goim_block_t *block, ngx_queue_t *q,
     ngx_queue_t *end, ngx_uint_t *max)
 {
+    ngx_int_t            rc;
     ngx_queue_t         *next;
     ngx_goim_member_t   *member;
     ngx_goim_session_t  *s;
@@ -408,19 +410,27 @@ ngx_goim_fanout_send(ngx_goim_block_t *block, ngx_queue_t *q,
         (*max)--;
 
         if (block->filtered
-            && !ngx_goim_session_accepts(s, block->operation))
+            && !ngx_goim_session_accepts(s, block->record.operation))
         {
             ngx_goim_count(filtered, 1);
+            ngx_goim_trace_filtered(s, &block->record);
             continue;
         }
 
-        if (ngx_goim_send(s, block->buf,
-                          s->front->framed ? block->frame : block->inner,
-                          block->last)
-            == NGX_OK)
-        {
+        rc = ngx_goim_send(s, block->buf,
+                           s->front->framed ? block->frame : block->inner,
+                           block->last);
+
+        if (rc == NGX_ERROR) {
+            continue;
+        }
+
+        if (rc == NGX_OK) {
             ngx_goim_count(pushed, block->records);
         }
+
+        ngx_goim_trace_push(s, rc, block->buf->data + block->inner,
+                            block->last - block->inner, &block->record);
     }
 
     return q;

@@ -365,6 +365,8 @@ ngx_goim_queue_cut(ngx_goim_session_t *s)
 {
     ngx_goim_item_t  *item;
 
+    ngx_goim_trace(s, "cut waiting=%uD", s->queued);
+
     while (s->nitems > 1) {
         item = &s->items[(s->first + s->nitems - 1) % s->size];
 
@@ -466,6 +468,7 @@ ngx_goim_queue_flush(ngx_goim_session_t *s)
 
         ngx_goim_count(flushes, 1);
         ngx_goim_queue_sent(s, n);
+        ngx_goim_trace(s, "flush bytes=%z left=%uD", n, s->queued);
     }
 
     if (s->nitems == 0) {
@@ -652,6 +655,9 @@ ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code, const char *reason)
     ngx_log_error(NGX_LOG_INFO, c->log, 0, "goim: session closed: %s (%ui)",
                   reason, code);
 
+    ngx_goim_trace(s, "close code=%ui reason=\"%s\" waiting=%uD", code,
+                   reason, s->queued);
+
     if (s->app->closed) {
         s->app->closed(s);
     }
@@ -821,6 +827,8 @@ ngx_goim_finalize(ngx_goim_session_t *s)
     ngx_connection_t  *c;
 
     c = s->connection;
+
+    ngx_goim_trace(s, "closed unsent=%uD", s->queued);
 
     if (s->is_dirty) {
         ngx_queue_remove(&s->dirty);

@@ -18,8 +18,9 @@ typedef struct {
     uint32_t                last;       /* to here */
     uint32_t                records;
 
+    ngx_goim_record_t       record;     /* the head of the last */
+
     unsigned                filtered:1; /* by the session's accepts */
-    int32_t                 operation;
 
     ngx_goim_member_t       marker;     /* paced: its own place */
     uint64_t                speed;      /* thousandths of a session a second */

@@ -149,6 +149,9 @@ ngx_goim_session_packet(ngx_goim_session_t *s, goim_packet_t *p)
                                             : NGX_OK;
     }
 
+    ngx_goim_trace(s, "packet op=%D seq=%D bytes=%uz", p->operation,
+                   p->sequence, p->body_len);
+
     switch (p->operation) {
 
     case GOIM_OP_HEARTBEAT:
@@ -450,6 +453,12 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in)
         return NGX_ERROR;
     }
 
+    s->traced = ngx_goim_trace_has(s->mid);
+
+    if (s->traced) {
+        ngx_goim_trace_state(s, "login");
+    }
+
     return NGX_OK;
 }
 
@@ -474,6 +483,8 @@ ngx_goim_auth_accepts(ngx_goim_session_t *s, const Goim__Connected *in)
 static ngx_int_t
 ngx_goim_op_heartbeat(ngx_goim_session_t *s, goim_packet_t *p)
 {
+    ngx_goim_trace(s, "heartbeat after=%M", ngx_current_msec - s->alive);
+
     s->alive = ngx_current_msec;
 
     ngx_goim_session_renew(s);
@@ -509,9 +520,16 @@ ngx_goim_session_renew(ngx_goim_session_t *s)
     heartbeat.zone = (char *) ngx_goim_zone->id;
     heartbeat.session = s->id;
 
-    if (ngx_goim_logic_call(&call, &s->peer, ngx_goim_ignore_reply, NULL)) {
-        s->renew = ngx_current_msec + ngx_goim_jitter(s->renew_interval);
+    if (ngx_goim_logic_call(&call, &s->peer, ngx_goim_ignore_reply, NULL)
+        == NULL)
+    {
+        ngx_goim_trace(s, "renew failed=\"no logic\"");
+        return;
     }
+
+    ngx_goim_trace(s, "renew logic=%ui", s->peer);
+
+    s->renew = ngx_current_msec + ngx_goim_jitter(s->renew_interval);
 }
 
 
@@ -523,6 +541,10 @@ ngx_goim_op_room(ngx_goim_session_t *s, goim_packet_t *p)
         ngx_goim_close(s, 1008, "room key is too long");
         return NGX_ERROR;
     }
+
+    ngx_goim_trace(s, "room from=\"%V\" to=\"%V\"",
+                   ngx_goim_trace_room(s),
+                   ngx_goim_trace_text(p->body, p->body_len));
 
     if (ngx_goim_room_change(s, (u_char *) p->body, p->body_len) != NGX_OK) {
         ngx_goim_close(s, 1011, "no memory");
@@ -559,6 +581,10 @@ ngx_goim_op_sub(ngx_goim_session_t *s, goim_packet_t *p)
             goto too_many;
         }
     }
+
+    ngx_goim_trace(s, "%s ops=\"%V\" accepts=%uD",
+                   p->operation == GOIM_OP_SUB ? "sub" : "unsub",
+                   ngx_goim_trace_text(p->body, p->body_len), s->naccepts);
 
     return ngx_goim_reply(s, p->version, p->operation + 1, p->sequence,
                           p->body, p->body_len);
@@ -615,12 +641,14 @@ ngx_goim_op_receive(ngx_goim_session_t *s, goim_packet_t *p)
     if (r->call == NULL) {
         ngx_free(r);
         ngx_goim_count(receive_failed, 1);
+        ngx_goim_trace(s, "receive failed=\"no logic\"");
 
         return ngx_goim_answer_receive(s, p->version, p->operation,
                                        p->sequence);
     }
 
     ngx_goim_count(receives, 1);
+    ngx_goim_trace(s, "receive logic=%ui", s->peer);
 
     s->call = r;
     s->busy = 1;
@@ -635,18 +663,25 @@ ngx_goim_receive_reply(void *data, const Goim__Reply *reply)
     ngx_goim_receive_t  *r = data;
 
     ngx_int_t            rc;
+    const char          *error;
     ngx_goim_session_t  *s;
 
     s = r->session;
     s->call = NULL;
 
-    if (reply == NULL || reply->code != GOIM__REPLY__CODE__OK) {
+    if (reply && reply->code == GOIM__REPLY__CODE__OK) {
+        ngx_goim_trace(s, "received");
+
+    } else {
+        error = reply ? reply->error : "logic did not answer";
+
         ngx_goim_count(receive_failed, 1);
+        ngx_goim_trace(s, "received failed=\"%V\"",
+                       ngx_goim_trace_text(error, ngx_strlen(error)));
 
         ngx_log_error(NGX_LOG_WARN, s->connection->log, 0,
                       "goim: packet with operation %D was not taken: %s",
-                      r->operation,
-                      reply ? reply->error : "logic did not answer");
+                      r->operation, error);
     }
 
     rc = ngx_goim_answer_receive(s, r->version, r->operation, r->sequence);
@@ -742,6 +777,12 @@ ngx_goim_reply(ngx_goim_session_t *s, uint16_t version, int32_t operation,
     rc = ngx_goim_send(s, b, 0, b->len);
 
     ngx_goim_buf_unref(b);
+
+    if (rc != NGX_ERROR) {
+        ngx_goim_trace(s, "%s op=%D seq=%D bytes=%uz",
+                       rc == NGX_OK ? "reply" : "dropped", operation,
+                       sequence, len);
+    }
 
     return rc;
 }

@@ -18,7 +18,7 @@
 
 
 #define NGX_GOIM_ZONE_MAGIC     0x656e6f7a6d696f67ULL   /* "goimzone" */
-#define NGX_GOIM_ZONE_LAYOUT    1
+#define NGX_GOIM_ZONE_LAYOUT    2
 
 #define NGX_GOIM_SLOTS          (NGX_GOIM_RING_MASK * 64)
 #define NGX_GOIM_PARTITIONS     4096
@@ -94,6 +94,15 @@ typedef struct {
 } ngx_goim_lease_t;
 
 
+/* The list is list[version % 2]; a new one is written to the other place, so
+   that the version is the one commit. */
+typedef struct {
+    ngx_atomic_t            version;
+    ngx_goim_mids_t         list[2];
+    ngx_goim_mids_t         conf;           /* of the last configuration */
+} ngx_goim_trace_zone_t;
+
+
 typedef struct {
     uint64_t                magic;
     uint32_t                layout;
@@ -120,6 +129,7 @@ typedef struct {
     ngx_msec_t              renew;          /* ms, as logic says */
     ngx_uint_t              reported;       /* Online was sent once */
 
+    ngx_goim_trace_zone_t   trace;
     ngx_goim_table_t        tables[2];
     ngx_goim_slot_t         slots[NGX_GOIM_SLOTS];
     uint64_t                counters[NGX_GOIM_C_COUNT];     /* of the gone */

@@ -62,5 +62,23 @@ void ngx_http_goim_front_refuse(ngx_connection_t *c);
 
 ngx_int_t ngx_http_goim_status(ngx_http_request_t *r);
 
+/* a whole answer, but for the fields of the header that are set already; b
+   is the last of it */
+ngx_int_t ngx_http_goim_answer(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, ngx_buf_t *b);
+
+
+/* ---- ngx_http_goim_trace.c ---- */
+
+#define NGX_HTTP_GOIM_TRACE_JSON                                             \
+    (sizeof("[]") + NGX_GOIM_TRACE_MIDS * (NGX_INT64_LEN + 1))
+
+/* POST to the status page: another list of mids to trace */
+ngx_int_t ngx_http_goim_trace(ngx_http_request_t *r);
+
+/* the list as JSON */
+u_char *ngx_http_goim_trace_json(u_char *p, u_char *last,
+    const ngx_goim_mids_t *mids);
+
 
 #endif /* _NGX_HTTP_GOIM_H_INCLUDED_ */

@@ -1,6 +1,7 @@
 
 /*
- * goim_status: the node's state as JSON, or for Prometheus.
+ * goim_status: the node's state as JSON, or for Prometheus; by POST, what is
+ * traced.
  */
 
 
@@ -54,11 +55,13 @@ ngx_http_goim_status(ngx_http_request_t *r)
     ngx_int_t          rc;
     ngx_buf_t         *b;
     ngx_str_t          type;
-    ngx_uint_t         prometheus;
-    ngx_chain_t        out;
     ngx_table_elt_t   *allow;
     ngx_goim_conf_t   *gcf;
     ngx_goim_stats_t   st;
+
+    if (r->method == NGX_HTTP_POST) {
+        return ngx_http_goim_trace(r);
+    }
 
     if (!(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
 
@@ -71,7 +74,7 @@ ngx_http_goim_status(ngx_http_request_t *r)
 
         allow->hash = 1;
         ngx_str_set(&allow->key, "Allow");
-        ngx_str_set(&allow->value, "GET, HEAD");
+        ngx_str_set(&allow->value, "GET, HEAD, POST");
 
         return NGX_HTTP_NOT_ALLOWED;
     }
@@ -90,19 +93,17 @@ ngx_http_goim_status(ngx_http_request_t *r)
     st.server_id = gcf->server_id;
     st.offline = gcf->offline;
 
-    prometheus = ngx_http_goim_status_format(r);
-
     /* escaped, a byte of server_id is six at most */
 
     size = (NGX_GOIM_C_COUNT + 32) * NGX_HTTP_GOIM_LINE
-           + 6 * st.server_id.len;
+           + 6 * st.server_id.len + NGX_HTTP_GOIM_TRACE_JSON;
 
     b = ngx_create_temp_buf(r->pool, size);
     if (b == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (prometheus) {
+    if (ngx_http_goim_status_format(r)) {
         b->last = ngx_http_goim_status_prometheus(b->pos, b->end, &st);
         ngx_str_set(&type, "text/plain; version=0.0.4; charset=utf-8");
 
@@ -111,13 +112,24 @@ ngx_http_goim_status(ngx_http_request_t *r)
         ngx_str_set(&type, "application/json");
     }
 
+    return ngx_http_goim_answer(r, NGX_HTTP_OK, &type, b);
+}
+
+
+ngx_int_t
+ngx_http_goim_answer(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, ngx_buf_t *b)
+{
+    ngx_int_t    rc;
+    ngx_chain_t  out;
+
     b->last_buf = r == r->main;
     b->last_in_chain = 1;
 
-    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.status = status;
     r->headers_out.content_length_n = b->last - b->pos;
-    r->headers_out.content_type = type;
-    r->headers_out.content_type_len = type.len;
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = type->len;
     r->headers_out.content_type_lowcase = NULL;
 
     rc = ngx_http_send_header(r);
@@ -151,8 +163,9 @@ ngx_http_goim_status_format(ngx_http_request_t *r)
 static u_char *
 ngx_http_goim_status_json(u_char *p, u_char *last, ngx_goim_stats_t *st)
 {
-    size_t       escape;
-    ngx_uint_t   i;
+    size_t           escape;
+    ngx_uint_t       i;
+    ngx_goim_mids_t  mids;
 
     const ngx_http_goim_gauge_t  gauges[] = {
         NGX_HTTP_GOIM_GAUGES(NGX_HTTP_GOIM_GAUGE)
@@ -170,6 +183,11 @@ ngx_http_goim_status_json(u_char *p, u_char *last, ngx_goim_stats_t *st)
 
     p = ngx_slprintf(p, last, "\",\"zone_id\":\"%s\",\"stream_id\":\"%s\"",
                      st->zone_id, st->stream_id);
+
+    ngx_goim_trace_get(&mids);
+
+    p = ngx_slprintf(p, last, ",\"trace\":");
+    p = ngx_http_goim_trace_json(p, last, &mids);
 
     for (i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
         p = ngx_slprintf(p, last, ",\"%s\":%uL", gauges[i].name,
