@@ -187,6 +187,7 @@ struct ngx_goim_session_s {
     int64_t                     mid;
     ngx_str_t                   key;        /* len 0: not authenticated */
     ngx_goim_entry_t            by_key;
+    void                       *shared_key; /* the zone's mark that it is here */
     ngx_goim_member_t           in_all;
     ngx_goim_member_t           in_room;
     ngx_goim_room_t            *room;

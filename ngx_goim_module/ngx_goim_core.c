@@ -296,6 +296,7 @@ ngx_goim_tick(ngx_event_t *ev)
     ngx_goim_tick_lease();
     ngx_goim_session_registered();
     ngx_goim_disconnect_retry();
+    ngx_goim_missing_report();
 
     /* a wake-up can get lost with the worker that owed it */
 

@@ -11,6 +11,9 @@
 #include "proto/goim.pb-c.h"
 
 
+#define NGX_GOIM_MAX_NAME       256         /* bytes of a key, of a room key */
+
+
 extern ngx_module_t       ngx_goim_module;
 extern ngx_goim_conf_t   *ngx_goim_conf;        /* this worker's */
 
@@ -28,7 +31,6 @@ void *ngx_goim_create_conf(ngx_cycle_t *cycle);
 /* ---- ngx_goim_setup.c ---- */
 
 char *ngx_goim_init_conf(ngx_cycle_t *cycle, void *conf);
-
 
 
 /* ms..2*ms, so that what began together does not go on together */
@@ -119,6 +121,23 @@ ngx_int_t ngx_goim_fanout_init(ngx_log_t *log);
 /* ---- ngx_goim_deliver.c: ring to sessions ---- */
 
 void ngx_goim_deliver_drain(void);
+
+
+/* ---- ngx_goim_record.c: of the node's stream, for the ring ---- */
+
+ngx_int_t ngx_goim_record_valid(Goim__Record *r);
+
+/* at most, in the ring */
+size_t ngx_goim_record_length(Goim__Record *r);
+
+/* r to p; mask gets the slots it concerns, maybe none.  Returns its length. */
+size_t ngx_goim_record_put(u_char *p, Goim__Record *r, uint64_t *mask);
+
+
+/* ---- ngx_goim_missing.c: keys that logic takes for ours ---- */
+
+void ngx_goim_missing(ngx_str_t *key);
+void ngx_goim_missing_report(void);     /* once a tick */
 
 
 /* ---- ngx_goim_reader.c: the node's stream to the ring ---- */

@@ -9,8 +9,6 @@
 
 
 #include "ngx_goim_core.h"
-#include "common/goim_frame.h"
-#include "common/goim_packet.h"
 
 #include <ngx_md5.h>
 #include <hiredis/hiredis.h>
@@ -20,7 +18,6 @@
 #define NGX_GOIM_READ_BLOCK     "1000"      /* ms */
 #define NGX_GOIM_READ_TIMEOUT   5000        /* longer than the blocking */
 #define NGX_GOIM_READ_RETRY     500
-#define NGX_GOIM_MAX_KEYS       65536
 
 
 typedef struct {
@@ -54,14 +51,6 @@ static void ngx_goim_reader_gap(uint64_t *id);
 static ngx_int_t ngx_goim_reader_delivery(Goim__Delivery *d, uint64_t *id);
 static void ngx_goim_reader_epoch(Goim__Delivery *d);
 static ngx_int_t ngx_goim_reader_record(Goim__Record *r);
-static ngx_int_t ngx_goim_reader_valid(Goim__Record *r);
-static size_t ngx_goim_reader_length(Goim__Record *r);
-static void ngx_goim_reader_mask(Goim__Record *r, uint64_t *mask);
-static u_char *ngx_goim_reader_name(u_char *p, const void *name, size_t len);
-static u_char *ngx_goim_reader_names(u_char *p, Goim__Record *r,
-    uint32_t *n);
-static u_char *ngx_goim_reader_frame(u_char *p, Goim__Record *r,
-    ngx_goim_record_t *rec);
 static ngx_int_t ngx_goim_reader_publish(uint64_t *id);
 static ngx_int_t ngx_goim_reader_command(ngx_msec_t timeout,
     ngx_goim_redis_pt handler, int argc, const char **argv);
@@ -485,7 +474,7 @@ ngx_goim_reader_delivery(Goim__Delivery *d, uint64_t *id)
     for (i = 0; i < d->n_records; i++) {
         rec = d->records[i];
 
-        if (ngx_goim_reader_valid(rec) != NGX_OK) {
+        if (ngx_goim_record_valid(rec) != NGX_OK) {
             ngx_goim_count(broken, 1);
             ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                           "goim: record %uz of entry %uL-%uL is out of range "
@@ -493,7 +482,7 @@ ngx_goim_reader_delivery(Goim__Delivery *d, uint64_t *id)
             continue;
         }
 
-        len = ngx_goim_reader_length(rec);
+        len = ngx_goim_record_length(rec);
 
         if (len > r->size) {
             ngx_goim_count(broken, 1);
@@ -550,76 +539,15 @@ ngx_goim_reader_epoch(Goim__Delivery *d)
 }
 
 
-static ngx_int_t
-ngx_goim_reader_valid(Goim__Record *r)
-{
-    size_t  i;
-
-    if (r->offset.len != 0 && r->offset.len != GOIM_OFFSET_LEN) {
-        return NGX_ERROR;
-    }
-
-    if (r->offset.len && r->partition >= NGX_GOIM_PARTITIONS) {
-        return NGX_ERROR;
-    }
-
-    if (r->n_keys > NGX_GOIM_MAX_KEYS || r->room.len > 65535
-        || r->zone.len > 65535)
-    {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < r->n_keys; i++) {
-        if (r->keys[i].len > 65535) {
-            return NGX_ERROR;
-        }
-    }
-
-    switch (r->kind) {
-
-    case GOIM__RECORD__KIND__KEYS:
-    case GOIM__RECORD__KIND__ROOM:
-    case GOIM__RECORD__KIND__ALL:
-        return NGX_OK;
-
-    case GOIM__RECORD__KIND__KICK:
-        return r->n_keys == 1 ? NGX_OK : NGX_ERROR;
-
-    default:
-        return NGX_ERROR;
-    }
-}
-
-
-/* at most */
-
-static size_t
-ngx_goim_reader_length(Goim__Record *r)
-{
-    size_t  i, len;
-
-    len = sizeof(ngx_goim_record_t) + 2 + r->room.len + 2 + r->zone.len;
-
-    for (i = 0; i < r->n_keys; i++) {
-        len += 2 + r->keys[i].len;
-    }
-
-    len += NGX_GOIM_HEAD + GOIM_HEADER * 2 + r->body.len;
-
-    return ngx_align(len, 8);
-}
-
-
 /* NGX_DECLINED: seen before */
 
 static ngx_int_t
 ngx_goim_reader_record(Goim__Record *r)
 {
     u_char             *p;
-    uint64_t            mask[NGX_GOIM_RING_MASK], any;
+    uint64_t            mask[NGX_GOIM_RING_MASK];
     ngx_uint_t          i;
     goim_offset_t       offset;
-    ngx_goim_record_t  *rec;
     ngx_goim_reader_t  *reader;
 
     reader = &ngx_goim_reader;
@@ -632,135 +560,16 @@ ngx_goim_reader_record(Goim__Record *r)
         }
     }
 
-    ngx_goim_reader_mask(r, mask);
+    p = reader->data + reader->entry.used;
 
-    any = 0;
+    reader->entry.used += ngx_goim_record_put(p, r, mask);
+    reader->entry.records++;
 
     for (i = 0; i < NGX_GOIM_RING_MASK; i++) {
         reader->entry.mask[i] |= mask[i];
-        any |= mask[i];
     }
-
-    rec = (ngx_goim_record_t *) (reader->data + reader->entry.used);
-    ngx_memzero(rec, sizeof(ngx_goim_record_t));
-
-    p = (u_char *) (rec + 1);
-
-    if (r->offset.len) {
-        rec->positioned = 1;
-        rec->partition = r->partition;
-        ngx_memcpy(rec->offset.b, r->offset.data, GOIM_OFFSET_LEN);
-    }
-
-    rec->kind = NGX_GOIM_RECORD_NONE;
-
-    if (any) {
-        rec->kind = r->kind;
-        rec->operation = r->operation;
-        rec->speed = r->speed;
-        rec->session = r->session;
-
-        p = ngx_goim_reader_names(p, r, &rec->nnames);
-        p = ngx_goim_reader_frame(p, r, rec);
-    }
-
-    rec->len = ngx_align(p - (u_char *) rec, 8);
-
-    ngx_memzero(p, (u_char *) rec + rec->len - p);
-
-    reader->entry.used += rec->len;
-    reader->entry.records++;
 
     return NGX_OK;
-}
-
-
-static void
-ngx_goim_reader_mask(Goim__Record *r, uint64_t *mask)
-{
-    ngx_str_t   room;
-    ngx_uint_t  i;
-
-    ngx_memzero(mask, NGX_GOIM_RING_MASK * sizeof(uint64_t));
-
-    if (r->kind == GOIM__RECORD__KIND__ROOM) {
-        room.data = r->room.data;
-        room.len = r->room.len;
-
-        ngx_goim_lock();
-        ngx_goim_room_mask(&room, mask);
-        ngx_goim_unlock();
-
-        return;
-    }
-
-    for (i = 0; i < NGX_GOIM_SLOTS; i++) {
-        if (ngx_goim_zone->slots[i].pid) {
-            mask[i / 64] |= (uint64_t) 1 << i % 64;
-        }
-    }
-}
-
-
-static u_char *
-ngx_goim_reader_names(u_char *p, Goim__Record *r, uint32_t *n)
-{
-    size_t  i;
-
-    if (r->kind == GOIM__RECORD__KIND__ROOM) {
-        *n = 1;
-        return ngx_goim_reader_name(p, r->room.data, r->room.len);
-    }
-
-    for (i = 0; i < r->n_keys; i++) {
-        p = ngx_goim_reader_name(p, r->keys[i].data, r->keys[i].len);
-    }
-
-    *n = r->n_keys;
-
-    if (r->kind == GOIM__RECORD__KIND__KICK) {
-        p = ngx_goim_reader_name(p, r->zone.data, r->zone.len);
-        (*n)++;
-    }
-
-    return p;
-}
-
-
-static u_char *
-ngx_goim_reader_name(u_char *p, const void *name, size_t len)
-{
-    *p++ = (u_char) (len >> 8);
-    *p++ = (u_char) len;
-
-    return len ? ngx_cpymem(p, name, len) : p;
-}
-
-
-/* a WebSocket frame around operation 9 around the packet: bare fronts take
-   the packet alone */
-
-static u_char *
-ngx_goim_reader_frame(u_char *p, Goim__Record *r, ngx_goim_record_t *rec)
-{
-    size_t  len;
-
-    len = GOIM_HEADER + r->body.len;
-
-    rec->frame = p - (u_char *) rec;
-    p += goim_frame_head(p, GOIM_FRAME_BINARY, GOIM_HEADER + len);
-    p = goim_packet_header(p, len, GOIM_VERSION, GOIM_OP_RAW, 0);
-
-    rec->inner = p - (u_char *) rec;
-    p = goim_packet_header(p, r->body.len, GOIM_VERSION, r->operation, 0);
-
-    if (r->body.len) {
-        p = ngx_cpymem(p, r->body.data, r->body.len);
-    }
-
-    rec->end = p - (u_char *) rec;
-
-    return p;
 }
 
 

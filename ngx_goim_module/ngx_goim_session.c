@@ -10,7 +10,6 @@
 #include "proto/goim.pb-c.h"
 
 
-#define NGX_GOIM_MAX_NAME       256         /* a room key */
 #define NGX_GOIM_MAX_ACCEPTS    128
 
 
@@ -201,6 +200,7 @@ ngx_goim_session_closed(ngx_goim_session_t *s)
 
     if (s->authorized) {
         ngx_goim_index_delete(&ngx_goim_keys, &s->by_key);
+        ngx_goim_key_delete(s->shared_key);
         ngx_goim_room_exit(s);
         ngx_goim_disconnect(s);
 
@@ -442,6 +442,7 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in)
 
     s->by_key.key = &s->key;
     ngx_goim_index_add(&ngx_goim_keys, &s->by_key);
+    s->shared_key = ngx_goim_key_add(&s->key);
     ngx_goim_room_enter(s);
     s->authorized = 1;
 

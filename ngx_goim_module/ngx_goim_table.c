@@ -113,7 +113,6 @@ ngx_goim_share_drop(ngx_goim_slot_t *slot)
 void
 ngx_goim_room_mask(ngx_str_t *room, uint64_t *mask)
 {
-    ngx_uint_t          i;
     ngx_goim_share_t   *share;
     ngx_goim_shared_t  *shared;
 
@@ -126,11 +125,26 @@ ngx_goim_room_mask(ngx_str_t *room, uint64_t *mask)
         }
     }
 
-    for (i = 0; i < NGX_GOIM_SLOTS; i++) {
+    (void) ngx_goim_unshared_mask(mask);
+}
+
+
+ngx_uint_t
+ngx_goim_unshared_mask(uint64_t *mask)
+{
+    ngx_uint_t  i, any;
+
+    any = 0;
+
+    for (i = 0; i < ngx_goim_zone->nslots; i++) {
+
         if (ngx_goim_zone->slots[i].unshared) {
             mask[i / 64] |= (uint64_t) 1 << i % 64;
+            any = 1;
         }
     }
+
+    return any;
 }
 
 

@@ -10,8 +10,8 @@
 
 static ngx_int_t ngx_goim_zone_make(ngx_goim_zone_t *zone,
     ngx_slab_pool_t *shpool, ngx_log_t *log);
-static ngx_int_t ngx_goim_zone_table(ngx_goim_table_t *table,
-    ngx_slab_pool_t *shpool);
+static void *ngx_goim_zone_buckets(ngx_slab_pool_t *shpool,
+    ngx_uint_t *mask);
 static ngx_int_t ngx_goim_zone_random(u_char *p, size_t len);
 static void ngx_goim_lease_take(ngx_goim_lease_t *lease);
 static void ngx_goim_zone_apply(ngx_goim_ring_entry_t *e, u_char *data);
@@ -104,10 +104,11 @@ static ngx_int_t
 ngx_goim_zone_make(ngx_goim_zone_t *zone, ngx_slab_pool_t *shpool,
     ngx_log_t *log)
 {
-    size_t       size;
-    u_char       id[8];
-    ngx_time_t  *tp;
-    ngx_uint_t   i;
+    size_t             size;
+    u_char             id[8];
+    ngx_time_t        *tp;
+    ngx_uint_t         i;
+    ngx_goim_table_t  *table;
 
     size = (shpool->end - (u_char *) shpool) / 2;
 
@@ -120,9 +121,18 @@ ngx_goim_zone_make(ngx_goim_zone_t *zone, ngx_slab_pool_t *shpool,
     ngx_goim_ring_init(zone->ring, size);
 
     for (i = 0; i < 2; i++) {
-        if (ngx_goim_zone_table(&zone->tables[i], shpool) != NGX_OK) {
+        table = &zone->tables[i];
+        table->buckets = ngx_goim_zone_buckets(shpool, &table->mask);
+
+        if (table->buckets == NULL) {
             return NGX_ERROR;
         }
+    }
+
+    zone->keys.buckets = ngx_goim_zone_buckets(shpool, &zone->keys.mask);
+
+    if (zone->keys.buckets == NULL) {
+        return NGX_ERROR;
     }
 
     for (i = 0; i < NGX_GOIM_SLOTS; i++) {
@@ -152,8 +162,8 @@ ngx_goim_zone_make(ngx_goim_zone_t *zone, ngx_slab_pool_t *shpool,
 
 /* a bucket for each 512 bytes of the zone's other half */
 
-static ngx_int_t
-ngx_goim_zone_table(ngx_goim_table_t *table, ngx_slab_pool_t *shpool)
+static void *
+ngx_goim_zone_buckets(ngx_slab_pool_t *shpool, ngx_uint_t *mask)
 {
     size_t  n, bytes;
 
@@ -161,10 +171,9 @@ ngx_goim_zone_table(ngx_goim_table_t *table, ngx_slab_pool_t *shpool)
 
     for (n = 256; n * 512 < bytes; n *= 2) { /* void */ }
 
-    table->buckets = ngx_slab_calloc(shpool, n * sizeof(ngx_goim_shared_t *));
-    table->mask = n - 1;
+    *mask = n - 1;
 
-    return table->buckets ? NGX_OK : NGX_ERROR;
+    return ngx_slab_calloc(shpool, n * sizeof(void *));
 }
 
 
@@ -226,6 +235,8 @@ ngx_goim_slot_take(ngx_log_t *log)
     slot->cursor = ngx_goim_ring_head(ngx_goim_zone->ring);
     slot->pid = ngx_pid;
 
+    ngx_goim_zone->nslots = ngx_max(ngx_goim_zone->nslots, i + 1);
+
     ngx_goim_unlock();
 
     ngx_goim_slot = slot;
@@ -250,6 +261,7 @@ ngx_goim_slot_release(ngx_uint_t n)
     }
 
     ngx_goim_share_drop(slot);
+    ngx_goim_key_drop(n);
 
     for (i = 0; i < NGX_GOIM_C_COUNT; i++) {
         ngx_goim_zone->counters[i] += slot->counters[i];

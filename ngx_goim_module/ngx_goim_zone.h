@@ -66,6 +66,23 @@ typedef struct {
 } ngx_goim_table_t;
 
 
+/* a session with a key, on some worker */
+
+typedef struct ngx_goim_key_s  ngx_goim_key_t;
+
+struct ngx_goim_key_s {
+    ngx_goim_key_t         *next;           /* in the hash chain */
+    uint64_t                hash;
+    ngx_uint_t              slot;
+};
+
+
+typedef struct {
+    ngx_goim_key_t        **buckets;
+    ngx_uint_t              mask;
+} ngx_goim_keys_t;
+
+
 #define NGX_GOIM_ROOMS          0
 #define NGX_GOIM_ADDRS          1
 
@@ -77,11 +94,13 @@ typedef struct {
     ngx_atomic_t            heartbeat;      /* ngx_current_msec */
     ngx_atomic_t            cursor;         /* in the ring */
     ngx_atomic_t            notified;       /* a wake-up is on its way */
-    ngx_atomic_t            unshared;       /* rooms the zone has no place for */
+    ngx_atomic_t            unshared;       /* rooms and keys the zone has no
+                                               place for */
     ngx_atomic_t            sessions;       /* gauges, its own */
     ngx_atomic_t            authorized;
     ngx_uint_t              draining;
     ngx_queue_t             shares;
+    ngx_uint_t              keys;           /* in the zone's table */
     uint64_t                counters[NGX_GOIM_C_COUNT];
 } ngx_goim_slot_t;
 
@@ -131,6 +150,8 @@ typedef struct {
 
     ngx_goim_trace_zone_t   trace;
     ngx_goim_table_t        tables[2];
+    ngx_goim_keys_t         keys;
+    ngx_uint_t              nslots;         /* none was taken from here on */
     ngx_goim_slot_t         slots[NGX_GOIM_SLOTS];
     uint64_t                counters[NGX_GOIM_C_COUNT];     /* of the gone */
     ngx_goim_ring_t        *ring;
@@ -190,6 +211,10 @@ void ngx_goim_share_drop(ngx_goim_slot_t *slot);
 /* slots with members of a room are set in mask.  Under the lock. */
 void ngx_goim_room_mask(ngx_str_t *room, uint64_t *mask);
 
+/* the same for slots that have what the zone has no place for; whether there
+   is any */
+ngx_uint_t ngx_goim_unshared_mask(uint64_t *mask);
+
 /* the whole cluster's count, as far as it is known */
 uint32_t ngx_goim_share_online(ngx_goim_share_t *share);
 
@@ -209,6 +234,19 @@ ngx_int_t ngx_goim_room_walk(ngx_uint_t *bucket, ngx_uint_t max,
 
 /* what logic answered: the cluster's count of a room we reported `own` of */
 void ngx_goim_room_report(ngx_str_t *room, uint32_t own, uint32_t cluster);
+
+
+/* ---- ngx_goim_key.c: which worker has which key ---- */
+
+/* NULL: the zone is full, and this worker is asked about every key */
+ngx_goim_key_t *ngx_goim_key_add(ngx_str_t *key);
+void ngx_goim_key_delete(ngx_goim_key_t *k);
+
+/* all of a slot's.  Under the lock. */
+void ngx_goim_key_drop(ngx_uint_t slot);
+
+/* slots that have the key are set in mask; 0: it is not on this node */
+ngx_uint_t ngx_goim_key_mask(ngx_str_t *key, uint64_t *mask);
 
 
 #endif /* _NGX_GOIM_ZONE_H_INCLUDED_ */

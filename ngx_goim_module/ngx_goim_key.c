@@ -1,0 +1,136 @@
+
+/*
+ * Which worker has which key: hashes only, so that a session takes 32 bytes of
+ * the zone.  Two keys of one hash would cost a worker a needless wake-up.
+ */
+
+
+#include "ngx_goim_zone.h"
+#include "common/goim_hash.h"
+
+
+static uint64_t ngx_goim_key_hash(ngx_str_t *key);
+
+
+ngx_goim_key_t *
+ngx_goim_key_add(ngx_str_t *key)
+{
+    uint64_t          hash;
+    ngx_goim_key_t   *k, **bucket;
+    ngx_goim_keys_t  *keys;
+
+    keys = &ngx_goim_zone->keys;
+    hash = ngx_goim_key_hash(key);
+    bucket = &keys->buckets[hash & keys->mask];
+
+    ngx_goim_lock();
+
+    k = ngx_slab_alloc_locked(ngx_goim_shpool, sizeof(ngx_goim_key_t));
+
+    if (k) {
+        k->hash = hash;
+        k->slot = ngx_goim_slot_n;
+        k->next = *bucket;
+        *bucket = k;
+        ngx_goim_slot->keys++;
+
+    } else {
+        ngx_goim_slot->unshared++;
+        ngx_goim_count(zone_full, 1);
+    }
+
+    ngx_goim_unlock();
+
+    return k;
+}
+
+
+void
+ngx_goim_key_delete(ngx_goim_key_t *k)
+{
+    ngx_goim_key_t   **p;
+    ngx_goim_keys_t   *keys;
+
+    if (k == NULL) {
+        ngx_goim_slot->unshared--;
+        return;
+    }
+
+    keys = &ngx_goim_zone->keys;
+
+    ngx_goim_lock();
+
+    for (p = &keys->buckets[k->hash & keys->mask]; *p; p = &(*p)->next) {
+
+        if (*p == k) {
+            *p = k->next;
+            ngx_slab_free_locked(ngx_goim_shpool, k);
+            ngx_goim_slot->keys--;
+            break;
+        }
+    }
+
+    ngx_goim_unlock();
+}
+
+
+void
+ngx_goim_key_drop(ngx_uint_t slot)
+{
+    ngx_uint_t        i;
+    ngx_goim_key_t   *k, **p;
+    ngx_goim_keys_t  *keys;
+
+    keys = &ngx_goim_zone->keys;
+
+    for (i = 0; ngx_goim_zone->slots[slot].keys && i <= keys->mask; i++) {
+
+        for (p = &keys->buckets[i]; *p; /* void */) {
+            k = *p;
+
+            if (k->slot != slot) {
+                p = &k->next;
+                continue;
+            }
+
+            *p = k->next;
+            ngx_slab_free_locked(ngx_goim_shpool, k);
+            ngx_goim_zone->slots[slot].keys--;
+        }
+    }
+}
+
+
+ngx_uint_t
+ngx_goim_key_mask(ngx_str_t *key, uint64_t *mask)
+{
+    uint64_t          hash;
+    ngx_uint_t        found;
+    ngx_goim_key_t   *k;
+    ngx_goim_keys_t  *keys;
+
+    keys = &ngx_goim_zone->keys;
+    hash = ngx_goim_key_hash(key);
+    found = 0;
+
+    ngx_goim_lock();
+
+    for (k = keys->buckets[hash & keys->mask]; k; k = k->next) {
+
+        if (k->hash == hash) {
+            mask[k->slot / 64] |= (uint64_t) 1 << k->slot % 64;
+            found = 1;
+        }
+    }
+
+    ngx_goim_unlock();
+
+    return ngx_goim_unshared_mask(mask) || found;
+}
+
+
+static uint64_t
+ngx_goim_key_hash(ngx_str_t *key)
+{
+    return goim_hash(ngx_goim_zone->seed, key->data, key->len);
+}

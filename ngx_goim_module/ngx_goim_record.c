@@ -1,0 +1,247 @@
+
+/*
+ * From a record of the node's stream to a record of the ring: checked, framed
+ * once for all workers, and addressed to those who have somebody it is for.
+ */
+
+
+#include "ngx_goim_core.h"
+#include "common/goim_frame.h"
+#include "common/goim_packet.h"
+
+
+#define NGX_GOIM_MAX_KEYS       65536
+
+
+static u_char *ngx_goim_record_address(u_char *p, Goim__Record *r,
+    uint32_t *n, uint64_t *mask);
+static u_char *ngx_goim_record_keys(u_char *p, Goim__Record *r, uint32_t *n,
+    uint64_t *mask);
+static u_char *ngx_goim_record_name(u_char *p, const void *name, size_t len);
+static u_char *ngx_goim_record_frame(u_char *p, Goim__Record *r,
+    ngx_goim_record_t *rec);
+static ngx_uint_t ngx_goim_record_wanted(uint64_t *mask);
+
+
+ngx_int_t
+ngx_goim_record_valid(Goim__Record *r)
+{
+    size_t  i;
+
+    if (r->offset.len != 0 && r->offset.len != GOIM_OFFSET_LEN) {
+        return NGX_ERROR;
+    }
+
+    if (r->offset.len && r->partition >= NGX_GOIM_PARTITIONS) {
+        return NGX_ERROR;
+    }
+
+    if (r->n_keys > NGX_GOIM_MAX_KEYS || r->room.len > 65535
+        || r->zone.len > 65535)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < r->n_keys; i++) {
+        if (r->keys[i].len > 65535) {
+            return NGX_ERROR;
+        }
+    }
+
+    switch (r->kind) {
+
+    case GOIM__RECORD__KIND__KEYS:
+    case GOIM__RECORD__KIND__ROOM:
+    case GOIM__RECORD__KIND__ALL:
+        return NGX_OK;
+
+    case GOIM__RECORD__KIND__KICK:
+        return r->n_keys == 1 ? NGX_OK : NGX_ERROR;
+
+    default:
+        return NGX_ERROR;
+    }
+}
+
+
+size_t
+ngx_goim_record_length(Goim__Record *r)
+{
+    size_t  i, len;
+
+    len = sizeof(ngx_goim_record_t) + 2 + r->room.len + 2 + r->zone.len;
+
+    for (i = 0; i < r->n_keys; i++) {
+        len += 2 + r->keys[i].len;
+    }
+
+    len += NGX_GOIM_HEAD + GOIM_HEADER * 2 + r->body.len;
+
+    return ngx_align(len, 8);
+}
+
+
+size_t
+ngx_goim_record_put(u_char *start, Goim__Record *r, uint64_t *mask)
+{
+    u_char             *p;
+    ngx_goim_record_t  *rec;
+
+    rec = (ngx_goim_record_t *) start;
+    ngx_memzero(rec, sizeof(ngx_goim_record_t));
+
+    if (r->offset.len) {
+        rec->positioned = 1;
+        rec->partition = r->partition;
+        ngx_memcpy(rec->offset.b, r->offset.data, GOIM_OFFSET_LEN);
+    }
+
+    p = ngx_goim_record_address(start + sizeof(ngx_goim_record_t), r,
+                                &rec->nnames, mask);
+
+    if (ngx_goim_record_wanted(mask)) {
+        rec->kind = r->kind;
+        rec->operation = r->operation;
+        rec->speed = r->speed;
+        rec->session = r->session;
+
+        p = ngx_goim_record_frame(p, r, rec);
+
+    } else {
+        rec->kind = NGX_GOIM_RECORD_NONE;
+        p = start + sizeof(ngx_goim_record_t);
+    }
+
+    rec->len = ngx_align(p - start, 8);
+    ngx_memzero(p, start + rec->len - p);
+
+    return rec->len;
+}
+
+
+/* the names go to p; mask: the slots of those who have them */
+
+static u_char *
+ngx_goim_record_address(u_char *p, Goim__Record *r, uint32_t *n,
+    uint64_t *mask)
+{
+    ngx_str_t   room;
+    ngx_uint_t  i;
+
+    ngx_memzero(mask, NGX_GOIM_RING_MASK * sizeof(uint64_t));
+
+    switch (r->kind) {
+
+    case GOIM__RECORD__KIND__ROOM:
+        room.data = r->room.data;
+        room.len = r->room.len;
+
+        ngx_goim_lock();
+        ngx_goim_room_mask(&room, mask);
+        ngx_goim_unlock();
+
+        *n = 1;
+
+        return ngx_goim_record_name(p, r->room.data, r->room.len);
+
+    case GOIM__RECORD__KIND__ALL:
+
+        for (i = 0; i < ngx_goim_zone->nslots; i++) {
+            if (ngx_goim_zone->slots[i].pid) {
+                mask[i / 64] |= (uint64_t) 1 << i % 64;
+            }
+        }
+
+        *n = 0;
+
+        return p;
+
+    default: /* KEYS, KICK */
+        return ngx_goim_record_keys(p, r, n, mask);
+    }
+}
+
+
+/* Keys that nobody here has are reported to logic, which takes them for ours;
+   a session that is to be closed may be gone already. */
+
+static u_char *
+ngx_goim_record_keys(u_char *p, Goim__Record *r, uint32_t *n, uint64_t *mask)
+{
+    size_t      i;
+    ngx_str_t   key;
+
+    *n = 0;
+
+    for (i = 0; i < r->n_keys; i++) {
+        key.data = r->keys[i].data;
+        key.len = r->keys[i].len;
+
+        if (ngx_goim_key_mask(&key, mask)) {
+            p = ngx_goim_record_name(p, key.data, key.len);
+            (*n)++;
+
+        } else if (r->kind == GOIM__RECORD__KIND__KEYS) {
+            ngx_goim_missing(&key);
+        }
+    }
+
+    if (r->kind == GOIM__RECORD__KIND__KICK) {
+        p = ngx_goim_record_name(p, r->zone.data, r->zone.len);
+        (*n)++;
+    }
+
+    return p;
+}
+
+
+static u_char *
+ngx_goim_record_name(u_char *p, const void *name, size_t len)
+{
+    *p++ = (u_char) (len >> 8);
+    *p++ = (u_char) len;
+
+    return len ? ngx_cpymem(p, name, len) : p;
+}
+
+
+/* a WebSocket frame around operation 9 around the packet: bare fronts take
+   the packet alone */
+
+static u_char *
+ngx_goim_record_frame(u_char *p, Goim__Record *r, ngx_goim_record_t *rec)
+{
+    size_t  len;
+
+    len = GOIM_HEADER + r->body.len;
+
+    rec->frame = p - (u_char *) rec;
+    p += goim_frame_head(p, GOIM_FRAME_BINARY, GOIM_HEADER + len);
+    p = goim_packet_header(p, len, GOIM_VERSION, GOIM_OP_RAW, 0);
+
+    rec->inner = p - (u_char *) rec;
+    p = goim_packet_header(p, r->body.len, GOIM_VERSION, r->operation, 0);
+
+    if (r->body.len) {
+        p = ngx_cpymem(p, r->body.data, r->body.len);
+    }
+
+    rec->end = p - (u_char *) rec;
+
+    return p;
+}
+
+
+static ngx_uint_t
+ngx_goim_record_wanted(uint64_t *mask)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_GOIM_RING_MASK; i++) {
+        if (mask[i]) {
+            return 1;
+        }
+    }
+
+    return 0;
+}

@@ -1,0 +1,68 @@
+# A zone that is full: counts are too low, and it says so; messages to rooms,
+# keys and all arrive as before. What leaves makes room again.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use Goim::Client;
+use Goim::Cluster;
+use Goim::Test;
+
+my $c = Goim::Cluster->new(workers => 2, nginx => { goim => { zone =>
+    'goim 1m' } });
+my ($node, $api) = ($c->node, $c->api);
+my $n = 800;
+
+sub room { return sprintf '%s%04d', 'r' x 240, $_[0] }
+sub counters { return $node->status->{counters} }
+
+sub join_all {
+    my ($from) = @_;
+    return map { Goim::Client->new(port => $node->{port}, key => "key$_",
+        room => 'live://' . room($_), accepts => [1000],
+        local => sprintf('127.0.%d.%d', 1 + $_ / 200, 1 + $_ % 200)) }
+        $from .. $from + $n - 1;
+}
+
+sub all_get {
+    my ($name, $body, @clients) = @_;
+    my @got = grep { my $p = $_->push(20); $p && $p->{body} eq $body }
+        @clients;
+    is(scalar @got, scalar @clients, $name);
+}
+
+my $free = $node->status->{zone_free};
+note "$free bytes are free";
+my @clients = join_all(1);
+
+cmp_ok(counters()->{zone_full}, '>', 0, 'the zone is full');
+is($node->status->{authorized}, $n, 'and all are let in');
+cmp_ok($node->status->{rooms}, '<', $n, 'with rooms counted too low');
+
+for my $i (1, $n / 2, $n) {
+    $api->room(1000, 'live', room($i), "room $i");
+    is($clients[$i - 1]->push(20)->{body}, "room $i", "room $i gets its own");
+}
+$api->keys(1000, [map { "key$_" } 1 .. $n], 'keys');
+all_get('every key gets its message', 'keys', @clients);
+$api->all(1000, 'all');
+all_get('and what is for all', 'all', @clients);
+is(counters()->{key_missing}, 0, 'no key is taken for missing');
+is($clients[-1]->heartbeat, 1, 'the last one counts itself, at least');
+
+$_->close for @clients;
+eventually { my $st = $node->status;
+    $st->{sessions} == 0 && $st->{rooms} == 0 && $st->{addrs} == 0 } 30,
+    'when they are gone nothing is left';
+is($node->status->{zone_free}, $free, 'of the zone, either');
+
+my $full = counters()->{zone_full};
+my $client = $c->client(key => 'new', room => 'live://new',
+    accepts => [1000]);
+is($client->heartbeat, 1, 'a new one is counted');
+is(counters()->{zone_full}, $full, 'in the zone');
+is($api->keys(1000, ['key1'], 'x')->{code}, 0, 'a push to who has left');
+is(counters()->{key_missing}, 0, 'goes nowhere');
+
+done_testing;
