@@ -86,20 +86,32 @@ ngx_http_goim_create_loc_conf(ngx_conf_t *cf)
 }
 
 
-/* Nothing is inherited: a handler is one location's. */
+/* A handler is one location's, its "if" and "limit_except" included. */
 
 static char *
 ngx_http_goim_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
+    ngx_http_goim_loc_conf_t  *prev = parent;
     ngx_http_goim_loc_conf_t  *glcf = child;
 
     ngx_http_core_loc_conf_t  *clcf;
 
-    if (glcf->handler == NULL) {
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->noname && glcf->handler == NULL) {
+
+        *glcf = *prev;
+
+        if (clcf->lmt_excpt && clcf->handler == NULL) {
+            clcf->handler = glcf->handler;
+        }
+
         return NGX_CONF_OK;
     }
 
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    if (glcf->handler == NULL) {
+        return NGX_CONF_OK;
+    }
 
     /* another directive of this location came later and took it silently */
 

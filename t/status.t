@@ -12,7 +12,8 @@ use Goim::WS;
 
 my $redis = Goim::Redis->new;
 my $nginx = Goim::Nginx->new(redis => $redis->addr, logic => '127.0.0.1:1',
-    server_id => 'a"b\\c', workers => 2);
+    server_id => 'a"b\\c', workers => 2,
+    server => 'location = /if { goim_echo; if ($http_host) { set $x 1; } }');
 my $url = "http://127.0.0.1:$nginx->{port}/goim/status";
 
 # ---- JSON --------------------------------------------------------------------
@@ -29,14 +30,24 @@ is($st->{registered}, 0, 'not registered without logic');
 cmp_ok($st->{started}, '<=', time, 'started');
 is_deeply($st->{trace}, [], 'nobody is traced');
 
+# an "if" of the location is the location's
+{
+    my $ws = Goim::WS->new(port => $nginx->{port}, path => '/if');
+    $ws->send('to and fro');
+    is($ws->recv->{data}, 'to and fro', 'a location with if');
+    $ws->close;
+    eventually { $nginx->status->{sessions} == 0 } 5, 'closed';
+}
+
+my $accepted = $nginx->status->{counters}{accepted};
 my @ws = map { Goim::WS->new(port => $nginx->{port}) } 1 .. 5;
 is($nginx->status->{sessions}, 5, 'sessions');
 is($nginx->status->{addrs}, 1, 'of one address');
 is($nginx->status->{authorized}, 0, 'none has said who it is');
-is($nginx->status->{counters}{accepted}, 5, 'counters: accepted');
+is($nginx->status->{counters}{accepted} - $accepted, 5, 'counters: accepted');
 $_->close for @ws;
 eventually { $nginx->status->{sessions} == 0 } 5, 'gone';
-is($nginx->status->{counters}{closed}, 5, 'counters: closed');
+is($nginx->status->{counters}{closed}, 6, 'counters: closed');
 
 # ---- for Prometheus ----------------------------------------------------------
 
@@ -65,7 +76,7 @@ is_deeply([grep { ($type{$_} eq 'counter') != /_total$/ } keys %type], [],
     'counters end in _total');
 like($res->{content}, qr/^goim_comet_info\{.*server_id="a\\"b\\\\c"/m,
     'the label is escaped');
-is($value{goim_comet_accepted_total}, 5, 'a counter');
+is($value{goim_comet_accepted_total}, 6, 'a counter');
 is($value{goim_comet_workers}, 2, 'a gauge');
 
 for my $name (keys %{ $nginx->status->{counters} }) {
@@ -133,6 +144,10 @@ says('a parameter', $goim, 'location / { goim_echo on; }',
     qr/\[emerg\] .*"goim_echo"/);
 says('outside a location', $goim, 'goim_subscribe;',
     qr/\[emerg\] .*"goim_subscribe" directive is not allowed here/);
+says('with if and limit_except', $goim, 'location /a { goim_echo;
+    if ($http_x) { set $y 1; } limit_except GET { deny all; } }', '');
+says('an if with a handler of its own', $goim, 'location /a { goim_echo;
+    if ($http_x) { proxy_pass http://127.0.0.1:1; } }', '');
 says('not inherited', $goim, 'location /a { goim_echo;
     location /a/b { proxy_pass http://127.0.0.1:1; } }', '');
 
