@@ -53,10 +53,20 @@ ngx_uint_t ngx_goim_queue_sessions(void);       /* connections held */
 
 ngx_int_t ngx_goim_session_init(ngx_log_t *log);
 ngx_goim_session_t *ngx_goim_session_find(u_char *key, size_t len);
-ngx_uint_t ngx_goim_session_accepts(ngx_goim_session_t *s, int32_t op);
 
 /* the node is registered: auths that waited for it go on */
 void ngx_goim_session_registered(void);
+
+
+/* ---- ngx_goim_sub.c: the operations a session accepts ---- */
+
+#define NGX_GOIM_MAX_ACCEPTS    128
+
+ngx_uint_t ngx_goim_session_accepts(ngx_goim_session_t *s, int32_t op);
+
+/* NGX_DECLINED: it accepts as many as there may be */
+ngx_int_t ngx_goim_sub_add(ngx_goim_session_t *s, int32_t op);
+void ngx_goim_sub_remove(ngx_goim_session_t *s, int32_t op);
 
 
 /* ---- ngx_goim_disconnect.c: what logic is to forget ---- */

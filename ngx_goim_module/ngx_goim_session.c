@@ -10,9 +10,6 @@
 #include "proto/goim.pb-c.h"
 
 
-#define NGX_GOIM_MAX_ACCEPTS    128
-
-
 /* An auth on its way.  It outlives its session: what logic has stored for
    the session is then taken back. */
 
@@ -59,9 +56,6 @@ static ngx_int_t ngx_goim_reply(ngx_goim_session_t *s, uint16_t version,
 static ngx_int_t ngx_goim_reply_online(ngx_goim_session_t *s,
     goim_packet_t *p);
 static void ngx_goim_session_renew(ngx_goim_session_t *s);
-static ngx_int_t ngx_goim_sub_add(ngx_goim_session_t *s, int32_t op);
-static void ngx_goim_sub_remove(ngx_goim_session_t *s, int32_t op);
-static ngx_uint_t ngx_goim_sub_place(ngx_goim_session_t *s, int32_t op);
 
 
 /* A packet to logic whose answer the client awaits. */
@@ -786,93 +780,4 @@ ngx_goim_reply(ngx_goim_session_t *s, uint16_t version, int32_t operation,
     }
 
     return rc;
-}
-
-
-/* ---- subscriptions: a sorted list of operations ---- */
-
-ngx_uint_t
-ngx_goim_session_accepts(ngx_goim_session_t *s, int32_t op)
-{
-    ngx_uint_t  i;
-
-    i = ngx_goim_sub_place(s, op);
-
-    return i < s->naccepts && s->accepts[i] == op;
-}
-
-
-/* where op is, or would be */
-
-static ngx_uint_t
-ngx_goim_sub_place(ngx_goim_session_t *s, int32_t op)
-{
-    ngx_uint_t  low, high, middle;
-
-    low = 0;
-    high = s->naccepts;
-
-    while (low < high) {
-        middle = (low + high) / 2;
-
-        if (s->accepts[middle] < op) {
-            low = middle + 1;
-
-        } else {
-            high = middle;
-        }
-    }
-
-    return low;
-}
-
-
-static ngx_int_t
-ngx_goim_sub_add(ngx_goim_session_t *s, int32_t op)
-{
-    int32_t     *accepts;
-    ngx_uint_t   i;
-
-    i = ngx_goim_sub_place(s, op);
-
-    if (i < s->naccepts && s->accepts[i] == op) {
-        return NGX_OK;
-    }
-
-    if (s->naccepts == NGX_GOIM_MAX_ACCEPTS) {
-        return NGX_DECLINED;
-    }
-
-    accepts = ngx_alloc((s->naccepts + 1) * sizeof(int32_t), ngx_cycle->log);
-    if (accepts == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (s->accepts) {
-        ngx_memcpy(accepts, s->accepts, i * sizeof(int32_t));
-        ngx_memcpy(accepts + i + 1, s->accepts + i,
-                   (s->naccepts - i) * sizeof(int32_t));
-        ngx_free(s->accepts);
-    }
-
-    accepts[i] = op;
-    s->accepts = accepts;
-    s->naccepts++;
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_goim_sub_remove(ngx_goim_session_t *s, int32_t op)
-{
-    ngx_uint_t  i;
-
-    i = ngx_goim_sub_place(s, op);
-
-    if (i < s->naccepts && s->accepts[i] == op) {
-        s->naccepts--;
-        ngx_memmove(s->accepts + i, s->accepts + i + 1,
-                    (s->naccepts - i) * sizeof(int32_t));
-    }
 }

@@ -1,0 +1,97 @@
+
+/*
+ * The operations a session accepts: a sorted list.
+ */
+
+
+#include "ngx_goim_core.h"
+
+
+static ngx_uint_t ngx_goim_sub_place(ngx_goim_session_t *s, int32_t op);
+
+
+ngx_uint_t
+ngx_goim_session_accepts(ngx_goim_session_t *s, int32_t op)
+{
+    ngx_uint_t  i;
+
+    i = ngx_goim_sub_place(s, op);
+
+    return i < s->naccepts && s->accepts[i] == op;
+}
+
+
+/* where op is, or would be */
+
+static ngx_uint_t
+ngx_goim_sub_place(ngx_goim_session_t *s, int32_t op)
+{
+    ngx_uint_t  low, high, middle;
+
+    low = 0;
+    high = s->naccepts;
+
+    while (low < high) {
+        middle = (low + high) / 2;
+
+        if (s->accepts[middle] < op) {
+            low = middle + 1;
+
+        } else {
+            high = middle;
+        }
+    }
+
+    return low;
+}
+
+
+ngx_int_t
+ngx_goim_sub_add(ngx_goim_session_t *s, int32_t op)
+{
+    int32_t     *accepts;
+    ngx_uint_t   i;
+
+    i = ngx_goim_sub_place(s, op);
+
+    if (i < s->naccepts && s->accepts[i] == op) {
+        return NGX_OK;
+    }
+
+    if (s->naccepts == NGX_GOIM_MAX_ACCEPTS) {
+        return NGX_DECLINED;
+    }
+
+    accepts = ngx_alloc((s->naccepts + 1) * sizeof(int32_t), ngx_cycle->log);
+    if (accepts == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (s->accepts) {
+        ngx_memcpy(accepts, s->accepts, i * sizeof(int32_t));
+        ngx_memcpy(accepts + i + 1, s->accepts + i,
+                   (s->naccepts - i) * sizeof(int32_t));
+        ngx_free(s->accepts);
+    }
+
+    accepts[i] = op;
+    s->accepts = accepts;
+    s->naccepts++;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_goim_sub_remove(ngx_goim_session_t *s, int32_t op)
+{
+    ngx_uint_t  i;
+
+    i = ngx_goim_sub_place(s, op);
+
+    if (i < s->naccepts && s->accepts[i] == op) {
+        s->naccepts--;
+        ngx_memmove(s->accepts + i, s->accepts + i + 1,
+                    (s->naccepts - i) * sizeof(int32_t));
+    }
+}
