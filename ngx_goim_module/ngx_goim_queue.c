@@ -459,6 +459,7 @@ ngx_goim_queue_flush(ngx_goim_session_t *s)
         n = ngx_goim_queue_write(s);
 
         if (n == NGX_AGAIN || n == 0) {
+            ngx_goim_trace(s, "flush bytes=0 left=%uD", s->queued);
             break;
         }
 

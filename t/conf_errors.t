@@ -77,7 +77,11 @@ for my $case (
     [queue_size => 'x', 'x'], [queue_size => '1m maybe', 'maybe'],
     [max_sessions => 'many', 'many'], [max_sessions => '-1', '-1'],
     [max_sessions => '100000001', '100000001'],
-    [max_per_addr => '1k', '1k'], [max_per_addr => '-1', '-1'])
+    [max_per_addr => '1k', '1k'], [max_per_addr => '-1', '-1'],
+    [trace => 'x', 'x'], [trace => '0', '0'], [trace => '-1', '-1'],
+    [trace => '""', ''], [trace => '7,8', '7,8'], [trace => '7 8 9x', '9x'],
+    [trace => '9223372036854775808', '9223372036854775808'],
+    [trace => join(' ', 101 .. 165), '165'], [trace_log => '""', ''])
 {
     my ($name, $value, $named) = @$case;
     nginx_says("$name " . substr($value, 0, 30), goim($name => $value),
@@ -95,7 +99,7 @@ nginx_says("$_ without a value", goim($_ => ''),
     qr/invalid number of arguments in "$_" directive/, $place)
     for qw(zone server_id redis redis_timeout logic logic_timeout node resolver
         resolver_timeout handshake_timeout max_body queue_size max_sessions
-        max_per_addr);
+        max_per_addr trace_log trace);
 nginx_says('an unknown directive', goim(colour => 'red'),
     qr/unknown directive "colour"/, $place);
 nginx_says('a parameter of goim', "goim on { }\n",
@@ -106,7 +110,7 @@ my %twice = (zone => 'goim 16m', server_id => 'a', redis => '127.0.0.1:1',
     redis_timeout => '1s', logic_timeout => '1s', node => 'weight=1',
     resolver => '127.0.0.1', resolver_timeout => '1s',
     handshake_timeout => '1s', max_body => '1k', queue_size => '1m',
-    max_sessions => '1', max_per_addr => '1');
+    max_sessions => '1', max_per_addr => '1', trace_log => 'a');
 nginx_says("$_ twice", goim($_ => [$twice{$_}, $twice{$_}]),
     qr/"$_" directive is duplicate/, $place) for sort keys %twice;
 nginx_says('node offline twice', goim(node => ['offline', 'offline']),
@@ -116,12 +120,21 @@ nginx_says('goim twice', goim() . goim(), qr/"goim" directive is duplicate/,
 nginx_says("$_ outside goim", "$_ $twice{$_};\n",
     qr/(?:unknown directive "$_"|"$_" directive is not allowed here)/, $place)
     for sort keys %twice;
+nginx_says('trace outside goim', "trace 7;\n",
+    qr/(?:unknown directive "trace"|"trace" directive is not allowed here)/,
+    $place);
 nginx_says('goim in http', "http {\n" . goim() . "}\n",
     qr/"goim" directive is not allowed here/, $place);
 
 # missing
 nginx_says("no $_", goim($_ => undef), qr/no "$_" in "goim"/)
     for qw(zone redis logic);
+nginx_says('trace without trace_log', goim(trace => '7'),
+    qr/"trace" needs a "trace_log" in "goim"/, $place);
+
+# files that can't be opened: nginx says which
+nginx_says('trace_log where nothing is', goim(trace_log => '/nonexistent/log'),
+    qr{open\(\) "/nonexistent/log" failed});
 
 # locations: t/status.t has more
 for my $name (qw(goim_subscribe goim_echo goim_status)) {
