@@ -29,6 +29,7 @@ static void job_fanout_read(registry_t *g, int ok, void *data);
 static void job_fanout_msg(job_t *job, job_msg_t *msg);
 static size_t job_fanout_count(job_t *job, const Goim__PushMsg *push,
     job_node_t **node);
+static uint64_t job_fanout_sessions(job_t *job, const Goim__PushMsg *push);
 static void job_fanout_retry(evutil_socket_t fd, short what, void *data);
 
 
@@ -323,7 +324,8 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
 
     if (n > 0) {
         bad = job_record_pack(&job->arena, push, msg->partition,
-                              &msg->offset, n, &data, &len);
+                              &msg->offset, n, job_fanout_sessions(job, push),
+                              &data, &len);
         if (bad != JOB_GOOD) {
             job_consume_skipped(job, bad, msg->partition, &msg->offset);
             job_place_ack(&job->place, msg);
@@ -343,6 +345,32 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
     }
 
     job_place_ack(&job->place, msg);
+}
+
+
+/* Connections of all nodes, which share a broadcast's speed. */
+
+static uint64_t
+job_fanout_sessions(job_t *job, const Goim__PushMsg *push)
+{
+    size_t                  i, j, n;
+    uint64_t                sum;
+    const registry_node_t  *nodes;
+
+    if (push->type != GOIM__PUSH_MSG__TYPE__BROADCAST || push->speed <= 0) {
+        return 0;
+    }
+
+    sum = 0;
+    n = registry_nodes(job->registry, &nodes);
+
+    for (i = 0; i < n; i++) {
+        for (j = 0; j < nodes[i].zones; j++) {
+            sum += nodes[i].zone[j]->info->conn_count;
+        }
+    }
+
+    return sum;
 }
 
 

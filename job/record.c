@@ -210,7 +210,7 @@ job_record_key(const char *key)
 job_bad_t
 job_record_pack(job_arena_t *arena, const Goim__PushMsg *push,
     uint32_t partition, const goim_offset_t *offset, size_t nodes,
-    uint8_t **data, size_t *len)
+    uint64_t sessions, uint8_t **data, size_t *len)
 {
     size_t                 i, n;
     Goim__Record           record = GOIM__RECORD__INIT, *records[1];
@@ -257,11 +257,16 @@ job_record_pack(job_arena_t *arena, const Goim__PushMsg *push,
     default:
         record.kind = GOIM__RECORD__KIND__ALL;
 
-        /* the pace is the cluster's: each node has its share */
+        /*
+         * The pace is the cluster's. A worker knows how many sessions it has
+         * now; of how many, it is told here.
+         */
 
-        if (push->speed > 0 && nodes > 0) {
-            record.speed = (uint32_t) (((size_t) push->speed + nodes - 1)
-                                       / nodes);
+        if (push->speed > 0) {
+            record.speed = (uint32_t) push->speed;
+            record.sessions = sessions < UINT32_MAX ? (uint32_t) sessions
+                                                    : UINT32_MAX;
+            record.nodes = (uint32_t) nodes;
         }
     }
 

@@ -53,11 +53,11 @@ job_bad_t job_record_parse(job_arena_t *arena, const uint8_t *payload,
     size_t len, Goim__PushMsg **push);
 
 /*
- * Pack for the nodes' streams; *data is malloc()ed. `nodes` share a
- * broadcast's speed.
+ * Pack for the nodes' streams; *data is malloc()ed. A broadcast's speed is
+ * shared by `sessions` of `nodes`.
  */
 job_bad_t job_record_pack(job_arena_t *arena, const Goim__PushMsg *push,
     uint32_t partition, const goim_offset_t *offset, size_t nodes,
-    uint8_t **data, size_t *len);
+    uint64_t sessions, uint8_t **data, size_t *len);
 
 #endif

@@ -344,6 +344,7 @@ ngx_int_t ngx_goim_send_copy(ngx_goim_session_t *s, u_char *data,
     X(pushed,            "Messages queued to sessions.")                     \
     X(push_dropped,      "Messages dropped at a full queue.")                \
     X(slow_closed,       "Sessions closed at a full queue.")                 \
+    X(unpaced,           "Broadcasts hastened as too many wanted a pace.")   \
     X(key_missing,       "Pushes to keys that are not on this node.")        \
     X(filtered,          "Pushes whose operation the session left out.")     \
     X(bytes_out,         "Bytes queued to sessions.")                        \

@@ -128,6 +128,12 @@ void ngx_goim_fanout_run(void);
 ngx_int_t ngx_goim_fanout_init(ngx_log_t *log);
 
 
+/* ---- ngx_goim_pace.c: broadcasts that take their time ---- */
+
+/* of how many sessions the pace is, in all nodes together */
+uint32_t ngx_goim_pace_whole(Goim__Record *r);
+
+
 /* ---- ngx_goim_deliver.c: ring to sessions ---- */
 
 void ngx_goim_deliver_drain(void);

@@ -6,7 +6,7 @@
  * Blocks of a room go out one after another, so its order holds; a room with
  * many members is served in slices, so that no other waits behind it.  A
  * member list with a block on its way holds a marker: those behind it are
- * still to come.  Broadcasts with a pace each have a marker of their own.
+ * still to come.  Those with a pace are ngx_goim_pace.c's.
  */
 
 
@@ -20,25 +20,17 @@
 #define NGX_GOIM_GATHER_MAX     (64 * 1024)     /* a block of several records */
 #define NGX_GOIM_HEADROOM       (NGX_GOIM_HEAD + GOIM_HEADER)
 
-#define NGX_GOIM_PACE           20              /* ms */
-#define NGX_GOIM_PACED_MAX      1024            /* paced broadcasts at a time */
-
 
 static ngx_goim_block_t *ngx_goim_block_make(ngx_goim_buf_t *b,
     ngx_goim_record_t *rec);
-static void ngx_goim_block_free(ngx_goim_block_t *block);
 static ngx_int_t ngx_goim_gather_copy(ngx_goim_room_t *room,
     ngx_goim_record_t *rec);
 static void ngx_goim_gather_end(ngx_goim_room_t *room);
 static void ngx_goim_fanout_activate(ngx_goim_room_t *room);
 static ngx_uint_t ngx_goim_fanout_slice(ngx_goim_room_t *room,
     ngx_uint_t max);
-static ngx_queue_t *ngx_goim_fanout_send(ngx_goim_block_t *block,
-    ngx_queue_t *q, ngx_queue_t *end, ngx_uint_t *max);
+static ngx_uint_t ngx_goim_fanout_paced(ngx_goim_room_t *room);
 static void ngx_goim_fanout_handler(ngx_event_t *ev);
-static void ngx_goim_pace_add(ngx_goim_block_t *block, uint32_t speed);
-static void ngx_goim_pace_handler(ngx_event_t *ev);
-static ngx_uint_t ngx_goim_pace_serve(ngx_goim_block_t *block);
 
 
 static ngx_queue_t  ngx_goim_active;        /* rooms with blocks on their way */
@@ -46,24 +38,16 @@ static ngx_event_t  ngx_goim_fanout_event;
 static ngx_goim_room_t  *ngx_goim_serving;
 static size_t       ngx_goim_fanout_bytes;
 
-static ngx_queue_t  ngx_goim_paced;
-static ngx_uint_t   ngx_goim_npaced;
-static ngx_event_t  ngx_goim_pace_event;
-
 
 ngx_int_t
 ngx_goim_fanout_init(ngx_log_t *log)
 {
     ngx_queue_init(&ngx_goim_active);
-    ngx_queue_init(&ngx_goim_paced);
 
     ngx_goim_fanout_event.handler = ngx_goim_fanout_handler;
     ngx_goim_fanout_event.log = log;
 
-    ngx_goim_pace_event.handler = ngx_goim_pace_handler;
-    ngx_goim_pace_event.log = log;
-    ngx_goim_pace_event.data = &ngx_goim_no_connection;
-    ngx_goim_pace_event.cancelable = 1;
+    ngx_goim_pace_init(log);
 
     return NGX_OK;
 }
@@ -72,7 +56,9 @@ ngx_goim_fanout_init(ngx_log_t *log)
 size_t
 ngx_goim_fanout_pending(void)
 {
-    return ngx_goim_fanout_bytes;
+    /* what is paced is to wait, up to a bound */
+
+    return ngx_goim_fanout_bytes - ngx_goim_pace_held();
 }
 
 
@@ -134,7 +120,7 @@ ngx_goim_block_make(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
 }
 
 
-static void
+void
 ngx_goim_block_free(ngx_goim_block_t *block)
 {
     ngx_goim_fanout_bytes -= block->last - block->inner;
@@ -247,11 +233,6 @@ ngx_goim_fanout_all(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
 
     block->filtered = 1;
 
-    if (rec->speed && ngx_goim_npaced < NGX_GOIM_PACED_MAX) {
-        ngx_goim_pace_add(block, rec->speed);
-        return NGX_OK;
-    }
-
     ngx_queue_insert_tail(&ngx_goim_room_all.blocks, &block->queue);
     ngx_goim_fanout_activate(&ngx_goim_room_all);
 
@@ -340,6 +321,10 @@ ngx_goim_fanout_slice(ngx_goim_room_t *room, ngx_uint_t max)
     ngx_queue_t       *q, *end;
     ngx_goim_block_t  *block, copy;
 
+    if (room == &ngx_goim_room_all && ngx_goim_fanout_paced(room)) {
+        return 1;
+    }
+
     block = ngx_queue_data(ngx_queue_head(&room->blocks), ngx_goim_block_t,
                            queue);
     end = ngx_queue_sentinel(&room->members);
@@ -387,9 +372,36 @@ ngx_goim_fanout_slice(ngx_goim_room_t *room, ngx_uint_t max)
 }
 
 
-/* to at most *max sessions from q on; returns who is next */
+/*
+ * A broadcast that is paced, or follows such of its operation, begins when
+ * those before it are through: it overtakes none, and none overtakes it.
+ */
 
-static ngx_queue_t *
+static ngx_uint_t
+ngx_goim_fanout_paced(ngx_goim_room_t *room)
+{
+    ngx_goim_block_t  *block;
+
+    block = ngx_queue_data(ngx_queue_head(&room->blocks), ngx_goim_block_t,
+                           queue);
+
+    if (room->marked || !ngx_goim_pace_wanted(block)
+        || ngx_goim_pace_start(block) != NGX_OK)
+    {
+        return 0;
+    }
+
+    ngx_queue_remove(&block->queue);
+
+    if (!ngx_queue_empty(&room->blocks)) {
+        ngx_goim_fanout_activate(room);
+    }
+
+    return 1;
+}
+
+
+ngx_queue_t *
 ngx_goim_fanout_send(ngx_goim_block_t *block, ngx_queue_t *q,
     ngx_queue_t *end, ngx_uint_t *max)
 {
@@ -434,109 +446,4 @@ ngx_goim_fanout_send(ngx_goim_block_t *block, ngx_queue_t *q,
     }
 
     return q;
-}
-
-
-static void
-ngx_goim_pace_add(ngx_goim_block_t *block, uint32_t speed)
-{
-    ngx_uint_t  i, all;
-
-    /* this worker's share of the node's */
-
-    all = 0;
-
-    for (i = 0; i < NGX_GOIM_SLOTS; i++) {
-        if (ngx_goim_zone->slots[i].pid) {
-            all += ngx_goim_zone->slots[i].authorized;
-        }
-    }
-
-    all = ngx_max(all, ngx_goim_room_all.count);
-
-    /* in thousandths of a session a second; never nothing */
-
-    block->speed = (uint64_t) speed * 1000 * ngx_goim_room_all.count / all;
-    block->speed = ngx_max(block->speed, 1);
-    block->since = ngx_current_msec;
-    block->credit = 0;
-
-    /* the pending bound is for what leaves as fast as it can */
-
-    ngx_goim_fanout_bytes -= block->last - block->inner;
-
-    ngx_queue_insert_head(&ngx_goim_room_all.members, &block->marker.queue);
-    ngx_queue_insert_tail(&ngx_goim_paced, &block->queue);
-    ngx_goim_npaced++;
-
-    if (!ngx_goim_pace_event.timer_set) {
-        ngx_add_timer(&ngx_goim_pace_event, NGX_GOIM_PACE);
-    }
-}
-
-
-static void
-ngx_goim_pace_handler(ngx_event_t *ev)
-{
-    ngx_queue_t       *q, *next;
-    ngx_goim_block_t  *block;
-
-    for (q = ngx_queue_head(&ngx_goim_paced);
-         q != ngx_queue_sentinel(&ngx_goim_paced);
-         q = next)
-    {
-        next = ngx_queue_next(q);
-        block = ngx_queue_data(q, ngx_goim_block_t, queue);
-
-        if (ngx_goim_pace_serve(block)) {
-            ngx_queue_remove(q);
-            ngx_goim_npaced--;
-
-            ngx_goim_fanout_bytes += block->last - block->inner;
-            ngx_goim_block_free(block);
-        }
-    }
-
-    if (ngx_goim_npaced) {
-        ngx_add_timer(&ngx_goim_pace_event, NGX_GOIM_PACE);
-    }
-}
-
-
-/* returns 1 when everyone had it */
-
-static ngx_uint_t
-ngx_goim_pace_serve(ngx_goim_block_t *block)
-{
-    uint64_t      credit;
-    ngx_uint_t    n;
-    ngx_queue_t  *q, *end;
-
-    end = ngx_queue_sentinel(&ngx_goim_room_all.members);
-
-    block->credit += (uint64_t) block->speed
-                     * (ngx_current_msec - block->since);
-    block->since = ngx_current_msec;
-
-    credit = block->credit / 1000000;
-    block->credit -= credit * 1000000;
-
-    n = ngx_min(credit, NGX_GOIM_TURN);
-
-    if (n == 0) {
-        return 0;
-    }
-
-    q = ngx_queue_next(&block->marker.queue);
-    ngx_queue_remove(&block->marker.queue);
-
-    q = ngx_goim_fanout_send(block, q, end, &n);
-
-    if (q == end) {
-        return 1;
-    }
-
-    ngx_queue_insert_tail(q, &block->marker.queue);
-
-    return 0;
 }

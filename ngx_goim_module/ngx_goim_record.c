@@ -103,6 +103,7 @@ ngx_goim_record_put(u_char *start, Goim__Record *r, uint64_t *mask)
         rec->kind = r->kind;
         rec->operation = r->operation;
         rec->speed = r->speed;
+        rec->whole = r->speed ? ngx_goim_pace_whole(r) : 0;
         rec->session = r->session;
 
         p = ngx_goim_record_frame(p, r, rec);

@@ -21,7 +21,8 @@ typedef struct {
     uint16_t        kind;           /* Goim__Record__Kind */
     uint16_t        positioned;
     int32_t         operation;
-    uint32_t        speed;
+    uint32_t        speed;          /* ALL: sessions a second, */
+    uint32_t        whole;          /* of so many in all nodes together */
     uint32_t        partition;
     goim_offset_t   offset;
     uint32_t        nnames;         /* ROOM: the room; KEYS: the keys;

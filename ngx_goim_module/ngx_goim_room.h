@@ -11,7 +11,7 @@
 
 /* Bytes that go to all members of a room. */
 typedef struct {
-    ngx_queue_t             queue;      /* in the room, or among the paced */
+    ngx_queue_t             queue;      /* in the room */
     ngx_goim_buf_t         *buf;
     uint32_t                frame;      /* framed fronts send from here, */
     uint32_t                inner;      /* bare ones from here, */
@@ -21,11 +21,6 @@ typedef struct {
     ngx_goim_record_t       record;     /* the head of the last */
 
     unsigned                filtered:1; /* by the session's accepts */
-
-    ngx_goim_member_t       marker;     /* paced: its own place */
-    uint64_t                speed;      /* thousandths of a session a second */
-    uint64_t                credit;     /* millionths of a session */
-    ngx_msec_t              since;      /* until when credit is counted */
 } ngx_goim_block_t;
 
 
@@ -50,6 +45,29 @@ struct ngx_goim_room_s {
 
 
 extern ngx_goim_room_t  ngx_goim_room_all;
+
+
+/* ---- ngx_goim_fanout.c ---- */
+
+/* to at most *max sessions from q on; returns who is next */
+ngx_queue_t *ngx_goim_fanout_send(ngx_goim_block_t *block, ngx_queue_t *q,
+    ngx_queue_t *end, ngx_uint_t *max);
+
+void ngx_goim_block_free(ngx_goim_block_t *block);
+
+
+/* ---- ngx_goim_pace.c: broadcasts that take their time ---- */
+
+void ngx_goim_pace_init(ngx_log_t *log);
+
+/* it has a pace, or must not overtake one that has */
+ngx_uint_t ngx_goim_pace_wanted(ngx_goim_block_t *block);
+
+/* takes the block over; NGX_ERROR: no memory */
+ngx_int_t ngx_goim_pace_start(ngx_goim_block_t *block);
+
+/* bytes that wait as they should, within a bound */
+size_t ngx_goim_pace_held(void);
 
 
 #endif /* _NGX_GOIM_ROOM_H_INCLUDED_ */

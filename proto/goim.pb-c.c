@@ -1085,7 +1085,7 @@ const ProtobufCEnumDescriptor goim__record__kind__descriptor =
   goim__record__kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__record__field_descriptors[10] =
+static const ProtobufCFieldDescriptor goim__record__field_descriptors[12] =
 {
   {
     "kind",
@@ -1207,23 +1207,49 @@ static const ProtobufCFieldDescriptor goim__record__field_descriptors[10] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "sessions",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Record, sessions),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "nodes",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Record, nodes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__record__field_indices_by_name[] = {
   6,   /* field[6] = body */
   5,   /* field[5] = keys */
   0,   /* field[0] = kind */
+  11,   /* field[11] = nodes */
   2,   /* field[2] = offset */
   3,   /* field[3] = operation */
   1,   /* field[1] = partition */
   4,   /* field[4] = room */
   9,   /* field[9] = session */
+  10,   /* field[10] = sessions */
   7,   /* field[7] = speed */
   8,   /* field[8] = zone */
 };
 static const ProtobufCIntRange goim__record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor goim__record__descriptor =
 {
@@ -1233,7 +1259,7 @@ const ProtobufCMessageDescriptor goim__record__descriptor =
   "Goim__Record",
   "goim",
   sizeof(Goim__Record),
-  10,
+  12,
   goim__record__field_descriptors,
   goim__record__field_indices_by_name,
   1,  goim__record__number_ranges,

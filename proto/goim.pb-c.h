@@ -137,9 +137,12 @@ struct  Goim__Record
   ProtobufCBinaryData *keys;
   ProtobufCBinaryData body;
   /*
-   * this node's share of the pace
+   * ALL: connections a second, all nodes
    */
   uint32_t speed;
+  /*
+   * together; 0: no pace
+   */
   /*
    * KICK
    */
@@ -148,10 +151,18 @@ struct  Goim__Record
    * KICK
    */
   uint64_t session;
+  /*
+   * with speed: connections of all nodes,
+   */
+  uint32_t sessions;
+  /*
+   * and how many these are, by the registry
+   */
+  uint32_t nodes;
 };
 #define GOIM__RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__record__descriptor) \
-    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0 }
+    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0 }
 
 
 struct  Goim__Delivery

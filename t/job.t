@@ -112,7 +112,7 @@ sub over {
     my $kafka = $driver eq 'kafka' ? Goim::Kafka->new : undef;
     my $bus = Goim::Bus->new(redis => $redis, kafka => $kafka);
     my @node = map { Goim::Node->new(redis => $redis,
-        server => "comet-$_") } 1, 2;
+        server => "comet-$_", info => { conn_count => 20 }) } 1, 2;
     $_->register for @node;
 
     my $job = Goim::Job->new(redis => $redis->addr, bus => $driver,
@@ -177,7 +177,8 @@ sub targets {
     is $by{ROOM}{room}, 'live://1', 'room';
     is $by{ROOM}{operation}, -7, 'its operation';
     is $by{ROOM}{body}, '', 'its empty body';
-    is $by{ALL}{speed}, 3, 'half of the pace, rounded up';
+    is_deeply [@{ $by{ALL} }{qw(speed sessions nodes)}], [5, 40, 2],
+        'the pace, and of how many connections';
     is_deeply [sort map { $_->{kind} } @{ $node[1]{records} }],
         [qw(ALL ROOM)], 'the second node got what is for all';
     ok length $node[0]{epoch}, 'with the bus\'s epoch';

@@ -34,7 +34,8 @@ parse(job_arena_t *arena, const Goim__PushMsg *push, Goim__PushMsg **got)
 
 
 static Goim__Delivery *
-packed(job_arena_t *arena, const Goim__PushMsg *push, size_t nodes)
+packed(job_arena_t *arena, const Goim__PushMsg *push, size_t nodes,
+    uint64_t sessions)
 {
     size_t           len;
     uint8_t         *data;
@@ -43,8 +44,8 @@ packed(job_arena_t *arena, const Goim__PushMsg *push, size_t nodes)
 
     goim_offset_set(&offset, 1, 2);
 
-    assert_int_equal(job_record_pack(arena, push, 7, &offset, nodes, &data,
-                                     &len),
+    assert_int_equal(job_record_pack(arena, push, 7, &offset, nodes,
+                                     sessions, &data, &len),
                      JOB_GOOD);
 
     delivery = goim__delivery__unpack(NULL, len, data);
@@ -89,7 +90,7 @@ test_keys(void **state)
     assert_int_equal(parse(&arena, &push, &got), JOB_GOOD);
     assert_string_equal(got->server, "comet-1");
 
-    d = packed(&arena, got, 1);
+    d = packed(&arena, got, 1, 0);
     r = d->records[0];
 
     assert_int_equal(r->kind, GOIM__RECORD__KIND__KEYS);
@@ -123,7 +124,7 @@ test_room(void **state)
 
     assert_int_equal(parse(&arena, &push, &got), JOB_GOOD);
 
-    d = packed(&arena, got, 3);
+    d = packed(&arena, got, 3, 0);
     assert_int_equal(d->records[0]->kind, GOIM__RECORD__KIND__ROOM);
     assert_int_equal(d->records[0]->operation, -5);
     assert_int_equal(d->records[0]->room.len, 8);
@@ -146,12 +147,13 @@ test_speed(void **state)
 
     static const struct {
         int32_t   speed;
-        size_t    nodes;
-        uint32_t  share;
+        uint64_t  sessions;
+        uint32_t  pace;
+        uint32_t  of;
     } cases[] = {
-        { 0, 3, 0 }, { 1, 3, 1 }, { 3, 3, 1 }, { 4, 3, 2 }, { 100, 1, 100 },
-        { -1, 2, 0 }, { INT32_MIN, 1, 0 }, { INT32_MAX, 1, INT32_MAX },
-        { INT32_MAX, 2, 1u << 30 }
+        { 0, 100, 0, 0 }, { -1, 100, 0, 0 }, { INT32_MIN, 100, 0, 0 },
+        { 1, 0, 1, 0 }, { 3, 1000000, 3, 1000000 },
+        { INT32_MAX, 1ull << 40, INT32_MAX, UINT32_MAX }
     };
 
     (void) state;
@@ -165,9 +167,11 @@ test_speed(void **state)
 
         assert_int_equal(parse(&arena, &push, &got), JOB_GOOD);
 
-        d = packed(&arena, got, cases[i].nodes);
+        d = packed(&arena, got, 3, cases[i].sessions);
         assert_int_equal(d->records[0]->kind, GOIM__RECORD__KIND__ALL);
-        assert_int_equal(d->records[0]->speed, cases[i].share);
+        assert_int_equal(d->records[0]->speed, cases[i].pace);
+        assert_int_equal(d->records[0]->sessions, cases[i].of);
+        assert_int_equal(d->records[0]->nodes, cases[i].pace ? 3 : 0);
         goim__delivery__free_unpacked(d, NULL);
     }
 
@@ -315,7 +319,7 @@ test_noise(void **state)
         }
 
         if (job_record_parse(&arena, payload, len, &got) == JOB_GOOD) {
-            goim__delivery__free_unpacked(packed(&arena, got, 2), NULL);
+            goim__delivery__free_unpacked(packed(&arena, got, 2, 0), NULL);
         }
     }
 
@@ -351,7 +355,7 @@ test_merge(void **state)
         push.operation = (int32_t) i;
         goim_offset_set(&offset, 0, i);
 
-        job_record_pack(&arena, &push, i, &offset, 1, &data, &len);
+        job_record_pack(&arena, &push, i, &offset, 1, 0, &data, &len);
         memcpy(out + n, data, len);
         n += len;
         free(data);
