@@ -12,7 +12,7 @@
 
 
 static void logic_auth_token(logic_call_t *call, const void *data,
-    size_t len);
+    size_t len, int limited);
 static void logic_auth_deny(logic_call_t *call, const char *reason);
 static void logic_auth_ask(logic_call_t *call);
 static void logic_auth_told(int status, const char *body, size_t len,
@@ -33,13 +33,14 @@ logic_auth_call(logic_call_t *call)
         logic_auth_ask(call);
 
     } else {
-        logic_auth_token(call, c->token.data, c->token.len);
+        logic_auth_token(call, c->token.data, c->token.len, 0);
     }
 }
 
 
 static void
-logic_auth_token(logic_call_t *call, const void *data, size_t len)
+logic_auth_token(logic_call_t *call, const void *data, size_t len,
+    int limited)
 {
     const char   *reason;
     logic_who_t  *who;
@@ -51,7 +52,7 @@ logic_auth_token(logic_call_t *call, const void *data, size_t len)
         return;
     }
 
-    if (logic_token_parse(data, len, who, &reason) != 0) {
+    if (logic_token_parse(data, len, limited, who, &reason) != 0) {
         free(who);
         logic_auth_deny(call, reason);
         return;
@@ -117,7 +118,7 @@ logic_auth_told(int status, const char *body, size_t len, void *data)
         logic_reply_code(call, GOIM__REPLY__CODE__FAILED, "gone");
 
     } else if (status >= 200 && status <= 299) {
-        logic_auth_token(call, body, len);
+        logic_auth_token(call, body, len, 1);
 
     } else if (status == 401 || status == 403) {
         logic_auth_deny(call, "the application denies it");

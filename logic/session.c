@@ -376,10 +376,12 @@ logic_connect_send(logic_op_t *op)
 static void
 logic_connect_done(logic_op_t *op, redisReply **field, size_t n)
 {
-    char                 holder[LOGIC_HOLDER_BUF];
+    char                 holder[LOGIC_HOLDER_BUF], *p;
     int                  len;
+    size_t               i;
     logic_who_t         *who;
     Goim__Connect       *c;
+    ProtobufCBinaryData  rooms[LOGIC_ROOMS_MAX];
     const logic_conf_t  *conf;
 
     Goim__Reply      reply = GOIM__REPLY__INIT;
@@ -415,6 +417,16 @@ logic_connect_done(logic_op_t *op, redisReply **field, size_t n)
     connected.accepts = who->accepts;
     connected.heartbeat = (uint32_t) (conf->heartbeat * conf->heartbeat_max);
     connected.renew = (uint32_t) (conf->ttl / 3);
+
+    for (i = 0, p = who->rooms; i < who->nrooms; i++) {
+        rooms[i].data = (uint8_t *) p;
+        rooms[i].len = who->rooms_len[i];
+        p += rooms[i].len;
+    }
+
+    connected.limited = who->limited;
+    connected.n_rooms = who->nrooms;
+    connected.rooms = rooms;
 
     reply.reply_case = GOIM__REPLY__REPLY_CONNECTED;
     reply.connected = &connected;

@@ -16,11 +16,12 @@ static int logic_token_field(logic_who_t *who, const char *name,
 static int logic_token_string(json_t *value, char *buf, size_t size,
     size_t *len);
 static int logic_token_accepts(json_t *value, logic_who_t *who);
+static int logic_token_rooms(json_t *value, logic_who_t *who);
 
 
 int
-logic_token_parse(const void *data, size_t len, logic_who_t *who,
-    const char **reason)
+logic_token_parse(const void *data, size_t len, int limited,
+    logic_who_t *who, const char **reason)
 {
     int            rc;
     json_t        *root, *value;
@@ -28,6 +29,7 @@ logic_token_parse(const void *data, size_t len, logic_who_t *who,
     json_error_t   error;
 
     memset(who, 0, sizeof(*who));
+    who->limited = limited != 0;
 
     root = json_loadb(data, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
 
@@ -98,6 +100,12 @@ logic_token_field(logic_who_t *who, const char *name, json_t *value,
         return logic_token_accepts(value, who);
     }
 
+    if (who->limited && strcasecmp(name, "rooms") == 0) {
+        *reason = "rooms is not a list of at most 64 names, 4096 bytes";
+
+        return logic_token_rooms(value, who);
+    }
+
     if (strcasecmp(name, "platform") == 0) {
         *reason = "platform is not a string";
 
@@ -158,6 +166,35 @@ logic_token_accepts(json_t *value, logic_who_t *who)
         }
 
         who->accepts[who->naccepts++] = (int32_t) n;
+    }
+
+    return 0;
+}
+
+
+static int
+logic_token_rooms(json_t *value, logic_who_t *who)
+{
+    size_t   i, n, used;
+    json_t  *item;
+
+    if (!json_is_array(value) || json_array_size(value) > LOGIC_ROOMS_MAX) {
+        return -1;
+    }
+
+    used = 0;
+    who->nrooms = 0;
+
+    json_array_foreach(value, i, item) {
+        n = json_string_length(item);       /* 0: empty, or no string */
+
+        if (n == 0 || n > LOGIC_ROOM_MAX || n > LOGIC_ROOMS_BYTES - used) {
+            return -1;
+        }
+
+        memcpy(who->rooms + used, json_string_value(item), n);
+        who->rooms_len[who->nrooms++] = n;
+        used += n;
     }
 
     return 0;

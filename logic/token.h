@@ -12,6 +12,8 @@
 #define LOGIC_KEY_MAX      256
 #define LOGIC_ROOM_MAX     256
 #define LOGIC_ACCEPTS_MAX  128
+#define LOGIC_ROOMS_MAX    64
+#define LOGIC_ROOMS_BYTES  4096
 
 typedef struct {
     int64_t   mid;
@@ -21,15 +23,24 @@ typedef struct {
     size_t    room_len;
     int32_t   accepts[LOGIC_ACCEPTS_MAX];
     size_t    naccepts;
+
+    /* what it may enter besides room: names one behind the other */
+    char      rooms[LOGIC_ROOMS_BYTES];
+    size_t    rooms_len[LOGIC_ROOMS_MAX];
+    size_t    nrooms;
+    unsigned  limited:1;            /* to these */
 } logic_who_t;
 
 /*
  * {"mid":1,"key":"k","room_id":"live://1","accepts":[1000]}: names match
  * regardless of case, others are ignored, what is missing or null is empty.
  * 0, or -1 and *reason. A missing key is left empty.
+ *
+ * limited: the application says it, and in "rooms" which others the client
+ * may enter. In a client's own token that is an unknown field.
  */
-int logic_token_parse(const void *data, size_t len, logic_who_t *who,
-    const char **reason);
+int logic_token_parse(const void *data, size_t len, int limited,
+    logic_who_t *who, const char **reason);
 
 /* type://id with both parts, or nothing */
 int logic_room_valid(const char *room, size_t len);

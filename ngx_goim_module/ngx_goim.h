@@ -23,7 +23,7 @@
 
 /* Fronts in another .so refer to it: one that was made for another layout of
    what is declared here does not load.  A change of the layout renames it. */
-#define NGX_GOIM_ABI            ngx_goim_abi_1
+#define NGX_GOIM_ABI            ngx_goim_abi_2
 
 extern const ngx_uint_t  NGX_GOIM_ABI;
 
@@ -191,6 +191,7 @@ struct ngx_goim_session_s {
     ngx_goim_member_t           in_all;
     ngx_goim_member_t           in_room;
     ngx_goim_room_t            *room;
+    void                       *rooms;      /* it may enter; NULL: any */
     uint32_t                    naccepts;
     int32_t                    *accepts;    /* sorted */
     void                       *call;       /* outstanding at logic */
@@ -333,6 +334,7 @@ ngx_int_t ngx_goim_send_copy(ngx_goim_session_t *s, u_char *data,
     X(packets_in,        "Packets from clients.")                            \
     X(receives,          "Packets handed to logic.")                         \
     X(receive_failed,    "Packets that logic did not take.")                 \
+    X(rooms_refused,     "Changes to a room the session may not enter.")     \
     X(records,           "Records taken from the node's stream.")            \
     X(duplicates,        "Records seen before and left out.")                \
     X(broken,            "Stream entries or records that do not parse.")     \

@@ -95,6 +95,14 @@ ngx_goim_room_t *ngx_goim_room_find(u_char *key, size_t len);
 /* the whole cluster's count, as far as it is known */
 uint32_t ngx_goim_room_online(ngx_goim_room_t *room);
 
+#define NGX_GOIM_MAX_ROOMS      64          /* that logic names */
+
+/* A session may enter any room, unless logic says which. */
+ngx_int_t ngx_goim_room_limit(ngx_goim_session_t *s,
+    const Goim__Connected *in);
+ngx_uint_t ngx_goim_room_allowed(ngx_goim_session_t *s, const u_char *key,
+    size_t len);
+
 /* len 0 leaves; the same room again changes nothing */
 ngx_int_t ngx_goim_room_change(ngx_goim_session_t *s, u_char *key,
     size_t len);

@@ -871,6 +871,10 @@ ngx_goim_finalize(ngx_goim_session_t *s)
         ngx_free(s->cookie);
     }
 
+    if (s->rooms) {
+        ngx_free(s->rooms);
+    }
+
     if (s->accepts) {
         ngx_free(s->accepts);
     }

@@ -8,6 +8,15 @@
 #include "ngx_goim_room.h"
 
 
+/* The rooms that a session may enter: the one of its login, then those that
+   logic names; of the latter one that ends in "*" is all that begin so. */
+
+typedef struct {
+    ngx_uint_t              n;
+    ngx_str_t               name[1];
+} ngx_goim_rooms_t;
+
+
 static ngx_goim_room_t *ngx_goim_room_make(u_char *key, size_t len);
 static void ngx_goim_room_join(ngx_goim_room_t *room,
     ngx_goim_member_t *member, ngx_goim_session_t *s);
@@ -44,6 +53,90 @@ uint32_t
 ngx_goim_room_online(ngx_goim_room_t *room)
 {
     return room->share ? ngx_goim_share_online(room->share) : room->count;
+}
+
+
+/* NGX_ERROR: no memory */
+
+ngx_int_t
+ngx_goim_room_limit(ngx_goim_session_t *s, const Goim__Connected *in)
+{
+    size_t                len;
+    u_char               *p;
+    ngx_uint_t            i;
+    ngx_goim_rooms_t     *rooms;
+    ProtobufCBinaryData   name;
+
+    if (!in->limited) {
+        return NGX_OK;
+    }
+
+    len = sizeof(ngx_goim_rooms_t) + in->n_rooms * sizeof(ngx_str_t)
+          + in->room.len;
+
+    for (i = 0; i < in->n_rooms; i++) {
+        len += in->rooms[i].len;
+    }
+
+    rooms = ngx_alloc(len, ngx_cycle->log);
+    if (rooms == NULL) {
+        return NGX_ERROR;
+    }
+
+    rooms->n = in->n_rooms + 1;
+    p = (u_char *) &rooms->name[rooms->n];
+
+    for (i = 0; i < rooms->n; i++) {
+        name = i ? in->rooms[i - 1] : in->room;
+
+        rooms->name[i].len = name.len;
+        rooms->name[i].data = p;
+
+        if (name.len) {
+            p = ngx_cpymem(p, name.data, name.len);
+        }
+    }
+
+    s->rooms = rooms;
+
+    return NGX_OK;
+}
+
+
+/* Out of a room always. */
+
+ngx_uint_t
+ngx_goim_room_allowed(ngx_goim_session_t *s, const u_char *key, size_t len)
+{
+    ngx_str_t         *name;
+    ngx_uint_t         i;
+    ngx_goim_rooms_t  *rooms;
+
+    rooms = s->rooms;
+
+    if (rooms == NULL || len == 0) {
+        return 1;
+    }
+
+    for (i = 0; i < rooms->n; i++) {
+        name = &rooms->name[i];
+
+        if (i > 0 && name->len && name->data[name->len - 1] == '*') {
+
+            if (len >= name->len - 1
+                && ngx_memcmp(key, name->data, name->len - 1) == 0)
+            {
+                return 1;
+            }
+
+        } else if (len == name->len
+                   && ngx_memcmp(key, name->data, len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

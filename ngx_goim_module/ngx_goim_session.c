@@ -400,7 +400,8 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in)
 
     if (in->key.len == 0 || in->key.len > NGX_GOIM_MAX_NAME
         || in->room.len > NGX_GOIM_MAX_NAME
-        || in->n_accepts > NGX_GOIM_MAX_ACCEPTS || in->heartbeat == 0)
+        || in->n_accepts > NGX_GOIM_MAX_ACCEPTS
+        || in->n_rooms > NGX_GOIM_MAX_ROOMS || in->heartbeat == 0)
     {
         ngx_log_error(NGX_LOG_ERR, s->connection->log, 0,
                       "goim: logic's answer to auth is out of range");
@@ -412,7 +413,9 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in)
 
     s->key.data = ngx_alloc(in->key.len, ngx_cycle->log);
 
-    if (s->key.data == NULL || ngx_goim_auth_accepts(s, in) != NGX_OK) {
+    if (s->key.data == NULL || ngx_goim_auth_accepts(s, in) != NGX_OK
+        || ngx_goim_room_limit(s, in) != NGX_OK)
+    {
         ngx_goim_disconnect_id(in, s->id, s->peer);
         ngx_goim_close(s, 1011, "no memory");
         return NGX_ERROR;
@@ -528,26 +531,51 @@ ngx_goim_session_renew(ngx_goim_session_t *s)
 }
 
 
+/* The answer names the room it is in from now on. */
+
 static ngx_int_t
 ngx_goim_op_room(ngx_goim_session_t *s, goim_packet_t *p)
 {
+    ngx_str_t  key;
+
     if (p->body_len > NGX_GOIM_MAX_NAME) {
         ngx_goim_count(protocol_errors, 1);
         ngx_goim_close(s, 1008, "room key is too long");
         return NGX_ERROR;
     }
 
+    key.data = (u_char *) p->body;
+    key.len = p->body_len;
+
+    if (!ngx_goim_room_allowed(s, key.data, key.len)) {
+        ngx_goim_count(rooms_refused, 1);
+        ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
+                      "goim: it may not enter room \"%V\"",
+                      ngx_goim_trace_text(key.data, key.len));
+        ngx_goim_trace(s, "room refused=\"%V\"",
+                       ngx_goim_trace_text(key.data, key.len));
+
+        ngx_str_null(&key);
+
+        if (s->room) {
+            key = s->room->key;
+        }
+
+        return ngx_goim_reply(s, p->version, GOIM_OP_CHANGE_ROOM_REPLY,
+                              p->sequence, key.data, key.len);
+    }
+
     ngx_goim_trace(s, "room from=\"%V\" to=\"%V\"",
                    ngx_goim_trace_room(s),
-                   ngx_goim_trace_text(p->body, p->body_len));
+                   ngx_goim_trace_text(key.data, key.len));
 
-    if (ngx_goim_room_change(s, (u_char *) p->body, p->body_len) != NGX_OK) {
+    if (ngx_goim_room_change(s, key.data, key.len) != NGX_OK) {
         ngx_goim_close(s, 1011, "no memory");
         return NGX_ERROR;
     }
 
     return ngx_goim_reply(s, p->version, GOIM_OP_CHANGE_ROOM_REPLY,
-                          p->sequence, p->body, p->body_len);
+                          p->sequence, key.data, key.len);
 }
 
 

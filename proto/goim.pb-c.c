@@ -1484,7 +1484,7 @@ const ProtobufCMessageDescriptor goim__connect__descriptor =
   (ProtobufCMessageInit) goim__connect__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connected__field_descriptors[6] =
+static const ProtobufCFieldDescriptor goim__connected__field_descriptors[8] =
 {
   {
     "mid",
@@ -1558,19 +1558,45 @@ static const ProtobufCFieldDescriptor goim__connected__field_descriptors[6] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "limited",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connected, limited),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "rooms",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Goim__Connected, n_rooms),
+    offsetof(Goim__Connected, rooms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__connected__field_indices_by_name[] = {
   3,   /* field[3] = accepts */
   4,   /* field[4] = heartbeat */
   1,   /* field[1] = key */
+  6,   /* field[6] = limited */
   0,   /* field[0] = mid */
   5,   /* field[5] = renew */
   2,   /* field[2] = room */
+  7,   /* field[7] = rooms */
 };
 static const ProtobufCIntRange goim__connected__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor goim__connected__descriptor =
 {
@@ -1580,7 +1606,7 @@ const ProtobufCMessageDescriptor goim__connected__descriptor =
   "Goim__Connected",
   "goim",
   sizeof(Goim__Connected),
-  6,
+  8,
   goim__connected__field_descriptors,
   goim__connected__field_indices_by_name,
   1,  goim__connected__number_ranges,

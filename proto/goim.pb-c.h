@@ -247,10 +247,19 @@ struct  Goim__Connected
    * ms: send Heartbeat after renew..2*renew
    */
   uint32_t renew;
+  /*
+   * to `room` and `rooms`
+   */
+  protobuf_c_boolean limited;
+  /*
+   * "live://1"; "live:/ *": all like that
+   */
+  size_t n_rooms;
+  ProtobufCBinaryData *rooms;
 };
 #define GOIM__CONNECTED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connected__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL }
 
 
 struct  Goim__Disconnect

@@ -190,7 +190,8 @@ export class GoimClient extends EventTarget {
 
     /*
      * Enter a room, or leave with ''. true: the server answered; false: there
-     * is no connection now, the next one starts in this room.
+     * is no connection now, the next one starts in this room. Rejects with
+     * 'refused' when the application does not let us in: we stay where we are.
      */
     async changeRoom(room) {
         const wanted = checkRoom(room);
@@ -203,8 +204,15 @@ export class GoimClient extends EventTarget {
         }
 
         this.#online = null;
-        await this.#request(Op.CHANGE_ROOM, body);
+        const is = (await this.#request(Op.CHANGE_ROOM, body)).text();
         this.#beat();
+
+        if (is !== wanted) {
+            if (this.#room === wanted) {
+                this.#room = is;
+            }
+            throw new GoimError('refused', `not let into ${wanted}`);
+        }
 
         return true;
     }

@@ -18,6 +18,7 @@
 
 
 static logic_who_t  who;
+static int          limited;        /* as the application's answer */
 
 
 static int
@@ -27,7 +28,7 @@ parse(const char *text)
     const char  *reason;
 
     reason = NULL;
-    rc = logic_token_parse(text, strlen(text), &who, &reason);
+    rc = logic_token_parse(text, strlen(text), limited, &who, &reason);
 
     if (rc != 0) {
         assert_non_null(reason);
@@ -111,6 +112,68 @@ token_bad(void **state)
 
 
 static void
+token_rooms(void **state)
+{
+    size_t  i;
+
+    static const char *bad[] = {
+        "{\"rooms\":1}", "{\"rooms\":\"a\"}", "{\"rooms\":[1]}",
+        "{\"rooms\":[\"\"]}", "{\"rooms\":[null]}", "{\"rooms\":{}}", NULL
+    };
+
+    (void) state;
+
+    /* a client's own word does not count */
+
+    for (i = 0; bad[i] != NULL; i++) {
+        assert_int_equal(parse(bad[i]), 0);
+    }
+
+    assert_int_equal(parse("{\"rooms\":[\"a\"]}"), 0);
+    assert_int_equal(who.limited, 0);
+    assert_int_equal(who.nrooms, 0);
+
+    limited = 1;
+
+    for (i = 0; bad[i] != NULL; i++) {
+        assert_int_equal(parse(bad[i]), -1);
+    }
+
+    assert_int_equal(parse("{}"), 0);
+    assert_int_equal(who.limited, 1);
+    assert_int_equal(who.nrooms, 0);
+
+    assert_int_equal(parse("{\"Rooms\":[\"a://b\",\"*\"]}"), 0);
+    assert_int_equal(who.nrooms, 2);
+    assert_int_equal(who.rooms_len[0], 5);
+    assert_int_equal(who.rooms_len[1], 1);
+    assert_memory_equal(who.rooms, "a://b*", 6);
+    assert_int_equal(parse("{\"rooms\":null}"), 0);
+
+    limited = 0;
+}
+
+
+/* n rooms of len bytes */
+
+static int
+rooms_of(int n, int len)
+{
+    char  text[32768], *p;
+
+    p = text + sprintf(text, "{\"rooms\":[\"%0*d\"", len, 1);
+
+    while (--n > 0) {
+        p += sprintf(p, ",\"%0*d\"", len, 1);
+    }
+
+    strcpy(p, "]}");
+
+    return parse(text);
+}
+
+
+static void
 token_bounds(void **state)
 {
     char  text[4096], *p;
@@ -131,6 +194,15 @@ token_bounds(void **state)
 
     sprintf(text, "{\"room_id\":\"a://%0253d\"}", 1);
     assert_int_equal(parse(text), -1);
+
+    limited = 1;
+    assert_int_equal(rooms_of(64, 64), 0);
+    assert_int_equal(who.nrooms, 64);
+    assert_int_equal(rooms_of(65, 1), -1);
+    assert_int_equal(rooms_of(64, 65), -1);
+    assert_int_equal(rooms_of(16, 256), 0);
+    assert_int_equal(rooms_of(1, 257), -1);
+    limited = 0;
 
     p = text + sprintf(text, "{\"accepts\":[0");
 
@@ -183,6 +255,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_good),
         cmocka_unit_test(token_bad),
+        cmocka_unit_test(token_rooms),
         cmocka_unit_test(token_bounds),
         cmocka_unit_test(key_uuid),
     };

@@ -280,6 +280,22 @@ test('room and operations outlive a reconnect', async () => {
     client.close();
 });
 
+test('a room that is refused: we stay where we were', async () => {
+    const { client, act, ...r } = rogue('', { room: 'a://1' });
+
+    await client.connect();
+    const refused = rejects(client.changeRoom('b://2'), 'refused');
+    const isChange = (p) => p.operation === 12;
+    const { connections } = await r.saw(
+        (log) => log.connections[0].packets.some(isChange));
+    const { sequence } = connections[0].packets.find(isChange);
+
+    await act(binary(encodePacket(13, sequence, encodeBody('a://1'))));
+    await refused;
+    is(client.room, 'a://1');
+    client.close();
+});
+
 test('the token is asked for before each attempt', async () => {
     let n = 0;
     const { client, act, log } = rogue('', { token: async () => ({ n: ++n }) });
