@@ -190,12 +190,13 @@ $stream$v{tail}
 CONF
 }
 
-# a self-signed certificate for localhost and 127.0.0.1
+# a self-signed certificate for localhost (or $name) and 127.0.0.1
 sub cert {
-    my ($dir) = @_;
+    my ($dir, $name) = @_;
+    $name ||= 'localhost';
     system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1"
-        . " -nodes -days 2 -subj /CN=localhost"
-        . " -addext 'subjectAltName=DNS:localhost,IP:127.0.0.1'"
+        . " -nodes -days 2 -subj /CN=$name"
+        . " -addext 'subjectAltName=DNS:$name,IP:127.0.0.1'"
         . " -keyout '$dir/key.pem' -out '$dir/cert.pem' 2>'$dir/openssl.out'")
         and die "openssl failed: " . slurp("$dir/openssl.out");
 }

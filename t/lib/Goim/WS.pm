@@ -16,7 +16,7 @@ our %OPCODE = (cont => 0, text => 1, binary => 2, close => 8, ping => 9,
     pong => 10);
 
 # port, path => '/sub', host, ssl, local, timeout as Goim::Socket;
-# headers => [name => value, ...] added; request => whole text instead;
+# name => in Host; headers => [name => value, ...] added; request => whole text instead;
 # early => bytes right behind the request; any => 1: any answer will do,
 # see ->status and ->response (else: die unless 101)
 sub new {
@@ -28,7 +28,7 @@ sub new {
     my $key = MIME::Base64::encode_base64(
         pack('N4', map { int rand 2 ** 32 } 1 .. 4), '');
     my @headers = @{ $arg{headers} || [] };
-    my $host = ($arg{host} || '127.0.0.1') . ":$arg{port}";
+    my $host = $arg{name} || ($arg{host} || '127.0.0.1') . ":$arg{port}";
     my $request = "GET $self->{path} HTTP/1.1\r\nHost: $host\r\n"
         . "Upgrade: websocket\r\nConnection: Upgrade\r\n"
         . "Sec-WebSocket-Key: $key\r\nSec-WebSocket-Version: 13\r\n";
