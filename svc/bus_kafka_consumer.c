@@ -549,8 +549,10 @@ bus_kafka_destroy(void *rk)
 /*
  * librdkafka 2.0.2 may wait for ever here: the answer to an offset query that
  * arrives for a partition just given up starts a timer, and a broker's thread
- * then never ends. All is saved and given up by now, so the process does not
- * wait with it. -1: it is still at it, and what it knows must stay.
+ * then never ends. We begin at offsets that are there, so that it has nothing
+ * to ask; but it does by itself when Kafka removes what it was about to
+ * fetch. All is saved and given up by now, so the process does not wait with
+ * it. -1: it is still at it, and what it knows must stay.
  */
 static int
 bus_kafka_destroy_bounded(rd_kafka_t *rk)

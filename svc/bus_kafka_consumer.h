@@ -28,7 +28,17 @@ typedef struct {
 } bus_kafka_part_t;
 
 
-/* First and last offsets of partitions, asked by a thread. */
+/* What a partition holds. */
+typedef struct {
+    int32_t     partition;
+    int64_t     done;           /* the place in Redis, -1: none */
+    int64_t     committed;      /* asked when there is none */
+    int64_t     low;
+    int64_t     high;
+} bus_kafka_mark_t;
+
+
+/* What partitions hold and what Kafka was told of them, asked by a thread. */
 typedef struct {
     pthread_t             tid;
     rd_kafka_t           *rk;
@@ -39,12 +49,7 @@ typedef struct {
     unsigned              flow;
     int                   failed;
     size_t                n;
-    struct {
-        int32_t           partition;
-        int64_t           done;
-        int64_t           low;
-        int64_t           high;
-    } part[];
+    bus_kafka_mark_t      part[];       /* as the group lists them */
 } bus_kafka_marks_t;
 
 

@@ -245,36 +245,50 @@ bus_kafka_step_epoch(void *data)
 
 /* ---- places and what the partitions hold ---- */
 
+/*
+ * The offset of the first record to take. Always one that is there: left to
+ * librdkafka 2.0.2, looking for it would be a request under way, and one
+ * that is answered after the partition was given up keeps the client from
+ * ending.
+ */
+static int64_t
+bus_kafka_from(const bus_kafka_mark_t *mark)
+{
+    int64_t  from;
+
+    from = mark->done >= 0 ? mark->done + 1 : mark->committed;
+
+    if (from >= mark->low && from <= mark->high) {
+        return from;
+    }
+
+    if (from > mark->high) {
+        log_write(LOG_WARN, "bus: partition %d ends at %" PRId64 ", before "
+                  "the committed offset: it begins anew",
+                  (int) mark->partition, mark->high);
+
+    } else if (from >= 0) {
+        log_write(LOG_ERROR, "bus: partition %d: %" PRId64 " records "
+                  "behind the place have been removed by Kafka",
+                  (int) mark->partition, mark->low - from);
+    }
+
+    return mark->low;
+}
+
+
 static void
 bus_kafka_assign(bus_kafka_consumer_t *c, const bus_kafka_marks_t *marks)
 {
     int                               i;
-    size_t                            m;
     bus_kafka_part_t                 *part;
     rd_kafka_resp_err_t               rc;
-    rd_kafka_topic_partition_t       *p;
     rd_kafka_topic_partition_list_t  *list;
 
     list = rd_kafka_topic_partition_list_copy(c->list);
 
     for (i = 0; i < list->cnt; i++) {
-        p = &list->elems[i];
-        part = bus_kafka_part(c, p->partition);
-
-        p->offset = (part != NULL && part->done >= 0)
-                    ? part->done + 1 : RD_KAFKA_OFFSET_STORED;
-
-        for (m = 0; marks != NULL && m < marks->n; m++) {
-
-            if (marks->part[m].partition == p->partition
-                && marks->part[m].low > p->offset)
-            {
-                log_write(LOG_ERROR, "bus: partition %d: %" PRId64 " records "
-                          "behind the place have been removed by Kafka",
-                          (int) p->partition, marks->part[m].low - p->offset);
-                p->offset = marks->part[m].low;
-            }
-        }
+        list->elems[i].offset = bus_kafka_from(&marks->part[i]);
     }
 
     rc = rd_kafka_assign(c->rk, list);
@@ -392,6 +406,55 @@ bus_kafka_switch(bus_kafka_consumer_t *c, const bus_kafka_marks_t *marks)
 }
 
 
+static int
+bus_kafka_query_committed(bus_kafka_marks_t *marks)
+{
+    int                               rc;
+    size_t                            i;
+    rd_kafka_topic_partition_t       *p;
+    rd_kafka_topic_partition_list_t  *list;
+
+    list = rd_kafka_topic_partition_list_new((int) marks->n);
+
+    for (i = 0; i < marks->n; i++) {
+        marks->part[i].committed = -1;
+
+        if (marks->part[i].done < 0) {
+            rd_kafka_topic_partition_list_add(list, marks->topic,
+                                              marks->part[i].partition);
+        }
+    }
+
+    rc = 0;
+
+    if (list->cnt > 0
+        && rd_kafka_committed(marks->rk, list, BUS_KAFKA_QUERY)
+           != RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        rc = -1;
+    }
+
+    for (i = 0; rc == 0 && i < marks->n; i++) {
+        p = rd_kafka_topic_partition_list_find(list, marks->topic,
+                                               marks->part[i].partition);
+        if (p == NULL) {
+            continue;
+        }
+
+        if (p->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            rc = -1;
+
+        } else if (p->offset >= 0) {
+            marks->part[i].committed = p->offset;
+        }
+    }
+
+    rd_kafka_topic_partition_list_destroy(list);
+
+    return rc;
+}
+
+
 static void *
 bus_kafka_query(void *data)
 {
@@ -402,7 +465,9 @@ bus_kafka_query(void *data)
     marks = data;
     one = 1;
 
-    for (i = 0; i < marks->n; i++) {
+    marks->failed = (bus_kafka_query_committed(marks) != 0);
+
+    for (i = 0; !marks->failed && i < marks->n; i++) {
 
         if (__atomic_load_n(&marks->stop, __ATOMIC_RELAXED)
             || rd_kafka_query_watermark_offsets(marks->rk, marks->topic,
@@ -413,7 +478,6 @@ bus_kafka_query(void *data)
                != RD_KAFKA_RESP_ERR_NO_ERROR)
         {
             marks->failed = 1;
-            break;
         }
     }
 
@@ -488,14 +552,15 @@ bus_kafka_on_marks(evutil_socket_t fd, short what, void *data)
 
 
 static int
-bus_kafka_ask_marks(bus_kafka_consumer_t *c, size_t n)
+bus_kafka_ask_marks(bus_kafka_consumer_t *c)
 {
     int                 i;
     bus_kafka_part_t   *part;
+    bus_kafka_mark_t   *mark;
     bus_kafka_marks_t  *marks;
 
     marks = calloc(1, sizeof(bus_kafka_marks_t)
-                      + n * sizeof(marks->part[0]));
+                      + (size_t) c->list->cnt * sizeof(bus_kafka_mark_t));
     if (marks == NULL) {
         abort();
     }
@@ -506,11 +571,10 @@ bus_kafka_ask_marks(bus_kafka_consumer_t *c, size_t n)
 
     for (i = 0; i < c->list->cnt; i++) {
         part = bus_kafka_part(c, c->list->elems[i].partition);
+        mark = &marks->part[marks->n++];
 
-        if (part != NULL && part->done >= 0) {
-            marks->part[marks->n].partition = c->list->elems[i].partition;
-            marks->part[marks->n++].done = part->done;
-        }
+        mark->partition = c->list->elems[i].partition;
+        mark->done = part != NULL ? part->done : -1;
     }
 
     marks->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -551,7 +615,6 @@ bus_kafka_on_done(svc_redis_t *r, redisReply *reply, void *data)
 {
     int                    i;
     char                  *end;
-    size_t                 n;
     redisReply            *e;
     svc_redis_class_t      class;
     bus_kafka_part_t      *part;
@@ -576,8 +639,6 @@ bus_kafka_on_done(svc_redis_t *r, redisReply *reply, void *data)
         return;
     }
 
-    n = 0;
-
     for (i = 0; i < c->list->cnt; i++) {
         part = bus_kafka_part(c, c->list->elems[i].partition);
 
@@ -599,16 +660,10 @@ bus_kafka_on_done(svc_redis_t *r, redisReply *reply, void *data)
 
         if (*end != '\0' || part->done < 0 || part->done == INT64_MAX) {
             part->done = -1;
-            continue;
         }
-
-        n++;
     }
 
-    if (n == 0) {
-        bus_kafka_assign(c, NULL);
-
-    } else if (c->marks != NULL || bus_kafka_ask_marks(c, n) != 0) {
+    if (c->marks != NULL || bus_kafka_ask_marks(c) != 0) {
 
         /* the thread of an attempt before is still asking */
 
