@@ -38,6 +38,8 @@ typedef struct ngx_goim_session_s  ngx_goim_session_t;
 typedef struct ngx_goim_room_s     ngx_goim_room_t;
 typedef struct ngx_goim_redis_s    ngx_goim_redis_t;
 typedef struct ngx_goim_call_s     ngx_goim_call_t;
+typedef struct ngx_goim_share_s    ngx_goim_share_t;
+typedef struct ngx_goim_key_s      ngx_goim_key_t;
 
 
 /* ---- configuration: goim { } (ngx_goim_core.c) ---- */
@@ -187,7 +189,7 @@ struct ngx_goim_session_s {
     int64_t                     mid;
     ngx_str_t                   key;        /* len 0: not authenticated */
     ngx_goim_entry_t            by_key;
-    void                       *shared_key; /* the zone's mark that it is here */
+    ngx_goim_key_t             *shared_key; /* the zone knows it is here */
     ngx_goim_member_t           in_all;
     ngx_goim_member_t           in_room;
     ngx_goim_room_t            *room;
@@ -201,7 +203,8 @@ struct ngx_goim_session_s {
     ngx_msec_t                  alive;      /* time of the last one */
     ngx_msec_t                  renew;      /* when to tell logic */
     ngx_msec_t                  renew_interval;
-    void                       *node;       /* the zone's count of addr */
+    ngx_queue_t                 attached;   /* among all of the worker */
+    ngx_goim_share_t           *shared_addr;    /* the zone's count of addr */
 
     unsigned                    busy:1;     /* a message's answer is awaited:
                                                give no other message */

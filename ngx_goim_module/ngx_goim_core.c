@@ -293,6 +293,7 @@ ngx_goim_tick(ngx_event_t *ev)
 {
     ngx_goim_slot->heartbeat = ngx_current_msec;
 
+    ngx_goim_lock_tick();
     ngx_goim_tick_lease();
     ngx_goim_session_registered();
     ngx_goim_disconnect_retry();

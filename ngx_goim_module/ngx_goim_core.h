@@ -45,6 +45,8 @@ void ngx_goim_ignore_reply(void *data, const Goim__Reply *reply);
 
 /* ---- ngx_goim_queue.c ---- */
 
+extern ngx_queue_t  ngx_goim_sessions;          /* all that are attached */
+
 void ngx_goim_queue_init(void);
 ngx_uint_t ngx_goim_queue_sessions(void);       /* connections held */
 
@@ -110,6 +112,9 @@ ngx_int_t ngx_goim_room_change(ngx_goim_session_t *s, u_char *key,
 /* an authenticated session is in the list of all, and at most in one room */
 void ngx_goim_room_enter(ngx_goim_session_t *s);
 void ngx_goim_room_exit(ngx_goim_session_t *s);
+
+/* the zone's lists are empty: bring in again what this worker has */
+void ngx_goim_room_rejoin(void);
 
 
 /* ---- ngx_goim_fanout.c: one message to many sessions, in slices ---- */

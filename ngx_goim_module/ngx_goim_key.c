@@ -10,67 +10,78 @@
 
 
 static uint64_t ngx_goim_key_hash(ngx_str_t *key);
+static void ngx_goim_key_unlink(ngx_goim_key_t *k);
 
 
-ngx_goim_key_t *
-ngx_goim_key_add(ngx_str_t *key)
+void
+ngx_goim_key_add(ngx_str_t *key, ngx_goim_key_t **k)
 {
-    uint64_t          hash;
-    ngx_goim_key_t   *k, **bucket;
-    ngx_goim_keys_t  *keys;
-
-    keys = &ngx_goim_zone->keys;
-    hash = ngx_goim_key_hash(key);
-    bucket = &keys->buckets[hash & keys->mask];
-
     ngx_goim_lock();
-
-    k = ngx_slab_alloc_locked(ngx_goim_shpool, sizeof(ngx_goim_key_t));
-
-    if (k) {
-        k->hash = hash;
-        k->slot = ngx_goim_slot_n;
-        k->next = *bucket;
-        *bucket = k;
-        ngx_goim_slot->keys++;
-
-    } else {
-        ngx_goim_slot->unshared++;
-        ngx_goim_count(zone_full, 1);
-    }
-
+    ngx_goim_key_rejoin(key, k);
     ngx_goim_unlock();
-
-    return k;
 }
 
 
 void
-ngx_goim_key_delete(ngx_goim_key_t *k)
+ngx_goim_key_rejoin(ngx_str_t *key, ngx_goim_key_t **k)
+{
+    uint64_t          hash;
+    ngx_goim_key_t  **bucket;
+
+    hash = ngx_goim_key_hash(key);
+    bucket = &ngx_goim_zone->keys.buckets[hash & ngx_goim_zone->keys.mask];
+
+    *k = ngx_slab_alloc_locked(ngx_goim_zone->arena, sizeof(ngx_goim_key_t));
+
+    if (*k == NULL) {
+        ngx_goim_slot->unshared++;
+        ngx_goim_count(zone_full, 1);
+        return;
+    }
+
+    (*k)->hash = hash;
+    (*k)->slot = ngx_goim_slot_n;
+    (*k)->next = *bucket;
+    *bucket = *k;
+
+    ngx_goim_slot->keys++;
+}
+
+
+void
+ngx_goim_key_delete(ngx_goim_key_t **k)
+{
+    ngx_goim_lock();
+
+    if (*k) {
+        ngx_goim_key_unlink(*k);
+        ngx_goim_slot->keys--;
+        *k = NULL;
+
+    } else {
+        ngx_goim_slot->unshared--;
+    }
+
+    ngx_goim_unlock();
+}
+
+
+static void
+ngx_goim_key_unlink(ngx_goim_key_t *k)
 {
     ngx_goim_key_t   **p;
     ngx_goim_keys_t   *keys;
 
-    if (k == NULL) {
-        ngx_goim_slot->unshared--;
-        return;
-    }
-
     keys = &ngx_goim_zone->keys;
-
-    ngx_goim_lock();
 
     for (p = &keys->buckets[k->hash & keys->mask]; *p; p = &(*p)->next) {
 
         if (*p == k) {
             *p = k->next;
-            ngx_slab_free_locked(ngx_goim_shpool, k);
-            ngx_goim_slot->keys--;
-            break;
+            ngx_slab_free_locked(ngx_goim_zone->arena, k);
+            return;
         }
     }
-
-    ngx_goim_unlock();
 }
 
 
@@ -94,7 +105,7 @@ ngx_goim_key_drop(ngx_uint_t slot)
             }
 
             *p = k->next;
-            ngx_slab_free_locked(ngx_goim_shpool, k);
+            ngx_slab_free_locked(ngx_goim_zone->arena, k);
             ngx_goim_zone->slots[slot].keys--;
         }
     }

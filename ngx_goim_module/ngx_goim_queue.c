@@ -40,6 +40,8 @@ static void ngx_goim_close_shutdown_tls(ngx_connection_t *c);
 #endif
 
 
+ngx_queue_t         ngx_goim_sessions;
+
 static ngx_uint_t   ngx_goim_nsessions;
 static ngx_queue_t  ngx_goim_dirty;
 static ngx_queue_t  ngx_goim_resumed;
@@ -50,6 +52,7 @@ static ngx_event_t  ngx_goim_resume_event;
 void
 ngx_goim_queue_init(void)
 {
+    ngx_queue_init(&ngx_goim_sessions);
     ngx_queue_init(&ngx_goim_dirty);
     ngx_queue_init(&ngx_goim_resumed);
 
@@ -121,7 +124,6 @@ ngx_goim_session_t *
 ngx_goim_attach(ngx_connection_t *c, const ngx_goim_front_t *front,
     const ngx_goim_app_t *app, ngx_str_t *addr)
 {
-    ngx_goim_share_t    *share;
     ngx_goim_session_t  *s;
 
     if (ngx_goim_may_attach() != NGX_OK) {
@@ -136,10 +138,8 @@ ngx_goim_attach(ngx_connection_t *c, const ngx_goim_front_t *front,
         goto refused;
     }
 
-    share = NULL;
-
-    if (ngx_goim_share_join(NGX_GOIM_ADDRS, addr,
-                            ngx_goim_conf->max_per_addr, &share)
+    if (ngx_goim_addr_join(addr, ngx_goim_conf->max_per_addr,
+                           &s->shared_addr)
         != NGX_OK)
     {
         ngx_log_error(NGX_LOG_WARN, c->log, 0,
@@ -151,7 +151,6 @@ ngx_goim_attach(ngx_connection_t *c, const ngx_goim_front_t *front,
     s->connection = c;
     s->front = front;
     s->app = app;
-    s->node = share;
     s->addr.len = addr->len;
     s->addr.data = (u_char *) s + sizeof(ngx_goim_session_t);
     ngx_memcpy(s->addr.data, addr->data, addr->len);
@@ -185,6 +184,7 @@ ngx_goim_attach(ngx_connection_t *c, const ngx_goim_front_t *front,
 
 #endif
 
+    ngx_queue_insert_tail(&ngx_goim_sessions, &s->attached);
     ngx_goim_nsessions++;
     ngx_goim_slot->sessions = ngx_goim_nsessions;
     ngx_goim_count(accepted, 1);
@@ -849,9 +849,8 @@ ngx_goim_finalize(ngx_goim_session_t *s)
         ngx_free(s->items);
     }
 
-    if (s->node) {
-        ngx_goim_share_leave(s->node);
-    }
+    ngx_goim_addr_leave(&s->shared_addr);
+    ngx_queue_remove(&s->attached);
 
     if (c->read->timer_set) {
         ngx_del_timer(c->read);

@@ -52,7 +52,11 @@ ngx_goim_room_find(u_char *key, size_t len)
 uint32_t
 ngx_goim_room_online(ngx_goim_room_t *room)
 {
-    return room->share ? ngx_goim_share_online(room->share) : room->count;
+    uint32_t  n;
+
+    n = ngx_goim_share_online(&room->share);
+
+    return n ? n : room->count;
 }
 
 
@@ -174,20 +178,11 @@ ngx_goim_room_change(ngx_goim_session_t *s, u_char *key, size_t len)
         ngx_goim_room_leave(s);
     }
 
-    if (room->share) {
-        room->share->count++;
-
-    } else if (room->count == 0) {
-        (void) ngx_goim_share_join(NGX_GOIM_ROOMS, &room->key, 0,
-                                   &room->share);
-
-        if (room->share == NULL) {
-            ngx_goim_slot->unshared++;
-        }
-    }
-
     ngx_goim_room_join(room, &s->in_room, s);
     s->room = room;
+
+    ngx_goim_room_share(&room->key, room->count, &room->share,
+                        &room->unshared);
 
     return NGX_OK;
 }
@@ -214,6 +209,30 @@ ngx_goim_room_make(u_char *key, size_t len)
     ngx_goim_index_add(&ngx_goim_rooms, &room->entry);
 
     return room;
+}
+
+
+/* under the zone's lock */
+
+void
+ngx_goim_room_rejoin(void)
+{
+    ngx_uint_t         i;
+    ngx_goim_room_t   *room;
+    ngx_goim_entry_t  *e;
+
+    for (i = 0; i <= ngx_goim_rooms.mask; i++) {
+
+        for (e = ngx_goim_rooms.buckets[i]; e; e = e->next) {
+            room = ngx_queue_data(e, ngx_goim_room_t, entry);
+
+            room->share = NULL;
+            room->unshared = 0;
+
+            ngx_goim_room_reshare(&room->key, room->count, &room->share,
+                                  &room->unshared);
+        }
+    }
 }
 
 
@@ -244,16 +263,11 @@ ngx_goim_room_leave(ngx_goim_session_t *s)
     s->in_room.session = NULL;
     room->count--;
 
-    if (room->share) {
-        ngx_goim_share_leave(room->share);
-    }
+    ngx_goim_room_share(&room->key, room->count, &room->share,
+                        &room->unshared);
 
     if (room->count) {
         return;
-    }
-
-    if (room->share == NULL) {
-        ngx_goim_slot->unshared--;
     }
 
     ngx_goim_fanout_drop(room);

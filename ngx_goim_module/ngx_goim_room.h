@@ -30,6 +30,7 @@ struct ngx_goim_room_s {
     ngx_queue_t             members;
     ngx_uint_t              count;
     ngx_goim_share_t       *share;      /* NULL: the zone is full */
+    ngx_uint_t              unshared;   /* 1: the zone was told so */
 
     /* what was gathered in this turn: one record as it is, or a copy of
        several behind a gap for the frame's header */

@@ -16,62 +16,32 @@ static ngx_goim_shared_t *ngx_goim_shared_add(ngx_uint_t table,
     ngx_str_t *key, uint64_t hash);
 static void ngx_goim_shared_delete(ngx_goim_shared_t *shared);
 static uint32_t ngx_goim_shared_count(ngx_goim_shared_t *shared);
+static ngx_goim_share_t *ngx_goim_share_get(ngx_uint_t table,
+    ngx_str_t *key);
 static ngx_goim_share_t *ngx_goim_share_find(ngx_goim_shared_t *shared);
 static ngx_goim_share_t *ngx_goim_share_add(ngx_goim_shared_t *shared);
 static void ngx_goim_share_delete(ngx_goim_share_t *share);
 
 
 ngx_int_t
-ngx_goim_share_join(ngx_uint_t table, ngx_str_t *key, ngx_uint_t max,
-    ngx_goim_share_t **share)
+ngx_goim_addr_join(ngx_str_t *addr, ngx_uint_t max, ngx_goim_share_t **share)
 {
-    uint64_t            hash;
     ngx_int_t           rc;
     ngx_goim_shared_t  *shared;
 
-    /* no lock for what this worker alone writes */
-
-    if (*share && max == 0) {
-        (*share)->count++;
-        return NGX_OK;
-    }
-
-    hash = ngx_goim_shared_hash(key);
     rc = NGX_OK;
 
     ngx_goim_lock();
 
-    shared = ngx_goim_shared_find(table, key, hash);
+    shared = ngx_goim_shared_find(NGX_GOIM_ADDRS, addr,
+                                  ngx_goim_shared_hash(addr));
 
     if (max && shared && ngx_goim_shared_count(shared) >= max) {
         rc = NGX_DECLINED;
-        goto done;
-    }
-
-    if (shared == NULL) {
-        shared = ngx_goim_shared_add(table, key, hash);
-    }
-
-    if (shared) {
-        *share = ngx_goim_share_find(shared);
-
-        if (*share == NULL) {
-            *share = ngx_goim_share_add(shared);
-        }
-    }
-
-    if (*share) {
-        (*share)->count++;
 
     } else {
-        ngx_goim_count(zone_full, 1);
-
-        if (shared && shared->shares == NULL) {
-            ngx_goim_shared_delete(shared);
-        }
+        ngx_goim_addr_rejoin(addr, share);
     }
-
-done:
 
     ngx_goim_unlock();
 
@@ -80,16 +50,66 @@ done:
 
 
 void
-ngx_goim_share_leave(ngx_goim_share_t *share)
+ngx_goim_addr_rejoin(ngx_str_t *addr, ngx_goim_share_t **share)
 {
-    if (share->count > 1) {
-        share->count--;
+    *share = ngx_goim_share_get(NGX_GOIM_ADDRS, addr);
+
+    if (*share) {
+        (*share)->count++;
+    }
+}
+
+
+void
+ngx_goim_addr_leave(ngx_goim_share_t **share)
+{
+    ngx_goim_lock();
+
+    if (*share && --(*share)->count == 0) {
+        ngx_goim_share_delete(*share);
+    }
+
+    *share = NULL;
+
+    ngx_goim_unlock();
+}
+
+
+void
+ngx_goim_room_share(ngx_str_t *room, uint32_t count, ngx_goim_share_t **share,
+    ngx_uint_t *unshared)
+{
+    ngx_goim_lock();
+    ngx_goim_room_reshare(room, count, share, unshared);
+    ngx_goim_unlock();
+}
+
+
+void
+ngx_goim_room_reshare(ngx_str_t *room, uint32_t count,
+    ngx_goim_share_t **share, ngx_uint_t *unshared)
+{
+    ngx_uint_t  before;
+
+    before = *unshared;
+
+    if (*share == NULL && count) {
+        *share = ngx_goim_share_get(NGX_GOIM_ROOMS, room);
+    }
+
+    *unshared = *share == NULL && count;
+    ngx_goim_slot->unshared += *unshared - before;
+
+    if (*share == NULL) {
         return;
     }
 
-    ngx_goim_lock();
-    ngx_goim_share_delete(share);
-    ngx_goim_unlock();
+    (*share)->count = count;
+
+    if (count == 0) {
+        ngx_goim_share_delete(*share);
+        *share = NULL;
+    }
 }
 
 
@@ -149,13 +169,19 @@ ngx_goim_unshared_mask(uint64_t *mask)
 
 
 uint32_t
-ngx_goim_share_online(ngx_goim_share_t *share)
+ngx_goim_share_online(ngx_goim_share_t **share)
 {
-    uint32_t  n;
+    uint32_t            n;
+    ngx_goim_shared_t  *shared;
+
+    n = 0;
 
     ngx_goim_lock();
 
-    n = share->shared->cluster + ngx_goim_shared_count(share->shared);
+    if (*share) {
+        shared = (*share)->shared;
+        n = shared->cluster + ngx_goim_shared_count(shared);
+    }
 
     ngx_goim_unlock();
 
@@ -270,7 +296,7 @@ ngx_goim_shared_add(ngx_uint_t table, ngx_str_t *key, uint64_t hash)
     ngx_goim_table_t   *t;
     ngx_goim_shared_t  *shared;
 
-    shared = ngx_slab_alloc_locked(ngx_goim_shpool,
+    shared = ngx_slab_alloc_locked(ngx_goim_zone->arena,
                                    offsetof(ngx_goim_shared_t, key)
                                    + key->len);
     if (shared == NULL) {
@@ -308,7 +334,7 @@ ngx_goim_shared_delete(ngx_goim_shared_t *shared)
         if (*p == shared) {
             *p = shared->next;
             t->count--;
-            ngx_slab_free_locked(ngx_goim_shpool, shared);
+            ngx_slab_free_locked(ngx_goim_zone->arena, shared);
             return;
         }
     }
@@ -352,7 +378,7 @@ ngx_goim_share_add(ngx_goim_shared_t *shared)
 {
     ngx_goim_share_t  *share;
 
-    share = ngx_slab_alloc_locked(ngx_goim_shpool, sizeof(ngx_goim_share_t));
+    share = ngx_slab_alloc_locked(ngx_goim_zone->arena, sizeof(ngx_goim_share_t));
     if (share == NULL) {
         return NULL;
     }
@@ -364,6 +390,43 @@ ngx_goim_share_add(ngx_goim_shared_t *shared)
     shared->shares = share;
 
     ngx_queue_insert_tail(&ngx_goim_slot->shares, &share->queue);
+
+    return share;
+}
+
+
+/* this worker's share, made if need be; NULL: the zone is full */
+
+static ngx_goim_share_t *
+ngx_goim_share_get(ngx_uint_t table, ngx_str_t *key)
+{
+    uint64_t            hash;
+    ngx_goim_share_t   *share;
+    ngx_goim_shared_t  *shared;
+
+    hash = ngx_goim_shared_hash(key);
+    shared = ngx_goim_shared_find(table, key, hash);
+    share = shared ? ngx_goim_share_find(shared) : NULL;
+
+    if (share) {
+        return share;
+    }
+
+    if (shared == NULL) {
+        shared = ngx_goim_shared_add(table, key, hash);
+    }
+
+    if (shared) {
+        share = ngx_goim_share_add(shared);
+    }
+
+    if (share == NULL) {
+        ngx_goim_count(zone_full, 1);
+
+        if (shared && shared->shares == NULL && shared->reported == 0) {
+            ngx_goim_shared_delete(shared);
+        }
+    }
 
     return share;
 }
@@ -388,7 +451,7 @@ ngx_goim_share_delete(ngx_goim_share_t *share)
     }
 
     ngx_queue_remove(&share->queue);
-    ngx_slab_free_locked(ngx_goim_shpool, share);
+    ngx_slab_free_locked(ngx_goim_zone->arena, share);
 
     if (shared->shares == NULL
         && (shared->table == NGX_GOIM_ADDRS || shared->reported == 0))

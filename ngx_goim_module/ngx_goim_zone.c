@@ -10,8 +10,8 @@
 
 static ngx_int_t ngx_goim_zone_make(ngx_goim_zone_t *zone,
     ngx_slab_pool_t *shpool, ngx_log_t *log);
-static void *ngx_goim_zone_buckets(ngx_slab_pool_t *shpool,
-    ngx_uint_t *mask);
+static ngx_int_t ngx_goim_zone_tables(ngx_goim_zone_t *zone,
+    ngx_slab_pool_t *shpool);
 static ngx_int_t ngx_goim_zone_random(u_char *p, size_t len);
 static void ngx_goim_lease_take(ngx_goim_lease_t *lease);
 static void ngx_goim_zone_apply(ngx_goim_ring_entry_t *e, u_char *data);
@@ -63,10 +63,6 @@ ngx_goim_zone_init(ngx_shm_zone_t *shm_zone, void *data)
 
     shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
 
-    /* a full zone is counted, not logged by the slab allocator each time */
-
-    shpool->log_nomem = 0;
-
     if (shm_zone->shm.exists) {
         zone = shpool->data;
 
@@ -104,11 +100,10 @@ static ngx_int_t
 ngx_goim_zone_make(ngx_goim_zone_t *zone, ngx_slab_pool_t *shpool,
     ngx_log_t *log)
 {
-    size_t             size;
-    u_char             id[8];
-    ngx_time_t        *tp;
-    ngx_uint_t         i;
-    ngx_goim_table_t  *table;
+    size_t       size;
+    u_char       id[8];
+    ngx_time_t  *tp;
+    ngx_uint_t   i;
 
     size = (shpool->end - (u_char *) shpool) / 2;
 
@@ -119,21 +114,6 @@ ngx_goim_zone_make(ngx_goim_zone_t *zone, ngx_slab_pool_t *shpool,
     }
 
     ngx_goim_ring_init(zone->ring, size);
-
-    for (i = 0; i < 2; i++) {
-        table = &zone->tables[i];
-        table->buckets = ngx_goim_zone_buckets(shpool, &table->mask);
-
-        if (table->buckets == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    zone->keys.buckets = ngx_goim_zone_buckets(shpool, &zone->keys.mask);
-
-    if (zone->keys.buckets == NULL) {
-        return NGX_ERROR;
-    }
 
     for (i = 0; i < NGX_GOIM_SLOTS; i++) {
         ngx_queue_init(&zone->slots[i].shares);
@@ -156,24 +136,83 @@ ngx_goim_zone_make(ngx_goim_zone_t *zone, ngx_slab_pool_t *shpool,
     zone->layout = NGX_GOIM_ZONE_LAYOUT;
     zone->magic = NGX_GOIM_ZONE_MAGIC;
 
+    return ngx_goim_zone_tables(zone, shpool);
+}
+
+
+/*
+ * What is left of the zone: a bucket for each 512 bytes of it in each table,
+ * and the arena.
+ */
+
+static ngx_int_t
+ngx_goim_zone_tables(ngx_goim_zone_t *zone, ngx_slab_pool_t *shpool)
+{
+    size_t      n, size;
+    ngx_uint_t  mask;
+
+    size = shpool->pfree * ngx_pagesize;
+
+    for (n = 256; n * 512 < size; n *= 2) { /* void */ }
+
+    mask = n - 1;
+
+    zone->tables[NGX_GOIM_ROOMS].mask = mask;
+    zone->tables[NGX_GOIM_ROOMS].buckets =
+                                ngx_slab_alloc(shpool, n * sizeof(void *));
+
+    zone->tables[NGX_GOIM_ADDRS].mask = mask;
+    zone->tables[NGX_GOIM_ADDRS].buckets =
+                                ngx_slab_alloc(shpool, n * sizeof(void *));
+
+    zone->keys.mask = mask;
+    zone->keys.buckets = ngx_slab_alloc(shpool, n * sizeof(void *));
+
+    size = shpool->pfree * ngx_pagesize;
+    zone->arena = size ? ngx_slab_alloc(shpool, size) : NULL;
+
+    if (zone->tables[NGX_GOIM_ROOMS].buckets == NULL
+        || zone->tables[NGX_GOIM_ADDRS].buckets == NULL
+        || zone->keys.buckets == NULL || zone->arena == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    zone->arena_size = size;
+    ngx_goim_arena_init(zone);
+
     return NGX_OK;
 }
 
 
-/* a bucket for each 512 bytes of the zone's other half */
-
-static void *
-ngx_goim_zone_buckets(ngx_slab_pool_t *shpool, ngx_uint_t *mask)
+void
+ngx_goim_arena_init(ngx_goim_zone_t *zone)
 {
-    size_t  n, bytes;
+    size_t             len;
+    ngx_uint_t         i;
+    ngx_slab_pool_t   *arena;
 
-    bytes = (shpool->end - (u_char *) shpool) / 2;
+    len = (zone->keys.mask + 1) * sizeof(void *);
 
-    for (n = 256; n * 512 < bytes; n *= 2) { /* void */ }
+    for (i = 0; i < 2; i++) {
+        ngx_memzero(zone->tables[i].buckets, len);
+        zone->tables[i].count = 0;
+    }
 
-    *mask = n - 1;
+    ngx_memzero(zone->keys.buckets, len);
 
-    return ngx_slab_calloc(shpool, n * sizeof(void *));
+    arena = zone->arena;
+    ngx_memzero(arena, sizeof(ngx_slab_pool_t));
+
+    arena->end = (u_char *) arena + zone->arena_size;
+    arena->addr = arena;
+    arena->min_shift = 3;
+
+    ngx_slab_init(arena);
+
+    /* a full zone is counted, not logged by the slab allocator each time */
+
+    arena->log_nomem = 0;
 }
 
 
@@ -354,7 +393,7 @@ ngx_goim_lease_try(ngx_log_t *log, ngx_uint_t *taken)
         }
     }
 
-    if (!ngx_shmtx_trylock(&ngx_goim_shpool->mutex)) {
+    if (!ngx_goim_trylock()) {
         return NGX_DECLINED;
     }
 
@@ -565,7 +604,7 @@ ngx_goim_get_stats(ngx_goim_stats_t *st)
     st->reader_pid = zone->lease.pid;
     st->reader_epoch = zone->lease.epoch;
     st->reader_connected = zone->lease.connected;
-    st->zone_free = (uint64_t) ngx_goim_shpool->pfree * ngx_pagesize;
+    st->zone_free = (uint64_t) zone->arena->pfree * ngx_pagesize;
 
     ngx_sprintf(st->stream_id, "%uL-%uL%Z", zone->stream[0],
                 zone->stream[1]);

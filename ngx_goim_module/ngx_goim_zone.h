@@ -30,7 +30,6 @@
 #define NGX_GOIM_LEASE_STALE    700
 
 
-typedef struct ngx_goim_share_s   ngx_goim_share_t;
 typedef struct ngx_goim_shared_s  ngx_goim_shared_t;
 
 
@@ -40,7 +39,7 @@ struct ngx_goim_share_s {
     ngx_goim_shared_t      *shared;
     ngx_goim_share_t       *next;           /* of the same room or address */
     ngx_queue_t             queue;          /* of the same slot */
-    ngx_atomic_t            count;          /* written by its worker alone */
+    uint32_t                count;
     uint32_t                slot;
 };
 
@@ -67,8 +66,6 @@ typedef struct {
 
 
 /* a session with a key, on some worker */
-
-typedef struct ngx_goim_key_s  ngx_goim_key_t;
 
 struct ngx_goim_key_s {
     ngx_goim_key_t         *next;           /* in the hash chain */
@@ -124,6 +121,8 @@ typedef struct {
 
 typedef struct {
     uint64_t                magic;
+    ngx_uint_t              busy;           /* somebody has the lock */
+    ngx_uint_t              mended;         /* times the arena was emptied */
     uint32_t                layout;
     uint32_t                generation;     /* the newest */
     u_char                  id[17];         /* random, hex */
@@ -149,6 +148,10 @@ typedef struct {
     ngx_uint_t              reported;       /* Online was sent once */
 
     ngx_goim_trace_zone_t   trace;
+
+    /* what is allocated and freed lies in the arena: members of the tables */
+    ngx_slab_pool_t        *arena;
+    size_t                  arena_size;
     ngx_goim_table_t        tables[2];
     ngx_goim_keys_t         keys;
     ngx_uint_t              nslots;         /* none was taken from here on */
@@ -164,13 +167,23 @@ extern ngx_goim_slot_t  *ngx_goim_slot;
 extern ngx_uint_t        ngx_goim_slot_n;
 
 
-#define ngx_goim_lock()    ngx_shmtx_lock(&ngx_goim_shpool->mutex)
-#define ngx_goim_unlock()  ngx_shmtx_unlock(&ngx_goim_shpool->mutex)
+/* ---- ngx_goim_lock.c ---- */
+
+/* Pointers into the arena may be other ones once the lock is taken. */
+void ngx_goim_lock(void);
+ngx_uint_t ngx_goim_trylock(void);
+void ngx_goim_unlock(void);
+
+/* bring in again what this worker has, if the zone was mended */
+void ngx_goim_lock_tick(void);
 
 
 /* ---- ngx_goim_zone.c ---- */
 
 ngx_int_t ngx_goim_zone_init(ngx_shm_zone_t *shm_zone, void *data);
+
+/* empty the arena and the tables.  Under the lock, once there are workers. */
+void ngx_goim_arena_init(ngx_goim_zone_t *zone);
 
 /* take a slot; NGX_ERROR: all are taken (said in the log) */
 ngx_int_t ngx_goim_slot_take(ngx_log_t *log);
@@ -199,11 +212,21 @@ ngx_uint_t ngx_goim_seen(uint32_t partition, const goim_offset_t *offset);
 
 /* ---- ngx_goim_table.c: rooms and addresses ---- */
 
-/* One more member of this worker.  *share is NULL at the first, and stays
-   NULL when the zone is full.  NGX_DECLINED: max (of all workers) reached. */
-ngx_int_t ngx_goim_share_join(ngx_uint_t table, ngx_str_t *key,
-    ngx_uint_t max, ngx_goim_share_t **share);
-void ngx_goim_share_leave(ngx_goim_share_t *share);
+/* One more connection from addr.  *share is NULL when the zone is full.
+   NGX_DECLINED: there are max already, in all workers; 0: no limit. */
+ngx_int_t ngx_goim_addr_join(ngx_str_t *addr, ngx_uint_t max,
+    ngx_goim_share_t **share);
+void ngx_goim_addr_leave(ngx_goim_share_t **share);
+
+/* This worker has count members of a room now; *unshared: the zone is full.
+   Both are 0 at first. */
+void ngx_goim_room_share(ngx_str_t *room, uint32_t count,
+    ngx_goim_share_t **share, ngx_uint_t *unshared);
+
+/* the same after the arena was emptied.  Under the lock. */
+void ngx_goim_addr_rejoin(ngx_str_t *addr, ngx_goim_share_t **share);
+void ngx_goim_room_reshare(ngx_str_t *room, uint32_t count,
+    ngx_goim_share_t **share, ngx_uint_t *unshared);
 
 /* all of a slot's.  Under the lock. */
 void ngx_goim_share_drop(ngx_goim_slot_t *slot);
@@ -215,8 +238,8 @@ void ngx_goim_room_mask(ngx_str_t *room, uint64_t *mask);
    is any */
 ngx_uint_t ngx_goim_unshared_mask(uint64_t *mask);
 
-/* the whole cluster's count, as far as it is known */
-uint32_t ngx_goim_share_online(ngx_goim_share_t *share);
+/* the whole cluster's count, as far as it is known; 0 without a share */
+uint32_t ngx_goim_share_online(ngx_goim_share_t **share);
 
 /*
  * Walk the rooms for reporting, from *bucket on: pushes to counts those whose
@@ -238,9 +261,12 @@ void ngx_goim_room_report(ngx_str_t *room, uint32_t own, uint32_t cluster);
 
 /* ---- ngx_goim_key.c: which worker has which key ---- */
 
-/* NULL: the zone is full, and this worker is asked about every key */
-ngx_goim_key_t *ngx_goim_key_add(ngx_str_t *key);
-void ngx_goim_key_delete(ngx_goim_key_t *k);
+/* *k is NULL when the zone is full: this worker is asked about every key */
+void ngx_goim_key_add(ngx_str_t *key, ngx_goim_key_t **k);
+void ngx_goim_key_delete(ngx_goim_key_t **k);
+
+/* after the arena was emptied.  Under the lock. */
+void ngx_goim_key_rejoin(ngx_str_t *key, ngx_goim_key_t **k);
 
 /* all of a slot's.  Under the lock. */
 void ngx_goim_key_drop(ngx_uint_t slot);
