@@ -122,6 +122,7 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    ngx_goim_attach_init();
     ngx_goim_queue_init();
     ngx_goim_disconnect_init();
 
@@ -387,7 +388,7 @@ ngx_goim_drained(void)
 {
     ngx_uint_t  late;
 
-    if (ngx_goim_queue_sessions()) {
+    if (ngx_goim_attached()) {
         ngx_goim_empty_since = 0;
         return 0;
     }

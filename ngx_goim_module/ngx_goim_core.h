@@ -43,12 +43,29 @@ void ngx_goim_wake(uint64_t *mask);
 void ngx_goim_ignore_reply(void *data, const Goim__Reply *reply);
 
 
-/* ---- ngx_goim_queue.c ---- */
+/* ---- ngx_goim_attach.c ---- */
 
 extern ngx_queue_t  ngx_goim_sessions;          /* all that are attached */
 
+void ngx_goim_attach_init(void);
+ngx_uint_t ngx_goim_attached(void);             /* how many there are */
+
+/* a session that is closing has nothing left to send */
+void ngx_goim_close_sent(ngx_goim_session_t *s);
+
+
+/* ---- ngx_goim_queue.c ---- */
+
 void ngx_goim_queue_init(void);
-ngx_uint_t ngx_goim_queue_sessions(void);       /* connections held */
+
+/* takes over the caller's reference, if NGX_OK */
+ngx_int_t ngx_goim_queue_push(ngx_goim_session_t *s, ngx_goim_buf_t *b,
+    uint32_t pos, uint32_t last);
+
+/* NGX_OK: all is sent; NGX_AGAIN; NGX_ERROR */
+ngx_int_t ngx_goim_queue_flush(ngx_goim_session_t *s);
+void ngx_goim_queue_write_handler(ngx_event_t *wev);
+void ngx_goim_queue_free(ngx_goim_session_t *s);
 
 
 /* ---- ngx_goim_session.c ---- */
