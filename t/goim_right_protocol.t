@@ -147,6 +147,9 @@ subtest 'handshake errors: silent close' => sub {
             "$name: says the version") if $status == 426;
         like($ws->response, qr/^Allow: GET\r?$/mi, "$name: says the method")
             if $status == 405;
+        like($ws->response, qr/^\Q$_\E\r?$/mi, "$name: $_")
+            for $status == 101 ? ('Upgrade: websocket', 'Connection: upgrade',
+            'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=') : ();
         $ws->drop;
     }
 };
@@ -185,9 +188,15 @@ subtest 'any client may enter any room and claim any mid' => sub {
         is_closed($stranger, 1008, "$kind: what a client says of itself");
         is_deeply($stranger->{replies}, [], "$kind: no answer");
         is($c->redis->cmd('EXISTS', 'mid_5'), 0, "$kind: and no user");
+        my ($asked) = map { $_->{head} } ($app->seen)[-1];
+        like($asked, qr/^X-Goim-Addr: 127\.0\.0\.1\r?$/m,
+            "$kind: the application was asked, and told from where");
 
         # the application says who it is and where it may go
-        my $member = client($kind, 'member');
+        my $member = client($kind, 'member',
+            headers => [Cookie => 'session=x']);
+        like(($app->seen)[-1]{head}, qr/^Cookie: session=x\r?$/m,
+            "$kind: it sees the cookie") if $kind eq 'ws';
         is_deeply($c->redis->hgetall('mid_5'), { member => 'comet-1' },
             "$kind: the application's word");
         is($member->heartbeat, 1, "$kind: in its room");
@@ -273,6 +282,13 @@ subtest 'Receive only logs' => sub {
         is(counter('receive_failed'), $failed + 1, "$kind: but counted");
         like($c->node->error_log, qr/operation 666 was not taken/,
             "$kind: and said");
+
+        my @ops = (4, 666, 2, 4, 14, 666, 12, 100);
+        my @seq = map { $client->send($_, '') } @ops;
+        my @got = map { $client->reply || {} } @ops;
+        is_deeply([map { $_->{op} } @got], [5, 666, 3, 5, 15, 666, 13, 100],
+            "$kind: in the order of the requests");
+        is_deeply([map { $_->{seq} } @got], \@seq, "$kind: each its own");
         $client->close;
     }
 };

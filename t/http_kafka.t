@@ -8,6 +8,7 @@ use Time::HiRes ();
 
 use lib 't/lib';
 use Goim::Test;
+use Goim::Bus;
 use Goim::Kafka;
 use Goim::Logic;
 use Goim::Proto qw(proto_decode);
@@ -92,6 +93,24 @@ subtest 'the broker comes' => sub {
         }
     }
     is $moved, undef, 'each key always in the same partition';
+    is_deeply [grep { $_->{partition}
+        != Goim::Bus::partition($_->{key}, 3) } records()], [],
+        'the one that goim\'s producer takes, by the record\'s key';
+    is_deeply [grep { $_->{type} eq 'PUSH' && $_->{key} ne $_->{keys}[0] }
+        records()], [], 'which is the first of the keys';
+
+    # to the byte what a goim job reads
+    my ($room) = map { $_->[3] } grep { $_->[2] eq 'live://1' }
+        $kafka->records('pushes');
+    is $room, "\x08\x01\x10\xe8\x07\x2a\x08live://1\x3a\x02\0\xff",
+        'a record of a room';
+    my ($keys) = map { $_->[3] } grep { $_->[2] eq 'k1' }
+        $kafka->records('pushes');
+    is $keys, "\x10\x05\x22\x07comet-1\x32\x02k1\x3a\x03one",
+        'a record of keys';
+    my ($all) = map { $_->[3] } grep { $_->[2] eq '9' }
+        $kafka->records('pushes');
+    is $all, "\x08\x02\x10\x09\x18\x07\x3a\x03all", 'a broadcast';
     is_deeply [scalar keys %list, scalar keys %mid], [60, 60], 'each key';
     is_deeply [grep { $_ != 1 } values %list, values %mid], [], 'once';
     my %used = reverse %partition;

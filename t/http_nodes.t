@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use POSIX qw(floor ceil);
 use Time::HiRes ();
 
 use lib 't/lib';
@@ -28,8 +29,8 @@ my $logic = Goim::Logic->new(redis => $redis->addr, conf => {
 my $api = $logic->api;
 
 # another logic on the same Redis: what one is told the other knows
-my $second = Goim::Logic->new(redis => $redis->addr,
-    conf => { registry => \%registry });
+my $second = Goim::Logic->new(redis => $redis->addr, conf => {
+    registry => \%registry, regions => { sh => '192.0.2.0/24' } });
 Goim::RPC::ready($_) for $logic, $second;
 
 my %node;
@@ -76,6 +77,12 @@ subtest 'no node' => sub {
         . '{"max_delay":60,"base_delay":1,"factor":2.5,"jitter":0.5}}}',
         'the default domain';
     is_deeply weighted('web')->{nodes}, ['push.example'], 'for web too';
+    is $second->api->nodes_weighted->{text}, '{"code":0,"message":"","data":'
+        . '{"domain":"conn.goim.io","tcp_port":3101,"ws_port":3102,'
+        . '"wss_port":3103,"heartbeat":240,"heartbeat_max":2,'
+        . '"nodes":["conn.goim.io"],"backoff":{"max_delay":300,'
+        . '"base_delay":3,"factor":1.8,"jitter":0.3}}}',
+        'goim\'s values are the defaults';
     is $api->nodes_instances->{text}, '{"code":0,"message":"","data":[]}',
         'no instances';
 };
@@ -89,6 +96,10 @@ subtest 'a node' => sub {
     is_deeply $r->{registered}, { renew => 300, ttl => 60000, holder => '' },
         'is told how often to renew';
     everywhere { $_->{'comet-1'} } 'is known everywhere';
+
+    like $api->nodes_instances->{text}, qr/"latest_timestamp":\d{19},"metadata"
+        :\{"addrs":"[^"]+","conn_count":"7","ip_count":"4","offline":"false",
+        "weight":"20"\}/x, 'a number, and strings';
 
     my $inst = $api->nodes_instances->{data}[0];
     my $ns = delete $inst->{latest_timestamp};
@@ -165,9 +176,15 @@ subtest 'balance and regions' => sub {
     like $first->('X-Where' => 'bj', 'X-Forwarded-For' => '192.0.2.1'),
         qr/^h[34]$/, 'the header counts more';
 
-    my $r = $second->get('/goim/nodes/weighted?platform=web',
-        headers => { 'X-Forwarded-For' => '192.0.2.1' });
-    is $r->{status}, 200, 'without trusted proxies';
+    # without trusted proxies the address is nobody's: all are equal
+    my %first;
+    for (1 .. 28) {
+        my $r = $second->get('/goim/nodes/weighted?platform=web',
+            headers => { 'X-Forwarded-For' => '192.0.2.1' });
+        $first{ $r->{json}{data}{nodes}[0] }++;
+    }
+    is_deeply [sort keys %first], [map { "h$_.goim.io" } 1 .. 7],
+        'without trusted proxies the header does not count';
 
     # clients spread: the answers count until the next report
     my %got;
@@ -180,6 +197,72 @@ subtest 'balance and regions' => sub {
     # the one with the fewest is first
     comet('comet-6', conn_count => 0);
     eventually { $first->() eq 'h6' } 10, 'an empty one comes first';
+};
+
+# goim's formula, once more and written otherwise
+sub score {
+    my ($w, $c, $gain, $weights, $conns) = @_;
+    return 0 if !$conns;
+    my $f = $w * $gain;
+    my $d = $f / ($weights + floor($f) - $w) - $c / $conns / 2;
+    my $m = $d * $conns;
+    my $score = floor($f + (floor($m) - $m >= -0.5 ? floor($m) : ceil($m)));
+    return $d < 0 ? $score < 1 ? 1 : $score
+        : $score > 1 << 20 ? 1 << 20 : $score;
+}
+
+subtest 'the balancer, as in goim' => sub {
+    my $redis = Goim::Redis->new;
+    my $logic = Goim::Logic->new(redis => $redis->addr, conf => {
+        logic => { threads => 1 },
+        registry => { ttl => '10m', renew => '60s' } });
+    Goim::RPC::ready($logic);
+    my $api = $logic->api;
+    my @rpc = map { Goim::RPC->new($logic->{rpc_port}, server => "n$_") }
+        0 .. 6;
+
+    for my $case (
+        ['nobody yet', map { [10, 0] } 0 .. 6],
+        ['all alike', map { [10, 100] } 0 .. 6],
+        ['another weight each', [1, 0], [5, 3], [10, 50], [20, 200],
+            [40, 31], [7, 9], [100, 1000]],
+        ['very many', [10, 9_000_000], [20, 100], [30, 3_000_000],
+            [1000, 50_000], [1, 1], [2, 0], [10, 8_999_999]],
+    ) {
+        my ($name, @given) = @$case;
+        my @node = map { { name => "h$_", w => $given[$_][0],
+            c => $given[$_][1], region => ('sh', 'bj', '')[$_ % 3] } } 0 .. 6;
+        for (0 .. 6) {
+            $rpc[$_]->register(hostname => "h$_", region => $node[$_]{region},
+                weight => $node[$_]{w}, conn_count => $node[$_]{c});
+        }
+        eventually {
+            my $list = $api->nodes_instances->{data};
+            @$list == 7 && !grep { my $m = $list->[$_]{metadata};
+                $m->{weight} != $node[$_]{w}
+                || $m->{conn_count} != $node[$_]{c} } 0 .. 6;
+        } 10, "$name: known";
+
+        my (@got, @want);
+        for my $n (1 .. 60) {
+            my $region = ('', 'sh', 'bj', 'nowhere')[$n % 4];
+            my ($weights, $conns) = (0, 0);
+            $weights += $_->{w}, $conns += $_->{c} for @node;
+            $_->{score} = score(@$_{qw(w c)}, length $region
+                && $region eq $_->{region} ? 1.6 : 1, $weights, $conns)
+                for @node;
+            my @best = (sort { $b->{score} <=> $a->{score}
+                || $a->{name} cmp $b->{name} } @node)[0 .. 4];
+            $best[0]{c}++;
+            push @want, join ' ', "$n:", map { "$_->{name}.goim.io" } @best;
+
+            my $r = $api->request('GET', '/goim/nodes/weighted',
+                [platform => 'web'], headers => { 'X-Goim-Region' => $region });
+            push @got, join ' ', "$n:", @{ $r->{data}{nodes} };
+        }
+        is_deeply \@got, \@want, "$name: the five best, 60 times";
+    }
+    $_->stop for $logic, $redis;
 };
 
 subtest 'offline' => sub {

@@ -133,6 +133,7 @@ sub over {
         'a wrong record is skipped' if $kafka;
 
     targets($bus, $job, @node);
+    goims($bus, $kafka, @node);
     wrong($bus, $job, $kafka, @node);
     nodes($bus, $job, $redis, @node);
     load($bus, $job, $kafka, @node);
@@ -187,6 +188,36 @@ sub targets {
     is $m->{"goim_job_records_total{kind=\"$_\"}"}, 1, "one $_ counted"
         for qw(keys room all);
     is $m->{goim_job_nodes}, 2, 'two nodes';
+}
+
+# records as goim's own logic packs them, and what goim's tools look for
+sub goims {
+    my ($bus, $kafka, @node) = @_;
+    my @n = map { scalar @{ $_->{records} } } @node;
+
+    $bus->write(0, "\x10\xe8\x07\x22\x07comet-1\x32\x01a\x32\x01b"
+        . "\x3a\x0bonly goim's");
+    got($node[0], $n[0] + 1, 'keys, as goim writes them') or return;
+    is_deeply [@{ $node[0]{records}[-1] }{qw(kind operation body)},
+        @{ $node[0]{records}[-1]{keys} }],
+        ['KEYS', 1000, "only goim's", 'a', 'b'], 'are understood';
+
+    $bus->write(0, "\x08\x01\x10\x07\x2a\x08live://1\x3a\x02\0\xff");
+    got($node[1], $n[1] + 1, 'a room, as goim writes it') or return;
+    is_deeply [@{ $node[1]{records}[-1] }{qw(kind operation room body)}],
+        ['ROOM', 7, 'live://1', "\0\xff"], 'is understood';
+
+    $bus->write(0, "\x08\x02\x10\x05\x18\x64\x3a\x02hi");
+    got($node[1], $n[1] + 2, 'a broadcast, as goim writes it') or return;
+    is_deeply [@{ $node[1]{records}[-1] }{qw(kind operation body)}],
+        ['ALL', 5, 'hi'], 'is understood';
+
+    return if !$kafka;
+    eventually {
+        grep { defined $_->[2]
+            && $_->[2] =~ /goim-push-group-job.*goim-push-topic/s }
+            $kafka->records('__consumer_offsets');
+    } 30, 'group and topic are goim\'s';
 }
 
 sub wrong {

@@ -102,6 +102,10 @@ subtest 'start' => sub {
     my $rpc = Goim::RPC->new($logic->{rpc_port});
     $rpc->call(connect => { token => '{"mid":1,"key":"k"}' });
     is $redis->cmd('GET', 'pre:key_k'), 'comet-1', 'the prefix';
+    for my $key (qw(pre:key_k pre:mid_1)) {
+        my $ttl = $redis->cmd('PTTL', $key);
+        ok $ttl > 1_700_000 && $ttl <= 1_800_000, "$key: 30 minutes";
+    }
     is_deeply [grep { !/^pre:/ } @{ $redis->cmd('KEYS', '*') }], [],
         'stands before every key';
 

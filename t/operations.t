@@ -246,6 +246,13 @@ for my $kind (@kinds) {
             $client->transport->send_text(pack_packet(4, 'text', seq => 6));
             is_deeply($client->reply, packet(5, '', seq => 6),
                 "$kind: a text message");
+            my @part = pack_packet(14, '1,2', seq => 7) =~ /.{1,3}/sg;
+            for my $i (0 .. $#part) {
+                $client->transport->send_frame($i ? 'cont' : 'binary',
+                    $part[$i], fin => $i == $#part);
+            }
+            is_deeply($client->reply, packet(15, '1,2', seq => 7),
+                "$kind: a packet in fragments");
             $client->close;
         }
     }
@@ -262,6 +269,8 @@ for my $kind (@kinds) {
     };
 
     is($in->heartbeat, 1, "$kind: one in the room");
+    is_deeply($in->call(3, '', seq => 5), packet(3, "\0\0\0\1", seq => 5),
+        "$kind: operation 3 says so too");
     $pushed->($in, 'a room, whatever is accepted',
         $api->room(5, $kind, '1', 'r1'), 'r1');
 
@@ -342,7 +351,7 @@ $_->stop for @{ $c->{nodes} }, @{ $c->{jobs} }, @{ $c->{logics} };
 $c = Goim::Cluster->new(workers => 1, nginx => { tcp => 1,
     goim => { handshake_timeout => '4s' } },
     logic => { conf => { session => { heartbeat => '2s',
-        heartbeat_max => 2 } } });
+        heartbeat_max => 2, ttl => '9s' } } });
 
 sub until_at {
     my ($when) = @_;
@@ -400,6 +409,32 @@ sub timed_out {
     my $counters = $c->node->status->{counters};
     is($counters->{handshake_timeouts}, 4, 'handshake timeouts are counted');
     is($counters->{heartbeat_timeouts}, 8, 'heartbeat timeouts are counted');
+}
+
+# logic hears of a heartbeat after a third of the mapping's time (9 s here), or
+# up to twice as long, which is drawn for each connection
+{
+    my $from = Time::HiRes::time();
+    my %alive = map { my $kind = $_; map { ("renew $kind $_" => $c->client(
+        transport => $kind, key => "renew $kind $_")) } 1 .. 8 } @kinds;
+    my (%left, %told, $beats);
+
+    wait_for {
+        for my $key (keys %alive) {
+            $alive{$key}->heartbeat;
+            $beats++;
+            my $ttl = $c->redis->cmd('PTTL', "key_$key");
+            $told{$key} ||= Time::HiRes::time()
+                if defined $left{$key} && $ttl > $left{$key} + 1000;
+            $left{$key} = $ttl;
+        }
+        keys %told == 16;
+    } 30, 'renewals';
+
+    my ($first, $last) = (sort { $a <=> $b } values %told)[0, -1];
+    cmp_ok($first, '>=', $from + 3, "of $beats heartbeats logic hears few");
+    cmp_ok($last - $first, '>', 0.5, 'each connection has its own time');
+    $_->close for values %alive;
 }
 
 done_testing;

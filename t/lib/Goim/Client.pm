@@ -75,6 +75,7 @@ sub pump {
         my @packets = split_packets($m->{data});
         die "a frame of " . @packets . " packets\n"
             if !$self->{tcp} && @packets != 1;
+        die "not a binary message\n" if !$self->{tcp} && $m->{opcode} != 2;
         my $p = $packets[0];
 
         if (!$self->{tcp} && $p->{op} == 9) {
