@@ -211,6 +211,7 @@ sub goims {
     got($node[1], $n[1] + 2, 'a broadcast, as goim writes it') or return;
     is_deeply [@{ $node[1]{records}[-1] }{qw(kind operation body)}],
         ['ALL', 5, 'hi'], 'is understood';
+    got($node[0], $n[0] + 3, 'for all nodes') or return;
 
     return if !$kafka;
     eventually {
