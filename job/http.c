@@ -90,6 +90,14 @@ job_http_stop(job_t *job)
 }
 
 
+static int
+job_bus_healthy(job_t *job)
+{
+    return job->consumer != NULL && !job->freeing
+           && bus_consumer_healthy(job->consumer);
+}
+
+
 static void
 job_http_metrics(struct evhttp_request *req, void *data)
 {
@@ -107,6 +115,7 @@ job_http_metrics(struct evhttp_request *req, void *data)
     metrics_set(job->m.outstanding, (int64_t) job->place.count);
     metrics_set(job->m.paused, job->paused);
     metrics_set(job->m.up, svc_redis_is_up(job->redis));
+    metrics_set(job->m.bus_up, job_bus_healthy(job));
 
     text = metrics_text(&len);
     if (text == NULL) {
@@ -127,6 +136,7 @@ job_http_health(struct evhttp_request *req, void *data)
 {
     job_t  *job = data;
 
+    char         why[64];
     const char  *text;
 
     if (job->draining) {
@@ -134,6 +144,11 @@ job_http_health(struct evhttp_request *req, void *data)
 
     } else if (!svc_redis_is_up(job->redis)) {
         text = "redis is away\n";
+
+    } else if (!job_bus_healthy(job)) {
+        snprintf(why, sizeof(why), "the bus is away: %s\n",
+                 job->conf->bus.driver);
+        text = why;
 
     } else {
         text = NULL;

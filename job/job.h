@@ -71,6 +71,7 @@ typedef struct {
     metric_t  *outstanding;
     metric_t  *paused;
     metric_t  *up;
+    metric_t  *bus_up;
 } job_metrics_t;
 
 /* Messages in the order in which they were taken, one reference each. */

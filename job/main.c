@@ -262,4 +262,5 @@ job_metrics_init(job_metrics_t *m)
                               "1: no records are taken until some are "
                               "acknowledged.");
     m->up = metrics_gauge("goim_job_redis_up", NULL, "1: Redis is there.");
+    m->bus_up = metrics_gauge("goim_job_bus_up", NULL, "1: the bus is there.");
 }

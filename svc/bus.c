@@ -173,6 +173,13 @@ bus_consumer_owned(bus_consumer_t *c)
 }
 
 
+int
+bus_consumer_healthy(bus_consumer_t *c)
+{
+    return c->driver->consumer_healthy(c);
+}
+
+
 void
 bus_consumer_free(bus_consumer_t *c, void (*freed)(void *data), void *data)
 {

@@ -147,6 +147,9 @@ void bus_resume(bus_consumer_t *c);
 int64_t bus_consumer_lag(bus_consumer_t *c);
 uint32_t bus_consumer_owned(bus_consumer_t *c);
 
+/* Whether the bus is there: for /health. */
+int bus_consumer_healthy(bus_consumer_t *c);
+
 /* Save what is done, give the partitions to others, then `freed`. */
 void bus_consumer_free(bus_consumer_t *c, void (*freed)(void *data),
     void *data);

@@ -40,6 +40,7 @@ typedef struct {
     void            (*resume)(bus_consumer_t *c);
     int64_t         (*consumer_lag)(bus_consumer_t *c);
     uint32_t        (*consumer_owned)(bus_consumer_t *c);
+    int             (*consumer_healthy)(bus_consumer_t *c);
     void            (*consumer_free)(bus_consumer_t *c,
                         void (*freed)(void *data), void *data);
 } bus_driver_t;

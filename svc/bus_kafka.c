@@ -459,5 +459,6 @@ const bus_driver_t  bus_kafka_driver = {
     .resume = bus_kafka_resume,
     .consumer_lag = bus_kafka_consumer_lag,
     .consumer_owned = bus_kafka_consumer_owned,
+    .consumer_healthy = bus_kafka_consumer_healthy,
     .consumer_free = bus_kafka_consumer_free
 };

@@ -60,6 +60,7 @@ void bus_kafka_pause(bus_consumer_t *c);
 void bus_kafka_resume(bus_consumer_t *c);
 int64_t bus_kafka_consumer_lag(bus_consumer_t *c);
 uint32_t bus_kafka_consumer_owned(bus_consumer_t *c);
+int bus_kafka_consumer_healthy(bus_consumer_t *c);
 void bus_kafka_consumer_free(bus_consumer_t *c, void (*freed)(void *data),
     void *data);
 

@@ -199,6 +199,8 @@ bus_kafka_fetched(bus_kafka_consumer_t *c, const rd_kafka_message_t *msg)
         return;
     }
 
+    bus_kafka_asker_tell(&c->asker, 1);
+
     part = bus_kafka_part(c, msg->partition);
 
     if (part == NULL || !part->active || msg->offset <= part->done) {
@@ -246,6 +248,10 @@ bus_kafka_event(rd_kafka_event_t *ev, void *data)
         break;
 
     case RD_KAFKA_EVENT_ERROR:
+        if (rd_kafka_event_error(ev) == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+            bus_kafka_asker_tell(&c->asker, 0);
+        }
+
         log_seldom(&c->log, LOG_WARN, "kafka: %s",
                    rd_kafka_event_error_string(ev));
         break;
@@ -376,12 +382,22 @@ bus_kafka_consumer_open(bus_kafka_consumer_t *c, char *err, size_t size)
     }
 
     if (bus_kafka_subscribe(c, err, size) != 0) {
-        bus_kafka_queue_done(&c->queue);
-        rd_kafka_destroy(c->rk);
-        return -1;
+        goto failed;
+    }
+
+    if (bus_kafka_asker_start(&c->asker, c->rk, NULL) != 0) {
+        snprintf(err, size, "out of threads");
+        goto failed;
     }
 
     return 0;
+
+failed:
+
+    bus_kafka_queue_done(&c->queue);
+    rd_kafka_destroy(c->rk);
+
+    return -1;
 }
 
 
@@ -535,6 +551,13 @@ bus_kafka_consumer_owned(bus_consumer_t *base)
 }
 
 
+int
+bus_kafka_consumer_healthy(bus_consumer_t *base)
+{
+    return bus_kafka_asker_alive(&((bus_kafka_consumer_t *) base)->asker);
+}
+
+
 /* ---- the end ---- */
 
 static void *
@@ -589,6 +612,7 @@ bus_kafka_delete(bus_kafka_consumer_t *c)
     freed = c->freed;
     freed_data = c->freed_data;
 
+    bus_kafka_asker_end(&c->asker);
     bus_kafka_queue_done(&c->queue);
 
     if (bus_kafka_destroy_bounded(c->rk) != 0) {
@@ -683,6 +707,7 @@ bus_kafka_consumer_free(bus_consumer_t *base, void (*freed)(void *data),
 
     svc_redis_unwatch(c->r, c->watch);
     event_del(c->tick);
+    bus_kafka_asker_wake(&c->asker, 1);
 
     bus_kafka_cancel(c);
     bus_kafka_revoke_all(c);

@@ -11,9 +11,7 @@
 #ifndef SVC_BUS_KAFKA_CONSUMER_H
 #define SVC_BUS_KAFKA_CONSUMER_H
 
-#include "bus_kafka.h"
-
-#include <pthread.h>
+#include "bus_kafka_asker.h"
 
 #define BUS_KAFKA_KEY       512
 #define BUS_KAFKA_AGAIN     200             /* ms */
@@ -61,6 +59,7 @@ typedef struct bus_kafka_consumer_s {
     svc_redis_watch_t      *watch;
     rd_kafka_t             *rk;
     bus_kafka_queue_t       queue;
+    bus_kafka_asker_t       asker;
     int64_t                 session;        /* ms: out of the group after */
 
     rd_kafka_topic_partition_list_t  *list; /* the group's word */

@@ -2,33 +2,16 @@
  * The Kafka bus: writing. Idempotent, acknowledged by all replicas.
  */
 
-#include "bus_kafka.h"
+#include "bus_kafka_asker.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 
 #define BUS_KAFKA_TIMEOUT   5000        /* ms, when nobody says */
-#define BUS_KAFKA_METADATA  10          /* s */
 
-
-/*
- * librdkafka can be asked for metadata only by waiting for the answer: a
- * thread asks, at start until it knows, then now and then.
- */
-typedef struct {
-    pthread_t          tid;
-    pthread_mutex_t    lock;
-    pthread_cond_t     wake;
-    int                stop;
-    rd_kafka_t        *rk;
-    rd_kafka_topic_t  *topic;
-    uint32_t           partitions;      /* atomic, as is the next */
-    int                alive;
-} bus_kafka_asker_t;
 
 typedef struct {
     bus_producer_t        base;
@@ -49,123 +32,6 @@ static int bus_kafka_open(bus_kafka_producer_t *p, char *err, size_t size);
 static void bus_kafka_close(bus_kafka_producer_t *p);
 
 
-/* ---- metadata ---- */
-
-static int
-bus_kafka_asker_count(bus_kafka_asker_t *a)
-{
-    int                              n;
-    rd_kafka_resp_err_t              err;
-    const struct rd_kafka_metadata  *md;
-
-    err = rd_kafka_metadata(a->rk, 0, a->topic, &md, 1000);
-
-    if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return -1;
-    }
-
-    n = (md->topic_cnt == 1
-         && md->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR)
-        ? md->topics[0].partition_cnt : -1;
-
-    rd_kafka_metadata_destroy(md);
-
-    return n;
-}
-
-
-static void *
-bus_kafka_asker(void *data)
-{
-    int                 n;
-    struct timespec     ts;
-    bus_kafka_asker_t  *a;
-
-    a = data;
-
-    pthread_mutex_lock(&a->lock);
-
-    while (!a->stop) {
-        pthread_mutex_unlock(&a->lock);
-        n = bus_kafka_asker_count(a);
-        pthread_mutex_lock(&a->lock);
-
-        if (n > 0) {
-            __atomic_store_n(&a->partitions, (uint32_t) n, __ATOMIC_RELAXED);
-        }
-
-        __atomic_store_n(&a->alive, n > 0, __ATOMIC_RELAXED);
-
-        if (a->stop) {
-            break;
-        }
-
-        clock_gettime(CLOCK_REALTIME, &ts);
-
-        if (n > 0) {
-            ts.tv_sec += BUS_KAFKA_METADATA;
-
-        } else {
-            ts.tv_nsec += 200000000;
-
-            if (ts.tv_nsec >= 1000000000) {
-                ts.tv_sec++;
-                ts.tv_nsec -= 1000000000;
-            }
-        }
-
-        pthread_cond_timedwait(&a->wake, &a->lock, &ts);
-    }
-
-    pthread_mutex_unlock(&a->lock);
-
-    return NULL;
-}
-
-
-/* Ask now. */
-static void
-bus_kafka_asker_wake(bus_kafka_asker_t *a, int stop)
-{
-    pthread_mutex_lock(&a->lock);
-    a->stop |= stop;
-    pthread_cond_signal(&a->wake);
-    pthread_mutex_unlock(&a->lock);
-}
-
-
-static int
-bus_kafka_asker_start(bus_kafka_asker_t *a, rd_kafka_t *rk,
-    rd_kafka_topic_t *topic)
-{
-    a->rk = rk;
-    a->topic = topic;
-    a->stop = 0;
-    a->alive = 0;
-
-    pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->wake, NULL);
-
-    if (pthread_create(&a->tid, NULL, bus_kafka_asker, a) != 0) {
-        pthread_mutex_destroy(&a->lock);
-        pthread_cond_destroy(&a->wake);
-        return -1;
-    }
-
-    return 0;
-}
-
-
-static void
-bus_kafka_asker_end(bus_kafka_asker_t *a)
-{
-    bus_kafka_asker_wake(a, 1);
-    pthread_join(a->tid, NULL);
-    pthread_mutex_destroy(&a->lock);
-    pthread_cond_destroy(&a->wake);
-}
-
-
 /* ---- events ---- */
 
 static void
@@ -180,7 +46,7 @@ bus_kafka_report(bus_kafka_producer_t *p, const rd_kafka_message_t *msg)
 
     if (msg->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         result = BUS_OK;
-        __atomic_store_n(&p->asker.alive, 1, __ATOMIC_RELAXED);
+        bus_kafka_asker_tell(&p->asker, 1);
 
     } else {
         metrics_add(p->refused, 1);
@@ -218,8 +84,7 @@ bus_kafka_error(bus_kafka_producer_t *p, rd_kafka_event_t *ev)
     }
 
     if (rd_kafka_event_error(ev) == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-        __atomic_store_n(&p->asker.alive, 0, __ATOMIC_RELAXED);
-        bus_kafka_asker_wake(&p->asker, 0);
+        bus_kafka_asker_tell(&p->asker, 0);
     }
 
     log_seldom(&errors, LOG_WARN, "kafka: %s",
@@ -488,7 +353,7 @@ bus_kafka_producer_healthy(bus_producer_t *base)
     p = (bus_kafka_producer_t *) base;
 
     return !p->fatal && p->rk != NULL
-           && __atomic_load_n(&p->asker.alive, __ATOMIC_RELAXED);
+           && bus_kafka_asker_alive(&p->asker);
 }
 
 

@@ -518,6 +518,13 @@ bus_redis_consumer_owned(bus_consumer_t *base)
 }
 
 
+int
+bus_redis_consumer_healthy(bus_consumer_t *base)
+{
+    return svc_redis_is_up(((bus_redis_consumer_t *) base)->reader);
+}
+
+
 void
 bus_redis_consumer_delete(bus_redis_consumer_t *c)
 {

@@ -270,10 +270,19 @@ sub unanswered {
 
 sub broker {
     produce(50);
+    eventually { $job[0]->health->{status} == 200 } 20, 'healthy';
     $kafka->kill9;
-    sleep 1;
-    is $job[0]->health->{status}, 200, 'job goes on';
+    eventually { $job[0]->health->{status} == 503 } 30, 'not without a broker';
+    is $job[0]->health->{content}, "the bus is away: kafka\n", 'says why';
+    is $job[0]->metrics->{goim_job_bus_up}, 0, 'in the metrics, too';
     $kafka->start;
+    eventually { $job[0]->health->{status} == 200 } 60, 'healthy again';
+
+    # one that is there and says nothing
+    $kafka->pause;
+    eventually { $job[0]->health->{status} == 503 } 40, 'a broker that hangs';
+    $kafka->resume;
+    eventually { $job[0]->health->{status} == 200 } 60, 'and goes on';
     eventually { produce(1) } 60, 'the broker takes records';
     check('the broker came back');
 }
