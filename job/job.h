@@ -66,7 +66,7 @@ typedef struct {
     metric_t  *lives;
     metric_t  *lag;
     metric_t  *owned;
-    metric_t  *nodes;
+    metric_t  *nodes, *nodes_silent;
     metric_t  *unacked;
     metric_t  *outstanding;
     metric_t  *paused;

@@ -254,6 +254,9 @@ job_metrics_init(job_metrics_t *m)
     m->owned = metrics_gauge("goim_job_partitions", NULL,
                              "Partitions this job owns.");
     m->nodes = metrics_gauge("goim_job_nodes", NULL, "Live nodes.");
+    m->nodes_silent = metrics_gauge("goim_job_nodes_silent", NULL,
+                                    "Of them, not renewed in time but kept, "
+                                    "as too many fell silent together.");
     m->unacked = metrics_gauge("goim_job_unacked_bytes", NULL,
                                "Memory of records not acknowledged.");
     m->outstanding = metrics_gauge("goim_job_unacked_records", NULL,

@@ -131,6 +131,8 @@ job_nodes_sync(job_t *job)
 
     job->nnodes = j;
     metrics_set(job->m.nodes, (int64_t) j);
+    metrics_set(job->m.nodes_silent,
+                (int64_t) registry_silent(job->registry));
 }
 
 

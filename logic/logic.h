@@ -223,7 +223,10 @@ int logic_conf_check(void *conf, char *err, size_t size);
     X(threads, "goim_logic_threads", NULL,                                   \
       "Threads.")                                                            \
     X(redis_up, "goim_logic_redis_connections", NULL,                        \
-      "Threads with a connection to Redis.")
+      "Threads with a connection to Redis.")                                 \
+    X(nodes_silent, "goim_logic_nodes_silent", NULL,                         \
+      "Nodes not renewed in time but kept, as too many fell silent "         \
+      "together.")
 
 typedef struct {
     metric_t  *http_requests, *http_errors;
@@ -241,6 +244,7 @@ typedef struct {
     metric_t  *hook_requests, *hook_failed;
     metric_t  *rooms_full;
     metric_t  *rpc_links, *push_waiting, *threads, *redis_up;
+    metric_t  *nodes_silent;
 } logic_metrics_t;
 
 extern logic_metrics_t  logic_m;

@@ -140,6 +140,8 @@ logic_nodes_read(registry_t *g, int ok, void *data)
     if (ok || registry_nodes(g, &nodes) > 0) {
         logic_nodes_update(data);
     }
+
+    metrics_set(logic_m.nodes_silent, (int64_t) registry_silent(g));
 }
 
 

@@ -123,7 +123,7 @@ logic_counts_ask(logic_counts_t *c, const char *server, const char *zone)
     n = registry_nodes(c->thread->registry, &nodes);
 
     for (i = 0; i < n && c->nrooms > 0; i++) {
-        for (k = 0; k < nodes[i].zones; k++) {
+        for (k = 0; k < nodes[i].renewed; k++) {
             info = nodes[i].zone[k]->info;
 
             if (server != NULL && strcmp(info->server, server) == 0
@@ -342,7 +342,7 @@ logic_online_total(logic_thread_t *t, struct evhttp_request *req,
     n = registry_nodes(t->registry, &nodes);
 
     for (i = 0; i < n; i++) {
-        for (k = 0; k < nodes[i].zones; k++) {
+        for (k = 0; k < nodes[i].renewed; k++) {
             conns += nodes[i].zone[k]->info->conn_count;
             ips += nodes[i].zone[k]->info->ip_count;
         }

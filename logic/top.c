@@ -144,7 +144,7 @@ logic_top_zones(logic_top_t *top)
     count = 0;
 
     for (i = 0; i < n; i++) {
-        count += nodes[i].zones;
+        count += nodes[i].renewed;
     }
 
     top->keys = calloc(count + 1, sizeof(char *));
@@ -153,7 +153,7 @@ logic_top_zones(logic_top_t *top)
     }
 
     for (i = 0; i < n; i++) {
-        for (k = 0; k < nodes[i].zones; k++) {
+        for (k = 0; k < nodes[i].renewed; k++) {
             info = nodes[i].zone[k]->info;
 
             if (!logic_zone_valid(info->server, info->zone)) {

@@ -1,8 +1,8 @@
 /*
- * The registry of nodes, as a reader knows it.
+ * The registry of nodes, as a reader knows it: reading it.
  */
 
-#include "registry.h"
+#include "registry_int.h"
 
 #include "clock.h"
 #include "log.h"
@@ -12,53 +12,7 @@
 #include <string.h>
 
 
-#define REGISTRY_MAX     65536      /* entries */
-#define REGISTRY_FORGET  3600000    /* ms: kept at most against a mass loss */
-
-
-/* A zone of a node: a field of the hash. */
-typedef struct {
-    Goim__Node  *node;
-    int64_t      noticed;       /* when a renewal was seen last */
-    int          live;
-    int          was_live;
-} registry_zone_t;
-
-typedef struct registry_wait_s {
-    struct registry_wait_s  *next;
-    registry_read_pt         cb;
-    void                    *data;
-} registry_wait_t;
-
-struct registry_s {
-    struct event_base   *base;
-    svc_redis_t         *r;
-    char                *key;
-    char                *version_key;
-    int64_t              ttl;
-    int64_t              renew;
-    int64_t              start;
-
-    registry_zone_t     *zones;         /* by server, zone */
-    size_t               nzones;
-    registry_node_t     *nodes;         /* by server: what registry_nodes()
-                                           answers */
-    const Goim__Node   **live;          /* what the nodes point into */
-    size_t               nnodes;
-
-    char                 version[32];   /* of the last whole reading */
-    char                 pending[32];   /* of the one under way */
-    char                 created[32];
-    int64_t              read_at;       /* the last whole reading; 0: never */
-    uint64_t             read_life;
-    uint64_t             redis_now;     /* ms, by Redis's clock */
-    int                  settled;       /* an absence means something */
-
-    int                  reading;
-    int                  freed;
-    registry_wait_t     *now;           /* wait for the reading under way */
-    registry_wait_t     *later;         /* asked after it had begun */
-};
+#define REGISTRY_MAX  65536         /* entries */
 
 
 static int registry_start(registry_t *g);
@@ -170,163 +124,6 @@ registry_free(registry_t *g)
     }
 
     registry_release(g);
-}
-
-
-/* ---- what counts ---- */
-
-/* The newest first. */
-static int
-registry_newest(const void *a, const void *b)
-{
-    const Goim__Node  *x, *y;
-
-    x = *(Goim__Node *const *) a;
-    y = *(Goim__Node *const *) b;
-
-    if (x->info->started != y->info->started) {
-        return x->info->started < y->info->started ? 1 : -1;
-    }
-
-    if (x->seen != y->seen) {
-        return x->seen < y->seen ? 1 : -1;
-    }
-
-    return strcmp(x->info->zone, y->info->zone);
-}
-
-
-/* How many servers have a live zone. */
-static size_t
-registry_live(registry_t *g)
-{
-    size_t            i, n;
-    const char       *last;
-    registry_zone_t  *z;
-
-    n = 0;
-    last = NULL;
-
-    for (i = 0; i < g->nzones; i++) {
-        z = &g->zones[i];
-
-        if (z->live
-            && (last == NULL || strcmp(last, z->node->info->server) != 0))
-        {
-            last = z->node->info->server;
-            n++;
-        }
-    }
-
-    return n;
-}
-
-
-/*
- * Live is who was renewed in time; with `keep` also who was live until now,
- * for an hour at most.
- */
-static void
-registry_mark(registry_t *g, int64_t now, int keep)
-{
-    size_t            i;
-    int64_t           from, at;
-    registry_zone_t  *z;
-
-    from = svc_redis_since(g->r);
-
-    if (from < g->start) {
-        from = g->start;
-    }
-
-    for (i = 0; i < g->nzones; i++) {
-        z = &g->zones[i];
-        at = z->noticed > from ? z->noticed : from;
-
-        z->live = (now < at + g->ttl)
-                  || (keep && z->was_live && now < at + REGISTRY_FORGET);
-    }
-}
-
-
-static void
-registry_build(registry_t *g)
-{
-    size_t             i, n;
-    Goim__Node        *node;
-    registry_node_t   *last;
-
-    free(g->nodes);
-    free(g->live);
-
-    g->nodes = calloc(g->nzones + 1, sizeof(registry_node_t));
-    g->live = calloc(g->nzones + 1, sizeof(Goim__Node *));
-
-    if (g->nodes == NULL || g->live == NULL) {
-        abort();
-    }
-
-    g->nnodes = 0;
-    last = NULL;
-    n = 0;
-
-    for (i = 0; i < g->nzones; i++) {
-
-        if (!g->zones[i].live) {
-            continue;
-        }
-
-        node = g->zones[i].node;
-
-        if (last == NULL || strcmp(last->server, node->info->server) != 0) {
-            last = &g->nodes[g->nnodes++];
-            last->server = node->info->server;
-            last->zone = &g->live[n];
-        }
-
-        g->live[n++] = node;
-        last->zones++;
-    }
-
-    for (i = 0; i < g->nnodes; i++) {
-        qsort(g->nodes[i].zone, g->nodes[i].zones, sizeof(Goim__Node *),
-              registry_newest);
-    }
-}
-
-
-/*
- * When more than half of the nodes fall silent together, it is rather those
- * who renew the registrations that are away: the nodes are kept, for an hour
- * at most.
- */
-static void
-registry_view(registry_t *g)
-{
-    size_t   i, n, known;
-    int64_t  now;
-
-    static log_once_t  loss;
-
-    now = svc_now();
-
-    for (i = 0; i < g->nzones; i++) {
-        g->zones[i].was_live = g->zones[i].live;
-    }
-
-    known = registry_live(g);
-    registry_mark(g, now, 0);
-    n = registry_live(g);
-
-    if (n * 2 < known) {
-        log_seldom(&loss, LOG_WARN, "registry: only %zu of %zu nodes have "
-                   "been renewed in time, the others are kept for now", n,
-                   known);
-
-        registry_mark(g, now, 1);
-    }
-
-    registry_build(g);
 }
 
 
@@ -717,42 +514,4 @@ registry_read(registry_t *g, registry_read_pt cb, void *data)
     }
 
     return 0;
-}
-
-
-size_t
-registry_nodes(registry_t *g, const registry_node_t **nodes)
-{
-    *nodes = g->nodes;
-
-    return g->nnodes;
-}
-
-
-const registry_node_t *
-registry_find(registry_t *g, const char *server)
-{
-    int     rc;
-    size_t  low, high, mid;
-
-    low = 0;
-    high = g->nnodes;
-
-    while (low < high) {
-        mid = low + (high - low) / 2;
-        rc = strcmp(server, g->nodes[mid].server);
-
-        if (rc == 0) {
-            return &g->nodes[mid];
-        }
-
-        if (rc < 0) {
-            high = mid;
-
-        } else {
-            low = mid + 1;
-        }
-    }
-
-    return NULL;
 }

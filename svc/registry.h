@@ -11,8 +11,11 @@
  * Expiry is the reader's to judge: a node counts until it deregisters or its
  * TTL has passed by the reader's own clock since the later of the last
  * renewal the reader saw, the reader's start and its last connect to Redis.
- * An entry that has not been renewed for an hour is removed by the next
- * registration of anybody.
+ * When more than half of the nodes fall silent together, it is rather those
+ * who renew the registrations that are away: the nodes go on to count until
+ * at least half are renewed again, an hour at most. A deregistration is
+ * always believed. An entry that has not been renewed for an hour is removed
+ * by the next registration of anybody.
  */
 
 #ifndef SVC_REGISTRY_H
@@ -70,10 +73,16 @@ int registry_read(registry_t *g, registry_read_pt cb, void *data);
 typedef struct {
     const char            *server;
     size_t                 zones;       /* live zones of this server */
+    size_t                 renewed;     /* of them, in time: these come first;
+                                           the others are kept, as too many
+                                           fell silent together */
     const Goim__Node     **zone;        /* newest first */
 } registry_node_t;
 
 size_t registry_nodes(registry_t *g, const registry_node_t **nodes);
 const registry_node_t *registry_find(registry_t *g, const char *server);
+
+/* How many of them are kept only because of that. */
+size_t registry_silent(registry_t *g);
 
 #endif

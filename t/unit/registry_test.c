@@ -402,6 +402,80 @@ test_view(void **state)
 }
 
 
+/* What was changed is read now, not once a renewal. */
+static void
+look_wholly(registry_t *g)
+{
+    test_do(&redis, "INCR p:goim:nodes:version");
+    assert_int_equal(look(g), 1);
+}
+
+
+static void
+test_silent(void **state)
+{
+    size_t                  i;
+    registry_t             *g;
+    const registry_node_t  *node;
+
+    static const char *const  servers[] = { "a", "b", "c", "d", "e" };
+
+    (void) state;
+
+    enter("d", "z1");
+    enter("e", "z1");
+    age();
+    g = registry_new(base, r, 2 * TTL, 2 * RENEW);
+
+    for (i = 0; i < 3; i++) {
+        enter(servers[i], "z1");
+        enter(servers[i], "z2");
+        look_wholly(g);
+        test_run(base, 100);
+    }
+
+    /* three of five do not renew any more, each has its last time: kept */
+
+    for (i = 0; i < 300 && registry_silent(g) < 3; i++) {
+        enter("d", "z1");
+        enter("e", "z1");
+        look_wholly(g);
+        assert_string_equal(known(g), "a/2 b/2 c/2 d e");
+        test_run(base, 25);
+    }
+
+    assert_int_equal(registry_silent(g), 3);
+    node = registry_find(g, "a");
+    assert_int_equal(node->renewed, 0);
+    node = registry_find(g, "d");
+    assert_int_equal(node->renewed, 1);
+
+    /* one leaves: two of four are half */
+
+    leave("b", "z1");
+    leave("b", "z2");
+    look_wholly(g);
+    assert_string_equal(known(g), "d e");
+    assert_int_equal(registry_silent(g), 0);
+
+    /* who is back is back */
+
+    enter("a", "z1");
+    look_wholly(g);
+    assert_string_equal(known(g), "a d e");
+
+    /* all leave */
+
+    leave("a", "z1");
+    leave("d", "z1");
+    leave("e", "z1");
+    look(g);
+    assert_string_equal(known(g), "");
+
+    registry_free(g);
+}
+
+
 static void
 test_loss(void **state)
 {
@@ -528,6 +602,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_version, setup, teardown),
         cmocka_unit_test_setup_teardown(test_young, setup, teardown),
         cmocka_unit_test_setup_teardown(test_view, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_silent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_loss, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many_readers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broken, setup, teardown),

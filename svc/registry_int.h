@@ -1,0 +1,63 @@
+/*
+ * What the files of the registry's reader share.
+ */
+
+#ifndef SVC_REGISTRY_INT_H
+#define SVC_REGISTRY_INT_H
+
+#include "registry.h"
+
+
+/* A zone of a node: a field of the hash. */
+typedef struct {
+    Goim__Node  *node;
+    int64_t      noticed;       /* when a renewal was seen last */
+    int          live;          /* it counts */
+    int          was_live;
+    int          renewed;       /* in time */
+} registry_zone_t;
+
+typedef struct registry_wait_s {
+    struct registry_wait_s  *next;
+    registry_read_pt         cb;
+    void                    *data;
+} registry_wait_t;
+
+struct registry_s {
+    struct event_base   *base;
+    svc_redis_t         *r;
+    char                *key;
+    char                *version_key;
+    int64_t              ttl;
+    int64_t              renew;
+    int64_t              start;
+
+    registry_zone_t     *zones;         /* by server, zone */
+    size_t               nzones;
+    registry_node_t     *nodes;         /* by server: what registry_nodes()
+                                           answers */
+    const Goim__Node   **live;          /* what the nodes point into */
+    size_t               nnodes;
+    size_t               nsilent;       /* of them, kept all the same */
+
+    char                 version[32];   /* of the last whole reading */
+    char                 pending[32];   /* of the one under way */
+    char                 created[32];
+    int64_t              read_at;       /* the last whole reading; 0: never */
+    uint64_t             read_life;
+    uint64_t             redis_now;     /* ms, by Redis's clock */
+    int                  settled;       /* an absence means something */
+
+    int                  reading;
+    int                  freed;
+    registry_wait_t     *now;           /* wait for the reading under way */
+    registry_wait_t     *later;         /* asked after it had begun */
+};
+
+
+/* ---- registry_view.c ---- */
+
+/* make the set of nodes that count now */
+void registry_view(registry_t *g);
+
+#endif
