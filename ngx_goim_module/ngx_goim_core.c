@@ -123,6 +123,7 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_goim_attach_init();
+    ngx_goim_auth_init();
     ngx_goim_queue_init();
     ngx_goim_disconnect_init();
 
@@ -296,7 +297,7 @@ ngx_goim_tick(ngx_event_t *ev)
 
     ngx_goim_lock_tick();
     ngx_goim_tick_lease();
-    ngx_goim_session_registered();
+    ngx_goim_auth_registered();
     ngx_goim_disconnect_retry();
     ngx_goim_missing_report();
 

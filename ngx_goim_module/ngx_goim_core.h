@@ -8,6 +8,7 @@
 
 #include "ngx_goim_zone.h"
 #include "ngx_goim_trace.h"
+#include "common/goim_packet.h"
 #include "proto/goim.pb-c.h"
 
 
@@ -73,8 +74,27 @@ void ngx_goim_queue_free(ngx_goim_session_t *s);
 ngx_int_t ngx_goim_session_init(ngx_log_t *log);
 ngx_goim_session_t *ngx_goim_session_find(u_char *key, size_t len);
 
+/* authenticated: it is found by its key, and gets what is for all */
+void ngx_goim_session_enter(ngx_goim_session_t *s);
+
+/* NGX_ERROR: the session is closing */
+ngx_int_t ngx_goim_reply(ngx_goim_session_t *s, uint16_t version,
+    int32_t operation, int32_t sequence, const u_char *body, size_t len);
+
+
+/* ---- ngx_goim_auth.c ---- */
+
+void ngx_goim_auth_init(void);
+
+/* as an application's message() */
+ngx_int_t ngx_goim_auth_start(ngx_goim_session_t *s,
+    goim_packet_t *p);
+
+/* the session ends before its answer has come */
+void ngx_goim_auth_forget(ngx_goim_session_t *s);
+
 /* the node is registered: auths that waited for it go on */
-void ngx_goim_session_registered(void);
+void ngx_goim_auth_registered(void);
 
 
 /* ---- ngx_goim_sub.c: the operations a session accepts ---- */

@@ -5,7 +5,6 @@
 
 
 #include "ngx_goim_room.h"
-#include "proto/goim.pb-c.h"
 
 
 #define NGX_GOIM_DRAIN_ENTRIES  64                  /* a turn */

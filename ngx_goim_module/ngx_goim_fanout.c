@@ -12,7 +12,6 @@
 
 #include "ngx_goim_room.h"
 #include "common/goim_frame.h"
-#include "common/goim_packet.h"
 
 
 #define NGX_GOIM_SLICE          512             /* sessions of a room */

@@ -7,7 +7,6 @@
 
 #include "ngx_goim_core.h"
 #include "common/goim_frame.h"
-#include "common/goim_packet.h"
 
 
 #define NGX_GOIM_MAX_KEYS       65536

@@ -202,7 +202,7 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
     ngx_goim_zone->registered = 1;
 
     ngx_goim_register_again(in->renew);
-    ngx_goim_session_registered();
+    ngx_goim_auth_registered();
     ngx_goim_online_start();
 }
 

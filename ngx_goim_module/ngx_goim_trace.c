@@ -5,7 +5,6 @@
 
 
 #include "ngx_goim_room.h"
-#include "common/goim_packet.h"
 
 
 #define NGX_GOIM_TRACE_LINE     8192

@@ -1,0 +1,305 @@
+
+/*
+ * Auth: from the packet to logic, and what its answer makes of the session.
+ */
+
+
+#include "ngx_goim_room.h"
+#include "ngx_goim_trace.h"
+
+
+/* An auth on its way.  It outlives its session: what logic has stored for
+   the session is then taken back. */
+
+typedef struct {
+    ngx_goim_session_t     *session;        /* NULL: gone */
+    uint64_t                id;
+    ngx_uint_t              peer;
+    uint16_t                version;
+    int32_t                 sequence;
+    size_t                  len;            /* of the token, while it waits */
+    u_char                  token[1];
+} ngx_goim_auth_t;
+
+
+static ngx_int_t ngx_goim_auth_call(ngx_goim_auth_t *auth);
+static void ngx_goim_auth_reply(void *data, const Goim__Reply *reply);
+static ngx_int_t ngx_goim_auth_accept(ngx_goim_session_t *s,
+    const Goim__Connected *in);
+static ngx_int_t ngx_goim_auth_accepts(ngx_goim_session_t *s,
+    const Goim__Connected *in);
+
+
+static ngx_queue_t  ngx_goim_waiting;       /* for the registration */
+
+
+void
+ngx_goim_auth_init(void)
+{
+    ngx_queue_init(&ngx_goim_waiting);
+}
+
+
+ngx_int_t
+ngx_goim_auth_start(ngx_goim_session_t *s, goim_packet_t *p)
+{
+    ngx_goim_auth_t  *auth;
+
+    auth = ngx_alloc(offsetof(ngx_goim_auth_t, token) + p->body_len,
+                     ngx_cycle->log);
+
+    if (auth == NULL) {
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    auth->session = s;
+    auth->id = s->id;
+    auth->peer = NGX_GOIM_LOGIC_ANY;
+    auth->version = p->version;
+    auth->sequence = p->sequence;
+    auth->len = p->body_len;
+    ngx_memcpy(auth->token, p->body, p->body_len);
+
+    s->call = auth;
+    s->busy = 1;
+
+    /* a node that logic does not know yet would miss what is pushed to it */
+
+    if (!ngx_goim_zone->registered) {
+        s->waiting = 1;
+        ngx_queue_insert_tail(&ngx_goim_waiting, &s->wait);
+        return NGX_AGAIN;
+    }
+
+    return ngx_goim_auth_call(auth);
+}
+
+
+void
+ngx_goim_auth_registered(void)
+{
+    ngx_queue_t         *q;
+    ngx_goim_session_t  *s;
+
+    while (ngx_goim_zone->registered && !ngx_queue_empty(&ngx_goim_waiting)) {
+        q = ngx_queue_head(&ngx_goim_waiting);
+        s = ngx_queue_data(q, ngx_goim_session_t, wait);
+
+        ngx_queue_remove(q);
+        s->waiting = 0;
+
+        (void) ngx_goim_auth_call(s->call);
+    }
+}
+
+
+static ngx_int_t
+ngx_goim_auth_call(ngx_goim_auth_t *auth)
+{
+    Goim__Call           call;
+    Goim__Connect        connect;
+    ngx_goim_session_t  *s;
+    u_char               addr[NGX_SOCKADDR_STRLEN + 1];
+
+    s = auth->session;
+
+    goim__call__init(&call);
+    goim__connect__init(&connect);
+
+    call.call_case = GOIM__CALL__CALL_CONNECT;
+    call.connect = &connect;
+
+    *ngx_cpystrn(addr, s->addr.data,
+                 ngx_min(s->addr.len, NGX_SOCKADDR_STRLEN) + 1) = '\0';
+
+    connect.server = (char *) ngx_goim_conf->server_id.data;
+    connect.zone = (char *) ngx_goim_zone->id;
+    connect.session = s->id;
+    connect.addr = (char *) addr;
+    connect.token.data = auth->token;
+    connect.token.len = auth->len;
+
+    if (s->cookie) {
+        connect.cookie.data = s->cookie->pos;
+        connect.cookie.len = s->cookie->last - s->cookie->pos;
+    }
+
+    if (ngx_goim_logic_call(&call, &auth->peer, ngx_goim_auth_reply, auth)
+        == NULL)
+    {
+        ngx_goim_count(auth_failed, 1);
+
+        s->call = NULL;
+        ngx_free(auth);
+
+        ngx_goim_close(s, 1013, "no logic");
+        return NGX_ERROR;
+    }
+
+    if (s->cookie) {
+        ngx_free(s->cookie);
+        s->cookie = NULL;
+    }
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
+{
+    ngx_goim_auth_t     *auth = data;
+
+    const char          *why;
+    ngx_uint_t           code;
+    ngx_goim_auth_t      a;
+    ngx_goim_session_t  *s;
+
+    a = *auth;
+    s = a.session;
+    ngx_free(auth);
+
+    if (s) {
+        s->call = NULL;
+        s->peer = a.peer;
+    }
+
+    if (reply && reply->code == GOIM__REPLY__CODE__OK
+        && reply->reply_case == GOIM__REPLY__REPLY_CONNECTED)
+    {
+        if (s == NULL) {
+            ngx_goim_disconnect_id(reply->connected, a.id, a.peer);
+            return;
+        }
+
+        if (ngx_goim_auth_accept(s, reply->connected) == NGX_OK
+            && ngx_goim_reply(s, a.version, GOIM_OP_AUTH_REPLY, a.sequence,
+                              NULL, 0)
+               != NGX_ERROR)
+        {
+            ngx_goim_resume(s);
+        }
+
+        return;
+    }
+
+    if (s == NULL) {
+        return;
+    }
+
+    if (reply && reply->code == GOIM__REPLY__CODE__DENIED) {
+        ngx_goim_count(auth_denied, 1);
+        code = 1008;
+        why = "auth refused";
+
+    } else {
+        ngx_goim_count(auth_failed, 1);
+        code = 1013;
+        why = "auth failed, try again";
+    }
+
+    ngx_log_error(NGX_LOG_WARN, s->connection->log, 0, "goim: %s: %s", why,
+                  reply == NULL ? "logic did not answer"
+                  : reply->error[0] ? reply->error : "no reason given");
+
+    ngx_goim_close(s, code, why);
+}
+
+
+/* NGX_ERROR: the session is closing */
+
+static ngx_int_t
+ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in)
+{
+    ngx_goim_session_t  *old;
+
+    if (in->key.len == 0 || in->key.len > NGX_GOIM_MAX_NAME
+        || in->room.len > NGX_GOIM_MAX_NAME
+        || in->n_accepts > NGX_GOIM_MAX_ACCEPTS
+        || in->n_rooms > NGX_GOIM_MAX_ROOMS || in->heartbeat == 0)
+    {
+        ngx_log_error(NGX_LOG_ERR, s->connection->log, 0,
+                      "goim: logic's answer to auth is out of range");
+
+        ngx_goim_disconnect_id(in, s->id, s->peer);
+        ngx_goim_close(s, 1011, "bad answer from logic");
+        return NGX_ERROR;
+    }
+
+    s->key.data = ngx_alloc(in->key.len, ngx_cycle->log);
+
+    if (s->key.data == NULL || ngx_goim_auth_accepts(s, in) != NGX_OK
+        || ngx_goim_room_limit(s, in) != NGX_OK)
+    {
+        ngx_goim_disconnect_id(in, s->id, s->peer);
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    old = ngx_goim_session_find(in->key.data, in->key.len);
+
+    if (old) {
+        ngx_goim_count(replaced, 1);
+        ngx_goim_close(old, 1008, "replaced");
+    }
+
+    s->key.len = in->key.len;
+    ngx_memcpy(s->key.data, in->key.data, in->key.len);
+
+    s->mid = in->mid;
+    s->heartbeat = in->heartbeat;
+    s->alive = ngx_current_msec;
+    s->renew_interval = in->renew;
+    s->renew = ngx_current_msec + ngx_goim_jitter(in->renew);
+
+    ngx_goim_session_enter(s);
+
+    ngx_goim_count(auths, 1);
+    ngx_add_timer(s->connection->read, s->heartbeat);
+
+    if (ngx_goim_room_change(s, in->room.data, in->room.len) != NGX_OK) {
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    s->traced = ngx_goim_trace_has(s->mid);
+
+    if (s->traced) {
+        ngx_goim_trace_state(s, "login");
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_goim_auth_accepts(ngx_goim_session_t *s, const Goim__Connected *in)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < in->n_accepts; i++) {
+        if (ngx_goim_sub_add(s, in->accepts[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_goim_auth_forget(ngx_goim_session_t *s)
+{
+    ngx_goim_auth_t  *auth;
+
+    auth = s->call;
+
+    if (s->waiting) {
+        ngx_queue_remove(&s->wait);
+        ngx_free(auth);
+
+    } else if (auth) {
+        auth->session = NULL;
+    }
+}
