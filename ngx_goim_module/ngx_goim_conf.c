@@ -53,6 +53,7 @@ static char *ngx_goim_conf_invalid(ngx_conf_t *cf, ngx_str_t *value);
 
 
 static ngx_goim_conf_range_t  ngx_goim_conf_times = { 1, 24 * 3600 * 1000 };
+static ngx_goim_conf_range_t  ngx_goim_conf_lingers = { 0, 10000 };
 static ngx_goim_conf_range_t  ngx_goim_conf_bodies = { 16, 512 * 1024 };
 static ngx_goim_conf_range_t  ngx_goim_conf_limits = { 0, 100000000 };
 
@@ -141,6 +142,13 @@ static ngx_command_t  ngx_goim_block_commands[] = {
       0,
       offsetof(ngx_goim_conf_t, handshake_timeout),
       &ngx_goim_conf_times },
+
+    { ngx_string("room_linger"),
+      NGX_GOIM_CONF|NGX_CONF_TAKE1,
+      ngx_goim_conf_msec,
+      0,
+      offsetof(ngx_goim_conf_t, room_linger),
+      &ngx_goim_conf_lingers },
 
     { ngx_string("max_body"),
       NGX_GOIM_CONF|NGX_CONF_TAKE1,
@@ -235,6 +243,7 @@ ngx_goim_create_conf(ngx_cycle_t *cycle)
     gcf->logic_timeout = NGX_CONF_UNSET_MSEC;
     gcf->resolver_timeout = NGX_CONF_UNSET_MSEC;
     gcf->handshake_timeout = NGX_CONF_UNSET_MSEC;
+    gcf->room_linger = NGX_CONF_UNSET_MSEC;
     gcf->max_body = NGX_CONF_UNSET_SIZE;
     gcf->queue_size = NGX_CONF_UNSET_SIZE;
     gcf->max_sessions = NGX_CONF_UNSET_UINT;
@@ -291,6 +300,7 @@ ngx_goim_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_conf_init_msec_value(gcf->logic_timeout, 5000);
     ngx_conf_init_msec_value(gcf->resolver_timeout, 30000);
     ngx_conf_init_msec_value(gcf->handshake_timeout, 8000);
+    ngx_conf_init_msec_value(gcf->room_linger, 0);
     ngx_conf_init_size_value(gcf->max_body, 4096);
     ngx_conf_init_size_value(gcf->queue_size, 1024 * 1024);
     ngx_conf_init_uint_value(gcf->max_sessions, 0);

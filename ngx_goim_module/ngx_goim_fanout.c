@@ -2,7 +2,8 @@
 /*
  * One message to many sessions.
  *
- * What a turn of the event loop brings for a room is gathered into one block.
+ * What a turn of the event loop brings for a room is gathered into one block;
+ * with a "room_linger", what comes in that time after the last block.
  * Blocks of a room go out one after another, so its order holds; a room with
  * many members is served in slices, so that no other waits behind it.  A
  * member list with a block on its way holds a marker: those behind it are
@@ -26,6 +27,9 @@ static ngx_int_t ngx_goim_gather_copy(ngx_goim_room_t *room,
     ngx_goim_record_t *rec);
 static void ngx_goim_gather_end(ngx_goim_room_t *room);
 static void ngx_goim_fanout_activate(ngx_goim_room_t *room);
+static void ngx_goim_linger_start(ngx_goim_room_t *room);
+static void ngx_goim_linger_end(ngx_goim_room_t *room);
+static void ngx_goim_linger_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_goim_fanout_slice(ngx_goim_room_t *room,
     ngx_uint_t max);
 static ngx_uint_t ngx_goim_fanout_paced(ngx_goim_room_t *room);
@@ -33,7 +37,9 @@ static void ngx_goim_fanout_handler(ngx_event_t *ev);
 
 
 static ngx_queue_t  ngx_goim_active;        /* rooms with blocks on their way */
+static ngx_queue_t  ngx_goim_lingering;     /* rooms that wait; by `due` */
 static ngx_event_t  ngx_goim_fanout_event;
+static ngx_event_t  ngx_goim_linger_event;
 static ngx_goim_room_t  *ngx_goim_serving;
 static size_t       ngx_goim_fanout_bytes;
 
@@ -42,9 +48,15 @@ ngx_int_t
 ngx_goim_fanout_init(ngx_log_t *log)
 {
     ngx_queue_init(&ngx_goim_active);
+    ngx_queue_init(&ngx_goim_lingering);
 
     ngx_goim_fanout_event.handler = ngx_goim_fanout_handler;
     ngx_goim_fanout_event.log = log;
+
+    ngx_goim_linger_event.handler = ngx_goim_linger_handler;
+    ngx_goim_linger_event.log = log;
+    ngx_goim_linger_event.data = &ngx_goim_no_connection;
+    ngx_goim_linger_event.cancelable = 1;
 
     ngx_goim_pace_init(log);
 
@@ -72,6 +84,7 @@ ngx_goim_fanout_room(ngx_goim_room_t *room, ngx_goim_buf_t *b,
 
     if (room->gather && room->gather_size + len > NGX_GOIM_GATHER_MAX) {
         ngx_goim_gather_end(room);
+        ngx_goim_linger_end(room);
     }
 
     if (room->gather == NULL) {
@@ -83,7 +96,13 @@ ngx_goim_fanout_room(ngx_goim_room_t *room, ngx_goim_buf_t *b,
 
         room->gather = block;
         room->gather_size = len;
-        ngx_goim_fanout_activate(room);
+
+        if (ngx_current_msec - room->gathered < ngx_goim_conf->room_linger) {
+            ngx_goim_linger_start(room);
+
+        } else {
+            ngx_goim_fanout_activate(room);
+        }
 
         return NGX_OK;
     }
@@ -202,6 +221,7 @@ ngx_goim_gather_end(ngx_goim_room_t *room)
     ngx_queue_insert_tail(&room->blocks, &block->queue);
     room->gather = NULL;
     room->gather_size = 0;
+    room->gathered = ngx_current_msec;
 }
 
 
@@ -212,6 +232,67 @@ ngx_goim_fanout_activate(ngx_goim_room_t *room)
         room->is_active = 1;
         ngx_queue_insert_tail(&ngx_goim_active, &room->active);
     }
+}
+
+
+/*
+ * At rest nothing waits: only what follows a block within "room_linger" does,
+ * and that for as long at most.
+ */
+
+static void
+ngx_goim_linger_start(ngx_goim_room_t *room)
+{
+    if (room->is_active) {
+        return;
+    }
+
+    room->is_active = 1;
+    room->lingers = 1;
+    room->due = ngx_current_msec + ngx_goim_conf->room_linger;
+
+    ngx_queue_insert_tail(&ngx_goim_lingering, &room->active);
+
+    if (!ngx_goim_linger_event.timer_set) {
+        ngx_add_timer(&ngx_goim_linger_event, ngx_goim_conf->room_linger);
+    }
+}
+
+
+static void
+ngx_goim_linger_end(ngx_goim_room_t *room)
+{
+    if (room->lingers) {
+        ngx_queue_remove(&room->active);
+        room->lingers = 0;
+        room->is_active = 0;
+    }
+
+    ngx_goim_fanout_activate(room);
+}
+
+
+static void
+ngx_goim_linger_handler(ngx_event_t *ev)
+{
+    ngx_queue_t      *q;
+    ngx_msec_int_t    left;
+    ngx_goim_room_t  *room;
+
+    while (!ngx_queue_empty(&ngx_goim_lingering)) {
+        q = ngx_queue_head(&ngx_goim_lingering);
+        room = ngx_queue_data(q, ngx_goim_room_t, active);
+        left = (ngx_msec_int_t) (room->due - ngx_current_msec);
+
+        if (left > 0) {
+            ngx_add_timer(ev, left);
+            break;
+        }
+
+        ngx_goim_linger_end(room);
+    }
+
+    ngx_goim_fanout_run();
 }
 
 
@@ -266,6 +347,7 @@ ngx_goim_fanout_drop(ngx_goim_room_t *room)
     if (room->is_active) {
         ngx_queue_remove(&room->active);
         room->is_active = 0;
+        room->lingers = 0;
     }
 }
 

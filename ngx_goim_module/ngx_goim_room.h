@@ -32,15 +32,18 @@ struct ngx_goim_room_s {
     ngx_goim_share_t       *share;      /* NULL: the zone is full */
     ngx_uint_t              unshared;   /* 1: the zone was told so */
 
-    /* what was gathered in this turn: one record as it is, or a copy of
-       several behind a gap for the frame's header */
+    /* what was gathered in this turn, or while it lingers: one record as it
+       is, or a copy of several behind a gap for the frame's header */
     ngx_goim_block_t       *gather;
     size_t                  gather_size;
+    ngx_msec_t              gathered;   /* when the last was ready to leave */
+    ngx_msec_t              due;        /* when this one is */
 
     ngx_queue_t             blocks;     /* in order; the first is on its way */
     ngx_goim_member_t       marker;     /* the first came this far */
     ngx_queue_t             active;
-    unsigned                is_active:1;
+    unsigned                is_active:1;    /* or it lingers */
+    unsigned                lingers:1;
     unsigned                marked:1;
 };
 
