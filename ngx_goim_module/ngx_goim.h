@@ -110,8 +110,6 @@ typedef struct {
                                                    worker_connections allow */
     ngx_uint_t                  max_per_addr;   /* a node; 0: no limit */
 
-    ngx_str_t                   instance;       /* of this nginx, through
-                                                   reloads and upgrades; NUL */
     ngx_fd_t                   *eventfds;       /* one a worker */
     ngx_uint_t                  workers;
 

@@ -122,6 +122,7 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    ngx_goim_instance_start(cycle);
     ngx_goim_attach_init();
     ngx_goim_auth_init();
     ngx_goim_queue_init();
@@ -300,6 +301,7 @@ ngx_goim_tick(ngx_event_t *ev)
     ngx_goim_auth_registered();
     ngx_goim_disconnect_retry();
     ngx_goim_missing_report();
+    ngx_goim_register_tick();
 
     /* a wake-up can get lost with the worker that owed it */
 

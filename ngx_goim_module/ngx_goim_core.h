@@ -212,10 +212,20 @@ void ngx_goim_reader_start(void);       /* the lease was taken */
 void ngx_goim_reader_stop(void);        /* the lease is gone or given up */
 
 
+/* ---- ngx_goim_instance.c: which run of nginx this is ---- */
+
+ngx_int_t ngx_goim_instance_init(ngx_cycle_t *cycle);
+void ngx_goim_instance_start(ngx_cycle_t *cycle);   /* in a worker */
+u_char *ngx_goim_instance(void);
+ngx_uint_t ngx_goim_instance_orphan(void);
+ngx_uint_t ngx_goim_instance_dead(const char *holder);
+
+
 /* ---- ngx_goim_register.c: the node's registration and its counts ---- */
 
 void ngx_goim_register_start(void);     /* the stream's start is fixed */
 void ngx_goim_register_stop(void);
+void ngx_goim_register_tick(void);      /* in each worker */
 
 /*
  * A clean stop: the node leaves the registry.  NGX_AGAIN until logic has

@@ -15,7 +15,8 @@
 
 static void ngx_goim_register_call(void);
 static void ngx_goim_register_reply(void *data, const Goim__Reply *reply);
-static void ngx_goim_register_refused(const Goim__Reply *reply);
+static ngx_int_t ngx_goim_register_refused(const Goim__Reply *reply);
+static ngx_int_t ngx_goim_register_replace(const char *holder);
 static void ngx_goim_register_timer(ngx_event_t *ev);
 static void ngx_goim_register_again(ngx_msec_t delay);
 static void ngx_goim_online_start(void);
@@ -29,6 +30,7 @@ typedef struct {
     ngx_event_t             timer;
     ngx_goim_call_t        *call;           /* Register under way */
     time_t                  said;
+    char                   *replaces;       /* a dead instance, or NULL */
 
     ngx_goim_call_t        *online;         /* Online under way */
     ngx_pool_t             *pool;           /* of it */
@@ -133,7 +135,7 @@ ngx_goim_register_call(void)
 
     reg.server = (char *) gcf->server_id.data;
     reg.zone = (char *) ngx_goim_zone->id;
-    reg.instance = (char *) gcf->instance.data;
+    reg.instance = (char *) ngx_goim_instance();
     reg.region = (char *) gcf->region.data;
     reg.zone_name = (char *) gcf->zone_name.data;
     reg.env = (char *) gcf->env.data;
@@ -145,6 +147,10 @@ ngx_goim_register_call(void)
     reg.conn_count = st.sessions;
     reg.ip_count = st.addrs;
     reg.started = ngx_goim_zone->started;
+
+    if (ngx_goim_register.replaces) {
+        reg.replaces = ngx_goim_register.replaces;
+    }
 
     /* who is about to stop gets no new clients */
 
@@ -173,8 +179,8 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
     ngx_goim_register.call = NULL;
 
     if (reply && reply->code == GOIM__REPLY__CODE__REFUSED) {
-        ngx_goim_register_refused(reply);
-        ngx_goim_register_again(NGX_GOIM_REGISTER_RETRY);
+        ngx_goim_register_again(ngx_goim_register_refused(reply) == NGX_AGAIN
+                                ? 1 : NGX_GOIM_REGISTER_RETRY);
         return;
     }
 
@@ -187,6 +193,7 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
     }
 
     in = reply->registered;
+    ngx_goim_register_replace(NULL);
 
     if (!ngx_goim_lease_held()) {
         return;
@@ -207,18 +214,17 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
 }
 
 
-static void
+/*
+ * NGX_AGAIN: the holder is dead, its place is taken.  Only who has never been
+ * registered takes one: an instance that has lost its place was replaced.
+ */
+
+static ngx_int_t
 ngx_goim_register_refused(const Goim__Reply *reply)
 {
     const char  *holder;
 
     ngx_goim_zone->registered = 0;
-
-    if (ngx_time() - ngx_goim_register.said < NGX_GOIM_REGISTER_SAY) {
-        return;
-    }
-
-    ngx_goim_register.said = ngx_time();
 
     holder = "unknown";
 
@@ -226,10 +232,89 @@ ngx_goim_register_refused(const Goim__Reply *reply)
         holder = reply->registered->holder;
     }
 
+    if (ngx_goim_zone->renew == 0 && ngx_goim_instance_dead(holder)
+        && (ngx_goim_register.replaces == NULL
+            || ngx_strcmp(ngx_goim_register.replaces, holder) != 0))
+    {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "goim: \"server_id\" %V was held by %s, which is dead",
+                      &ngx_goim_conf->server_id, holder);
+
+        return ngx_goim_register_replace(holder);
+    }
+
+    if (ngx_time() - ngx_goim_register.said < NGX_GOIM_REGISTER_SAY) {
+        return NGX_OK;
+    }
+
+    ngx_goim_register.said = ngx_time();
+
+    if (ngx_goim_instance_orphan()) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "goim: \"server_id\" %V is held by a successor (%s)",
+                      &ngx_goim_conf->server_id, holder);
+        return NGX_OK;
+    }
+
     ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,
                   "goim: \"server_id\" %V is held by another live instance "
                   "(%s): no client is let in", &ngx_goim_conf->server_id,
                   holder);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_goim_register_replace(const char *holder)
+{
+    size_t                len;
+    ngx_goim_register_t  *g;
+
+    g = &ngx_goim_register;
+
+    if (g->replaces) {
+        ngx_free(g->replaces);
+        g->replaces = NULL;
+    }
+
+    if (holder == NULL) {
+        return NGX_OK;
+    }
+
+    len = ngx_strlen(holder) + 1;
+    g->replaces = ngx_alloc(len, ngx_cycle->log);
+
+    if (g->replaces == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(g->replaces, holder, len);
+
+    return NGX_AGAIN;
+}
+
+
+/*
+ * A worker without a master whose node is another's now can let nobody in, and
+ * is told to stop by nobody: it stops by itself, as on QUIT.  Its sessions stay
+ * as long as they would then.
+ */
+
+void
+ngx_goim_register_tick(void)
+{
+    if (ngx_quit || ngx_exiting || ngx_goim_zone->registered
+        || ngx_goim_zone->renew == 0 || !ngx_goim_instance_orphan())
+    {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                  "goim: this worker's master is gone and its node was "
+                  "replaced: it takes no connections any more");
+
+    ngx_quit = 1;
 }
 
 

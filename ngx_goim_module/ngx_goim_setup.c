@@ -1,7 +1,7 @@
 
 /*
  * What the whole configuration must hold, checked when all blocks were read,
- * and what a cycle has of its own: the instance and the eventfds.
+ * and what a cycle has of its own: the eventfds.
  */
 
 
@@ -10,28 +10,15 @@
 #include <sys/eventfd.h>
 
 
-#define NGX_GOIM_INSTANCE_ENV   "NGX_GOIM_INSTANCE"
-
-
 static ngx_int_t ngx_goim_setup_check(ngx_cycle_t *cycle,
     ngx_goim_conf_t *gcf);
 static ngx_int_t ngx_goim_setup_same(ngx_cycle_t *cycle,
     ngx_goim_conf_t *gcf);
 static ngx_int_t ngx_goim_setup_stream(ngx_cycle_t *cycle,
     ngx_goim_conf_t *gcf);
-static ngx_int_t ngx_goim_setup_instance(ngx_cycle_t *cycle,
-    ngx_goim_conf_t *gcf);
-static ngx_int_t ngx_goim_setup_new_instance(u_char *buf, size_t len,
-    ngx_cycle_t *cycle);
 static ngx_int_t ngx_goim_setup_eventfds(ngx_cycle_t *cycle,
     ngx_goim_conf_t *gcf);
 static void ngx_goim_setup_close_eventfds(void *data);
-
-
-/* kept by the master through reloads, handed on in the environment to the
-   binary of an upgrade */
-
-static u_char  ngx_goim_instance[NGX_MAXHOSTNAMELEN + 128];
 
 
 /* Everything that needs all directives, of other blocks too. */
@@ -96,7 +83,7 @@ ngx_goim_init_conf(ngx_cycle_t *cycle, void *conf)
     }
 
     if (ngx_goim_setup_stream(cycle, gcf) != NGX_OK
-        || ngx_goim_setup_instance(cycle, gcf) != NGX_OK
+        || ngx_goim_instance_init(cycle) != NGX_OK
         || ngx_goim_setup_eventfds(cycle, gcf) != NGX_OK)
     {
         return NGX_CONF_ERROR;
@@ -204,105 +191,6 @@ ngx_goim_setup_stream(ngx_cycle_t *cycle, ngx_goim_conf_t *gcf)
                     &gcf->server_id);
     gcf->stream.len = p - gcf->stream.data;
     *p = '\0';
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_goim_setup_instance(ngx_cycle_t *cycle, ngx_goim_conf_t *gcf)
-{
-    size_t            len;
-    u_char           *p;
-    char             *inherited;
-    ngx_str_t        *env;
-    ngx_core_conf_t  *ccf;
-
-    if (ngx_goim_instance[0] == '\0') {
-        inherited = getenv(NGX_GOIM_INSTANCE_ENV);
-
-        if (inherited && ngx_strlen(inherited) < sizeof(ngx_goim_instance)) {
-            ngx_cpystrn(ngx_goim_instance, (u_char *) inherited,
-                        sizeof(ngx_goim_instance));
-
-        } else if (ngx_goim_setup_new_instance(ngx_goim_instance,
-                                              sizeof(ngx_goim_instance),
-                                              cycle)
-                   != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    gcf->instance.data = ngx_goim_instance;
-    gcf->instance.len = ngx_strlen(ngx_goim_instance);
-
-    /* as if by env NGX_GOIM_INSTANCE=... */
-
-    len = sizeof(NGX_GOIM_INSTANCE_ENV "=") + gcf->instance.len;
-
-    p = ngx_pnalloc(cycle->pool, len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_sprintf(p, NGX_GOIM_INSTANCE_ENV "=%V%Z", &gcf->instance);
-
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
-
-    env = ngx_array_push(&ccf->env);
-    if (env == NULL) {
-        return NGX_ERROR;
-    }
-
-    env->data = p;
-    env->len = sizeof(NGX_GOIM_INSTANCE_ENV) - 1;
-
-    return NGX_OK;
-}
-
-
-/* <host>/<boot id>/<random> */
-
-static ngx_int_t
-ngx_goim_setup_new_instance(u_char *buf, size_t len, ngx_cycle_t *cycle)
-{
-    ssize_t   n;
-    u_char    boot[36], random[8], hex[17];
-    ngx_fd_t  fd;
-
-    ngx_memset(boot, '0', sizeof(boot));
-
-    fd = ngx_open_file("/proc/sys/kernel/random/boot_id", NGX_FILE_RDONLY,
-                       NGX_FILE_OPEN, 0);
-
-    if (fd != NGX_INVALID_FILE) {
-        n = ngx_read_fd(fd, boot, sizeof(boot));
-        (void) ngx_close_file(fd);
-
-        if (n != (ssize_t) sizeof(boot)) {
-            ngx_memset(boot, '0', sizeof(boot));
-        }
-    }
-
-    fd = ngx_open_file("/dev/urandom", NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-    n = NGX_FILE_ERROR;
-
-    if (fd != NGX_INVALID_FILE) {
-        n = ngx_read_fd(fd, random, sizeof(random));
-        (void) ngx_close_file(fd);
-    }
-
-    if (n != (ssize_t) sizeof(random)) {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
-                      "goim: no random bytes in /dev/urandom");
-        return NGX_ERROR;
-    }
-
-    *ngx_hex_dump(hex, random, sizeof(random)) = '\0';
-
-    ngx_snprintf(buf, len, "%V/%*s/%s%Z", &cycle->hostname, sizeof(boot),
-                 boot, hex);
 
     return NGX_OK;
 }

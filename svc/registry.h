@@ -38,8 +38,9 @@ typedef void (*registry_pt)(registry_result_t result, const char *holder,
 /*
  * Register or renew (goim.Register says who). Another instance that is
  * within its TTL holds the server_id: REGISTRY_REFUSED, unless its instance
- * string equals info->replaces. Several zones of one instance are all
- * welcome. Renews the expiry of the node's stream. -1: not connected.
+ * string equals info->replaces. Several zones of one instance, which is told
+ * by the last part of that string, are all welcome. Renews the expiry of the
+ * node's stream. -1: not connected.
  */
 int registry_register(svc_redis_t *r, const Goim__Register *info,
     int64_t ttl, registry_pt cb, void *data);
