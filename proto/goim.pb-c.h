@@ -328,9 +328,13 @@ struct  Goim__Register
   char *server;
   char *zone;
   /*
-   * <host>/<boot id>/<master pid>/<random>
+   * <host>/<machine id>.<boot id>.<pid
    */
   char *instance;
+  /*
+   * namespace>/<master's pid>/<random>;
+   * the same one by its last part
+   */
   /*
    * a dead instance of this host, or empty
    */
