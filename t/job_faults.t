@@ -419,8 +419,9 @@ sub rollback {
         $redis->cmd('BGREWRITEAOF');
         wait_for { $redis->cmd('INFO', 'persistence')
             =~ /aof_rewrite_in_progress:0/ } 10;
-        system("rm -rf '$dir/saved' && cp -a '$dir/appendonlydir' "
-            . "'$dir/saved'") == 0 or die 'cp';
+        # files of before the rewrite may vanish while they are copied
+        wait_for { !system("rm -rf '$dir/saved' && cp -a '$dir/appendonlydir'"
+            . " '$dir/saved'") } 10, 'a copy';
 
         produce(20 + int rand 100);
         follow() if rand() < 0.5;
