@@ -1,7 +1,8 @@
 /*
  * The floor that fan-out is measured against: a bare epoll loop which holds
  * connections and writes the same bytes to each of them, one send() a
- * connection, whenever a byte arrives on its control connection.
+ * connection, whenever a byte arrives on its control connection.  Whoever
+ * connects gets one byte first.
  *
  *     floor PORT CONTROL_PORT BYTES
  *
@@ -85,6 +86,13 @@ take(int ep, int listener)
 
     watch(ep, fd);
     clients[nclients++] = fd;
+
+    /* it is one of those who get messages from now on */
+
+    if (send(fd, "+", 1, MSG_NOSIGNAL) != 1) {
+        perror("floor: send");
+        exit(1);
+    }
 }
 
 

@@ -197,6 +197,7 @@ static void
 open_clients(void)
 {
     int                 i;
+    char                hello;
     struct epoll_event  ee;
 
     clients = calloc((size_t) opt.clients, sizeof(client_t));
@@ -207,6 +208,9 @@ open_clients(void)
 
         if (!opt.floor) {
             join(clients[i].fd, i);
+
+        } else if (recv(clients[i].fd, &hello, 1, 0) != 1) {
+            die("load: no floor");
         }
 
         memset(&ee, 0, sizeof(ee));

@@ -94,5 +94,10 @@ load('one socket, one at a time', '--clients 1 --count 2000');
 load('10 sockets, 64 posters',
     '--clients 10 --count 100000 --posters 64');
 
+$c->node->configure(goim => { zone => 'goim 64m', room_linger => '500ms' });
+$c->node->reload;
+load("$clients sockets, 40 a second, a linger of 500 ms",
+    "--clients $clients --count 200 --rate 40");
+
 pass('measured');
 done_testing;
