@@ -180,11 +180,12 @@ subtest 'job marks the Kafka offset before delivery; a crash loses messages'
     => sub
 {
     my @in = everywhere(room => 'crash://1');
-    my ($redis_job, @sent) = ($c->job);
+    my $job = $c->job;
+    my @sent;
 
     accepted($api->room(1000, 'crash', '1', 'before'), 'room');
     gets('before', $_, 'before') for @in;
-    eventually { !$redis_job->metrics->{goim_job_unacked_records} } 20,
+    eventually { !$job->metrics->{goim_job_unacked_records} } 20,
         'all is delivered';
 
     # job has them and can't deliver them
@@ -194,11 +195,11 @@ subtest 'job marks the Kafka offset before delivery; a crash loses messages'
             ->{code};
     }
     is(scalar @sent, 20, '20 are accepted while Redis stands still');
-    eventually { $redis_job->metrics->{goim_job_unacked_records} == 20 } 20,
+    eventually { $job->metrics->{goim_job_unacked_records} == 20 } 20,
         'job took them';
-    $redis_job->kill9;
+    $job->kill9;
     $redis->resume;
-    $redis_job->start;
+    $job->start;
     gets('kill -9, and all are there', $_, @sent) for @in;
 
     accepted($api->room(1000, 'crash', '1', 'after'), 'room');
