@@ -154,8 +154,11 @@ subtest 'kill -9 of workers' => sub {
     {
         my ($name, $reader, $others) = @$case;
         my $holder = status($c)->{reader_pid};
-        my @victims = (($holder) x $reader,
-            (grep { $_ != $holder } $node->workers)[0 .. $others - 1]);
+
+        # not the oldest: it has its clients from the beginning, a young one
+        # perhaps none yet
+        my @victims = (($holder) x $reader, (sort { $b <=> $a }
+            grep { $_ != $holder } $node->workers)[0 .. $others - 1]);
         $traffic->more(20);
         kill 'KILL', @victims;
 
