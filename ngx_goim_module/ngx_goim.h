@@ -23,7 +23,7 @@
 
 /* Fronts in another .so refer to it: one that was made for another layout of
    what is declared here does not load.  A change of the layout renames it. */
-#define NGX_GOIM_ABI            ngx_goim_abi_2
+#define NGX_GOIM_ABI            ngx_goim_abi_3
 
 extern const ngx_uint_t  NGX_GOIM_ABI;
 
@@ -233,6 +233,14 @@ typedef struct ngx_goim_front_s {
     size_t                    (*bye)(u_char *p, ngx_uint_t code,
                                      const char *reason);
 
+    /* bytes that came, in a buffer of the worker's; NGX_ERROR: s is closing
+       or gone */
+    ngx_int_t                 (*input)(ngx_goim_session_t *s, u_char *p,
+                                       u_char *last);
+
+    /* how many bytes are kept of what came while the session was busy */
+    size_t                    (*kept)(ngx_goim_session_t *s);
+
     /* the session is no longer busy: go on with the input that is there.
        Called by an event of its own, never from inside message() */
     void                      (*resume)(ngx_goim_session_t *s);
@@ -276,12 +284,9 @@ extern const ngx_goim_app_t  ngx_goim_app;      /* goim itself */
 
 /*
  * Take a connection: nothing of nginx's request may be used afterwards.
- * Sets c->data, the log handler and the write handler; the front sets its
- * read handler and runs it once.  addr is copied.  NULL: no memory or a limit
+ * Sets c->data, the log handler and the write handler; the front sets
+ * ngx_goim_input_handler() for reading and runs it once.  addr is copied.  NULL: no memory or a limit
  * is reached (said in the log and counted); the front answers 503 or closes.
- *
- * The front's read handler must check, in this order: c->close (then
- * ngx_goim_close(s, 1001, ...)), rev->timedout (then app->timeout).
  */
 ngx_goim_session_t *ngx_goim_attach(ngx_connection_t *c,
     const ngx_goim_front_t *front, const ngx_goim_app_t *app,
@@ -302,6 +307,9 @@ ngx_int_t ngx_goim_may_attach(void);
  */
 void ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code,
     const char *reason);
+
+/* reads what is there and gives it to front->input() (ngx_goim_input.c) */
+void ngx_goim_input_handler(ngx_event_t *rev);
 
 /* s->busy ends: resume() comes by a posted event */
 void ngx_goim_resume(ngx_goim_session_t *s);

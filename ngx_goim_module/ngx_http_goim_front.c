@@ -2,9 +2,9 @@
 /*
  * The WebSocket front: bytes of a connection to messages of a session.
  *
- * A session at rest has no input state.  Input is read into one buffer of the
- * worker, and a message that lies in it whole is given from there; only what
- * is incomplete, or came while the session was busy, is kept.
+ * A session at rest has no input state.  A message that lies whole in what
+ * was read is given from there; only what is incomplete, or came while the
+ * session was busy, is kept.
  */
 
 
@@ -14,9 +14,6 @@
 #include "common/goim_packet.h"
 
 
-#define NGX_HTTP_GOIM_BUFFER        16384
-#define NGX_HTTP_GOIM_READS         16      /* a turn, then others go first */
-#define NGX_HTTP_GOIM_REST          16384   /* kept while busy */
 #define NGX_HTTP_GOIM_MESSAGE       256     /* the least kept of a message */
 
 
@@ -38,8 +35,7 @@ static size_t ngx_http_goim_bye(u_char *p, ngx_uint_t code,
     const char *reason);
 static void ngx_http_goim_resume(ngx_goim_session_t *s);
 static void ngx_http_goim_finalize(ngx_goim_session_t *s);
-static void ngx_http_goim_read(ngx_event_t *rev);
-static size_t ngx_http_goim_room(ngx_goim_session_t *s);
+static size_t ngx_http_goim_kept(ngx_goim_session_t *s);
 static ngx_int_t ngx_http_goim_input(ngx_goim_session_t *s, u_char *p,
     u_char *last);
 static ngx_int_t ngx_http_goim_parse(ngx_goim_session_t *s,
@@ -62,12 +58,12 @@ const ngx_goim_front_t  ngx_http_goim_front = {
     ngx_http_goim_head,
     1,
     ngx_http_goim_bye,
+    ngx_http_goim_input,
+    ngx_http_goim_kept,
     ngx_http_goim_resume,
     ngx_http_goim_finalize
 };
 
-
-static u_char      ngx_http_goim_buffer[NGX_HTTP_GOIM_BUFFER];
 
 /* the answer to a close frame has its code and no reason */
 static const char  ngx_http_goim_by_client[] = "closed by the client";
@@ -94,7 +90,7 @@ ngx_http_goim_front_start(ngx_goim_session_t *s, u_char *early, size_t len)
     ngx_connection_t  *c;
 
     c = s->connection;
-    c->read->handler = ngx_http_goim_read;
+    c->read->handler = ngx_goim_input_handler;
 
     if (len && ngx_http_goim_input(s, early, early + len) != NGX_OK) {
         return;
@@ -117,95 +113,14 @@ ngx_http_goim_front_refuse(ngx_connection_t *c)
 }
 
 
-static void
-ngx_http_goim_read(ngx_event_t *rev)
-{
-    size_t               room;
-    ssize_t              n;
-    ngx_uint_t           i;
-    ngx_connection_t    *c;
-    ngx_goim_session_t  *s;
-
-    c = rev->data;
-    s = c->data;
-
-    if (c->close) {
-        ngx_goim_close(s, 1001, "server is shutting down");
-        return;
-    }
-
-    if (rev->timedout) {
-        rev->timedout = 0;
-
-        if (s->app->timeout) {
-            s->app->timeout(s);
-        }
-
-        return;
-    }
-
-    for (i = 0; i < NGX_HTTP_GOIM_READS; i++) {
-
-        room = ngx_http_goim_room(s);
-
-        if (room == 0) {
-            break;
-        }
-
-        n = c->recv(c, ngx_http_goim_buffer, room);
-
-        if (n == NGX_AGAIN) {
-            break;
-        }
-
-        if (n == 0 || n == NGX_ERROR) {
-            ngx_goim_close(s, 0, n ? "receiving failed"
-                                   : "connection closed by the client");
-            return;
-        }
-
-        if (ngx_http_goim_input(s, ngx_http_goim_buffer,
-                                ngx_http_goim_buffer + n)
-            != NGX_OK)
-        {
-            return;
-        }
-
-        if (!rev->ready) {
-            break;
-        }
-    }
-
-    if (ngx_handle_read_event(rev, 0) != NGX_OK) {
-        ngx_goim_close(s, 0, "no read event");
-        return;
-    }
-
-    if (i == NGX_HTTP_GOIM_READS) {
-        ngx_post_event(rev, &ngx_posted_next_events);
-    }
-}
-
-
-/*
- * How much may be read: of a busy session only so much is kept that a client
- * who goes away is noticed.
- */
-
 static size_t
-ngx_http_goim_room(ngx_goim_session_t *s)
+ngx_http_goim_kept(ngx_goim_session_t *s)
 {
-    size_t                  kept;
     ngx_http_goim_input_t  *in;
 
-    if (!s->busy) {
-        return NGX_HTTP_GOIM_BUFFER;
-    }
-
     in = s->input;
-    kept = in && in->rest ? in->last - in->pos : 0;
 
-    return kept < NGX_HTTP_GOIM_REST ? NGX_HTTP_GOIM_REST - kept : 0;
+    return in && in->rest ? in->last - in->pos : 0;
 }
 
 

@@ -2,9 +2,9 @@
 /*
  * The TCP front: packets back to back on a connection of stream { }.
  *
- * A session at rest has no input.  Input is read into one buffer of the
- * worker, and packets that lie in it whole are given from there; only what
- * is incomplete, or came while the session was busy, is kept.
+ * A session at rest has no input.  Packets that lie whole in what was read
+ * are given from there; only what is incomplete, or came while the session
+ * was busy, is kept.
  */
 
 
@@ -17,9 +17,6 @@
 #include "common/goim_packet.h"
 
 
-#define NGX_STREAM_GOIM_BUFFER      16384
-#define NGX_STREAM_GOIM_READS       16      /* a turn, then others go first */
-#define NGX_STREAM_GOIM_REST        16384   /* kept while busy */
 #define NGX_STREAM_GOIM_INPUT       256     /* the least kept */
 
 
@@ -52,10 +49,11 @@ static ngx_int_t ngx_stream_goim_preread(ngx_goim_session_t *s);
 static size_t ngx_stream_goim_head(u_char *p, size_t len);
 static size_t ngx_stream_goim_bye(u_char *p, ngx_uint_t code,
     const char *reason);
-static void ngx_stream_goim_read(ngx_event_t *rev);
-static ssize_t ngx_stream_goim_recv(ngx_goim_session_t *s);
+static size_t ngx_stream_goim_kept(ngx_goim_session_t *s);
 static void ngx_stream_goim_resume(ngx_goim_session_t *s);
 static ngx_int_t ngx_stream_goim_input(ngx_goim_session_t *s, u_char *p,
+    u_char *last);
+static ngx_int_t ngx_stream_goim_take(ngx_goim_session_t *s, u_char *p,
     u_char *last);
 static ngx_int_t ngx_stream_goim_complete(ngx_goim_session_t *s, u_char **pos,
     u_char *last);
@@ -123,6 +121,8 @@ static const ngx_goim_front_t  ngx_stream_goim_front = {
     ngx_stream_goim_head,
     0,
     ngx_stream_goim_bye,
+    ngx_stream_goim_input,
+    ngx_stream_goim_kept,
     ngx_stream_goim_resume,
     ngx_stream_goim_finalize
 };
@@ -132,9 +132,6 @@ static const ngx_goim_front_t  ngx_stream_goim_front = {
    module is loaded */
 
 const ngx_uint_t *const  ngx_stream_goim_abi = &NGX_GOIM_ABI;
-
-
-static u_char  ngx_stream_goim_buffer[NGX_STREAM_GOIM_BUFFER];
 
 
 static void
@@ -164,7 +161,7 @@ ngx_stream_goim_handler(ngx_stream_session_t *ss)
     }
 
     s->request = ctx;
-    c->read->handler = ngx_stream_goim_read;
+    c->read->handler = ngx_goim_input_handler;
 
 #if (NGX_STREAM_SSL)
 
@@ -175,7 +172,7 @@ ngx_stream_goim_handler(ngx_stream_session_t *ss)
 #endif
 
     if (ngx_stream_goim_preread(s) == NGX_OK) {
-        ngx_stream_goim_read(c->read);
+        ngx_goim_input_handler(c->read);
     }
 }
 
@@ -221,7 +218,7 @@ ngx_stream_goim_preread(ngx_goim_session_t *s)
         return NGX_OK;
     }
 
-    rc = ngx_stream_goim_input(s, data, data + len);
+    rc = ngx_stream_goim_take(s, data, data + len);
 
     ngx_free(data);
 
@@ -243,101 +240,14 @@ ngx_stream_goim_bye(u_char *p, ngx_uint_t code, const char *reason)
 }
 
 
-static void
-ngx_stream_goim_read(ngx_event_t *rev)
+static size_t
+ngx_stream_goim_kept(ngx_goim_session_t *s)
 {
-    ssize_t              n;
-    ngx_uint_t           i;
-    ngx_connection_t    *c;
-    ngx_goim_session_t  *s;
-
-    c = rev->data;
-    s = c->data;
-
-    if (c->close) {
-        ngx_goim_close(s, 1001, "server is shutting down");
-        return;
-    }
-
-    if (rev->timedout) {
-        rev->timedout = 0;
-        s->app->timeout(s);
-        return;
-    }
-
-    for (i = 0; i < NGX_STREAM_GOIM_READS; i++) {
-
-        n = ngx_stream_goim_recv(s);
-
-        if (n == NGX_AGAIN) {
-            break;
-        }
-
-        if (n == 0 || n == NGX_ERROR) {
-            ngx_goim_close(s, 0, n ? "receiving failed"
-                                   : "connection closed by the client");
-            return;
-        }
-
-        if (ngx_stream_goim_input(s, ngx_stream_goim_buffer,
-                                  ngx_stream_goim_buffer + n)
-            != NGX_OK)
-        {
-            return;
-        }
-
-        if (!rev->ready) {
-            break;
-        }
-    }
-
-    if (ngx_handle_read_event(rev, 0) != NGX_OK) {
-        ngx_goim_close(s, 0, "no read event");
-        return;
-    }
-
-    if (i == NGX_STREAM_GOIM_READS) {
-        ngx_post_event(rev, &ngx_posted_next_events);
-    }
-}
-
-
-/*
- * Of a busy session only so much is kept that a client who goes away is
- * noticed; more is left in the socket until it is resumed.
- */
-
-static ssize_t
-ngx_stream_goim_recv(ngx_goim_session_t *s)
-{
-    size_t                    kept, size;
-    ssize_t                   n;
-    ngx_connection_t         *c;
-    ngx_stream_goim_ctx_t    *ctx;
     ngx_stream_goim_input_t  *in;
 
-    c = s->connection;
     in = s->input;
-    size = NGX_STREAM_GOIM_BUFFER;
 
-    if (s->busy) {
-        kept = in ? in->last - in->pos : 0;
-
-        if (kept >= NGX_STREAM_GOIM_REST) {
-            return NGX_AGAIN;
-        }
-
-        size = ngx_min(size, NGX_STREAM_GOIM_REST - kept);
-    }
-
-    n = c->recv(c, ngx_stream_goim_buffer, size);
-
-    if (n > 0) {
-        ctx = s->request;
-        ctx->session->received += n;
-    }
-
-    return n;
+    return in ? in->last - in->pos : 0;
 }
 
 
@@ -381,10 +291,22 @@ ngx_stream_goim_resume(ngx_goim_session_t *s)
 }
 
 
+static ngx_int_t
+ngx_stream_goim_input(ngx_goim_session_t *s, u_char *p, u_char *last)
+{
+    ngx_stream_goim_ctx_t  *ctx;
+
+    ctx = s->request;
+    ctx->session->received += last - p;
+
+    return ngx_stream_goim_take(s, p, last);
+}
+
+
 /* NGX_ERROR: s is closing or gone */
 
 static ngx_int_t
-ngx_stream_goim_input(ngx_goim_session_t *s, u_char *p, u_char *last)
+ngx_stream_goim_take(ngx_goim_session_t *s, u_char *p, u_char *last)
 {
     if (s->input && !s->busy
         && ngx_stream_goim_complete(s, &p, last) != NGX_OK)
