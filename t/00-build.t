@@ -124,4 +124,24 @@ for my $name (qw(logic job)) {
     is($?, 0, "conf/$name.conf") or diag($said);
 }
 
+# ---- make install --------------------------------------------------------------
+
+if (!asan()) {
+    my $dest = folder('dest');
+    my $said = `make -s install BUILD='$build' DESTDIR='$dest' 2>&1`;
+    is($?, 0, 'make install') or diag($said);
+
+    my $prefix = "$dest/usr/local";
+    for my $name (qw(logic job)) {
+        $said = `'$prefix/bin/goim-$name' --test --config '$prefix/share/ngx_goim/conf/$name.conf' 2>&1`;
+        is($?, 0, "goim-$name, installed, takes the file installed")
+            or diag($said);
+    }
+    ok(-f "$prefix/share/ngx_goim/web/goim.js", 'the client is there');
+
+    (my $text = node()->conf_text) =~ s/\Q$build\E/$dest$modules/g;
+    like($text, qr/load_module \Q$dest\E/, 'a configuration with it');
+    conf_ok('nginx takes the module installed', node(conf => $text));
+}
+
 done_testing;
