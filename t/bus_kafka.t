@@ -27,7 +27,8 @@ local $ENV{GOIM_BUS_KAFKA} = $kafka->addr;
 local $ENV{GOIM_BUS_KAFKA_PID} = $kafka->pid;
 local $ENV{UBSAN_OPTIONS} = 'print_stacktrace=1:halt_on_error=1';
 
-# the first one kills the broker, the others run side by side
+# One kills the broker, and another gives it time to save things: those are
+# alone. The last two run side by side.
 sub start {
     my ($name) = @_;
     my $test = build_dir() . "/t/$name";
@@ -55,7 +56,7 @@ sub finish {
     };
 }
 
-finish(start('bus_test'));
+finish(start($_)) for qw(bus_test bus_fault_test bus_place_test);
 finish($_) for map { start($_) } qw(bus_churn_test bus_stop_test);
 
 kill 'KILL', slurp("$dir/pid") =~ /(\d+)/;

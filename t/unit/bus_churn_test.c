@@ -1,31 +1,19 @@
+/* LINK: t/unit/test_bus.c */
+
 /*
  * Jobs come, go, are killed and stand still while records flow through the
  * bus: what a comet makes of their appends (it drops, record by record, what
  * it has seen of a partition) is each acknowledged record, once, in the order
  * of its key. Each job is a process of its own that works as goim-job does:
  * one append in flight, repeated until it is acknowledged, then done.
- *
- * The driver is redis, or kafka with GOIM_BUS_KAFKA (an address).
  */
 
-#include "test_redis.h"
-
-#include "svc/bus.h"
+#include "test_bus.h"
 
 
-#define PARTITIONS  8
-#define KEYS        50
-#define BATCH       200
-#define QUEUE       20000
-
-
-static test_redis_t         redis;
-static struct event_base   *base;
-static svc_redis_conf_t     redis_conf;
-static svc_redis_t         *r;
-static bus_conf_t           conf;
-static char                 topic[64];
-static char                *props[9];
+#define KEYS   50
+#define BATCH  200
+#define QUEUE  20000
 
 
 /* ---- a job ---- */
@@ -132,7 +120,7 @@ job_append(void)
 
     flying = i;
 
-    if (svc_redis_call(r, job_answer, NULL, argc, argv, NULL) != 0) {
+    if (svc_redis_call(bus.r, job_answer, NULL, argc, argv, NULL) != 0) {
         flying = 0;
         event_add(again_ev, &(struct timeval) { 0, 50000 });
     }
@@ -234,21 +222,22 @@ job_main(void)
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 
-    base = event_base_new();
-    r = svc_redis_new(base, &redis_conf, NULL);
-    again_ev = evtimer_new(base, job_again, NULL);
-    term = evsignal_new(base, SIGTERM, job_stop, NULL);
+    bus.base = event_base_new();
+    bus.r = svc_redis_new(bus.base, &bus.redis_conf, NULL);
+    again_ev = evtimer_new(bus.base, job_again, NULL);
+    term = evsignal_new(bus.base, SIGTERM, job_stop, NULL);
     event_add(term, NULL);
     hold_sigterm(SIG_UNBLOCK);
 
-    job = bus_consumer_new(base, &conf, r, &events, err, sizeof(err));
+    job = bus_consumer_new(bus.base, &bus.conf, bus.r, &events, err,
+                           sizeof(err));
 
     if (job == NULL) {
         log_write(LOG_ERROR, "%s", err);
         _exit(2);
     }
 
-    event_base_dispatch(base);
+    event_base_dispatch(bus.base);
     _exit(4);
 }
 
@@ -291,46 +280,15 @@ job_end(int i, int sig)
 }
 
 
-static int      *results;       /* of number * KEYS + key; -1: none yet */
-static size_t    nsent, nanswered, nok;
-
-
+/* Rounds of one record for each key: made[] is by number, then by key. */
 static void
-produced(bus_result_t result, void *data)
+produce(maker_t *m, int rounds)
 {
-    results[(size_t) data] = (int) result;
-    nanswered++;
-    nok += (result == BUS_OK);
-}
+    int  from;
 
+    from = (int) (nmade / KEYS);
 
-static void
-produce(bus_producer_t *p, int rounds)
-{
-    int   i, k;
-    char  key[16], text[32];
-
-    for (i = 0; i < rounds; i++) {
-        results = realloc(results, (nsent + KEYS) * sizeof(int));
-        assert_non_null(results);
-
-        for (k = 0; k < KEYS; k++, nsent++) {
-            results[nsent] = -1;
-            sprintf(key, "k%d", k);
-            sprintf(text, "%zu", nsent);
-            bus_produce(p, key, strlen(key), text, strlen(text), 10000,
-                        produced, (void *) nsent);
-        }
-    }
-}
-
-
-static int
-all_answered(void *data)
-{
-    (void) data;
-
-    return nanswered == nsent;
+    maker_send_many(m, KEYS, from, from + rounds, 10000);
 }
 
 
@@ -340,7 +298,8 @@ static char    *came;           /* how often each record counted */
 static char     last_offset[PARTITIONS][33];
 static char     last_id[64];
 static long     last_of_key[KEYS];
-static size_t   ncame, ndropped;
+static int      ncame;
+static size_t   ndropped;
 
 
 static void
@@ -348,13 +307,15 @@ comet_take(const char *text)
 {
     char      offset[33];
     size_t    n;
-    unsigned  partition;
+    unsigned  partition, key, number;
 
-    if (sscanf(text, "%u %32s %zu", &partition, offset, &n) != 3
-        || partition >= PARTITIONS || n >= nsent)
+    if (sscanf(text, "%u %32s k%u:%u", &partition, offset, &key, &number) != 4
+        || partition >= PARTITIONS || key >= KEYS || number >= nmade / KEYS)
     {
         return;                 /* "-" */
     }
+
+    n = (size_t) number * KEYS + key;
 
     if (strcmp(offset, last_offset[partition]) <= 0) {
         ndropped++;
@@ -363,7 +324,7 @@ comet_take(const char *text)
 
     strcpy(last_offset[partition], offset);
 
-    if (results[n] == BUS_FAILED) {
+    if (made[n].result == BUS_FAILED) {
         fail_msg("record %zu came, but was said not to be written", n);
     }
 
@@ -371,12 +332,12 @@ comet_take(const char *text)
         fail_msg("record %zu came twice", n);
     }
 
-    if (last_of_key[n % KEYS] >= (long) n) {
-        fail_msg("record %zu came after %ld", n, last_of_key[n % KEYS]);
+    if (last_of_key[key] >= (long) n) {
+        fail_msg("record %zu came after %ld", n, last_of_key[key]);
     }
 
-    last_of_key[n % KEYS] = (long) n;
-    ncame += (results[n] == BUS_OK);
+    last_of_key[key] = (long) n;
+    ncame += (made[n].result == BUS_OK);
 }
 
 
@@ -387,7 +348,8 @@ comet_read(void)
     redisReply  *reply, *e;
 
     do {
-        reply = test_cmd(&redis, "XRANGE p:effects %s + COUNT 1000", last_id);
+        reply = test_cmd(&bus.redis, "XRANGE p:effects %s + COUNT 1000",
+                         last_id);
 
         for (i = 0; i < reply->elements; i++) {
             e = reply->element[i]->element[1];
@@ -405,22 +367,13 @@ comet_read(void)
 }
 
 
-static int
-healthy(void *data)
-{
-    return bus_producer_partitions(data) == PARTITIONS
-           && bus_producer_healthy(data);
-}
-
-
 static void
 test_churn(void **state)
 {
-    int              i, k, step;
-    char             err[256];
-    int64_t          end;
-    unsigned         seed;
-    bus_producer_t  *p;
+    int       i, k, step, nok;
+    int64_t   end;
+    maker_t   m;
+    unsigned  seed;
 
     (void) state;
 
@@ -429,22 +382,18 @@ test_churn(void **state)
     srand(seed);
     fprintf(stderr, "GOIM_SEED=%u\n", seed);
 
-    test_redis_start(&redis);
-    test_redis_conf(&redis_conf, redis.addr);
-    base = event_base_new();
-    r = svc_redis_new(base, &redis_conf, NULL);
-    test_wait(base, test_redis_up, r);
+    bus.conf.timeout = 10000;
+    test_bus_prop("session.timeout.ms", "3000");
+    test_bus_prop("heartbeat.interval.ms", "500");
 
-    p = bus_producer_new(base, &conf, r, err, sizeof(err));
-    assert_non_null(p);
-    test_wait(base, healthy, p);
+    maker_ready(&m);
 
     for (i = 0; i < JOBS; i++) {
         job_start(i);
     }
 
     for (step = 0; step < 24; step++) {
-        produce(p, 10);
+        produce(&m, 10);
         i = rand() % JOBS;
 
         switch (rand() % 6) {
@@ -473,8 +422,8 @@ test_churn(void **state)
 
         case 4:
             if (rand() % 3 == 0) {
-                test_redis_kill(&redis, SIGKILL);
-                test_redis_spawn(&redis);
+                test_redis_kill(&bus.redis, SIGKILL);
+                test_redis_spawn(&bus.redis);
             }
 
             break;
@@ -484,8 +433,8 @@ test_churn(void **state)
         }
 
         for (k = 0; k < 10; k++) {
-            produce(p, 2);
-            test_run(base, 20 + rand() % 80);
+            produce(&m, 2);
+            test_run(bus.base, 20 + rand() % 80);
         }
     }
 
@@ -493,11 +442,10 @@ test_churn(void **state)
         kill(jobs[k], SIGCONT);
     }
 
-    if (!test_until(base, all_answered, NULL, TEST_BOUND)) {
-        fail_msg("%zu of %zu are answered", nanswered, nsent);
-    }
+    maker_wait(&m);
+    nok = m.result[BUS_OK];
 
-    came = calloc(nsent, 1);
+    came = calloc(nmade, 1);
     strcpy(last_id, "-");
     memset(last_of_key, -1, sizeof(last_of_key));
 
@@ -505,26 +453,22 @@ test_churn(void **state)
         comet_read();
 
         if (svc_now() > end) {
-            fail_msg("%zu of %zu acknowledged records came", ncame, nok);
+            fail_msg("%d of %d acknowledged records came", ncame, nok);
         }
 
-        test_run(base, 50);
+        test_run(bus.base, 50);
     }
 
-    fprintf(stderr, "%zu records, %zu acknowledged, %zu appended again\n",
-            nsent, nok, ndropped);
-    assert_in_range(nok, nsent / 2, nsent);
+    fprintf(stderr, "%d records, %d acknowledged, %zu appended again\n",
+            m.sent, nok, ndropped);
+    assert_in_range(nok, m.sent / 2, m.sent);
 
     for (i = 0; i < JOBS; i++) {
         job_end(i, SIGTERM);
     }
 
-    bus_producer_free(p);
-    svc_redis_free(r);
-    event_base_free(base);
-    test_redis_end(&redis);
+    maker_stop(&m);
     free(came);
-    free(results);
 }
 
 
@@ -532,27 +476,10 @@ int
 main(void)
 {
     const struct CMUnitTest  tests[] = {
-        cmocka_unit_test(test_churn),
+        BUS_CASE(test_churn),
     };
 
-    signal(SIGPIPE, SIG_IGN);
-    evthread_use_pthreads();
-    log_open(NULL, LOG_INFO);
-
-    snprintf(topic, sizeof(topic), "goim-churn-%d", (int) getpid());
-    conf.driver = (char *) (getenv("GOIM_BUS_KAFKA") ? "kafka" : "redis");
-    conf.partitions = PARTITIONS;
-    conf.topic = topic;
-    conf.group = topic;
-    conf.generation = 1;
-    conf.timeout = 10000;
-    conf.props = props;
-    props[0] = (char *) "bootstrap.servers";
-    props[1] = getenv("GOIM_BUS_KAFKA");
-    props[2] = (char *) "session.timeout.ms";
-    props[3] = (char *) "3000";
-    props[4] = (char *) "heartbeat.interval.ms";
-    props[5] = (char *) "500";
+    test_bus_init(LOG_INFO);
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,16 +43,13 @@ setup(void **state)
     svc_redis_events_t   events;
 
     f = calloc(1, sizeof(fixture_t));
-    test_redis_start(&f->redis);
     f->base = event_base_new();
-    test_redis_conf(&f->conf, f->redis.addr);
 
     events.up = on_up;
     events.down = on_down;
     events.data = f;
 
-    f->r = svc_redis_new(f->base, &f->conf, &events);
-    test_wait(f->base, test_redis_up, f->r);
+    f->r = test_redis_open(&f->redis, f->base, &f->conf, &events);
 
     *state = f;
 
@@ -66,9 +63,7 @@ teardown(void **state)
     fixture_t  *f;
 
     f = *state;
-    svc_redis_free(f->r);
-    event_base_free(f->base);
-    test_redis_end(&f->redis);
+    test_redis_close(&f->redis, f->base, f->r);
     free(f);
 
     return 0;

@@ -22,11 +22,8 @@ setup(void **state)
 {
     (void) state;
 
-    test_redis_start(&redis);
     base = event_base_new();
-    test_redis_conf(&conf, redis.addr);
-    r = svc_redis_new(base, &conf, NULL);
-    test_wait(base, test_redis_up, r);
+    r = test_redis_open(&redis, base, &conf, NULL);
 
     return 0;
 }
@@ -37,9 +34,7 @@ teardown(void **state)
 {
     (void) state;
 
-    svc_redis_free(r);
-    event_base_free(base);
-    test_redis_end(&redis);
+    test_redis_close(&redis, base, r);
 
     return 0;
 }

@@ -310,4 +310,29 @@ test_redis_conf(svc_redis_conf_t *conf, const char *addr)
     conf->timeout = 1000;
 }
 
+
+/* A redis-server, and a connection to it that is up. */
+static inline svc_redis_t *
+test_redis_open(test_redis_t *t, struct event_base *base,
+    svc_redis_conf_t *conf, const svc_redis_events_t *events)
+{
+    svc_redis_t  *r;
+
+    test_redis_start(t);
+    test_redis_conf(conf, t->addr);
+    r = svc_redis_new(base, conf, events);
+    test_wait(base, test_redis_up, r);
+
+    return r;
+}
+
+
+static inline void
+test_redis_close(test_redis_t *t, struct event_base *base, svc_redis_t *r)
+{
+    svc_redis_free(r);
+    event_base_free(base);
+    test_redis_end(t);
+}
+
 #endif

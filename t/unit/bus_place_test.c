@@ -1,0 +1,393 @@
+/* LINK: t/unit/test_bus.c */
+
+/*
+ * Where a consumer goes on: behind what was done, whatever has become of
+ * Redis's keys and of the log meanwhile.
+ */
+
+#include "test_bus.h"
+
+
+static void
+test_place(void **state)
+{
+    size_t    i;
+    eater_t   e;
+    maker_t   m;
+
+    (void) state;
+
+    maker_ready(&m);
+    maker_send_many(&m, 1, 0, 100, 10000);
+    maker_wait(&m);
+
+    /* forty are done */
+
+    eater_start(&e, 0);
+    eater_wait(&e, 100);
+
+    for (i = 0; i < 40; i++) {
+        bus_done(e.c, e.seen[i].partition, &e.seen[i].offset);
+    }
+
+    eater_end(&e);
+
+    /* sixty are left; a place never goes back */
+
+    eater_start(&e, 0);
+    eater_wait(&e, 60);
+    test_run(bus.base, 50);
+    assert_int_equal(e.n, 60);
+    assert_string_equal(e.seen[0].text, "k0:40");
+
+    bus_done(e.c, e.seen[59].partition, &e.seen[59].offset);
+    bus_done(e.c, e.seen[10].partition, &e.seen[10].offset);
+    test_run(bus.base, 150);
+    bus_done(e.c, e.seen[5].partition, &e.seen[5].offset);
+    eater_end(&e);
+
+    eater_start(&e, 1);
+    maker_send(&m, 0, 100, 10000);
+    maker_wait(&m);
+    eater_wait(&e, 1);
+    assert_string_equal(e.seen[0].text, "k0:100");
+
+    maker_stop(&m);
+    eater_end(&e);
+}
+
+
+/* ---- a Redis that loses its newest writes ---- */
+
+static void
+redis_keep(void)
+{
+    char  cmd[256];
+
+    snprintf(cmd, sizeof(cmd), "cp -r %s/appendonlydir %s/kept", bus.redis.dir,
+             bus.redis.dir);
+    assert_int_equal(system(cmd), 0);
+}
+
+
+/* Killed, and back as it was at redis_keep(). */
+static void
+redis_go_back(void)
+{
+    char  cmd[256];
+
+    test_redis_kill(&bus.redis, SIGKILL);
+    snprintf(cmd, sizeof(cmd), "cd %s && rm -rf appendonlydir && mv kept "
+             "appendonlydir", bus.redis.dir);
+    assert_int_equal(system(cmd), 0);
+    test_redis_spawn(&bus.redis);
+}
+
+
+/* ---- the Redis bus ---- */
+
+static void
+redis_test_broken(void **state)
+{
+    int       p;
+    eater_t   e;
+    maker_t   m;
+
+    (void) state;
+
+    p = (int) goim_partition("k0", 2, PARTITIONS);
+
+    maker_ready(&m);
+    eater_start(&e, 1);
+    maker_send_many(&m, 1, 0, 10, 5000);
+    eater_wait(&e, 10);
+    test_wait(bus.base, test_bus_drained, NULL);
+
+    /* odd records are skipped */
+
+    test_do(&bus.redis, "XADD p:goim:bus:%d %llu-* a b", p,
+            (unsigned long long) svc_redis_life(bus.r));
+    test_do(&bus.redis, "XADD p:goim:bus:%d %llu-* v mine", p,
+            (unsigned long long) svc_redis_life(bus.r));
+    eater_wait(&e, 11);
+    assert_string_equal(e.seen[10].text, "mine");
+
+    /* another type, a stream that is gone: begun anew above what was read */
+
+    test_do(&bus.redis, "SET p:goim:bus:%d x", p);
+    maker_send_many(&m, 1, 10, 20, 10000);
+    eater_wait(&e, 21);
+    test_wait(bus.base, test_bus_drained, NULL);
+
+    test_do(&bus.redis, "DEL p:goim:bus:%d", p);
+    maker_send_many(&m, 1, 20, 30, 10000);
+    maker_wait(&m);
+    eater_wait(&e, 31);
+    assert_int_equal(eater_count(&e, 0, 29), 1);
+
+    /* leases, places and the rest */
+
+    test_do(&bus.redis, "DEL p:goim:bus:%d:lease", p);
+    test_do(&bus.redis, "LPUSH p:goim:bus:%d:lease x", p);
+    test_do(&bus.redis, "SET p:goim:bus:%d:fence x", p);
+    test_do(&bus.redis, "SET p:goim:bus:jobs x");
+    test_do(&bus.redis, "SET p:goim:bus:notes x");
+    maker_send_many(&m, 1, 30, 40, 10000);
+    eater_wait(&e, 41);
+    eater_wait_owned(&e, NULL, PARTITIONS);
+
+    /* everything gone at once */
+
+    test_do(&bus.redis, "FLUSHALL");
+    maker_send_many(&m, 1, 40, 50, 10000);
+    maker_wait(&m);
+    assert_int_equal(m.result[BUS_OK], 50);
+    eater_wait(&e, 51);
+    assert_int_equal(eater_count(&e, 0, 49), 1);
+
+    maker_stop(&m);
+    eater_end(&e);
+}
+
+
+/*
+ * Redis comes back without its newest writes: the place went back with the
+ * effects, so what was done since is done again.
+ */
+static void
+redis_test_older(void **state)
+{
+    size_t    len;
+    eater_t   e;
+    maker_t   m;
+    uint8_t   epoch[64];
+
+    (void) state;
+
+    maker_ready(&m);
+    eater_start(&e, 0);
+    maker_send_many(&m, 1, 0, 10, 5000);
+    eater_wait(&e, 10);
+    bus_done(e.c, e.seen[4].partition, &e.seen[4].offset);
+    test_run(bus.base, 200);
+    memcpy(epoch, bus_consumer_epoch(e.c, &len), 16);
+
+    redis_keep();
+
+    bus_done(e.c, e.seen[9].partition, &e.seen[9].offset);
+    test_run(bus.base, 200);
+    assert_true(test_bus_drained(NULL));
+
+    redis_go_back();
+
+    eater_wait(&e, 15);
+    assert_int_equal(e.revoked, PARTITIONS);
+    assert_string_equal(e.seen[10].text, "k0:5");
+    assert_memory_equal(epoch, bus_consumer_epoch(e.c, &len), 16);
+
+    /* new ones stand behind, with larger offsets than any before */
+
+    maker_send_many(&m, 1, 10, 11, 5000);
+    eater_wait(&e, 16);
+    assert_string_equal(e.seen[15].text, "k0:10");
+    assert_true(goim_offset_cmp(&e.seen[9].offset, &e.seen[15].offset) < 0);
+
+    maker_stop(&m);
+    eater_end(&e);
+}
+
+
+/* ---- the Kafka bus ---- */
+
+/* Redis comes back without its newest writes. */
+static void
+kafka_test_older(void **state)
+{
+    eater_t  e;
+    maker_t  m;
+
+    (void) state;
+
+    maker_ready(&m);
+    eater_start(&e, 0);
+    maker_send_many(&m, 1, 0, 10, 10000);
+    eater_wait(&e, 10);
+    bus_done(e.c, e.seen[4].partition, &e.seen[4].offset);
+    test_run(bus.base, 200);
+
+    redis_keep();
+
+    bus_done(e.c, e.seen[9].partition, &e.seen[9].offset);
+    test_run(bus.base, 1200);
+
+    redis_go_back();
+
+    eater_wait(&e, 15);
+    assert_int_equal(e.revoked, PARTITIONS);
+    assert_string_equal(e.seen[10].text, "k0:5");
+
+    /* everything gone: what Kafka was told is the second best place */
+
+    bus_done(e.c, e.seen[14].partition, &e.seen[14].offset);
+    test_run(bus.base, 1500);
+    test_do(&bus.redis, "FLUSHALL");
+    maker_send_many(&m, 1, 10, 11, 10000);
+    eater_wait(&e, 16);
+    bus_done(e.c, e.seen[15].partition, &e.seen[15].offset);
+    test_run(bus.base, 2000);
+    assert_string_equal(e.seen[e.n - 1].text, "k0:10");
+    assert_in_range(e.n, 16, 17);
+
+    maker_stop(&m);
+    eater_end(&e);
+}
+
+
+static char *
+done_key(eater_t *e)
+{
+    size_t          i, len;
+    const uint8_t  *epoch;
+
+    static char  key[128];
+
+    epoch = bus_consumer_epoch(e->c, &len);
+    strcpy(key, "p:goim:done:");
+
+    for (i = 0; i < len; i++) {
+        snprintf(key + strlen(key), 3, "%02x", epoch[i]);
+    }
+
+    return key;
+}
+
+
+/* A topic that was made anew under its name holds less than was done. */
+static void
+kafka_test_epoch(void **state)
+{
+    int       p;
+    char      first[128];
+    size_t    i;
+    eater_t   a, b;
+    maker_t   m;
+
+    (void) state;
+
+    p = (int) goim_partition("k0", 2, PARTITIONS);
+
+    maker_ready(&m);
+    maker_send_many(&m, 20, 0, 5, 10000);
+    maker_wait(&m);
+
+    eater_start(&a, 1);
+    eater_wait(&a, 100);
+    test_run(bus.base, 200);
+    strcpy(first, done_key(&a));
+    eater_end(&a);
+
+    test_do(&bus.redis, "HSET %s %d 1000000", first, p);
+
+    /* that partition begins anew, the others go on */
+
+    eater_start(&a, 1);
+    eater_wait_owned(&a, NULL, PARTITIONS);
+    eater_start(&b, 1);
+    eater_wait_owned(&a, &b, PARTITIONS / 2);
+    test_run(bus.base, 300);
+
+    assert_string_not_equal(done_key(&a), first);
+    strcpy(first, done_key(&a));
+    assert_string_equal(done_key(&b), first);
+
+    for (i = 0; i < a.n; i++) {
+        assert_int_equal(a.seen[i].partition, p);
+    }
+
+    assert_int_equal(test_num(&bus.redis, "TYPE p:goim:bus:kafka") , 0);
+
+    /* another job's finding reaches one that is idle */
+
+    test_do(&bus.redis, "HSET p:goim:bus:kafka other x");
+    {
+        redisReply  *keys = test_cmd(&bus.redis, "HKEYS p:goim:bus:kafka");
+
+        for (i = 0; i < keys->elements; i++) {
+            test_do(&bus.redis, "HSET p:goim:bus:kafka %s another",
+                    keys->element[i]->str);
+        }
+
+        freeReplyObject(keys);
+    }
+
+    for (i = 0; i < 500 && strcmp(done_key(&a), first) == 0; i++) {
+        test_run(bus.base, 20);
+    }
+
+    assert_string_not_equal(done_key(&a), first);
+
+    maker_stop(&m);
+    eater_stop(&a);
+    eater_stop(&b);
+    eater_forget(&a);
+    eater_forget(&b);
+}
+
+
+static void
+kafka_test_broken_keys(void **state)
+{
+    eater_t  e;
+    maker_t  m;
+
+    (void) state;
+
+    maker_ready(&m);
+    test_do(&bus.redis, "SET p:goim:bus:kafka x");
+
+    eater_start(&e, 1);
+    maker_send_many(&m, 10, 0, 5, 10000);
+    eater_wait(&e, 50);
+    test_run(bus.base, 200);
+    test_do(&bus.redis, "SET %s x", done_key(&e));
+    maker_send_many(&m, 10, 5, 10, 10000);
+    eater_wait(&e, 100);
+    test_run(bus.base, 200);
+    eater_stop(&e);
+
+    assert_int_equal(test_num(&bus.redis, "HLEN p:goim:life"), 2);
+    maker_stop(&m);
+    eater_forget(&e);
+}
+
+
+int
+main(void)
+{
+    const struct CMUnitTest  family[] = {
+        BUS_CASE(test_place),
+    };
+    const struct CMUnitTest  with_redis[] = {
+        BUS_CASE(redis_test_broken),
+        BUS_CASE(redis_test_older),
+    };
+    const struct CMUnitTest  with_kafka[] = {
+        BUS_CASE(kafka_test_older),
+        BUS_CASE(kafka_test_epoch),
+        BUS_CASE(kafka_test_broken_keys),
+    };
+    int  failed;
+
+    test_bus_init(LOG_DEBUG);
+
+    failed = cmocka_run_group_tests(family, NULL, NULL);
+
+    if (test_bus_is_redis()) {
+        failed += cmocka_run_group_tests(with_redis, NULL, NULL);
+
+    } else {
+        failed += cmocka_run_group_tests(with_kafka, NULL, NULL);
+    }
+
+    return failed;
+}
