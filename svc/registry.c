@@ -444,18 +444,13 @@ registry_on_version(svc_redis_t *r, redisReply *reply, void *data)
     if (g->read_at != 0 && g->settled && g->nnodes > 0
         && svc_now() - g->read_at < g->renew
         && g->read_life == svc_redis_life(r)
-        && strcmp(g->version, g->pending) == 0)
+        && strcmp(g->version, g->pending) == 0 && !registry_due(g))
     {
         registry_finish(g, 1);
         return;
     }
 
-    if (g->settled && g->nnodes > 0) {
-        registry_get_set(g);
-        return;
-    }
-
-    /* the registry's age counts, by Redis's clock */
+    /* ages count, by Redis's clock */
 
     if (svc_redis_callf(r, registry_on_time, g, "TIME") != 0) {
         registry_finish(g, 0);

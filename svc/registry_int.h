@@ -57,6 +57,9 @@ struct registry_s {
 
 /* ---- registry_view.c ---- */
 
+/* whether a node's time is up: who else is late is to be read first */
+int registry_due(registry_t *g);
+
 /* make the set of nodes that count now */
 void registry_view(registry_t *g);
 

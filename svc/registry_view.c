@@ -47,11 +47,49 @@ registry_seen(registry_t *g, registry_zone_t *z)
 }
 
 
+int
+registry_due(registry_t *g)
+{
+    size_t   i;
+    int64_t  now;
+
+    now = svc_now();
+
+    for (i = 0; i < g->nzones; i++) {
+        if (g->zones[i].live && g->zones[i].renewed
+            && now >= registry_seen(g, &g->zones[i]) + g->ttl)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /*
- * Whether more than half of the nodes have fallen silent together. Nodes
- * renew one after the other, and the set is read once a renewal, so their
- * TTLs pass one after the other: when the first one's does, those who fell
- * silent with it are late by now, and count as silent.
+ * Whether the zone is late: by Redis's clock, as what was read last says.  A
+ * reader that could not have seen renewals takes nobody for late.
+ */
+static int
+registry_late(registry_t *g, registry_zone_t *z, int64_t now)
+{
+    int64_t  from;
+
+    from = g->start > svc_redis_since(g->r) ? g->start
+                                            : svc_redis_since(g->r);
+
+    return now >= from + g->ttl / 2
+           && g->redis_now >= z->node->seen + (uint64_t) g->ttl / 2;
+}
+
+
+/*
+ * Whether more than half of the nodes have fallen silent together.  Nodes
+ * renew one after the other, so their TTLs pass one after the other: when the
+ * first one's does, those who fell silent with it are at most a renewal
+ * younger.  Who lives was renewed a renewal ago at most; half a TTL lies
+ * between the two.
  */
 static int
 registry_lost(registry_t *g, int64_t now, size_t *known, size_t *fresh)
@@ -77,9 +115,7 @@ registry_lost(registry_t *g, int64_t now, size_t *known, size_t *fresh)
             (*known)++;
         }
 
-        if (now < registry_seen(g, z) + g->ttl - g->renew * 3 / 2
-            && server != counted)
-        {
+        if (!registry_late(g, z, now) && server != counted) {
             counted = server;
             (*fresh)++;
         }
