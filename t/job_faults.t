@@ -359,7 +359,7 @@ sub moving {
 
 sub chaos {
     my $end = time() + ($ENV{GOIM_CHAOS} || 15);
-    my %did;
+    my (%did, %told);
 
     while (time() < $end) {
         produce(1 + int rand 100);
@@ -374,6 +374,7 @@ sub chaos {
             $did{'job killed'}++;
         } elsif ($dice < 0.35) {
             $job->signal('TERM');
+            $told{ $job->pid } = 1;
             $did{'job stopped'}++;
         } elsif ($dice < 0.45) {
             $redis->cmd('CLIENT', 'KILL', 'TYPE', 'normal');
@@ -398,8 +399,9 @@ sub chaos {
         }
     }
 
-    for (grep { !$_->alive } @job) {
-        $_->start;
+    for (@job) {
+        $_->wait_exit(20) if $_->alive && $told{ $_->pid };
+        $_->start if !$_->alive;
     }
     produce(10);
     note(join ', ', map { "$did{$_} times $_" } sort keys %did);
