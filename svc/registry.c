@@ -242,7 +242,6 @@ registry_merge(registry_t *g, registry_zone_t *zones, size_t n, int keep)
 static void
 registry_settle(registry_t *g, int knew)
 {
-    int64_t   from, now;
     uint64_t  born;
 
     if (knew) {
@@ -252,14 +251,7 @@ registry_settle(registry_t *g, int knew)
     born = strtoull(g->created, NULL, 10);
 
     if (born == 0) {
-        now = svc_now();
-        from = svc_redis_since(g->r);
-
-        if (from < g->start) {
-            from = g->start;
-        }
-
-        g->settled = (now - from >= 2 * g->renew);
+        g->settled = (svc_now() - registry_from(g) >= 2 * g->renew);
     }
 
     if (born < svc_redis_life(g->r)) {

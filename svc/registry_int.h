@@ -57,6 +57,9 @@ struct registry_s {
 
 /* ---- registry_view.c ---- */
 
+/* since when renewals can be seen: from this reader's start, with Redis */
+int64_t registry_from(registry_t *g);
+
 /* whether a node's time is up: who else is late is to be read first */
 int registry_due(registry_t *g);
 

@@ -35,15 +35,26 @@ registry_newest(const void *a, const void *b)
 }
 
 
+int64_t
+registry_from(registry_t *g)
+{
+    int64_t  since;
+
+    since = svc_redis_since(g->r);
+
+    return g->start > since ? g->start : since;
+}
+
+
 /* When a renewal of the zone was seen, or could have been. */
 static int64_t
 registry_seen(registry_t *g, registry_zone_t *z)
 {
-    int64_t  at;
+    int64_t  from;
 
-    at = z->noticed > g->start ? z->noticed : g->start;
+    from = registry_from(g);
 
-    return at > svc_redis_since(g->r) ? at : svc_redis_since(g->r);
+    return z->noticed > from ? z->noticed : from;
 }
 
 
@@ -74,12 +85,7 @@ registry_due(registry_t *g)
 static int
 registry_late(registry_t *g, registry_zone_t *z, int64_t now)
 {
-    int64_t  from;
-
-    from = g->start > svc_redis_since(g->r) ? g->start
-                                            : svc_redis_since(g->r);
-
-    return now >= from + g->ttl / 2
+    return now >= registry_from(g) + g->ttl / 2
            && g->redis_now >= z->node->seen + (uint64_t) g->ttl / 2;
 }
 
