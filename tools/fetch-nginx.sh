@@ -2,7 +2,8 @@
 # Fetch nginx's source as Debian packages it, into DIR/nginx-VERSION/.
 # usage: fetch-nginx.sh DIR installed | newest
 #
-# installed: what nginx-dev on this machine was made of. newest: the newest
+# installed: what nginx-dev on this machine was made of, or another package of
+# the same nginx where that is no longer offered. newest: the newest
 # stable version (an even second number) of Debian's newer suites.
 #
 # apt works with a configuration and lists of its own, in DIR/apt; the
@@ -36,6 +37,22 @@ mirror() {
         | grep -oE 'https?://[^ ]+/debian/?( |$)' | head -n 1
 }
 
+# what the lists have, the newest first
+versions() {
+    run apt-cache showsrc nginx | sed -n 's/^Version: //p' | sort -uVr
+}
+
+# the first of these that comes: a mirror's lists may be ahead of its files, or
+# its files ahead of what is installed
+fetch() {
+    for v in "$@"; do
+        run apt-get source "nginx=$v" && exit 0
+        rm -rf nginx*
+    done
+    echo "nginx's source cannot be fetched: ${*:-none offered}" >&2
+    exit 1
+}
+
 case $which in
 installed)
     for f in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
@@ -50,7 +67,7 @@ installed)
     # a source without deb-src is no obstacle as long as nginx is found
     run apt-get update || :
     version=$(dpkg-query -W -f '${Version}' nginx-dev)
-    run apt-get source "nginx=$version" || run apt-get source nginx
+    fetch $version $(versions | grep -F "${version%-*}-")
     ;;
 
 newest)
@@ -61,17 +78,7 @@ newest)
     done >"$apt/sources/newer.list"
 
     run apt-get update || :
-    versions=$(run apt-cache showsrc nginx \
-        | sed -n 's/^Version: //p' | sort -uVr \
-        | grep -E '^([0-9]+:)?[0-9]+\.[0-9]*[02468]\.')
-
-    # a mirror may have lists that are ahead of its files
-    for version in $versions; do
-        run apt-get source "nginx=$version" && exit 0
-        rm -rf nginx*
-    done
-    echo "no stable nginx can be fetched: ${versions:-none offered}" >&2
-    exit 1
+    fetch $(versions | grep -E '^([0-9]+:)?[0-9]+\.[0-9]*[02468]\.')
     ;;
 
 *)
