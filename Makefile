@@ -24,7 +24,8 @@ LDFLAGS   ?=
 SANITIZE  ?=
 
 WARN      := -Wall -Wextra -Werror
-GOIM_CFLAGS := -std=gnu11 $(WARN) -D_GNU_SOURCE -I. $(SANITIZE)
+GOIM_CFLAGS := -std=gnu11 $(WARN) -D_GNU_SOURCE -I. -I$(BUILD)/gen \
+               $(SANITIZE)
 LIBS      := -lhiredis -lrdkafka -lprotobuf-c -ljansson -levent_pthreads \
              -levent -linih -lpthread
 
@@ -38,6 +39,8 @@ LOGIC     := $(call obj,$(wildcard logic/*.c))
 JOB       := $(call obj,$(wildcard job/*.c))
 UNIT      := $(patsubst t/unit/%.c,$(BUILD)/t/%,$(wildcard t/unit/*_test.c))
 FUZZ      := $(patsubst t/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard t/fuzz/*_fuzz.c))
+LUA       := $(patsubst %,$(BUILD)/gen/%.h,$(wildcard svc/lua/*.lua \
+               logic/lua/*.lua))
 BENCH     := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 
 SERVICES  := $(if $(LOGIC),$(BUILD)/goim-logic) $(if $(JOB),$(BUILD)/goim-job)
@@ -74,7 +77,13 @@ $(BUILD)/flags: FORCE
 	@echo '$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS)' >$@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+# A script NAME.lua is `NAME_lua` in NAME.lua.h.
+$(BUILD)/gen/%.lua.h: %.lua tools/lua.awk $(wildcard svc/lua/lib/*.lua \
+        logic/lua/lib/*.lua)
+	@mkdir -p $(@D)
+	$(call say,LUA)awk -v c=1 -f tools/lua.awk $< >$@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags | $(LUA)
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
@@ -124,7 +133,7 @@ NGINX_INCS = $(addprefix -I$(NGINX_SRC)/src/,core event event/modules \
 define unit_rule
 $(BUILD)/t/$(1): t/unit/$(1).c $(call link_srcs,t/unit/$(1).c) \
         $(BUILD)/flags $(BUILD)/libsvc.a $(BUILD)/libcommon.a \
-        $(if $(call nginx_incs,t/unit/$(1).c),| $(BUILD)/ngx_goim_module.so)
+        | $(LUA) $(if $(call nginx_incs,t/unit/$(1).c),$(BUILD)/ngx_goim_module.so)
 	@mkdir -p $$(@D)
 	$$(call say,TEST)$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) \
 	    $(if $(call nginx_incs,t/unit/$(1).c),$(NGINX_INCS)) \
@@ -139,7 +148,7 @@ $(foreach t,$(notdir $(UNIT)),$(eval $(call unit_rule,$(t))))
 # Fuzz targets are clang's: libFuzzer with both sanitizers, one command each.
 define fuzz_rule
 $(BUILD)/fuzz/$(1): t/fuzz/$(1).c $(call link_srcs,t/fuzz/$(1).c) \
-        $(wildcard common/*.[ch] proto/*.[ch]) \
+        $(wildcard common/*.[ch] proto/*.[ch]) $(LUA) \
         $(if $(call nginx_incs,t/fuzz/$(1).c),| $(BUILD)/ngx_goim_module.so)
 	@mkdir -p $$(@D)
 	$$(call say,FUZZ)$(CLANG) $(GOIM_CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \

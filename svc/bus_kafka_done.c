@@ -5,7 +5,7 @@
 
 #include "bus_kafka_consumer.h"
 
-#include "append_lua.h"
+#include "svc/lua/bus_kafka_save.lua.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,33 +16,7 @@
 #define BUS_KAFKA_SAVE      50              /* ms */
 
 
-/*
- * KEYS: life, epochs, done
- * ARGV: life, base, random part, expiry of done (s), then partition, offset
- *
- * Whoever has the partition saves: a place only grows.
- */
-static svc_script_t  bus_kafka_save_script = {
-    .body =
-    "#!lua flags=allow-oom\n"
-    SVC_APPEND_LUA
-    "local bad = goim_life(KEYS[1], ARGV[1])\n"
-    "if bad then return bad end\n"
-    "local random = redis.pcall('HGET', KEYS[2], ARGV[2])\n"
-    "if (type(random) == 'string' and random or '') ~= ARGV[3] then\n"
-    "    return 'EPOCH'\n"
-    "end\n"
-    "local t = redis.call('TYPE', KEYS[3]).ok\n"
-    "if t ~= 'hash' and t ~= 'none' then redis.call('DEL', KEYS[3]) end\n"
-    "for i = 5, #ARGV, 2 do\n"
-    "    local old = tonumber(redis.call('HGET', KEYS[3], ARGV[i]) or '')\n"
-    "    if not old or old < tonumber(ARGV[i + 1]) then\n"
-    "        redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1])\n"
-    "    end\n"
-    "end\n"
-    "if #ARGV > 4 then redis.call('EXPIRE', KEYS[3], ARGV[4]) end\n"
-    "return 'OK'\n"
-};
+static svc_script_t  bus_kafka_save_script = { .body = bus_kafka_save_lua };
 
 
 /* A save under way. */

@@ -9,7 +9,7 @@
 
 #include "bus_kafka_consumer.h"
 
-#include "append_lua.h"
+#include "svc/lua/bus_kafka_epoch.lua.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -23,32 +23,7 @@
 #define BUS_KAFKA_QUERY     2000            /* ms, a partition's offsets */
 
 
-/*
- * KEYS: epochs, done of the epoch that is over, done of the new one
- * ARGV: base, random part that is over, new one, expiry, lost partitions
- *
- * The first one to find out decides; places that still hold are taken along.
- */
-static svc_script_t  bus_kafka_epoch_script = {
-    .body =
-    "#!lua flags=allow-oom\n"
-    "local t = redis.call('TYPE', KEYS[1]).ok\n"
-    "if t ~= 'hash' and t ~= 'none' then redis.call('DEL', KEYS[1]) end\n"
-    "if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then\n"
-    "    return 'ANOTHER'\n"
-    "end\n"
-    "redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])\n"
-    "local lost = {}\n"
-    "for i = 5, #ARGV do lost[ARGV[i]] = true end\n"
-    "local done = redis.pcall('HGETALL', KEYS[2])\n"
-    "for i = 1, #done, 2 do\n"
-    "    if not lost[done[i]] then\n"
-    "        redis.call('HSET', KEYS[3], done[i], done[i + 1])\n"
-    "    end\n"
-    "end\n"
-    "redis.call('EXPIRE', KEYS[3], ARGV[4])\n"
-    "return 'NEW'\n"
-};
+static svc_script_t  bus_kafka_epoch_script = { .body = bus_kafka_epoch_lua };
 
 
 /* A call on Redis, and the attempt it belongs to. */

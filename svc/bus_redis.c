@@ -4,6 +4,8 @@
 
 #include "bus_redis.h"
 
+#include "svc/lua/bus_redis_setup.lua.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -12,19 +14,7 @@
 #include <sys/time.h>
 
 
-/*
- * The first one to come fixes the number of partitions, and with it the way
- * from keys to partitions.
- */
-static svc_script_t  bus_redis_setup_script = {
-    .body =
-    "#!lua flags=allow-oom\n"
-    "local t = redis.call('TYPE', KEYS[1]).ok\n"
-    "if t ~= 'hash' and t ~= 'none' then redis.call('DEL', KEYS[1]) end\n"
-    "redis.call('HSETNX', KEYS[1], 'epoch', ARGV[1])\n"
-    "redis.call('HSETNX', KEYS[1], 'partitions', ARGV[2])\n"
-    "return redis.call('HMGET', KEYS[1], 'epoch', 'partitions')\n"
-};
+static svc_script_t  bus_redis_setup_script = { .body = bus_redis_setup_lua };
 
 
 static int

@@ -10,20 +10,6 @@
 
 #include "clock.h"
 
-/* Lua: a key of another type is replaced; tell the other jobs. */
-
-#define BUS_REDIS_LUA_FIT                                                    \
-    "local function fit(key, want)\n"                                        \
-    "    local t = redis.call('TYPE', key).ok\n"                             \
-    "    if t ~= want and t ~= 'none' then redis.call('DEL', key) end\n"     \
-    "end\n"
-
-#define BUS_REDIS_LUA_NOTE                                                   \
-    "local function note(key, me)\n"                                         \
-    "    redis.pcall('XADD', key, 'MAXLEN', 16, '*', 'j', me)\n"             \
-    "    redis.call('EXPIRE', key, 3600)\n"                                  \
-    "end\n"
-
 
 typedef struct {
     uint32_t    n;

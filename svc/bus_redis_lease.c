@@ -10,7 +10,9 @@
 
 #include "bus_redis_consumer.h"
 
-#include "append_lua.h"
+#include "svc/lua/bus_redis_leave.lua.h"
+#include "svc/lua/bus_redis_mend.lua.h"
+#include "svc/lua/bus_redis_tick.lua.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,102 +24,9 @@
 #define BUS_REDIS_MARGIN    (BUS_REDIS_LEASE / 8)   /* not relied on */
 
 
-/*
- * KEYS: life, jobs, done, notes
- * ARGV: life, base, job, lease (ms), partitions
- *
- * Announce, renew, take what is free up to the share. Answers share, then
- * partition, fence, place, length of each lease. The shares of all jobs add
- * up to the number of partitions, so nobody waits for what nobody gives up.
- * In a full Redis too: only a consumer can empty it.
- */
-static svc_script_t  bus_redis_tick_script = {
-    .body =
-    "#!lua flags=allow-oom\n"
-    SVC_APPEND_LUA BUS_REDIS_LUA_FIT BUS_REDIS_LUA_NOTE
-    "local bad = goim_life(KEYS[1], ARGV[1])\n"
-    "if bad then return bad end\n"
-    "local base, me, n = ARGV[2], ARGV[3], tonumber(ARGV[5])\n"
-    "fit(KEYS[2], 'zset')\n"
-    "fit(KEYS[3], 'hash')\n"
-    "fit(KEYS[4], 'stream')\n"
-    "local t = redis.call('TIME')\n"
-    "local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
-    "redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)\n"
-    "local new = not redis.call('ZSCORE', KEYS[2], me)\n"
-    "redis.call('ZADD', KEYS[2],\n"
-    "           string.format('%.0f', now + tonumber(ARGV[4])), me)\n"
-    "redis.call('EXPIRE', KEYS[2], 3600)\n"
-    "if new then note(KEYS[4], me) end\n"
-    "local jobs = redis.call('ZRANGE', KEYS[2], 0, -1)\n"
-    "table.sort(jobs)\n"
-    "local share = math.floor(n / #jobs)\n"
-    "for i, job in ipairs(jobs) do\n"
-    "    if job == me and i <= n % #jobs then share = share + 1 end\n"
-    "end\n"
-    "local mine, free = {}, {}\n"
-    "for p = 0, n - 1 do\n"
-    "    local key = base .. p .. ':lease'\n"
-    "    fit(key, 'string')\n"
-    "    local job, fence = string.match(redis.call('GET', key) or '',\n"
-    "                                    '^(.*) (%d+)$')\n"
-    "    if not job then\n"
-    "        free[#free + 1] = p\n"
-    "    elseif job == me then\n"
-    "        redis.call('PEXPIRE', key, ARGV[4])\n"
-    "        mine[#mine + 1] = { p, fence }\n"
-    "    end\n"
-    "end\n"
-    "for _, p in ipairs(free) do\n"
-    "    if #mine >= share then break end\n"
-    "    local key = base .. p .. ':fence'\n"
-    "    local fence = redis.pcall('INCR', key)\n"
-    "    if type(fence) ~= 'number' then\n"
-    "        fence = now\n"
-    "        redis.call('SET', key, string.format('%.0f', now))\n"
-    "    end\n"
-    "    fence = string.format('%.0f', fence)\n"
-    "    redis.call('SET', base .. p .. ':lease', me .. ' ' .. fence,\n"
-    "               'PX', ARGV[4])\n"
-    "    mine[#mine + 1] = { p, fence }\n"
-    "end\n"
-    "local out = { share }\n"
-    "for _, lease in ipairs(mine) do\n"
-    "    local len = redis.pcall('XLEN', base .. lease[1])\n"
-    "    out[#out + 1] = lease[1]\n"
-    "    out[#out + 1] = lease[2]\n"
-    "    out[#out + 1] = redis.call('HGET', KEYS[3], lease[1]) or ''\n"
-    "    out[#out + 1] = type(len) == 'number' and len or 0\n"
-    "end\n"
-    "return out\n"
-};
-
-
-/* KEYS: jobs, notes; ARGV: job */
-static svc_script_t  bus_redis_leave_script = {
-    .body =
-    "#!lua flags=allow-oom\n"
-    BUS_REDIS_LUA_NOTE
-    "redis.pcall('ZREM', KEYS[1], ARGV[1])\n"
-    "note(KEYS[2], ARGV[1])\n"
-    "return 'OK'\n"
-};
-
-
-/* KEYS: streams; what is none is deleted. Answers how many. */
-static svc_script_t  bus_redis_mend_script = {
-    .body =
-    "#!lua flags=allow-oom\n"
-    "local n = 0\n"
-    "for _, key in ipairs(KEYS) do\n"
-    "    local t = redis.call('TYPE', key).ok\n"
-    "    if t ~= 'stream' and t ~= 'none' then\n"
-    "        redis.call('DEL', key)\n"
-    "        n = n + 1\n"
-    "    end\n"
-    "end\n"
-    "return n\n"
-};
+static svc_script_t  bus_redis_tick_script = { .body = bus_redis_tick_lua };
+static svc_script_t  bus_redis_leave_script = { .body = bus_redis_leave_lua };
+static svc_script_t  bus_redis_mend_script = { .body = bus_redis_mend_lua };
 
 
 static void bus_redis_tick(bus_redis_consumer_t *c);

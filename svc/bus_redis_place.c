@@ -5,7 +5,7 @@
 
 #include "bus_redis_consumer.h"
 
-#include "append_lua.h"
+#include "svc/lua/bus_redis_save.lua.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,30 +17,7 @@
 #define BUS_REDIS_DONE_DAYS 30
 
 
-/*
- * KEYS: life, lease, done, stream, notes
- * ARGV: life, value of the lease, partition, place or '', first id to keep,
- *       expiry of done (s), '1' to give the partition up, job
- */
-static svc_script_t  bus_redis_save_script = {
-    .body =
-    "#!lua flags=allow-oom\n"
-    SVC_APPEND_LUA BUS_REDIS_LUA_FIT BUS_REDIS_LUA_NOTE
-    "local bad = goim_life(KEYS[1], ARGV[1])\n"
-    "if bad then return bad end\n"
-    "if redis.pcall('GET', KEYS[2]) ~= ARGV[2] then return 'FENCED' end\n"
-    "if ARGV[4] ~= '' then\n"
-    "    fit(KEYS[3], 'hash')\n"
-    "    redis.call('HSET', KEYS[3], ARGV[3], ARGV[4])\n"
-    "    redis.call('EXPIRE', KEYS[3], ARGV[6])\n"
-    "    redis.pcall('XTRIM', KEYS[4], 'MINID', ARGV[5])\n"
-    "end\n"
-    "if ARGV[7] == '1' then\n"
-    "    redis.call('DEL', KEYS[2])\n"
-    "    note(KEYS[5], ARGV[8])\n"
-    "end\n"
-    "return 'OK'\n"
-};
+static svc_script_t  bus_redis_save_script = { .body = bus_redis_save_lua };
 
 
 /* A save or a release under way. */

@@ -6,7 +6,7 @@
 
 #include "bus_redis.h"
 
-#include "append_lua.h"
+#include "svc/lua/bus_redis_append.lua.h"
 #include "clock.h"
 #include "log.h"
 
@@ -21,45 +21,7 @@
 #define BUS_REDIS_RETRY_MAX     500
 
 
-/*
- * KEYS: life, done, a stream a record
- * ARGV: life, then partition, key, value of each record
- *
- * A whole refusal (LIFE, OOM, ...) has written nothing. Otherwise an answer a
- * record. A stream whose first id in this life is not above what is done has
- * been lost behind the consumer's back: ids that it would never read are not
- * given, the life is lifted instead.
- */
-static svc_script_t  bus_redis_append_script = {
-    .body =
-    "#!lua\n"
-    SVC_APPEND_LUA
-    "local bad = goim_life(KEYS[1], ARGV[1])\n"
-    "if bad then return bad end\n"
-    "local out = {}\n"
-    "for i = 3, #KEYS do\n"
-    "    local a = 3 * i - 7\n"
-    "    local id, extra = goim_append(KEYS[1], ARGV[1], KEYS[i],\n"
-    "        'XADD', KEYS[i], ARGV[1] .. '-*', 'k', ARGV[a + 1],\n"
-    "        'v', ARGV[a + 2])\n"
-    "    if id and string.sub(id, -2) == '-0' then\n"
-    "        local done = redis.pcall('HGET', KEYS[2], ARGV[a])\n"
-    "        local ms = type(done) == 'string'\n"
-    "                   and tonumber(string.match(done, '^(%d+)-'))\n"
-    "        if extra or (ms and ms >= tonumber(ARGV[1])) then\n"
-    "            local n = math.max(ms or 0, tonumber(ARGV[1])) + 1\n"
-    "            redis.call('DEL', KEYS[i])\n"
-    "            redis.call('HSET', KEYS[1], 'n',\n"
-    "                       string.format('%.0f', n))\n"
-    "            id = nil\n"
-    "            extra = redis.error_reply('LIFE lifted, as the stream '\n"
-    "                                      .. KEYS[i] .. ' was lost')\n"
-    "        end\n"
-    "    end\n"
-    "    out[#out + 1] = id or extra\n"
-    "end\n"
-    "return out\n"
-};
+static svc_script_t  bus_redis_append_script = { .body = bus_redis_append_lua };
 
 
 typedef struct {

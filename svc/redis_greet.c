@@ -4,35 +4,14 @@
 
 #include "redis_int.h"
 
+#include "svc/lua/redis_life.lua.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 
-/*
- * The life: a number for each run of Redis, as run_id tells them apart. It
- * never repeats, even when the hash is lost, as long as Redis's clock does
- * not run backwards over a loss. It must be possible in a full Redis too:
- * who empties it connects first.
- */
-static svc_script_t  svc_redis_life_script = {
-    .body =
-    "#!lua flags=allow-oom\n"
-    "local t = redis.call('TYPE', KEYS[1]).ok\n"
-    "if t ~= 'hash' and t ~= 'none' then redis.call('DEL', KEYS[1]) end\n"
-    "local h = redis.call('HMGET', KEYS[1], 'n', 'run_id')\n"
-    "local n = tonumber(h[1] or '')\n"
-    "if n and h[2] == ARGV[1] then return string.format('%.0f', n) end\n"
-    "local t = redis.call('TIME')\n"
-    "local ms = t[1] * 1000 + math.floor(t[2] / 1000)\n"
-    "n = math.max((n or 0) + 1, ms)\n"
-    "if n > 9007199254740992 then n = ms end\n"
-    "n = string.format('%.0f', n)\n"
-    /* what else stands there is about streams in the life that is over */
-    "redis.call('DEL', KEYS[1])\n"
-    "redis.call('HSET', KEYS[1], 'n', n, 'run_id', ARGV[1])\n"
-    "return n\n"
-};
+static svc_script_t  svc_redis_life_script = { .body = redis_life_lua };
 
 
 static void

@@ -4,47 +4,14 @@
 
 #include "stream.h"
 
-#include "append_lua.h"
+#include "svc/lua/node_append.lua.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 
-/* KEYS: stream, life; ARGV: life, maxlen, delivery, expiry */
-static svc_script_t  svc_stream_script = {
-    .body =
-    "#!lua\n"
-    SVC_APPEND_LUA
-    "local bad = goim_life(KEYS[2], ARGV[1])\n"
-    "if bad then return bad end\n"
-    /* Ids go on in the life, or above it where the stream began anew. */
-    "local begun = 'begun ' .. KEYS[1]\n"
-    "local was = redis.call('HGET', KEYS[2], begun)\n"
-    "local ms = ARGV[1]\n"
-    "if was and tonumber(was) > tonumber(ms) then ms = was end\n"
-    "local function add()\n"
-    "    return goim_append(KEYS[2], ARGV[1], KEYS[1], 'XADD', KEYS[1],\n"
-    "        'MAXLEN', '~', ARGV[2], ms .. '-*', 'd', ARGV[3])\n"
-    "end\n"
-    "local id, extra = add()\n"
-    "if not id then return extra end\n"
-    /* A stream that is new always begins with 0. One that does so a second
-       time was deleted in between, and its ids would come twice. */
-    "if string.sub(id, -2) == '-0' then\n"
-    "    if was == ms then\n"
-    "        local t = redis.call('TIME')\n"
-    "        local now = tonumber(t[1]) * 1000 + math.floor(t[2] / 1000)\n"
-    "        redis.call('DEL', KEYS[1])\n"
-    "        ms = string.format('%.0f', math.max(now, tonumber(ms) + 1))\n"
-    "        id = add()\n"
-    "    end\n"
-    "    redis.call('HSET', KEYS[2], begun, ms)\n"
-    "    redis.call('EXPIRE', KEYS[1], ARGV[4], 'NX')\n"
-    "end\n"
-    "if extra then return { id, 'replaced' } end\n"
-    "return id\n"
-};
+static svc_script_t  svc_stream_script = { .body = node_append_lua };
 
 
 #define SVC_STREAM_KEY  1024
