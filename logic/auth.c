@@ -3,7 +3,8 @@
  * mid and room), or what the application says about the token.
  */
 
-#include "logic.h"
+#include "hook.h"
+#include "session.h"
 
 #include <stdlib.h>
 #include <string.h>

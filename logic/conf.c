@@ -2,6 +2,7 @@
  * logic's configuration; docs/logic.conf.md describes each key.
  */
 
+#include "conf.h"
 #include "logic.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * What operators ask: does it work, what has it done, is Redis fit for it.
  */
 
-#include "logic.h"
+#include "health.h"
 
 #include <stdio.h>
 #include <stdlib.h>

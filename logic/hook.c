@@ -7,8 +7,10 @@
  * using a connection after the callback of its failure.
  */
 
-#include "logic.h"
+#include "hook.h"
 
+#include <event2/buffer.h>
+#include <event2/http.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>

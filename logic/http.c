@@ -2,7 +2,10 @@
  * The HTTP API: routes, parameters, answers.
  */
 
-#include "logic.h"
+#include "health.h"
+#include "nodes.h"
+#include "online.h"
+#include "push.h"
 
 #include <event2/http_struct.h>
 #include <event2/keyvalq_struct.h>

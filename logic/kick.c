@@ -5,7 +5,8 @@
  * renewal. To say it twice does no harm, as it names the session.
  */
 
-#include "logic.h"
+#include "kick.h"
+#include "rpc.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,6 +3,7 @@
  */
 
 #include "push.h"
+#include "token.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -2,7 +2,13 @@
  * goim-logic: options and configuration, threads, start and end.
  */
 
-#include "logic.h"
+#include "health.h"
+#include "hook.h"
+#include "kick.h"
+#include "nodes.h"
+#include "online.h"
+#include "push.h"
+#include "rpc.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

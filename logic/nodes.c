@@ -2,7 +2,11 @@
  * Nodes: registered by comets, read from the registry, offered to clients.
  */
 
-#include "logic.h"
+#include "nodes.h"
+
+#include "balance.h"
+#include "cidr.h"
+#include "online.h"
 
 #include <event2/keyvalq_struct.h>
 #include <inttypes.h>

@@ -4,7 +4,7 @@
  * cluster's count is the sum over the live zones.
  */
 
-#include "logic.h"
+#include "online.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -7,15 +7,13 @@
  * also after it was answered because the time was up.
  */
 
-#include "logic.h"
+#include "push.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "svc/clock.h"
-
-#include "push.h"
 
 #define LOGIC_PUSH_TICK   50        /* ms */
 #define LOGIC_PUSH_GRACE  500       /* ms: the bus itself says when it's late */

@@ -6,9 +6,22 @@
 #ifndef LOGIC_PUSH_H
 #define LOGIC_PUSH_H
 
-#include "logic.h"
-
 #include "group.h"
+#include "http.h"
+
+/* the routes */
+void logic_push_keys(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q);
+void logic_push_mids(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q);
+void logic_push_room(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q);
+void logic_push_all(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q);
+
+int logic_push_init(logic_thread_t *t);
+void logic_push_free(logic_thread_t *t);
+
 
 typedef enum {
     LOGIC_PUSH_KEYS, LOGIC_PUSH_MIDS, LOGIC_PUSH_ROOM, LOGIC_PUSH_ALL

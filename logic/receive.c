@@ -3,7 +3,8 @@
  * counted and taken, as goim does.
  */
 
-#include "logic.h"
+#include "hook.h"
+#include "session.h"
 
 #include <inttypes.h>
 #include <stdio.h>

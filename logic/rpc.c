@@ -8,8 +8,12 @@
  * not read until it owes less.
  */
 
-#include "logic.h"
+#include "nodes.h"
+#include "online.h"
+#include "rpc.h"
+#include "session.h"
 
+#include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
 #include <netdb.h>

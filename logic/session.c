@@ -9,7 +9,8 @@
  * disconnect or a late renewal touches only what is its own.
  */
 
-#include "logic.h"
+#include "kick.h"
+#include "session.h"
 
 #include <inttypes.h>
 #include <stdio.h>

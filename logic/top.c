@@ -3,7 +3,8 @@
  * for a moment. Whoever asks while they are being read waits for them.
  */
 
-#include "logic.h"
+#include "online.h"
+#include "rooms.h"
 
 #include <stdlib.h>
 #include <string.h>

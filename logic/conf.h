@@ -1,0 +1,95 @@
+/*
+ * The configuration of logic (conf.c).
+ */
+
+#ifndef LOGIC_CONF_H
+#define LOGIC_CONF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "svc/bus.h"
+#include "svc/conf.h"
+#include "svc/redis.h"
+
+#include "cidr.h"
+
+#define LOGIC_PREFIX_MAX    64      /* of keys in Redis */
+
+typedef struct {
+    char      *url;                 /* "": there is none */
+    int64_t    timeout;             /* ms, waiting for a connection too */
+    int64_t    connections;         /* a thread */
+    int64_t    waiting;             /* a thread */
+
+    char       host[256];           /* of url */
+    uint16_t   port;
+    char      *authority;           /* host and port, as written */
+    char      *path;
+} logic_hook_conf_t;
+
+
+typedef enum {
+    LOGIC_AUTH_TRUST, LOGIC_AUTH_HTTP
+} logic_auth_t;
+
+
+typedef struct {
+    bus_conf_t         bus;
+    svc_redis_conf_t   redis;
+
+    const char        *log;
+    const char        *log_level;
+    char              *http;
+    char              *rpc;
+    int64_t            threads;
+    int64_t            drain;
+    int64_t            stream_maxlen;
+
+    int64_t            http_timeout;
+    int64_t            max_body;
+    int64_t            max_header;
+    char              *trusted_list;
+    logic_cidrs_t      trusted;
+
+    int64_t            push_timeout;
+    int64_t            max_keys;
+    int64_t            max_pending;
+
+    int64_t            ttl;
+    int64_t            heartbeat;
+    int64_t            heartbeat_max;
+
+    int64_t            node_ttl;
+    int64_t            node_renew;
+
+    int64_t            max_rooms;
+    int64_t            top_cache;
+
+    char              *domain;
+    char              *host_domain;
+    int64_t            tcp_port;
+    int64_t            ws_port;
+    int64_t            wss_port;
+    double             region_weight;
+    char              *region_header;
+
+    int64_t            max_delay;
+    int64_t            base_delay;
+    double             factor;
+    double             jitter;
+
+    logic_cidrs_t      regions;
+
+    char              *auth_mode;
+    logic_auth_t       auth;
+    logic_hook_conf_t  auth_hook;
+    logic_hook_conf_t  receive_hook;
+} logic_conf_t;
+
+
+extern const conf_schema_t  logic_schema;
+
+int logic_conf_check(void *conf, char *err, size_t size);
+
+#endif

@@ -1,0 +1,119 @@
+/*
+ * What logic counts (made in main.c); all threads add to the same.
+ */
+
+#ifndef LOGIC_COUNTERS_H
+#define LOGIC_COUNTERS_H
+
+#include "svc/metrics.h"
+
+/* X(field, name, labels, help) */
+#define LOGIC_COUNTERS(X)                                                    \
+    X(http_requests, "goim_logic_http_requests_total", NULL,                 \
+      "HTTP requests answered.")                                             \
+    X(http_errors, "goim_logic_http_errors_total", NULL,                     \
+      "HTTP requests answered with a status of 400 or more.")                \
+    X(push[0], "goim_logic_pushes_total", "kind=\"keys\"",                   \
+      "Pushes that were asked for.")                                         \
+    X(push[1], "goim_logic_pushes_total", "kind=\"mids\"", "")               \
+    X(push[2], "goim_logic_pushes_total", "kind=\"room\"", "")               \
+    X(push[3], "goim_logic_pushes_total", "kind=\"all\"", "")                \
+    X(pushed[0], "goim_logic_push_results_total", "result=\"ok\"",           \
+      "Pushes by their answer: code 0, -500, -504.")                         \
+    X(pushed[1], "goim_logic_push_results_total", "result=\"failed\"", "")   \
+    X(pushed[2], "goim_logic_push_results_total", "result=\"unknown\"", "")  \
+    X(push_keys, "goim_logic_push_keys_total", NULL,                         \
+      "Keys that pushes asked for or that were found for their mids.")       \
+    X(push_offline, "goim_logic_push_offline_total", NULL,                   \
+      "Keys of pushes that are on no node.")                                 \
+    X(push_records, "goim_logic_push_records_total", NULL,                   \
+      "Records handed to the bus.")                                          \
+    X(push_refused, "goim_logic_push_refused_total", NULL,                   \
+      "Pushes refused because too much was waiting.")                        \
+    X(lookups, "goim_logic_lookups_total", NULL,                             \
+      "Lookups of keys and mids in Redis.")                                  \
+    X(connects, "goim_logic_connects_total", NULL,                           \
+      "Sessions connected.")                                                 \
+    X(denied, "goim_logic_denied_total", NULL,                               \
+      "Connects denied: the token, or the application's word.")              \
+    X(connect_failed, "goim_logic_connect_failed_total", NULL,               \
+      "Connects that failed: Redis or the application away.")                \
+    X(disconnects, "goim_logic_disconnects_total", NULL,                     \
+      "Sessions disconnected.")                                              \
+    X(stale_disconnects, "goim_logic_stale_disconnects_total", NULL,         \
+      "Disconnects of sessions that had been replaced.")                     \
+    X(heartbeats, "goim_logic_heartbeats_total", NULL,                       \
+      "Mappings renewed.")                                                   \
+    X(restored, "goim_logic_restored_total", NULL,                           \
+      "Mappings that were lost and restored by a renewal.")                  \
+    X(swept, "goim_logic_swept_total", NULL,                                 \
+      "Keys of a user removed because they are on no node.")                 \
+    X(broken, "goim_logic_broken_keys_total", NULL,                          \
+      "Keys of a wrong type in Redis that were replaced.")                   \
+    X(kicks, "goim_logic_kicks_total", NULL,                                 \
+      "Sessions told to end for a newer one of the same key.")               \
+    X(kick_failed, "goim_logic_kick_failed_total", NULL,                     \
+      "Kicks that could not be written.")                                    \
+    X(missing, "goim_logic_missing_total", NULL,                             \
+      "Keys that a node reported missing.")                                  \
+    X(missing_removed, "goim_logic_missing_removed_total", NULL,             \
+      "Stale mappings of missing keys that were removed.")                   \
+    X(receives, "goim_logic_receives_total", NULL,                           \
+      "Packets of clients taken.")                                           \
+    X(receive_failed, "goim_logic_receive_failed_total", NULL,               \
+      "Packets of clients that the application did not take.")               \
+    X(registers, "goim_logic_registers_total", NULL,                         \
+      "Registrations of nodes and their renewals.")                          \
+    X(registers_refused, "goim_logic_registers_refused_total", NULL,         \
+      "Registrations refused: another instance has the server_id.")          \
+    X(rpc_connections, "goim_logic_rpc_connections_total", NULL,             \
+      "Connections of comets taken.")                                        \
+    X(rpc_calls, "goim_logic_rpc_calls_total", NULL,                         \
+      "Calls of comets.")                                                    \
+    X(rpc_failed, "goim_logic_rpc_failed_total", NULL,                       \
+      "Calls answered with FAILED.")                                         \
+    X(rpc_malformed, "goim_logic_rpc_malformed_total", NULL,                 \
+      "Calls and frames that could not be understood.")                      \
+    X(hook_requests, "goim_logic_hook_requests_total", NULL,                 \
+      "Requests to the application.")                                        \
+    X(hook_failed, "goim_logic_hook_failed_total", NULL,                     \
+      "Requests to the application without an answer in time.")              \
+    X(rooms_full, "goim_logic_rooms_full_total", NULL,                       \
+      "Rooms left out of online/top: more than max_rooms.")
+
+/* the same for what goes up and down */
+#define LOGIC_GAUGES(X)                                                      \
+    X(rpc_links, "goim_logic_rpc_links", NULL,                               \
+      "Connections of comets now.")                                          \
+    X(push_waiting, "goim_logic_push_waiting", NULL,                         \
+      "Pushes without an answer now.")                                       \
+    X(threads, "goim_logic_threads", NULL,                                   \
+      "Threads.")                                                            \
+    X(redis_up, "goim_logic_redis_connections", NULL,                        \
+      "Threads with a connection to Redis.")                                 \
+    X(nodes_silent, "goim_logic_nodes_silent", NULL,                         \
+      "Nodes not renewed in time but kept, as too many fell silent "         \
+      "together.")
+
+typedef struct {
+    metric_t  *http_requests, *http_errors;
+    metric_t  *push[4], *pushed[3];
+    metric_t  *push_keys, *push_offline, *push_records, *push_refused;
+    metric_t  *lookups;
+    metric_t  *connects, *denied, *connect_failed;
+    metric_t  *disconnects, *stale_disconnects;
+    metric_t  *heartbeats, *restored, *swept, *broken;
+    metric_t  *kicks, *kick_failed;
+    metric_t  *missing, *missing_removed;
+    metric_t  *receives, *receive_failed;
+    metric_t  *registers, *registers_refused;
+    metric_t  *rpc_connections, *rpc_calls, *rpc_failed, *rpc_malformed;
+    metric_t  *hook_requests, *hook_failed;
+    metric_t  *rooms_full;
+    metric_t  *rpc_links, *push_waiting, *threads, *redis_up;
+    metric_t  *nodes_silent;
+} logic_metrics_t;
+
+extern logic_metrics_t  logic_m;
+
+#endif

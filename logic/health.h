@@ -1,0 +1,18 @@
+/*
+ * /health, /metrics, what to say about Redis at start (health.c).
+ */
+
+#ifndef LOGIC_HEALTH_H
+#define LOGIC_HEALTH_H
+
+#include "http.h"
+
+void logic_health(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q);
+void logic_metrics(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q);
+
+/* Redis is up: say what is risky about its configuration. */
+void logic_health_ask(logic_thread_t *t);
+
+#endif

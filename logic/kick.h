@@ -1,0 +1,20 @@
+/*
+ * The word to a node that a session was replaced (kick.c).
+ */
+
+#ifndef LOGIC_KICK_H
+#define LOGIC_KICK_H
+
+#include "logic.h"
+
+/* <server>/<zone>/<session> and a NUL */
+#define LOGIC_HOLDER_BUF  (LOGIC_SERVER_MAX + LOGIC_ZONE_MAX + 24)
+
+/* Tell the holder's node that this session of the key has been replaced. */
+void logic_kick(logic_thread_t *t, const char *holder, size_t len,
+    const void *key, size_t key_len);
+
+/* Forget the kicks that are still to be tried again. */
+void logic_kick_free(logic_thread_t *t);
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * The set of nodes, and which of them a client should take (nodes.c).
+ */
+
+#ifndef LOGIC_NODES_H
+#define LOGIC_NODES_H
+
+#include "http.h"
+#include "rpc.h"
+
+void logic_nodes_weighted(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q);
+void logic_nodes_instances(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q);
+void logic_nodes_offline(logic_thread_t *t, struct evhttp_request *req,
+    logic_query_t *q);
+
+void logic_register_call(logic_call_t *call);
+void logic_deregister_call(logic_call_t *call);
+
+int logic_nodes_init(logic_thread_t *t);
+void logic_nodes_free(logic_thread_t *t);
+
+#endif

@@ -1,0 +1,21 @@
+/*
+ * Sessions: who a client is (auth.c), where it is (session.c), what it sends
+ * (receive.c).
+ */
+
+#ifndef LOGIC_SESSION_H
+#define LOGIC_SESSION_H
+
+#include "rpc.h"
+#include "token.h"
+
+void logic_auth_call(logic_call_t *call);
+
+void logic_session_connect(logic_call_t *call, logic_who_t *who);
+void logic_disconnect_call(logic_call_t *call);
+void logic_heartbeat_call(logic_call_t *call);
+void logic_missing_call(logic_call_t *call);
+
+void logic_receive_call(logic_call_t *call);
+
+#endif
