@@ -1,6 +1,6 @@
 /*
- * What the files of the module share: configuration, the session, and the
- * tables by which the core, the fronts and the applications know each other.
+ * Fronts, applications and sessions: by this header alone the core, the fronts
+ * and the applications know each other.
  *
  * The core knows neither HTTP nor stream types.  A front (WebSocket, TCP)
  * turns bytes into messages and back; an application (goim, echo) says what
@@ -15,20 +15,14 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
-
 #include "ngx_goim_index.h"
 
 
-#define NGX_GOIM_VERSION        "0.1.0"
-
 /* Fronts in another .so refer to it: one that was made for another layout of
    what is declared here does not load.  A change of the layout renames it. */
-#define NGX_GOIM_ABI            ngx_goim_abi_3
+#define NGX_GOIM_ABI            ngx_goim_abi_4
 
 extern const ngx_uint_t  NGX_GOIM_ABI;
-
-#define NGX_GOIM_MODULE         0x4d494f47      /* "GOIM" */
-#define NGX_GOIM_CONF           0x02000000
 
 /* the longest frame header a front puts before a message */
 #define NGX_GOIM_HEAD           10
@@ -36,90 +30,7 @@ extern const ngx_uint_t  NGX_GOIM_ABI;
 
 typedef struct ngx_goim_session_s  ngx_goim_session_t;
 typedef struct ngx_goim_room_s     ngx_goim_room_t;
-typedef struct ngx_goim_redis_s    ngx_goim_redis_t;
-typedef struct ngx_goim_call_s     ngx_goim_call_t;
-typedef struct ngx_goim_share_s    ngx_goim_share_t;
-typedef struct ngx_goim_key_s      ngx_goim_key_t;
 
-
-/* ---- configuration: goim { } (ngx_goim_core.c) ---- */
-
-typedef struct {
-    ngx_str_t                   url;        /* as written: host:port */
-    ngx_str_t                   host;       /* to resolve at run time */
-    in_port_t                   port;
-    ngx_addr_t                 *addrs;      /* resolved at configuration */
-    ngx_uint_t                  naddrs;
-    ngx_str_t                   directive;  /* for errors: where it stands */
-    u_char                     *file_name;
-    ngx_uint_t                  line;
-    unsigned                    literal:1;  /* an address, or unix: */
-} ngx_goim_peer_t;
-
-
-#define NGX_GOIM_TRACE_MIDS     64
-
-/* mids to trace: sorted, each once */
-typedef struct {
-    ngx_uint_t                  n;
-    int64_t                     mid[NGX_GOIM_TRACE_MIDS];
-} ngx_goim_mids_t;
-
-
-typedef struct {
-    ngx_flag_t                  enabled;    /* there is a goim { } */
-    ngx_str_t                   user;       /* the first directive that needs
-                                               it, of another block, and where
-                                               that stands */
-    u_char                     *user_file;
-    ngx_uint_t                  user_line;
-
-    ngx_shm_zone_t             *shm_zone;
-    ngx_str_t                   server_id;
-
-    ngx_goim_peer_t             redis;
-    ngx_str_t                   redis_user;
-    ngx_str_t                   redis_password;
-    ngx_int_t                   redis_db;
-    ngx_str_t                   redis_prefix;
-    ngx_str_t                   stream;     /* the node's: prefix, goim:node:,
-                                               server_id; NUL */
-    ngx_msec_t                  redis_timeout;
-
-    ngx_array_t                 logic;      /* of ngx_goim_peer_t */
-    ngx_msec_t                  logic_timeout;
-
-    ngx_resolver_t             *resolver;   /* NULL: names were resolved at
-                                               configuration time */
-    ngx_msec_t                  resolver_timeout;
-
-    ngx_str_t                   region;
-    ngx_str_t                   zone_name;
-    ngx_str_t                   env;
-    ngx_array_t                 addrs;      /* of ngx_str_t */
-    ngx_uint_t                  weight;
-    ngx_flag_t                  offline;
-
-    ngx_msec_t                  handshake_timeout;
-    ngx_msec_t                  room_linger;
-    size_t                      max_body;       /* of a client's packet */
-    size_t                      queue_size;     /* bytes out, a session */
-    ngx_uint_t                  queue_drop;     /* at the bound: drop, not
-                                                   close */
-    ngx_uint_t                  max_sessions;   /* a worker; 0: what
-                                                   worker_connections allow */
-    ngx_uint_t                  max_per_addr;   /* a node; 0: no limit */
-
-    ngx_fd_t                   *eventfds;       /* one a worker */
-    ngx_uint_t                  workers;
-
-    ngx_open_file_t            *trace_log;      /* NULL: none, no tracing */
-    ngx_goim_mids_t             trace;
-} ngx_goim_conf_t;
-
-
-/* NULL without a goim { } */
-ngx_goim_conf_t *ngx_goim_get_conf(ngx_cycle_t *cycle);
 
 /*
  * For the directives of fronts (goim_subscribe and such): the configuration
@@ -188,7 +99,7 @@ struct ngx_goim_session_s {
     int64_t                     mid;
     ngx_str_t                   key;        /* len 0: not authenticated */
     ngx_goim_entry_t            by_key;
-    ngx_goim_key_t             *shared_key; /* the zone knows it is here */
+    struct ngx_goim_key_s      *zone_key; /* the zone knows it is here */
     ngx_goim_member_t           in_all;
     ngx_goim_member_t           in_room;
     ngx_goim_room_t            *room;
@@ -203,7 +114,7 @@ struct ngx_goim_session_s {
     ngx_msec_t                  renew;      /* when to tell logic */
     ngx_msec_t                  renew_interval;
     ngx_queue_t                 attached;   /* among all of the worker */
-    ngx_goim_share_t           *shared_addr;    /* the zone's count of addr */
+    struct ngx_goim_contrib_s  *zone_addr;  /* the zone's count of addr */
 
     unsigned                    busy:1;     /* a message's answer is awaited:
                                                give no other message */
@@ -285,8 +196,9 @@ extern const ngx_goim_app_t  ngx_goim_app;      /* goim itself */
 /*
  * Take a connection: nothing of nginx's request may be used afterwards.
  * Sets c->data, the log handler and the write handler; the front sets
- * ngx_goim_input_handler() for reading and runs it once.  addr is copied.  NULL: no memory or a limit
- * is reached (said in the log and counted); the front answers 503 or closes.
+ * ngx_goim_input_handler() for reading and runs it once.  addr is copied.
+ * NULL: no memory or a limit is reached (said in the log and counted); the
+ * front answers 503 or closes.
  */
 ngx_goim_session_t *ngx_goim_attach(ngx_connection_t *c,
     const ngx_goim_front_t *front, const ngx_goim_app_t *app,
@@ -302,11 +214,18 @@ ngx_int_t ngx_goim_may_attach(void);
  * The one way a session ends; idempotent.  code is an RFC 6455 status code,
  * 0 when the peer is gone: nothing is sent then.  reason is a literal for
  * the close frame and the log.  What is queued goes out first; then the
- * close frame, shutdown(), a bounded drain, front->finalize().  s may be
- * freed on return.
+ * close frame, shutdown(), what the peer still sends, within a bound, and
+ * front->finalize().  s may be freed on return.
  */
 void ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code,
     const char *reason);
+
+/* the same for a frame or packet that is none: it is counted */
+void ngx_goim_close_malformed(ngx_goim_session_t *s, ngx_uint_t code,
+    const char *reason);
+
+/* the longest body of a client's packet */
+size_t ngx_goim_max_body(void);
 
 /* reads what is there and gives it to front->input() (ngx_goim_input.c) */
 void ngx_goim_input_handler(ngx_event_t *rev);
@@ -325,206 +244,6 @@ ngx_int_t ngx_goim_send(ngx_goim_session_t *s, ngx_goim_buf_t *b,
 /* The same with bytes that are already frames: copied. */
 ngx_int_t ngx_goim_send_copy(ngx_goim_session_t *s, u_char *data,
     size_t len);
-
-
-/* ---- counters ---- */
-
-/* X(name, help): the status page shows them in this order */
-#define NGX_GOIM_COUNTERS(X)                                                 \
-    X(accepted,          "Connections taken from HTTP or stream.")           \
-    X(closed,            "Connections that ended.")                          \
-    X(refused,           "Upgrades refused: bad handshake or a limit.")      \
-    X(auths,             "Sessions authenticated.")                          \
-    X(auth_denied,       "Auth packets that logic refused.")                 \
-    X(auth_failed,       "Auths that failed: logic away or late.")           \
-    X(handshake_timeouts, "Connections without auth in time.")               \
-    X(heartbeat_timeouts, "Sessions without a heartbeat in time.")           \
-    X(protocol_errors,   "Sessions closed for a malformed frame or packet.") \
-    X(replaced,          "Sessions closed by a newer one of the same key.")  \
-    X(packets_in,        "Packets from clients.")                            \
-    X(receives,          "Packets handed to logic.")                         \
-    X(receive_failed,    "Packets that logic did not take.")                 \
-    X(rooms_refused,     "Changes to a room the session may not enter.")     \
-    X(records,           "Records taken from the node's stream.")            \
-    X(duplicates,        "Records seen before and left out.")                \
-    X(broken,            "Stream entries or records that do not parse.")     \
-    X(holes,             "Holes seen in the node's stream.")                 \
-    X(missed,            "Entries missing in those holes, where countable.") \
-    X(epochs,            "Changes of the bus epoch.")                        \
-    X(lapped,            "Times a worker fell a whole ring behind.")         \
-    X(corrupt,           "Ring entries whose checksum did not match.")       \
-    X(pushed,            "Messages queued to sessions.")                     \
-    X(push_dropped,      "Messages dropped at a full queue.")                \
-    X(slow_closed,       "Sessions closed at a full queue.")                 \
-    X(unpaced,           "Broadcasts hastened as too many wanted a pace.")   \
-    X(key_missing,       "Pushes to keys that are not on this node.")        \
-    X(filtered,          "Pushes whose operation the session left out.")     \
-    X(bytes_out,         "Bytes queued to sessions.")                        \
-    X(flushes,           "Writes to sockets.")                               \
-    X(zone_full,         "Times the zone had no room for a count.")          \
-    X(leases,            "Times the reader's role was taken.")               \
-    X(redis_connects,    "Connections made to Redis.")                       \
-    X(redis_errors,      "Errors and refusals of Redis.")                    \
-    X(logic_calls,       "Calls to logic.")                                  \
-    X(logic_failed,      "Calls to logic that failed or were late.")
-
-#define NGX_GOIM_COUNTER_ENUM(name, help)  NGX_GOIM_C_##name,
-
-enum {
-    NGX_GOIM_COUNTERS(NGX_GOIM_COUNTER_ENUM)
-    NGX_GOIM_C_COUNT
-};
-
-extern uint64_t  *ngx_goim_counters;    /* this worker's, in its slot; before
-                                           there is one, a dummy */
-
-#define ngx_goim_count(name, n)                                              \
-    (ngx_goim_counters[NGX_GOIM_C_##name] += (n))
-
-
-/* What the status page shows (ngx_goim_zone.c). */
-typedef struct {
-    ngx_str_t                   server_id;
-    u_char                      zone_id[17];        /* hex, NUL */
-    time_t                      started;
-    ngx_uint_t                  registered;         /* confirmed by logic */
-    ngx_uint_t                  offline;
-    ngx_uint_t                  sessions;           /* connections held */
-    ngx_uint_t                  authorized;         /* of them, authenticated */
-    ngx_uint_t                  addrs;              /* distinct addresses */
-    ngx_uint_t                  rooms;
-    ngx_uint_t                  workers;            /* live slots */
-    ngx_uint_t                  draining;           /* of older generations */
-    ngx_pid_t                   reader_pid;         /* 0: nobody */
-    uint64_t                    reader_epoch;
-    ngx_uint_t                  reader_connected;   /* to Redis */
-    u_char                      stream_id[48];      /* last read, NUL */
-    uint64_t                    ring_size;          /* bytes */
-    uint64_t                    ring_written;       /* bytes since start */
-    uint64_t                    ring_lag;           /* of the slowest worker */
-    uint64_t                    zone_free;          /* bytes */
-    uint64_t                    counters[NGX_GOIM_C_COUNT];
-} ngx_goim_stats_t;
-
-
-void ngx_goim_get_stats(ngx_goim_stats_t *st);
-
-extern const char *const  ngx_goim_counter_names[];
-extern const char *const  ngx_goim_counter_help[];
-
-
-/* ---- the mids that are traced (ngx_goim_trace.c) ---- */
-
-/* One more, in decimal, 1 to 2^63-1.  NGX_DECLINED: it is none; NGX_BUSY: the
-   list is full. */
-ngx_int_t ngx_goim_mids_add(ngx_goim_mids_t *mids, u_char *p, size_t len);
-
-/* the node's list: read it, make it another for all workers at once */
-void ngx_goim_trace_get(ngx_goim_mids_t *mids);
-void ngx_goim_trace_set(const ngx_goim_mids_t *mids);
-
-/* Foreign bytes for a line: escaped as the access log does, cut after 256.
-   Valid until the next call but one. */
-ngx_str_t *ngx_goim_trace_text(const void *data, size_t len);
-
-
-/* ---- Redis in nginx's event loop (ngx_goim_redis.c) ---- */
-
-struct redisReply;
-
-/* reply NULL: lost, or no answer in time.  An error reply is passed on. */
-typedef void (*ngx_goim_redis_pt)(void *data, struct redisReply *reply);
-
-typedef struct {
-    void                      (*up)(void *data);    /* after AUTH, SELECT */
-    void                      (*down)(void *data);
-    void                       *data;
-} ngx_goim_redis_events_t;
-
-/*
- * A connection that outlives its disconnections, with backoff (100 ms to
- * 2 s, jitter).  All its timers are cancelable.  It connects at once, events
- * come from the loop.  Memory is the process's.
- */
-ngx_goim_redis_t *ngx_goim_redis_create(ngx_goim_conf_t *gcf,
-    const ngx_goim_redis_events_t *events);
-
-/* Gone for good; outstanding callbacks come with NULL before it returns,
- * `down` does not.  Allowed in callbacks. */
-void ngx_goim_redis_destroy(ngx_goim_redis_t *r);
-
-/* Drop the connection and connect again; allowed in callbacks. */
-void ngx_goim_redis_reset(ngx_goim_redis_t *r);
-
-/*
- * One command; no answer within timeout: the connection is dropped.
- * NGX_ERROR: not connected, the callback does not come.
- */
-ngx_int_t ngx_goim_redis_command(ngx_goim_redis_t *r, ngx_msec_t timeout,
-    ngx_goim_redis_pt cb, void *data, int argc, const char **argv,
-    const size_t *argvlen);
-
-
-/* ---- RPC to logic (ngx_goim_logic.c) ---- */
-
-struct Goim__Call;
-struct Goim__Reply;
-
-#define NGX_GOIM_LOGIC_ANY      ((ngx_uint_t) -1)
-
-/* reply NULL: failed or late; what it says is valid during the callback */
-typedef void (*ngx_goim_logic_pt)(void *data,
-    const struct Goim__Reply *reply);
-
-/*
- * This worker's links to every logic of the configuration: connect at once,
- * reconnect with backoff, Hello first.  zone_id is the hexadecimal one, NUL
- * at its end; it must live as long as the links.
- */
-ngx_int_t ngx_goim_logic_init(ngx_goim_conf_t *gcf, const u_char *zone_id);
-
-/*
- * Send a call (its id is set here).  *peer in: the instance to use if it is
- * up, or NGX_GOIM_LOGIC_ANY for round robin over those that are up; out: the
- * one taken.  The callback comes exactly once and never from inside this
- * call, unless cancelled.  NULL: no logic is up (or no memory); no callback.
- */
-ngx_goim_call_t *ngx_goim_logic_call(struct Goim__Call *call,
-    ngx_uint_t *peer, ngx_goim_logic_pt cb, void *data);
-
-/* Forget a call: its callback does not come; logic may still act on it. */
-void ngx_goim_logic_cancel(ngx_goim_call_t *call);
-
-ngx_uint_t ngx_goim_logic_up(void);     /* how many are connected */
-
-ngx_uint_t ngx_goim_logic_pending(void);    /* calls without an answer yet */
-
-/*
- * For shutdown: send what is queued, as far as the sockets take it, close the
- * links and stop reconnecting.  Calls without an answer fail, by an event.
- * Wait (within logic_timeout) until none is pending before calling it, or the
- * last Disconnects may be lost.  Allowed in callbacks.
- */
-void ngx_goim_logic_close(void);
-
-
-/* ---- addresses of redis and logic (ngx_goim_peer.c) ---- */
-
-/*
- * For directive handlers: value is host, host:port, [IPv6]:port or unix:path.
- * peer is all set here; names are not resolved yet.  Returns NGX_CONF_OK, or
- * NGX_CONF_ERROR after an error was logged that names directive and value.
- */
-char *ngx_goim_peer_parse(ngx_conf_t *cf, ngx_goim_peer_t *peer,
-    ngx_str_t *value, in_port_t default_port);
-
-/*
- * For init_conf, for each peer, when all directives are known: without a
- * resolver a name is resolved now, into the cycle's pool.  NGX_ERROR after
- * an [emerg] line.
- */
-ngx_int_t ngx_goim_peer_init(ngx_cycle_t *cycle, ngx_goim_conf_t *gcf,
-    ngx_goim_peer_t *peer);
 
 
 #endif /* _NGX_GOIM_H_INCLUDED_ */

@@ -40,6 +40,36 @@ ngx_goim_attached(void)
 }
 
 
+size_t
+ngx_goim_max_body(void)
+{
+    return ngx_goim_conf->max_body;
+}
+
+
+void
+ngx_goim_attach_contribute(void)
+{
+    ngx_queue_t         *q;
+    ngx_goim_session_t  *s;
+
+    for (q = ngx_queue_head(&ngx_goim_sessions);
+         q != ngx_queue_sentinel(&ngx_goim_sessions);
+         q = ngx_queue_next(q))
+    {
+        s = ngx_queue_data(q, ngx_goim_session_t, attached);
+
+        ngx_goim_addr_join_locked(&s->addr, &s->zone_addr);
+
+        if (s->authorized) {
+            ngx_goim_key_add_locked(&s->key, &s->zone_key);
+        }
+    }
+
+    ngx_goim_room_contribute_all();
+}
+
+
 ngx_int_t
 ngx_goim_may_attach(void)
 {
@@ -79,7 +109,7 @@ ngx_goim_attach(ngx_connection_t *c, const ngx_goim_front_t *front,
     }
 
     if (ngx_goim_addr_join(addr, ngx_goim_conf->max_per_addr,
-                           &s->shared_addr)
+                           &s->zone_addr)
         != NGX_OK)
     {
         ngx_log_error(NGX_LOG_WARN, c->log, 0,
@@ -160,6 +190,15 @@ ngx_goim_attach_log(ngx_log_t *log, u_char *buf, size_t len)
     }
 
     return p;
+}
+
+
+void
+ngx_goim_close_malformed(ngx_goim_session_t *s, ngx_uint_t code,
+    const char *reason)
+{
+    ngx_goim_count(protocol_errors, 1);
+    ngx_goim_close(s, code, reason);
 }
 
 
@@ -362,7 +401,7 @@ ngx_goim_finalize(ngx_goim_session_t *s)
     ngx_goim_trace(s, "closed unsent=%uD", s->queued);
 
     ngx_goim_queue_free(s);
-    ngx_goim_addr_leave(&s->shared_addr);
+    ngx_goim_addr_leave(&s->zone_addr);
     ngx_queue_remove(&s->attached);
 
     if (c->read->timer_set) {

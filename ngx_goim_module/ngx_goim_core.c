@@ -9,11 +9,8 @@
 #include <sys/eventfd.h>
 
 
-#define NGX_GOIM_DRAIN          20          /* ms */
+#define NGX_GOIM_LEAVE_TICK     20          /* ms */
 #define NGX_GOIM_REAP           10          /* ticks */
-
-#define NGX_GOIM_DRAINING       1
-#define NGX_GOIM_LEAVING        2           /* no sessions any more */
 
 
 static ngx_int_t ngx_goim_init_module(ngx_cycle_t *cycle);
@@ -24,9 +21,9 @@ static ngx_int_t ngx_goim_wake_listen(ngx_cycle_t *cycle);
 static void ngx_goim_wake_handler(ngx_event_t *rev);
 static void ngx_goim_tick(ngx_event_t *ev);
 static void ngx_goim_tick_lease(void);
-static void ngx_goim_drain_start(void);
-static void ngx_goim_drain_timer(ngx_event_t *ev);
-static ngx_uint_t ngx_goim_drained(void);
+static void ngx_goim_leave_start(void);
+static void ngx_goim_leave_timer(ngx_event_t *ev);
+static ngx_uint_t ngx_goim_left(void);
 static ngx_uint_t ngx_goim_last(void);
 
 
@@ -60,7 +57,7 @@ ngx_connection_t          ngx_goim_no_connection;
 
 static ngx_connection_t  *ngx_goim_wake_connection;
 static ngx_event_t        ngx_goim_tick_event;
-static ngx_event_t        ngx_goim_drain_event;
+static ngx_event_t        ngx_goim_leave_event;
 static ngx_uint_t         ngx_goim_ticks;
 static ngx_msec_t         ngx_goim_empty_since;
 static unsigned           ngx_goim_reading;
@@ -118,6 +115,8 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
     ngx_goim_shpool = (ngx_slab_pool_t *) gcf->shm_zone->shm.addr;
     ngx_goim_no_connection.fd = (ngx_socket_t) -1;
 
+    ngx_goim_lock_init(ngx_goim_attach_contribute);
+
     if (ngx_goim_slot_take(cycle->log) != NGX_OK) {
         return NGX_OK;
     }
@@ -144,9 +143,9 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
     ngx_goim_tick_event.data = &ngx_goim_no_connection;
     ngx_goim_tick_event.cancelable = 1;
 
-    ngx_goim_drain_event.handler = ngx_goim_drain_timer;
-    ngx_goim_drain_event.log = cycle->log;
-    ngx_goim_drain_event.data = &ngx_goim_no_connection;
+    ngx_goim_leave_event.handler = ngx_goim_leave_timer;
+    ngx_goim_leave_event.log = cycle->log;
+    ngx_goim_leave_event.data = &ngx_goim_no_connection;
 
     ngx_add_timer(&ngx_goim_tick_event, 1);
 
@@ -234,7 +233,7 @@ ngx_goim_wake_handler(ngx_event_t *rev)
     if (c->close) {
         ngx_close_connection(c);
         ngx_goim_wake_connection = NULL;
-        ngx_goim_drain_start();
+        ngx_goim_leave_start();
         return;
     }
 
@@ -242,7 +241,7 @@ ngx_goim_wake_handler(ngx_event_t *rev)
         /* void */
     }
 
-    ngx_goim_deliver_drain();
+    ngx_goim_deliver_follow();
 }
 
 
@@ -286,7 +285,7 @@ ngx_goim_wake(uint64_t *mask)
     }
 
     if (mask[ngx_goim_slot_n / 64] & (uint64_t) 1 << ngx_goim_slot_n % 64) {
-        ngx_goim_deliver_drain();
+        ngx_goim_deliver_follow();
     }
 }
 
@@ -305,7 +304,7 @@ ngx_goim_tick(ngx_event_t *ev)
 
     /* a wake-up can get lost with the worker that owed it */
 
-    ngx_goim_deliver_drain();
+    ngx_goim_deliver_follow();
 
     if (++ngx_goim_ticks % NGX_GOIM_REAP == 0 && ngx_goim_reading) {
         ngx_goim_slot_reap(ev->log);
@@ -325,7 +324,7 @@ ngx_goim_tick_lease(void)
         ngx_goim_reader_stop();
     }
 
-    if (ngx_goim_slot->draining == NGX_GOIM_LEAVING
+    if (ngx_goim_slot->leaving == NGX_GOIM_LEFT
         || ngx_goim_lease_try(ngx_goim_tick_event.log, &taken) != NGX_OK
         || !taken)
     {
@@ -343,9 +342,9 @@ ngx_goim_tick_lease(void)
  */
 
 static void
-ngx_goim_drain_start(void)
+ngx_goim_leave_start(void)
 {
-    ngx_goim_slot->draining = NGX_GOIM_DRAINING;
+    ngx_goim_slot->leaving = NGX_GOIM_LEAVING;
 
     if (ngx_goim_slot->generation != ngx_goim_zone->generation
         && ngx_goim_reading)
@@ -355,20 +354,20 @@ ngx_goim_drain_start(void)
         ngx_goim_lease_release();
     }
 
-    ngx_add_timer(&ngx_goim_drain_event, NGX_GOIM_DRAIN);
+    ngx_add_timer(&ngx_goim_leave_event, NGX_GOIM_LEAVE_TICK);
 }
 
 
 /* the one timer that keeps an exiting worker alive */
 
 static void
-ngx_goim_drain_timer(ngx_event_t *ev)
+ngx_goim_leave_timer(ngx_event_t *ev)
 {
     ngx_goim_slot->heartbeat = ngx_current_msec;
-    ngx_goim_deliver_drain();
+    ngx_goim_deliver_follow();
 
-    if (!ngx_goim_drained()) {
-        ngx_add_timer(ev, NGX_GOIM_DRAIN);
+    if (!ngx_goim_left()) {
+        ngx_add_timer(ev, NGX_GOIM_LEAVE_TICK);
         return;
     }
 
@@ -387,7 +386,7 @@ ngx_goim_drain_timer(ngx_event_t *ev)
 /* No sessions, and logic knows it, or had its time to. */
 
 static ngx_uint_t
-ngx_goim_drained(void)
+ngx_goim_left(void)
 {
     ngx_uint_t  late;
 
@@ -423,12 +422,12 @@ ngx_goim_last(void)
 
     ngx_goim_lock();
 
-    ngx_goim_slot->draining = NGX_GOIM_LEAVING;
+    ngx_goim_slot->leaving = NGX_GOIM_LEFT;
 
     for (i = 0; i < NGX_GOIM_SLOTS && last; i++) {
         slot = &ngx_goim_zone->slots[i];
 
-        if (slot->pid && slot->draining != NGX_GOIM_LEAVING
+        if (slot->pid && slot->leaving != NGX_GOIM_LEFT
             && !(kill(slot->pid, 0) == -1 && ngx_errno == ESRCH))
         {
             last = 0;

@@ -6,8 +6,11 @@
 #define _NGX_GOIM_CORE_H_INCLUDED_
 
 
-#include "ngx_goim_zone.h"
+#include "ngx_goim.h"
+#include "ngx_goim_conf.h"
+#include "ngx_goim_logic.h"
 #include "ngx_goim_trace.h"
+#include "ngx_goim_zone.h"
 #include "common/goim_packet.h"
 #include "proto/goim.pb-c.h"
 
@@ -50,6 +53,10 @@ extern ngx_queue_t  ngx_goim_sessions;          /* all that are attached */
 
 void ngx_goim_attach_init(void);
 ngx_uint_t ngx_goim_attached(void);             /* how many there are */
+
+/* the zone's lists are empty: contribute again what this worker has.  Under
+   the lock. */
+void ngx_goim_attach_contribute(void);
 
 /* a session that is closing has nothing left to send */
 void ngx_goim_close_sent(ngx_goim_session_t *s);
@@ -150,8 +157,8 @@ ngx_int_t ngx_goim_room_change(ngx_goim_session_t *s, u_char *key,
 void ngx_goim_room_enter(ngx_goim_session_t *s);
 void ngx_goim_room_exit(ngx_goim_session_t *s);
 
-/* the zone's lists are empty: bring in again what this worker has */
-void ngx_goim_room_rejoin(void);
+/* the zone's lists are empty: contribute again.  Under the lock. */
+void ngx_goim_room_contribute_all(void);
 
 
 /* ---- ngx_goim_fanout.c: one message to many sessions, in slices ---- */
@@ -172,7 +179,7 @@ size_t ngx_goim_fanout_pending(void);
 /* a room that goes away takes its fan-outs with it */
 void ngx_goim_fanout_drop(ngx_goim_room_t *room);
 
-/* the end of a drain: start what was gathered */
+/* the end of a turn: start what was gathered */
 void ngx_goim_fanout_run(void);
 
 ngx_int_t ngx_goim_fanout_init(ngx_log_t *log);
@@ -186,7 +193,8 @@ uint32_t ngx_goim_pace_whole(Goim__Record *r);
 
 /* ---- ngx_goim_deliver.c: ring to sessions ---- */
 
-void ngx_goim_deliver_drain(void);
+/* what the ring has for this worker, within a bound a turn */
+void ngx_goim_deliver_follow(void);
 
 
 /* ---- ngx_goim_record.c: of the node's stream, for the ring ---- */

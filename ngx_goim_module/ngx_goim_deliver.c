@@ -7,11 +7,11 @@
 #include "ngx_goim_room.h"
 
 
-#define NGX_GOIM_DRAIN_ENTRIES  64                  /* a turn */
-#define NGX_GOIM_DRAIN_PENDING  (8 * 1024 * 1024)   /* fan-out bytes */
+#define NGX_GOIM_FOLLOW_ENTRIES  64                  /* a turn */
+#define NGX_GOIM_FOLLOW_PENDING  (8 * 1024 * 1024)   /* fan-out bytes */
 
 
-static void ngx_goim_drain_handler(ngx_event_t *ev);
+static void ngx_goim_follow_handler(ngx_event_t *ev);
 static ngx_int_t ngx_goim_deliver_next(void);
 static void ngx_goim_deliver_entry(ngx_goim_buf_t *b);
 static ngx_int_t ngx_goim_deliver_record(ngx_goim_buf_t *b,
@@ -22,13 +22,13 @@ static void ngx_goim_deliver_kick(ngx_goim_record_t *rec);
 static u_char *ngx_goim_deliver_name(u_char *p, ngx_str_t *name);
 
 
-static ngx_event_t  ngx_goim_drain_event;
+static ngx_event_t  ngx_goim_follow_event;
 
 
 static void
-ngx_goim_drain_handler(ngx_event_t *ev)
+ngx_goim_follow_handler(ngx_event_t *ev)
 {
-    ngx_goim_deliver_drain();
+    ngx_goim_deliver_follow();
 }
 
 
@@ -39,7 +39,7 @@ ngx_goim_drain_handler(ngx_event_t *ev)
  */
 
 void
-ngx_goim_deliver_drain(void)
+ngx_goim_deliver_follow(void)
 {
     ngx_int_t   rc;
     ngx_uint_t  n;
@@ -51,9 +51,9 @@ ngx_goim_deliver_drain(void)
 
     rc = NGX_OK;
 
-    for (n = 0; n < NGX_GOIM_DRAIN_ENTRIES; n++) {
+    for (n = 0; n < NGX_GOIM_FOLLOW_ENTRIES; n++) {
 
-        if (ngx_goim_fanout_pending() > NGX_GOIM_DRAIN_PENDING) {
+        if (ngx_goim_fanout_pending() > NGX_GOIM_FOLLOW_PENDING) {
             break;
         }
 
@@ -67,10 +67,10 @@ ngx_goim_deliver_drain(void)
     ngx_goim_fanout_run();
 
     if (rc == NGX_OK) {
-        ngx_goim_drain_event.handler = ngx_goim_drain_handler;
-        ngx_goim_drain_event.log = ngx_cycle->log;
+        ngx_goim_follow_event.handler = ngx_goim_follow_handler;
+        ngx_goim_follow_event.log = ngx_cycle->log;
 
-        ngx_post_event(&ngx_goim_drain_event, &ngx_posted_next_events);
+        ngx_post_event(&ngx_goim_follow_event, &ngx_posted_next_events);
     }
 }
 

@@ -17,13 +17,13 @@ void
 ngx_goim_key_add(ngx_str_t *key, ngx_goim_key_t **k)
 {
     ngx_goim_lock();
-    ngx_goim_key_rejoin(key, k);
+    ngx_goim_key_add_locked(key, k);
     ngx_goim_unlock();
 }
 
 
 void
-ngx_goim_key_rejoin(ngx_str_t *key, ngx_goim_key_t **k)
+ngx_goim_key_add_locked(ngx_str_t *key, ngx_goim_key_t **k)
 {
     uint64_t          hash;
     ngx_goim_key_t  **bucket;
@@ -34,7 +34,7 @@ ngx_goim_key_rejoin(ngx_str_t *key, ngx_goim_key_t **k)
     *k = ngx_slab_alloc_locked(ngx_goim_zone->arena, sizeof(ngx_goim_key_t));
 
     if (*k == NULL) {
-        ngx_goim_slot->unshared++;
+        ngx_goim_slot->unplaced++;
         ngx_goim_count(zone_full, 1);
         return;
     }
@@ -59,7 +59,7 @@ ngx_goim_key_delete(ngx_goim_key_t **k)
         *k = NULL;
 
     } else {
-        ngx_goim_slot->unshared--;
+        ngx_goim_slot->unplaced--;
     }
 
     ngx_goim_unlock();
@@ -136,7 +136,7 @@ ngx_goim_key_mask(ngx_str_t *key, uint64_t *mask)
 
     ngx_goim_unlock();
 
-    return ngx_goim_unshared_mask(mask) || found;
+    return ngx_goim_unplaced_mask(mask) || found;
 }
 
 

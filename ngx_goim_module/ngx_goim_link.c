@@ -5,6 +5,7 @@
  */
 
 #include "ngx_goim_link.h"
+#include "ngx_goim_stats.h"
 #include <ngx_event_connect.h>
 
 

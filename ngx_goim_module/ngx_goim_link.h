@@ -9,7 +9,9 @@
 #define _NGX_GOIM_LINK_H_INCLUDED_
 
 
-#include "ngx_goim.h"
+#include <ngx_event.h>
+
+#include "ngx_goim_conf.h"
 
 
 /* addresses of one name that are tried, one after the other */

@@ -4,21 +4,29 @@
  *
  * nginx's master opens the lock again, but nobody knows what the dead worker
  * left half done.  So whatever is made of lists lies in an arena of its own,
- * and whoever takes the lock next empties the arena.  Each worker brings in
+ * and whoever takes the lock next empties the arena.  Each worker contributes
  * again what it has when it takes the lock for the first time after that.
  */
 
 
-#include "ngx_goim_room.h"
+#include "ngx_goim_zone.h"
 
 
 static void ngx_goim_locked(void);
-static void ngx_goim_mend(void);
-static void ngx_goim_rejoin(void);
+static void ngx_goim_lock_empty(void);
 
 
-/* the last mending that this worker has brought its own in after */
-static ngx_uint_t  ngx_goim_mended;
+/* the last emptying after which this worker has contributed */
+static ngx_uint_t              ngx_goim_emptied;
+
+static ngx_goim_contribute_pt  ngx_goim_contribute;
+
+
+void
+ngx_goim_lock_init(ngx_goim_contribute_pt contribute)
+{
+    ngx_goim_contribute = contribute;
+}
 
 
 void
@@ -54,7 +62,7 @@ ngx_goim_unlock(void)
 void
 ngx_goim_lock_tick(void)
 {
-    if (ngx_goim_zone->mended != ngx_goim_mended) {
+    if (ngx_goim_zone->emptied != ngx_goim_emptied) {
         ngx_goim_lock();
         ngx_goim_unlock();
     }
@@ -69,15 +77,19 @@ ngx_goim_locked(void)
     zone = ngx_goim_zone;
 
     if (zone->busy) {
-        ngx_goim_mend();
+        ngx_goim_lock_empty();
     }
 
     zone->busy = 1;
     ngx_memory_barrier();
 
-    if (zone->mended != ngx_goim_mended) {
-        ngx_goim_mended = zone->mended;
-        ngx_goim_rejoin();
+    if (zone->emptied != ngx_goim_emptied) {
+        ngx_goim_emptied = zone->emptied;
+
+        if (ngx_goim_slot) {
+            ngx_goim_slot->unplaced = 0;
+            ngx_goim_contribute();
+        }
     }
 }
 
@@ -85,7 +97,7 @@ ngx_goim_locked(void)
 /* Until a worker has come back, it may have any room and any key. */
 
 static void
-ngx_goim_mend(void)
+ngx_goim_lock_empty(void)
 {
     ngx_uint_t        i;
     ngx_goim_slot_t  *slot;
@@ -102,42 +114,13 @@ ngx_goim_mend(void)
     for (i = 0; i < NGX_GOIM_SLOTS; i++) {
         slot = &zone->slots[i];
 
-        ngx_queue_init(&slot->shares);
+        ngx_queue_init(&slot->contributions);
         slot->keys = 0;
-        slot->unshared = slot->pid != 0;
+        slot->unplaced = slot->pid != 0;
     }
 
     /* logic takes counts that begin anew for the zone's only ones */
 
     zone->reported = 0;
-    zone->mended++;
-}
-
-
-static void
-ngx_goim_rejoin(void)
-{
-    ngx_queue_t         *q;
-    ngx_goim_session_t  *s;
-
-    if (ngx_goim_slot == NULL) {
-        return;
-    }
-
-    ngx_goim_slot->unshared = 0;
-
-    for (q = ngx_queue_head(&ngx_goim_sessions);
-         q != ngx_queue_sentinel(&ngx_goim_sessions);
-         q = ngx_queue_next(q))
-    {
-        s = ngx_queue_data(q, ngx_goim_session_t, attached);
-
-        ngx_goim_addr_rejoin(&s->addr, &s->shared_addr);
-
-        if (s->authorized) {
-            ngx_goim_key_rejoin(&s->key, &s->shared_key);
-        }
-    }
-
-    ngx_goim_room_rejoin();
+    zone->emptied++;
 }

@@ -6,6 +6,8 @@
  */
 
 #include "ngx_goim_link.h"
+#include "ngx_goim_logic.h"
+#include "ngx_goim_stats.h"
 #include "common/goim_rpc.h"
 #include "proto/goim.pb-c.h"
 

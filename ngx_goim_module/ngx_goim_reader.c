@@ -9,6 +9,7 @@
 
 
 #include "ngx_goim_core.h"
+#include "ngx_goim_redis.h"
 
 #include <ngx_md5.h>
 #include <hiredis/hiredis.h>

@@ -6,6 +6,8 @@
  */
 
 #include "ngx_goim_link.h"
+#include "ngx_goim_redis.h"
+#include "ngx_goim_stats.h"
 #include <hiredis/hiredis.h>
 
 

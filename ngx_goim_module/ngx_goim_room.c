@@ -54,7 +54,7 @@ ngx_goim_room_online(ngx_goim_room_t *room)
 {
     uint32_t  n;
 
-    n = ngx_goim_share_online(&room->share);
+    n = ngx_goim_contrib_online(&room->contrib);
 
     return n ? n : room->count;
 }
@@ -181,8 +181,8 @@ ngx_goim_room_change(ngx_goim_session_t *s, u_char *key, size_t len)
     ngx_goim_room_join(room, &s->in_room, s);
     s->room = room;
 
-    ngx_goim_room_share(&room->key, room->count, &room->share,
-                        &room->unshared);
+    ngx_goim_room_contribute(&room->key, room->count, &room->contrib,
+                             &room->unplaced);
 
     return NGX_OK;
 }
@@ -215,7 +215,7 @@ ngx_goim_room_make(u_char *key, size_t len)
 /* under the zone's lock */
 
 void
-ngx_goim_room_rejoin(void)
+ngx_goim_room_contribute_all(void)
 {
     ngx_uint_t         i;
     ngx_goim_room_t   *room;
@@ -226,11 +226,11 @@ ngx_goim_room_rejoin(void)
         for (e = ngx_goim_rooms.buckets[i]; e; e = e->next) {
             room = ngx_queue_data(e, ngx_goim_room_t, entry);
 
-            room->share = NULL;
-            room->unshared = 0;
+            room->contrib = NULL;
+            room->unplaced = 0;
 
-            ngx_goim_room_reshare(&room->key, room->count, &room->share,
-                                  &room->unshared);
+            ngx_goim_room_contribute_locked(&room->key, room->count,
+                                            &room->contrib, &room->unplaced);
         }
     }
 }
@@ -263,8 +263,8 @@ ngx_goim_room_leave(ngx_goim_session_t *s)
     s->in_room.session = NULL;
     room->count--;
 
-    ngx_goim_room_share(&room->key, room->count, &room->share,
-                        &room->unshared);
+    ngx_goim_room_contribute(&room->key, room->count, &room->contrib,
+                             &room->unplaced);
 
     if (room->count) {
         return;

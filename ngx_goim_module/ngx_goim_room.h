@@ -29,8 +29,8 @@ struct ngx_goim_room_s {
     ngx_str_t               key;
     ngx_queue_t             members;
     ngx_uint_t              count;
-    ngx_goim_share_t       *share;      /* NULL: the zone is full */
-    ngx_uint_t              unshared;   /* 1: the zone was told so */
+    ngx_goim_contrib_t     *contrib;    /* NULL: the zone is full */
+    ngx_uint_t              unplaced;   /* 1: the zone was told so */
 
     /* what was gathered in this turn, or while it lingers: one record as it
        is, or a copy of several behind a gap for the frame's header */

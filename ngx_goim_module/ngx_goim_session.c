@@ -161,7 +161,7 @@ ngx_goim_session_enter(ngx_goim_session_t *s)
 {
     s->by_key.key = &s->key;
     ngx_goim_index_add(&ngx_goim_keys, &s->by_key);
-    ngx_goim_key_add(&s->key, &s->shared_key);
+    ngx_goim_key_add(&s->key, &s->zone_key);
     ngx_goim_room_enter(s);
     s->authorized = 1;
 }
@@ -174,7 +174,7 @@ ngx_goim_session_closed(ngx_goim_session_t *s)
 
     if (s->authorized) {
         ngx_goim_index_delete(&ngx_goim_keys, &s->by_key);
-        ngx_goim_key_delete(&s->shared_key);
+        ngx_goim_key_delete(&s->zone_key);
         ngx_goim_room_exit(s);
         ngx_goim_disconnect(s);
 

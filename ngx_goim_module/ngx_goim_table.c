@@ -9,38 +9,37 @@
 #include "common/goim_hash.h"
 
 
-static uint64_t ngx_goim_shared_hash(ngx_str_t *key);
-static ngx_goim_shared_t *ngx_goim_shared_find(ngx_uint_t table,
+static uint64_t ngx_goim_sum_hash(ngx_str_t *key);
+static ngx_goim_sum_t *ngx_goim_sum_find(ngx_uint_t table,
     ngx_str_t *key, uint64_t hash);
-static ngx_goim_shared_t *ngx_goim_shared_add(ngx_uint_t table,
+static ngx_goim_sum_t *ngx_goim_sum_add(ngx_uint_t table,
     ngx_str_t *key, uint64_t hash);
-static void ngx_goim_shared_delete(ngx_goim_shared_t *shared);
-static uint32_t ngx_goim_shared_count(ngx_goim_shared_t *shared);
-static ngx_goim_share_t *ngx_goim_share_get(ngx_uint_t table,
+static void ngx_goim_sum_delete(ngx_goim_sum_t *sum);
+static uint32_t ngx_goim_sum_count(ngx_goim_sum_t *sum);
+static ngx_goim_contrib_t *ngx_goim_contrib_get(ngx_uint_t table,
     ngx_str_t *key);
-static ngx_goim_share_t *ngx_goim_share_find(ngx_goim_shared_t *shared);
-static ngx_goim_share_t *ngx_goim_share_add(ngx_goim_shared_t *shared);
-static void ngx_goim_share_delete(ngx_goim_share_t *share);
+static ngx_goim_contrib_t *ngx_goim_contrib_find(ngx_goim_sum_t *sum);
+static ngx_goim_contrib_t *ngx_goim_contrib_add(ngx_goim_sum_t *sum);
+static void ngx_goim_contrib_delete(ngx_goim_contrib_t *c);
 
 
 ngx_int_t
-ngx_goim_addr_join(ngx_str_t *addr, ngx_uint_t max, ngx_goim_share_t **share)
+ngx_goim_addr_join(ngx_str_t *addr, ngx_uint_t max, ngx_goim_contrib_t **c)
 {
-    ngx_int_t           rc;
-    ngx_goim_shared_t  *shared;
+    ngx_int_t        rc;
+    ngx_goim_sum_t  *sum;
 
     rc = NGX_OK;
 
     ngx_goim_lock();
 
-    shared = ngx_goim_shared_find(NGX_GOIM_ADDRS, addr,
-                                  ngx_goim_shared_hash(addr));
+    sum = ngx_goim_sum_find(NGX_GOIM_ADDRS, addr, ngx_goim_sum_hash(addr));
 
-    if (max && shared && ngx_goim_shared_count(shared) >= max) {
+    if (max && sum && ngx_goim_sum_count(sum) >= max) {
         rc = NGX_DECLINED;
 
     } else {
-        ngx_goim_addr_rejoin(addr, share);
+        ngx_goim_addr_join_locked(addr, c);
     }
 
     ngx_goim_unlock();
@@ -50,77 +49,77 @@ ngx_goim_addr_join(ngx_str_t *addr, ngx_uint_t max, ngx_goim_share_t **share)
 
 
 void
-ngx_goim_addr_rejoin(ngx_str_t *addr, ngx_goim_share_t **share)
+ngx_goim_addr_join_locked(ngx_str_t *addr, ngx_goim_contrib_t **c)
 {
-    *share = ngx_goim_share_get(NGX_GOIM_ADDRS, addr);
+    *c = ngx_goim_contrib_get(NGX_GOIM_ADDRS, addr);
 
-    if (*share) {
-        (*share)->count++;
+    if (*c) {
+        (*c)->count++;
     }
 }
 
 
 void
-ngx_goim_addr_leave(ngx_goim_share_t **share)
+ngx_goim_addr_leave(ngx_goim_contrib_t **c)
 {
     ngx_goim_lock();
 
-    if (*share && --(*share)->count == 0) {
-        ngx_goim_share_delete(*share);
+    if (*c && --(*c)->count == 0) {
+        ngx_goim_contrib_delete(*c);
     }
 
-    *share = NULL;
+    *c = NULL;
 
     ngx_goim_unlock();
 }
 
 
 void
-ngx_goim_room_share(ngx_str_t *room, uint32_t count, ngx_goim_share_t **share,
-    ngx_uint_t *unshared)
+ngx_goim_room_contribute(ngx_str_t *room, uint32_t count,
+    ngx_goim_contrib_t **c, ngx_uint_t *unplaced)
 {
     ngx_goim_lock();
-    ngx_goim_room_reshare(room, count, share, unshared);
+    ngx_goim_room_contribute_locked(room, count, c, unplaced);
     ngx_goim_unlock();
 }
 
 
 void
-ngx_goim_room_reshare(ngx_str_t *room, uint32_t count,
-    ngx_goim_share_t **share, ngx_uint_t *unshared)
+ngx_goim_room_contribute_locked(ngx_str_t *room, uint32_t count,
+    ngx_goim_contrib_t **c, ngx_uint_t *unplaced)
 {
     ngx_uint_t  before;
 
-    before = *unshared;
+    before = *unplaced;
 
-    if (*share == NULL && count) {
-        *share = ngx_goim_share_get(NGX_GOIM_ROOMS, room);
+    if (*c == NULL && count) {
+        *c = ngx_goim_contrib_get(NGX_GOIM_ROOMS, room);
     }
 
-    *unshared = *share == NULL && count;
-    ngx_goim_slot->unshared += *unshared - before;
+    *unplaced = *c == NULL && count;
+    ngx_goim_slot->unplaced += *unplaced - before;
 
-    if (*share == NULL) {
+    if (*c == NULL) {
         return;
     }
 
-    (*share)->count = count;
+    (*c)->count = count;
 
     if (count == 0) {
-        ngx_goim_share_delete(*share);
-        *share = NULL;
+        ngx_goim_contrib_delete(*c);
+        *c = NULL;
     }
 }
 
 
 void
-ngx_goim_share_drop(ngx_goim_slot_t *slot)
+ngx_goim_contrib_drop(ngx_goim_slot_t *slot)
 {
     ngx_queue_t  *q;
 
-    while (!ngx_queue_empty(&slot->shares)) {
-        q = ngx_queue_head(&slot->shares);
-        ngx_goim_share_delete(ngx_queue_data(q, ngx_goim_share_t, queue));
+    while (!ngx_queue_empty(&slot->contributions)) {
+        q = ngx_queue_head(&slot->contributions);
+        ngx_goim_contrib_delete(ngx_queue_data(q, ngx_goim_contrib_t, queue));
     }
 }
 
@@ -133,24 +132,23 @@ ngx_goim_share_drop(ngx_goim_slot_t *slot)
 void
 ngx_goim_room_mask(ngx_str_t *room, uint64_t *mask)
 {
-    ngx_goim_share_t   *share;
-    ngx_goim_shared_t  *shared;
+    ngx_goim_contrib_t  *c;
+    ngx_goim_sum_t      *sum;
 
-    shared = ngx_goim_shared_find(NGX_GOIM_ROOMS, room,
-                                  ngx_goim_shared_hash(room));
+    sum = ngx_goim_sum_find(NGX_GOIM_ROOMS, room, ngx_goim_sum_hash(room));
 
-    if (shared) {
-        for (share = shared->shares; share; share = share->next) {
-            mask[share->slot / 64] |= (uint64_t) 1 << share->slot % 64;
+    if (sum) {
+        for (c = sum->contributions; c; c = c->next) {
+            mask[c->slot / 64] |= (uint64_t) 1 << c->slot % 64;
         }
     }
 
-    (void) ngx_goim_unshared_mask(mask);
+    (void) ngx_goim_unplaced_mask(mask);
 }
 
 
 ngx_uint_t
-ngx_goim_unshared_mask(uint64_t *mask)
+ngx_goim_unplaced_mask(uint64_t *mask)
 {
     ngx_uint_t  i, any;
 
@@ -158,7 +156,7 @@ ngx_goim_unshared_mask(uint64_t *mask)
 
     for (i = 0; i < ngx_goim_zone->nslots; i++) {
 
-        if (ngx_goim_zone->slots[i].unshared) {
+        if (ngx_goim_zone->slots[i].unplaced) {
             mask[i / 64] |= (uint64_t) 1 << i % 64;
             any = 1;
         }
@@ -169,18 +167,18 @@ ngx_goim_unshared_mask(uint64_t *mask)
 
 
 uint32_t
-ngx_goim_share_online(ngx_goim_share_t **share)
+ngx_goim_contrib_online(ngx_goim_contrib_t **c)
 {
-    uint32_t            n;
-    ngx_goim_shared_t  *shared;
+    uint32_t         n;
+    ngx_goim_sum_t  *sum;
 
     n = 0;
 
     ngx_goim_lock();
 
-    if (*share) {
-        shared = (*share)->shared;
-        n = shared->cluster + ngx_goim_shared_count(shared);
+    if (*c) {
+        sum = (*c)->sum;
+        n = sum->cluster + ngx_goim_sum_count(sum);
     }
 
     ngx_goim_unlock();
@@ -194,7 +192,7 @@ ngx_goim_room_walk(ngx_uint_t *bucket, ngx_uint_t max, ngx_array_t *counts)
 {
     uint32_t                count;
     ngx_goim_table_t       *table;
-    ngx_goim_shared_t      *shared, *next;
+    ngx_goim_sum_t         *sum, *next;
     ngx_goim_room_count_t  *rc;
 
     table = &ngx_goim_zone->tables[NGX_GOIM_ROOMS];
@@ -208,12 +206,12 @@ ngx_goim_room_walk(ngx_uint_t *bucket, ngx_uint_t max, ngx_array_t *counts)
 
         ngx_goim_lock();
 
-        for (shared = table->buckets[*bucket]; shared; shared = next) {
-            next = shared->next;
-            count = ngx_goim_shared_count(shared);
+        for (sum = table->buckets[*bucket]; sum; sum = next) {
+            next = sum->next;
+            count = ngx_goim_sum_count(sum);
 
-            if (count == 0 && shared->reported == 0) {
-                ngx_goim_shared_delete(shared);
+            if (count == 0 && sum->reported == 0) {
+                ngx_goim_sum_delete(sum);
                 continue;
             }
 
@@ -223,15 +221,15 @@ ngx_goim_room_walk(ngx_uint_t *bucket, ngx_uint_t max, ngx_array_t *counts)
             }
 
             rc->count = count;
-            rc->room.len = shared->len;
-            rc->room.data = ngx_pnalloc(counts->pool, shared->len);
+            rc->room.len = sum->len;
+            rc->room.data = ngx_pnalloc(counts->pool, sum->len);
 
             if (rc->room.data == NULL) {
                 counts->nelts--;
                 break;
             }
 
-            ngx_memcpy(rc->room.data, shared->key, shared->len);
+            ngx_memcpy(rc->room.data, sum->key, sum->len);
         }
 
         ngx_goim_unlock();
@@ -246,16 +244,15 @@ ngx_goim_room_walk(ngx_uint_t *bucket, ngx_uint_t max, ngx_array_t *counts)
 void
 ngx_goim_room_report(ngx_str_t *room, uint32_t own, uint32_t cluster)
 {
-    ngx_goim_shared_t  *shared;
+    ngx_goim_sum_t  *sum;
 
     ngx_goim_lock();
 
-    shared = ngx_goim_shared_find(NGX_GOIM_ROOMS, room,
-                                  ngx_goim_shared_hash(room));
+    sum = ngx_goim_sum_find(NGX_GOIM_ROOMS, room, ngx_goim_sum_hash(room));
 
-    if (shared) {
-        shared->reported = own;
-        shared->cluster = cluster > own ? cluster - own : 0;
+    if (sum) {
+        sum->reported = own;
+        sum->cluster = cluster > own ? cluster - own : 0;
     }
 
     ngx_goim_unlock();
@@ -263,26 +260,26 @@ ngx_goim_room_report(ngx_str_t *room, uint32_t own, uint32_t cluster)
 
 
 static uint64_t
-ngx_goim_shared_hash(ngx_str_t *key)
+ngx_goim_sum_hash(ngx_str_t *key)
 {
     return goim_hash(ngx_goim_zone->seed, key->data, key->len);
 }
 
 
-static ngx_goim_shared_t *
-ngx_goim_shared_find(ngx_uint_t table, ngx_str_t *key, uint64_t hash)
+static ngx_goim_sum_t *
+ngx_goim_sum_find(ngx_uint_t table, ngx_str_t *key, uint64_t hash)
 {
-    ngx_goim_table_t   *t;
-    ngx_goim_shared_t  *shared;
+    ngx_goim_table_t  *t;
+    ngx_goim_sum_t    *sum;
 
     t = &ngx_goim_zone->tables[table];
 
-    for (shared = t->buckets[hash & t->mask]; shared; shared = shared->next) {
+    for (sum = t->buckets[hash & t->mask]; sum; sum = sum->next) {
 
-        if (shared->hash == hash && shared->len == key->len
-            && ngx_memcmp(shared->key, key->data, key->len) == 0)
+        if (sum->hash == hash && sum->len == key->len
+            && ngx_memcmp(sum->key, key->data, key->len) == 0)
         {
-            return shared;
+            return sum;
         }
     }
 
@@ -290,51 +287,50 @@ ngx_goim_shared_find(ngx_uint_t table, ngx_str_t *key, uint64_t hash)
 }
 
 
-static ngx_goim_shared_t *
-ngx_goim_shared_add(ngx_uint_t table, ngx_str_t *key, uint64_t hash)
+static ngx_goim_sum_t *
+ngx_goim_sum_add(ngx_uint_t table, ngx_str_t *key, uint64_t hash)
 {
-    ngx_goim_table_t   *t;
-    ngx_goim_shared_t  *shared;
+    ngx_goim_table_t  *t;
+    ngx_goim_sum_t    *sum;
 
-    shared = ngx_slab_alloc_locked(ngx_goim_zone->arena,
-                                   offsetof(ngx_goim_shared_t, key)
-                                   + key->len);
-    if (shared == NULL) {
+    sum = ngx_slab_alloc_locked(ngx_goim_zone->arena,
+                                offsetof(ngx_goim_sum_t, key) + key->len);
+    if (sum == NULL) {
         return NULL;
     }
 
     t = &ngx_goim_zone->tables[table];
 
-    shared->shares = NULL;
-    shared->hash = hash;
-    shared->reported = 0;
-    shared->cluster = 0;
-    shared->table = table;
-    shared->len = key->len;
-    ngx_memcpy(shared->key, key->data, key->len);
+    sum->contributions = NULL;
+    sum->hash = hash;
+    sum->reported = 0;
+    sum->cluster = 0;
+    sum->table = table;
+    sum->len = key->len;
+    ngx_memcpy(sum->key, key->data, key->len);
 
-    shared->next = t->buckets[hash & t->mask];
-    t->buckets[hash & t->mask] = shared;
+    sum->next = t->buckets[hash & t->mask];
+    t->buckets[hash & t->mask] = sum;
     t->count++;
 
-    return shared;
+    return sum;
 }
 
 
 static void
-ngx_goim_shared_delete(ngx_goim_shared_t *shared)
+ngx_goim_sum_delete(ngx_goim_sum_t *sum)
 {
-    ngx_goim_table_t    *t;
-    ngx_goim_shared_t  **p;
+    ngx_goim_sum_t   **p;
+    ngx_goim_table_t  *t;
 
-    t = &ngx_goim_zone->tables[shared->table];
+    t = &ngx_goim_zone->tables[sum->table];
 
-    for (p = &t->buckets[shared->hash & t->mask]; *p; p = &(*p)->next) {
+    for (p = &t->buckets[sum->hash & t->mask]; *p; p = &(*p)->next) {
 
-        if (*p == shared) {
-            *p = shared->next;
+        if (*p == sum) {
+            *p = sum->next;
             t->count--;
-            ngx_slab_free_locked(ngx_goim_zone->arena, shared);
+            ngx_slab_free_locked(ngx_goim_zone->arena, sum);
             return;
         }
     }
@@ -342,30 +338,30 @@ ngx_goim_shared_delete(ngx_goim_shared_t *shared)
 
 
 static uint32_t
-ngx_goim_shared_count(ngx_goim_shared_t *shared)
+ngx_goim_sum_count(ngx_goim_sum_t *sum)
 {
-    uint32_t           n;
-    ngx_goim_share_t  *share;
+    uint32_t             n;
+    ngx_goim_contrib_t  *c;
 
     n = 0;
 
-    for (share = shared->shares; share; share = share->next) {
-        n += share->count;
+    for (c = sum->contributions; c; c = c->next) {
+        n += c->count;
     }
 
     return n;
 }
 
 
-static ngx_goim_share_t *
-ngx_goim_share_find(ngx_goim_shared_t *shared)
+static ngx_goim_contrib_t *
+ngx_goim_contrib_find(ngx_goim_sum_t *sum)
 {
-    ngx_goim_share_t  *share;
+    ngx_goim_contrib_t  *c;
 
-    for (share = shared->shares; share; share = share->next) {
+    for (c = sum->contributions; c; c = c->next) {
 
-        if (share->slot == ngx_goim_slot_n) {
-            return share;
+        if (c->slot == ngx_goim_slot_n) {
+            return c;
         }
     }
 
@@ -373,89 +369,89 @@ ngx_goim_share_find(ngx_goim_shared_t *shared)
 }
 
 
-static ngx_goim_share_t *
-ngx_goim_share_add(ngx_goim_shared_t *shared)
+static ngx_goim_contrib_t *
+ngx_goim_contrib_add(ngx_goim_sum_t *sum)
 {
-    ngx_goim_share_t  *share;
+    ngx_goim_contrib_t  *c;
 
-    share = ngx_slab_alloc_locked(ngx_goim_zone->arena, sizeof(ngx_goim_share_t));
-    if (share == NULL) {
+    c = ngx_slab_alloc_locked(ngx_goim_zone->arena, sizeof(ngx_goim_contrib_t));
+    if (c == NULL) {
         return NULL;
     }
 
-    share->shared = shared;
-    share->count = 0;
-    share->slot = ngx_goim_slot_n;
-    share->next = shared->shares;
-    shared->shares = share;
+    c->sum = sum;
+    c->count = 0;
+    c->slot = ngx_goim_slot_n;
+    c->next = sum->contributions;
+    sum->contributions = c;
 
-    ngx_queue_insert_tail(&ngx_goim_slot->shares, &share->queue);
+    ngx_queue_insert_tail(&ngx_goim_slot->contributions, &c->queue);
 
-    return share;
+    return c;
 }
 
 
-/* this worker's share, made if need be; NULL: the zone is full */
+/* this worker's contribution, made if need be; NULL: the zone is full */
 
-static ngx_goim_share_t *
-ngx_goim_share_get(ngx_uint_t table, ngx_str_t *key)
+static ngx_goim_contrib_t *
+ngx_goim_contrib_get(ngx_uint_t table, ngx_str_t *key)
 {
-    uint64_t            hash;
-    ngx_goim_share_t   *share;
-    ngx_goim_shared_t  *shared;
+    uint64_t             hash;
+    ngx_goim_contrib_t  *c;
+    ngx_goim_sum_t      *sum;
 
-    hash = ngx_goim_shared_hash(key);
-    shared = ngx_goim_shared_find(table, key, hash);
-    share = shared ? ngx_goim_share_find(shared) : NULL;
+    hash = ngx_goim_sum_hash(key);
+    sum = ngx_goim_sum_find(table, key, hash);
+    c = sum ? ngx_goim_contrib_find(sum) : NULL;
 
-    if (share) {
-        return share;
+    if (c) {
+        return c;
     }
 
-    if (shared == NULL) {
-        shared = ngx_goim_shared_add(table, key, hash);
+    if (sum == NULL) {
+        sum = ngx_goim_sum_add(table, key, hash);
     }
 
-    if (shared) {
-        share = ngx_goim_share_add(shared);
+    if (sum) {
+        c = ngx_goim_contrib_add(sum);
     }
 
-    if (share == NULL) {
+    if (c == NULL) {
         ngx_goim_count(zone_full, 1);
 
-        if (shared && shared->shares == NULL && shared->reported == 0) {
-            ngx_goim_shared_delete(shared);
+        if (sum && sum->contributions == NULL && sum->reported == 0) {
+            ngx_goim_sum_delete(sum);
         }
     }
 
-    return share;
+    return c;
 }
 
 
 /* A room stays until logic knows that it is empty, an address goes at once. */
 
 static void
-ngx_goim_share_delete(ngx_goim_share_t *share)
+ngx_goim_contrib_delete(ngx_goim_contrib_t *c)
 {
-    ngx_goim_share_t   **p;
-    ngx_goim_shared_t   *shared;
+    ngx_goim_contrib_t  **p;
+    ngx_goim_sum_t       *sum;
 
-    shared = share->shared;
+    sum = c->sum;
 
-    for (p = &shared->shares; *p; p = &(*p)->next) {
+    for (p = &sum->contributions; *p; p = &(*p)->next) {
 
-        if (*p == share) {
-            *p = share->next;
+        if (*p == c) {
+            *p = c->next;
             break;
         }
     }
 
-    ngx_queue_remove(&share->queue);
-    ngx_slab_free_locked(ngx_goim_zone->arena, share);
+    ngx_queue_remove(&c->queue);
+    ngx_slab_free_locked(ngx_goim_zone->arena, c);
 
-    if (shared->shares == NULL
-        && (shared->table == NGX_GOIM_ADDRS || shared->reported == 0))
+    if (sum->contributions == NULL
+        && (sum->table == NGX_GOIM_ADDRS || sum->reported == 0))
     {
-        ngx_goim_shared_delete(shared);
+        ngx_goim_sum_delete(sum);
     }
 }

@@ -8,7 +8,9 @@
 #define _NGX_GOIM_TRACE_H_INCLUDED_
 
 
-#include "ngx_goim_zone.h"
+#include "ngx_goim.h"
+#include "ngx_goim_conf.h"
+#include "ngx_goim_record.h"
 
 
 /*
@@ -33,6 +35,14 @@ void ngx_goim_trace_configure(ngx_goim_conf_t *gcf);
 
 /* take up a list that was changed, for the sessions there are */
 void ngx_goim_trace_look(void);
+
+/* the node's list: read it, make it another for all workers at once */
+void ngx_goim_trace_get(ngx_goim_mids_t *mids);
+void ngx_goim_trace_set(const ngx_goim_mids_t *mids);
+
+/* Foreign bytes for a line: escaped as the access log does, cut after 256.
+   Valid until the next call but one. */
+ngx_str_t *ngx_goim_trace_text(const void *data, size_t len);
 
 ngx_uint_t ngx_goim_trace_has(int64_t mid);
 

@@ -116,7 +116,7 @@ ngx_goim_zone_make(ngx_goim_zone_t *zone, ngx_slab_pool_t *shpool,
     ngx_goim_ring_init(zone->ring, size);
 
     for (i = 0; i < NGX_GOIM_SLOTS; i++) {
-        ngx_queue_init(&zone->slots[i].shares);
+        ngx_queue_init(&zone->slots[i].contributions);
     }
 
     if (ngx_goim_zone_random(id, sizeof(id)) != NGX_OK
@@ -266,7 +266,7 @@ ngx_goim_slot_take(ngx_log_t *log)
     }
 
     ngx_memzero(slot, sizeof(ngx_goim_slot_t));
-    ngx_queue_init(&slot->shares);
+    ngx_queue_init(&slot->contributions);
 
     slot->generation = ngx_goim_zone->generation;
     slot->worker = ngx_worker;
@@ -299,7 +299,7 @@ ngx_goim_slot_release(ngx_uint_t n)
         ngx_goim_zone->lease.connected = 0;
     }
 
-    ngx_goim_share_drop(slot);
+    ngx_goim_contrib_drop(slot);
     ngx_goim_key_drop(n);
 
     for (i = 0; i < NGX_GOIM_C_COUNT; i++) {
@@ -309,7 +309,7 @@ ngx_goim_slot_release(ngx_uint_t n)
 
     slot->sessions = 0;
     slot->authorized = 0;
-    slot->unshared = 0;
+    slot->unplaced = 0;
     slot->pid = 0;
 }
 
@@ -385,7 +385,7 @@ ngx_goim_lease_try(ngx_log_t *log, ngx_uint_t *taken)
         slot = &ngx_goim_zone->slots[i];
 
         if (slot->pid && slot->generation > ngx_goim_slot->generation
-            && !slot->draining
+            && !slot->leaving
             && (ngx_msec_int_t) (ngx_current_msec - slot->heartbeat)
                < NGX_GOIM_LEASE_STALE)
         {

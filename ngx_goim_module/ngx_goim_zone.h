@@ -1,5 +1,5 @@
 /*
- * What the workers of a node share: slots, rooms and addresses with the count
+ * What the workers of a node contrib: slots, rooms and addresses with the count
  * of each worker, the reader's lease, positions in the bus, and the ring.
  *
  * Everything but the ring, the counters and the fields said to be atomic is
@@ -12,9 +12,13 @@
 #define _NGX_GOIM_ZONE_H_INCLUDED_
 
 
-#include "ngx_goim.h"
-#include "ngx_goim_ring.h"
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "ngx_goim_mids.h"
 #include "ngx_goim_record.h"
+#include "ngx_goim_ring.h"
+#include "ngx_goim_stats.h"
 
 
 #define NGX_GOIM_ZONE_MAGIC     0x656e6f7a6d696f67ULL   /* "goimzone" */
@@ -30,25 +34,27 @@
 #define NGX_GOIM_LEASE_STALE    700
 
 
-typedef struct ngx_goim_shared_s  ngx_goim_shared_t;
+typedef struct ngx_goim_sum_s      ngx_goim_sum_t;
+typedef struct ngx_goim_contrib_s  ngx_goim_contrib_t;
+typedef struct ngx_goim_key_s      ngx_goim_key_t;
 
 
 /* what one worker contributes to a room or an address */
 
-struct ngx_goim_share_s {
-    ngx_goim_shared_t      *shared;
-    ngx_goim_share_t       *next;           /* of the same room or address */
+struct ngx_goim_contrib_s {
+    ngx_goim_sum_t         *sum;
+    ngx_goim_contrib_t     *next;           /* of the same room or address */
     ngx_queue_t             queue;          /* of the same slot */
     uint32_t                count;
     uint32_t                slot;
 };
 
 
-/* a room or an address of this node */
+/* a room or an address of this node: the sum of what its workers contribute */
 
-struct ngx_goim_shared_s {
-    ngx_goim_shared_t      *next;           /* in the hash chain */
-    ngx_goim_share_t       *shares;
+struct ngx_goim_sum_s {
+    ngx_goim_sum_t         *next;           /* in the hash chain */
+    ngx_goim_contrib_t     *contributions;
     uint64_t                hash;
     uint32_t                reported;       /* rooms: as logic knows it */
     uint32_t                cluster;        /* rooms: of all other nodes */
@@ -59,7 +65,7 @@ struct ngx_goim_shared_s {
 
 
 typedef struct {
-    ngx_goim_shared_t     **buckets;
+    ngx_goim_sum_t        **buckets;
     ngx_uint_t              mask;
     ngx_uint_t              count;
 } ngx_goim_table_t;
@@ -84,6 +90,11 @@ typedef struct {
 #define NGX_GOIM_ADDRS          1
 
 
+/* slot->leaving, once a shutdown began */
+#define NGX_GOIM_LEAVING        1
+#define NGX_GOIM_LEFT           2           /* no sessions any more */
+
+
 typedef struct {
     ngx_pid_t               pid;            /* 0: free */
     uint32_t                generation;
@@ -91,12 +102,12 @@ typedef struct {
     ngx_atomic_t            heartbeat;      /* ngx_current_msec */
     ngx_atomic_t            cursor;         /* in the ring */
     ngx_atomic_t            notified;       /* a wake-up is on its way */
-    ngx_atomic_t            unshared;       /* rooms and keys the zone has no
+    ngx_atomic_t            unplaced;       /* rooms and keys the zone has no
                                                place for */
     ngx_atomic_t            sessions;       /* gauges, its own */
     ngx_atomic_t            authorized;
-    ngx_uint_t              draining;
-    ngx_queue_t             shares;
+    ngx_uint_t              leaving;
+    ngx_queue_t             contributions;
     ngx_uint_t              keys;           /* in the zone's table */
     uint64_t                counters[NGX_GOIM_C_COUNT];
 } ngx_goim_slot_t;
@@ -122,7 +133,7 @@ typedef struct {
 typedef struct {
     uint64_t                magic;
     ngx_uint_t              busy;           /* somebody has the lock */
-    ngx_uint_t              mended;         /* times the arena was emptied */
+    ngx_uint_t              emptied;         /* times the arena was emptied */
     uint32_t                layout;
     uint32_t                generation;     /* the newest */
     u_char                  id[17];         /* random, hex */
@@ -169,12 +180,18 @@ extern ngx_uint_t        ngx_goim_slot_n;
 
 /* ---- ngx_goim_lock.c ---- */
 
+/* what this worker has goes into the empty arena.  Under the lock. */
+typedef void (*ngx_goim_contribute_pt)(void);
+
+/* before there is a slot */
+void ngx_goim_lock_init(ngx_goim_contribute_pt contribute);
+
 /* Pointers into the arena may be other ones once the lock is taken. */
 void ngx_goim_lock(void);
 ngx_uint_t ngx_goim_trylock(void);
 void ngx_goim_unlock(void);
 
-/* bring in again what this worker has, if the zone was mended */
+/* contribute again, if the arena was emptied */
 void ngx_goim_lock_tick(void);
 
 
@@ -212,34 +229,34 @@ ngx_uint_t ngx_goim_seen(uint32_t partition, const goim_offset_t *offset);
 
 /* ---- ngx_goim_table.c: rooms and addresses ---- */
 
-/* One more connection from addr.  *share is NULL when the zone is full.
+/* One more connection from addr.  *contrib is NULL when the zone is full.
    NGX_DECLINED: there are max already, in all workers; 0: no limit. */
 ngx_int_t ngx_goim_addr_join(ngx_str_t *addr, ngx_uint_t max,
-    ngx_goim_share_t **share);
-void ngx_goim_addr_leave(ngx_goim_share_t **share);
+    ngx_goim_contrib_t **contrib);
+void ngx_goim_addr_leave(ngx_goim_contrib_t **contrib);
 
-/* This worker has count members of a room now; *unshared: the zone is full.
+/* This worker has count members of a room now; *unplaced: the zone is full.
    Both are 0 at first. */
-void ngx_goim_room_share(ngx_str_t *room, uint32_t count,
-    ngx_goim_share_t **share, ngx_uint_t *unshared);
+void ngx_goim_room_contribute(ngx_str_t *room, uint32_t count,
+    ngx_goim_contrib_t **contrib, ngx_uint_t *unplaced);
 
 /* the same after the arena was emptied.  Under the lock. */
-void ngx_goim_addr_rejoin(ngx_str_t *addr, ngx_goim_share_t **share);
-void ngx_goim_room_reshare(ngx_str_t *room, uint32_t count,
-    ngx_goim_share_t **share, ngx_uint_t *unshared);
+void ngx_goim_addr_join_locked(ngx_str_t *addr, ngx_goim_contrib_t **contrib);
+void ngx_goim_room_contribute_locked(ngx_str_t *room, uint32_t count,
+    ngx_goim_contrib_t **contrib, ngx_uint_t *unplaced);
 
 /* all of a slot's.  Under the lock. */
-void ngx_goim_share_drop(ngx_goim_slot_t *slot);
+void ngx_goim_contrib_drop(ngx_goim_slot_t *slot);
 
 /* slots with members of a room are set in mask.  Under the lock. */
 void ngx_goim_room_mask(ngx_str_t *room, uint64_t *mask);
 
 /* the same for slots that have what the zone has no place for; whether there
    is any */
-ngx_uint_t ngx_goim_unshared_mask(uint64_t *mask);
+ngx_uint_t ngx_goim_unplaced_mask(uint64_t *mask);
 
-/* the whole cluster's count, as far as it is known; 0 without a share */
-uint32_t ngx_goim_share_online(ngx_goim_share_t **share);
+/* the whole cluster's count, as far as it is known; 0 without a contrib */
+uint32_t ngx_goim_contrib_online(ngx_goim_contrib_t **contrib);
 
 /*
  * Walk the rooms for reporting, from *bucket on: pushes to counts those whose
@@ -266,7 +283,7 @@ void ngx_goim_key_add(ngx_str_t *key, ngx_goim_key_t **k);
 void ngx_goim_key_delete(ngx_goim_key_t **k);
 
 /* after the arena was emptied.  Under the lock. */
-void ngx_goim_key_rejoin(ngx_str_t *key, ngx_goim_key_t **k);
+void ngx_goim_key_add_locked(ngx_str_t *key, ngx_goim_key_t **k);
 
 /* all of a slot's.  Under the lock. */
 void ngx_goim_key_drop(ngx_uint_t slot);

@@ -11,6 +11,8 @@
 #include <ngx_http.h>
 
 #include "ngx_goim.h"
+#include "ngx_goim_mids.h"
+#include "ngx_goim_stats.h"
 
 
 typedef struct {

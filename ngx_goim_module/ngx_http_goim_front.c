@@ -202,14 +202,12 @@ ngx_http_goim_parse(ngx_goim_session_t *s, ngx_http_goim_input_t *in,
     u_char **pos, u_char *last)
 {
     ngx_int_t            rc;
-    ngx_goim_conf_t     *gcf;
     ngx_goim_ws_event_t  ev;
 
     in->ws.max = s->app->max_message;
 
     if (in->ws.max == 0) {
-        gcf = ngx_goim_get_conf((ngx_cycle_t *) ngx_cycle);
-        in->ws.max = gcf->max_body + GOIM_HEADER;
+        in->ws.max = ngx_goim_max_body() + GOIM_HEADER;
     }
 
     while (!s->busy) {
@@ -228,8 +226,7 @@ ngx_http_goim_parse(ngx_goim_session_t *s, ngx_http_goim_input_t *in,
             break;
 
         default: /* NGX_GOIM_WS_BAD */
-            ngx_goim_count(protocol_errors, 1);
-            ngx_goim_close(s, ev.code, ev.reason);
+            ngx_goim_close_malformed(s, ev.code, ev.reason);
             rc = NGX_ERROR;
         }
 
@@ -345,8 +342,7 @@ ngx_http_goim_control(ngx_goim_session_t *s, ngx_goim_ws_event_t *ev)
             ngx_goim_close(s, code, ngx_http_goim_by_client);
 
         } else {
-            ngx_goim_count(protocol_errors, 1);
-            ngx_goim_close(s, code, "malformed close frame");
+            ngx_goim_close_malformed(s, code, "malformed close frame");
         }
 
         return NGX_ERROR;

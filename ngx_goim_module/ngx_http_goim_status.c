@@ -6,6 +6,7 @@
 
 
 #include "ngx_http_goim.h"
+#include "ngx_goim_trace.h"
 
 
 /* X(name in the JSON and of the metric, field, help): numbers of the node */

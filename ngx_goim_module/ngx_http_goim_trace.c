@@ -6,6 +6,7 @@
 
 
 #include "ngx_http_goim.h"
+#include "ngx_goim_trace.h"
 
 
 static ngx_int_t ngx_http_goim_trace_args(ngx_http_request_t *r,

@@ -410,16 +410,12 @@ static int
 ngx_stream_goim_parse(ngx_goim_session_t *s, goim_packet_t *p, u_char *data,
     size_t len)
 {
-    int               rc;
-    ngx_goim_conf_t  *gcf;
+    int  rc;
 
-    gcf = ngx_goim_get_conf((ngx_cycle_t *) ngx_cycle);
-
-    rc = goim_packet_parse(p, data, len, gcf->max_body);
+    rc = goim_packet_parse(p, data, len, ngx_goim_max_body());
 
     if (rc != GOIM_PACKET_OK && rc != GOIM_PACKET_AGAIN) {
-        ngx_goim_count(protocol_errors, 1);
-        ngx_goim_close(s, 1002, goim_packet_error(rc));
+        ngx_goim_close_malformed(s, 1002, goim_packet_error(rc));
     }
 
     return rc;

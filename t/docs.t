@@ -190,7 +190,7 @@ sub table {
     return map { /`(\w+)`/g } map { /^\| (`[^|]*) \|/ } split /\n/, $part;
 }
 
-my ($list) = text('ngx_goim_module/ngx_goim.h')
+my ($list) = text('ngx_goim_module/ngx_goim_stats.h')
     =~ /define NGX_GOIM_COUNTERS\(X\)(.*?)\n\n/s;
 my @counters = $list =~ /X\((\w+),/g;
 cmp_ok(scalar @counters, '>', 30, 'counters are found');
