@@ -51,6 +51,8 @@ job_consume_record(bus_consumer_t *c, const bus_record_t *rec, void *data)
 
     job_msg_t  *msg;
 
+    (void) c;
+
     if (job->draining) {
         return;
     }
@@ -73,9 +75,18 @@ job_consume_record(bus_consumer_t *c, const bus_record_t *rec, void *data)
     job_place_take(&job->place, msg);
     job_fanout_take(job, msg);
 
-    if (!job->paused && job->used > (size_t) job->conf->max_unacked) {
+    job_consume_press(job);
+}
+
+
+void
+job_consume_press(job_t *job)
+{
+    if (!job->paused && !job->draining
+        && (job->full > 0 || job->used > (size_t) job->conf->max_unacked))
+    {
         job->paused = 1;
-        bus_pause(c);
+        bus_pause(job->consumer);
     }
 }
 
@@ -126,7 +137,7 @@ job_consume_skipped(job_t *job, job_bad_t bad, uint32_t partition,
 void
 job_consume_relieve(job_t *job)
 {
-    if (job->paused && !job->draining
+    if (job->paused && !job->draining && job->full == 0
         && job->used < (size_t) job->conf->max_unacked / 4 * 3)
     {
         job->paused = 0;

@@ -114,6 +114,7 @@ job_http_metrics(struct evhttp_request *req, void *data)
     metrics_set(job->m.unacked, (int64_t) job->used);
     metrics_set(job->m.outstanding, (int64_t) job->place.count);
     metrics_set(job->m.paused, job->paused);
+    metrics_set(job->m.full, (int64_t) job->full);
     metrics_set(job->m.up, svc_redis_is_up(job->redis));
     metrics_set(job->m.bus_up, job_bus_healthy(job));
 

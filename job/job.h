@@ -70,6 +70,7 @@ typedef struct {
     metric_t  *unacked;
     metric_t  *outstanding;
     metric_t  *paused;
+    metric_t  *full;
     metric_t  *up;
     metric_t  *bus_up;
 } job_metrics_t;
@@ -113,6 +114,7 @@ typedef struct {
     size_t              nnodes;
     size_t              size_nodes;
     size_t              inflight;       /* appends without an answer */
+    size_t              full;           /* nodes refused with OOM */
     uint64_t            pass;           /* of job_nodes_sync() */
     uint64_t            revokes;        /* grows with each revocation */
     uint64_t            purged;         /* revokes when queues were purged */
@@ -129,6 +131,9 @@ int job_consume_start(job_t *job, char *err, size_t size);
 /* A wrong record: counted and, not too often, said. */
 void job_consume_skipped(job_t *job, job_bad_t bad, uint32_t partition,
     const goim_offset_t *offset);
+
+/* hold back when too much is outstanding or Redis is full */
+void job_consume_press(job_t *job);
 
 /* memory went back, or may have: take records again */
 void job_consume_relieve(job_t *job);

@@ -264,6 +264,9 @@ job_metrics_init(job_metrics_t *m)
     m->paused = metrics_gauge("goim_job_paused", NULL,
                               "1: no records are taken until some are "
                               "acknowledged.");
+    m->full = metrics_gauge("goim_job_full", NULL,
+                            "Nodes whose last append Redis refused as it is "
+                            "full; no records are taken meanwhile.");
     m->up = metrics_gauge("goim_job_redis_up", NULL, "1: Redis is there.");
     m->bus_up = metrics_gauge("goim_job_bus_up", NULL, "1: the bus is there.");
 }

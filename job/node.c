@@ -44,6 +44,7 @@ struct job_node_s {
     unsigned        inflight:1;
     unsigned        waiting:1;      /* before a repeat */
     unsigned        gone:1;         /* freed when the append is answered */
+    unsigned        full:1;         /* Redis is, it said last */
 };
 
 
@@ -58,6 +59,7 @@ static void job_node_answer(svc_redis_t *r, redisReply *reply, void *data);
 static void job_node_acked(job_node_t *node);
 static void job_node_failed(job_node_t *node, const redisReply *reply,
     svc_redis_class_t class);
+static void job_node_full(job_node_t *node, int full);
 static void job_node_wait(job_node_t *node);
 static void job_node_timer(evutil_socket_t fd, short what, void *data);
 
@@ -210,6 +212,8 @@ job_node_new(job_t *job, const char *server)
 static void
 job_node_free(job_node_t *node)
 {
+    job_node_full(node, 0);
+
     event_free(node->timer);
     free(node->server);
     free(node->ring);
@@ -576,6 +580,8 @@ job_node_acked(job_node_t *node)
         job_msg_unref(msg);
     }
 
+    job_node_full(node, 0);
+
     metrics_add(job->m.appended, (int64_t) sent);
     metrics_add(job->m.bytes, (int64_t) bytes);
 
@@ -593,6 +599,8 @@ job_node_failed(job_node_t *node, const redisReply *reply,
     metrics_add(node->job->m.retries, 1);
 
     if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+        job_node_full(node, strncmp(reply->str, "OOM", 3) == 0);
+
         log_seldom(&refused,
                    class == SVC_REDIS_ERROR ? LOG_ERROR : LOG_WARN,
                    "node \"%s\": append refused: %.*s; trying again",
@@ -604,6 +612,30 @@ job_node_failed(job_node_t *node, const redisReply *reply,
     }
 
     job_node_wait(node);
+}
+
+
+/* The bus waits until each node's append is taken again. */
+
+static void
+job_node_full(job_node_t *node, int full)
+{
+    job_t  *job;
+
+    job = node->job;
+
+    if (node->full != full) {
+        node->full = full;
+
+        if (full) {
+            job->full++;
+            job_consume_press(job);
+
+        } else {
+            job->full--;
+            job_consume_relieve(job);
+        }
+    }
 }
 
 

@@ -408,6 +408,10 @@ svc_redis_answer(svc_redis_t *r, redisReply *reply)
             svc_redis_forget(r, cmd->script);
         }
 
+        if (svc_redis_is(reply, "OOM")) {
+            r->full = svc_now() + SVC_REDIS_FULL;
+        }
+
         /*
          * A master that became a replica stays one: the name may lead to the
          * new master. Another life is learnt only by connecting again.
@@ -527,6 +531,13 @@ uint64_t
 svc_redis_life(svc_redis_t *r)
 {
     return r->life;
+}
+
+
+int
+svc_redis_is_full(svc_redis_t *r)
+{
+    return svc_now() < r->full;
 }
 
 

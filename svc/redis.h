@@ -71,6 +71,9 @@ const char *svc_redis_prefix(svc_redis_t *r);
  * more), kept in the hash goim:life. Valid while up. */
 uint64_t svc_redis_life(svc_redis_t *r);
 
+/* Whether it refused something with OOM in the last seconds. */
+int svc_redis_is_full(svc_redis_t *r);
+
 /* When it came up last, by CLOCK_MONOTONIC in ms; 0: never. */
 int64_t svc_redis_since(svc_redis_t *r);
 

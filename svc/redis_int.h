@@ -19,6 +19,7 @@
 
 #define SVC_REDIS_OUT_MAX    (128 * 1024 * 1024)    /* bytes not sent yet */
 #define SVC_REDIS_SCRIPTS    32
+#define SVC_REDIS_FULL       5000                   /* ms */
 
 
 typedef enum {
@@ -78,6 +79,7 @@ struct svc_redis_s {
     int                   attempts;     /* failed since the last long up */
     int64_t               since;        /* up since */
     int                   was_up;       /* ever */
+    int64_t               full;         /* until then: OOM was said */
 
     uint64_t              life;
     char                  run_id[64];

@@ -5,6 +5,7 @@
 #include "stream.h"
 
 #include "svc/lua/node_append.lua.h"
+#include "svc/lua/node_append_full.lua.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 
 static svc_script_t  svc_stream_script = { .body = node_append_lua };
+static svc_script_t  svc_stream_full_script = { .body = node_append_full_lua };
 
 
 #define SVC_STREAM_KEY  1024
@@ -21,11 +23,12 @@ int
 svc_stream_append(svc_redis_t *r, const char *server, size_t maxlen,
     const void *delivery, size_t len, svc_redis_pt cb, void *data)
 {
-    int          n;
-    char         stream[SVC_STREAM_KEY], life_key[SVC_STREAM_KEY];
-    char         life[24], max[24], expire[24];
-    size_t       argvlen[6];
-    const char  *argv[6];
+    int            n;
+    char           stream[SVC_STREAM_KEY], life_key[SVC_STREAM_KEY];
+    char           life[24], max[24], expire[24];
+    size_t         argvlen[6];
+    const char    *argv[6];
+    svc_script_t  *script;
 
     if (!svc_redis_is_up(r)) {
         return -1;
@@ -55,6 +58,8 @@ svc_stream_append(svc_redis_t *r, const char *server, size_t maxlen,
         argvlen[n] = (n == 4) ? len : strlen(argv[n]);
     }
 
-    return svc_redis_eval(r, &svc_stream_script, cb, data, 2, 6, argv,
-                          argvlen);
+    script = svc_redis_is_full(r) ? &svc_stream_full_script
+                                  : &svc_stream_script;
+
+    return svc_redis_eval(r, script, cb, data, 2, 6, argv, argvlen);
 }

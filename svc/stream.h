@@ -7,6 +7,9 @@
  * The callback's reply is the new id (a string), or an error for
  * svc_redis_class(); a broken key (WRONGTYPE) is replaced by the script,
  * which then answers with an array { id, "replaced" }.
+ *
+ * A full Redis (OOM, said once) takes appends up to 10 % above its maxmemory:
+ * the caller repeats what was refused.
  */
 
 #ifndef SVC_STREAM_H

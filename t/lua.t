@@ -54,8 +54,9 @@ for my $path (map { s{^\Q$root\E/}{}r } glob "$root/{svc,logic}/lua/lib/*.lua")
     my ($name) = $path =~ m{(\w+)\.lua$};
     like slurp("$root/$path"), qr/\A-- \Q$name\E\(/,
         "$path: says what it is";
-    ok scalar(grep { slurp("$root/$_") =~ /^-- use: (.* )?$name\b/m } @files),
-        "$path: is used";
+    ok scalar(grep { slurp($_) =~ /^-- use: (.* )?$name\b/m }
+        glob("$root/{svc,logic}/lua/*.lua"),
+        glob("$root/{svc,logic}/lua/lib/*.lua")), "$path: is used";
 }
 
 my @inline = grep { slurp($_) =~ /redis\.p?call/ }
