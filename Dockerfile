@@ -13,7 +13,8 @@ FROM debian:bookworm-slim AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends make gcc libc6-dev nginx-dev \
        libhiredis-dev librdkafka-dev libprotobuf-c-dev libjansson-dev \
-       libevent-dev libinih-dev libssl-dev libpcre2-dev zlib1g-dev
+       libevent-dev libinih-dev libcurl4-openssl-dev libssl-dev \
+       libpcre2-dev zlib1g-dev
 
 COPY . /src
 WORKDIR /src
@@ -26,6 +27,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends nginx libnginx-mod-stream \
        librdkafka1 libhiredis0.14 libprotobuf-c1 libjansson4 \
        libevent-2.1-7 libevent-pthreads-2.1-7 libinih1 \
+       libcurl4 ca-certificates \
     && rm -rf /var/lib/apt/lists/* /etc/nginx/modules-enabled/* \
     && ln -sf /dev/stdout /var/log/nginx/access.log \
     && ln -sf /dev/stderr /var/log/nginx/error.log

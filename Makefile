@@ -94,7 +94,7 @@ $(BUILD)/libsvc.a: $(SVC)
 	$(call say,AR)rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/goim-logic: $(LOGIC) $(BUILD)/libsvc.a $(BUILD)/libcommon.a
-	$(call say,LINK)$(CC) $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lm
+	$(call say,LINK)$(CC) $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcurl -lm
 
 $(BUILD)/goim-job: $(JOB) $(BUILD)/libsvc.a $(BUILD)/libcommon.a
 	$(call say,LINK)$(CC) $(SANITIZE) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lm

@@ -16,8 +16,7 @@ static void logic_auth_token(logic_call_t *call, const void *data,
     size_t len, int limited);
 static void logic_auth_deny(logic_call_t *call, const char *reason);
 static void logic_auth_ask(logic_call_t *call);
-static void logic_auth_told(int status, const char *body, size_t len,
-    void *data);
+static void logic_auth_told(const logic_answer_t *answer, void *data);
 
 
 void
@@ -107,11 +106,14 @@ logic_auth_ask(logic_call_t *call)
 
 
 static void
-logic_auth_told(int status, const char *body, size_t len, void *data)
+logic_auth_told(const logic_answer_t *answer, void *data)
 {
+    int            status;
     logic_call_t  *call = data;
 
     static log_once_t  once;
+
+    status = answer->status;
 
     if (call->link == NULL) {
         /* the comet is gone, and its client with it */
@@ -119,15 +121,22 @@ logic_auth_told(int status, const char *body, size_t len, void *data)
         logic_reply_code(call, GOIM__REPLY__CODE__FAILED, "gone");
 
     } else if (status >= 200 && status <= 299) {
-        logic_auth_token(call, body, len, 1);
+        logic_auth_token(call, answer->body, answer->len, 1);
 
     } else if (status == 401 || status == 403) {
         logic_auth_deny(call, "the application denies it");
 
     } else {
-        log_seldom(&once, LOG_WARN, "auth: the application %s %d",
-                   status == 0 ? "does not answer:" : "answers with status",
-                   status);
+
+        if (status == 0) {
+            log_seldom(&once, LOG_WARN, "auth: the application does not "
+                       "answer: %s", answer->error);
+
+        } else {
+            log_seldom(&once, LOG_WARN, "auth: the application answers with "
+                       "status %d", status);
+        }
+
         metrics_add(logic_m.connect_failed, 1);
         logic_reply_code(call, GOIM__REPLY__CODE__FAILED,
                          "the application did not answer");

@@ -5,9 +5,10 @@
 #include "conf.h"
 #include "logic.h"
 
+#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "svc/conf.h"
 
@@ -27,6 +28,7 @@ static int logic_conf_hook(const char *section, logic_hook_conf_t *hook,
 
 #define LOGIC_HOOK_CONF(section, field)                                      \
     LOGIC_CONF(section, "url", CONF_STR, field.url, "", 0, 0),               \
+    LOGIC_CONF(section, "ca", CONF_STR, field.ca, "", 0, 0),                 \
     LOGIC_CONF(section, "timeout", CONF_MSEC, field.timeout, "3s",           \
                10, 60000),                                                   \
     LOGIC_CONF(section, "connections", CONF_INT, field.connections, "32",    \
@@ -230,53 +232,53 @@ logic_conf_addr(const char *name, const char *addr, char *err, size_t size)
 }
 
 
-/* http://host[:port][/path][?query] */
+/* http[s]://host[:port][/path][?query] */
 
 static int
 logic_conf_hook(const char *section, logic_hook_conf_t *hook, char *err,
     size_t size)
 {
+    int          tls;
     char         addr[300];
-    size_t       len;
+    size_t       i, len;
     const char  *p;
 
     if (hook->url[0] == '\0') {
         return 0;
     }
 
-    p = hook->url;
-
-    if (strncmp(p, "http://", 7) != 0) {
-        goto failed;
-    }
-
-    p += 7;
-    len = strcspn(p, "/?#");
-
-    if (len == 0 || len > 256 || memchr(p, '@', len) != NULL
-        || strpbrk(p, " \t#") != NULL)
-    {
-        goto failed;
-    }
-
-    hook->authority = strndup(p, len);
-    p += len;
-
-    /* a path always begins with a slash */
-
-    hook->path = malloc(strlen(p) + 2);
-
-    if (hook->authority == NULL || hook->path == NULL) {
-        snprintf(err, size, "no memory");
+    if (hook->ca[0] != '\0' && access(hook->ca, R_OK) != 0) {
+        snprintf(err, size, "[%s] ca: \"%s\": %s", section, hook->ca,
+                 strerror(errno));
         return -1;
     }
 
-    sprintf(hook->path, "%s%s", p[0] == '/' ? "" : "/", p);
+    p = hook->url;
+    tls = strncmp(p, "https://", 8) == 0;
 
-    p = strrchr(hook->authority, ':');
+    if (!tls && strncmp(p, "http://", 7) != 0) {
+        goto failed;
+    }
 
-    snprintf(addr, sizeof(addr), "%s%s", hook->authority,
-             p == NULL || strchr(p, ']') != NULL ? ":80" : "");
+    for (i = 0; p[i] != '\0'; i++) {
+        if (p[i] <= ' ' || p[i] >= 0x7f || p[i] == '#') {
+            goto failed;
+        }
+    }
+
+    p += tls ? 8 : 7;
+    len = strcspn(p, "/?");
+
+    if (len == 0 || len > 256 || memchr(p, '@', len) != NULL) {
+        goto failed;
+    }
+
+    snprintf(addr, sizeof(addr), "%.*s", (int) len, p);
+    p = strrchr(addr, ':');
+
+    if (p == NULL || strchr(p, ']') != NULL) {
+        strcat(addr, tls ? ":443" : ":80");
+    }
 
     if (conf_addr(addr, hook->host, sizeof(hook->host), &hook->port) == 0
         && hook->host[0] != '\0' && hook->port != 0)
@@ -286,7 +288,7 @@ logic_conf_hook(const char *section, logic_hook_conf_t *hook, char *err,
 
 failed:
 
-    snprintf(err, size, "[%s] url: \"%s\" is not http://host[:port]/path",
+    snprintf(err, size, "[%s] url: \"%s\" is not http[s]://host[:port]/path",
              section, hook->url);
 
     return -1;

@@ -18,14 +18,13 @@
 
 typedef struct {
     char      *url;                 /* "": there is none */
+    char      *ca;                  /* file of CAs; "": the system's */
     int64_t    timeout;             /* ms, waiting for a connection too */
     int64_t    connections;         /* a thread */
     int64_t    waiting;             /* a thread */
 
     char       host[256];           /* of url */
     uint16_t   port;
-    char      *authority;           /* host and port, as written */
-    char      *path;
 } logic_hook_conf_t;
 
 

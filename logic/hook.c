@@ -1,117 +1,149 @@
 /*
- * HTTP requests to the application: a few kept connections a thread, a queue
- * for what finds none free, and one time limit for all of it.
+ * HTTP requests to the application, by libcurl on the thread's loop. curl
+ * has the connections: it keeps them, tries every address of a name, repeats
+ * what a kept connection took with it when it ended, and passes over 1xx.
  *
- * Jobs start and broken connections end in an event of their own: libevent
- * may run a request's callback inside the call that makes it, and goes on
- * using a connection after the callback of its failure.
+ * Names are looked up here and handed to curl: its own resolver waits for
+ * its threads when a request is given up, and would have one a request.
  */
 
+#include "counters.h"
 #include "hook.h"
 
-#include <event2/buffer.h>
-#include <event2/http.h>
+#include <curl/curl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "svc/clock.h"
 #include "svc/log.h"
 #include "svc/resolve.h"
 
-#define LOGIC_HOOK_ADDRESS  30000           /* ms that an address is good */
-#define LOGIC_HOOK_BODY     (64 * 1024)     /* of an answer */
-#define LOGIC_HOOK_HEADERS  (16 * 1024)
-#define LOGIC_HOOK_FIELDS   8
+#define LOGIC_HOOK_ADDRESS  30000       /* ms that addresses are good */
+#define LOGIC_HOOK_ADDRS    16          /* of a name */
+#define LOGIC_HOOK_LIFE     60L         /* s that a connection is kept */
 
 
-typedef struct logic_job_s   logic_job_t;
-typedef struct logic_conn_s  logic_conn_t;
+typedef struct logic_job_s  logic_job_t;
 
 struct logic_job_s {
-    TAILQ_ENTRY(logic_job_s)     entry;
-    logic_hook_t                *hook;
-    logic_conn_t                *conn;      /* while active */
-    struct evhttp_request       *req;
-    struct event                *late;
-    char                        *path;
-    char                        *field[2 * LOGIC_HOOK_FIELDS];
-    size_t                       nfields;
-    void                        *body;
-    size_t                       len;
-    logic_hook_pt                cb;
-    void                        *data;
-    enum evhttp_request_error    error;
-    unsigned                     active:1;  /* in that list, else waiting */
-    unsigned                     reused:1;  /* the connection was no new one */
-    unsigned                     retried:1;
-};
+    TAILQ_ENTRY(logic_job_s)   entry;
+    logic_hook_t              *hook;
+    CURL                      *easy;        /* NULL: it waits */
+    char                      *url;
+    struct curl_slist         *header;
+    struct curl_slist         *resolve;
+    void                      *body;
+    size_t                     len;
+    int64_t                    deadline;
+    logic_hook_pt              cb;
+    void                      *data;
 
-struct logic_conn_s {
-    TAILQ_ENTRY(logic_conn_s)    entry;     /* idle or broken */
-    struct evhttp_connection    *evcon;
-    unsigned                     used:1;
+    char                      *answer;
+    size_t                     answer_len;
+    size_t                     header_len;
+    const char                *why;         /* it was given up here */
+    char                       error[CURL_ERROR_SIZE];
 };
 
 TAILQ_HEAD(logic_jobs_s, logic_job_s);
-TAILQ_HEAD(logic_conns_s, logic_conn_s);
 
 struct logic_hook_s {
-    logic_thread_t              *thread;
-    const logic_hook_conf_t     *conf;
-    struct event                *turn;
-    struct logic_jobs_s          waiting;
-    struct logic_jobs_s          active;
-    struct logic_conns_s         idle;
-    struct logic_conns_s         broken;
-    size_t                       nwaiting;
-    size_t                       nactive;
+    struct event_base         *base;
+    const logic_hook_conf_t   *conf;
+    CURLM                     *multi;
+    struct event              *turn;        /* jobs may be started */
+    struct event              *timer;       /* curl's */
+    struct event              *late;        /* the first that waits */
+    struct logic_jobs_s        waiting;     /* the oldest first */
+    struct logic_jobs_s        active;
+    size_t                     nwaiting;
+    size_t                     nactive;
 
-    svc_resolve_t               *resolve;   /* under way */
-    char                         address[NI_MAXHOST];
-    int64_t                      resolved;  /* when; 0: never or in vain */
-    unsigned                     choice;    /* of several addresses */
+    svc_resolve_t             *resolve;     /* under way */
+    char                      *addresses;   /* as curl takes them */
+    int64_t                    resolved;    /* when; 0: anew */
+    unsigned                   numeric:1;   /* there is no name */
 };
 
 
 static void logic_hook_turn(evutil_socket_t fd, short what, void *data);
+static void logic_hook_lookup(logic_hook_t *h);
 static void logic_hook_resolved(struct addrinfo *list, const char *error,
     void *data);
+static char *logic_hook_addresses(logic_hook_t *h, struct addrinfo *list);
 static void logic_hook_start(logic_hook_t *h, logic_job_t *job);
-static logic_conn_t *logic_hook_conn(logic_hook_t *h);
-static void logic_hook_answered(struct evhttp_request *req, void *data);
-static void logic_hook_error(enum evhttp_request_error error, void *data);
+static CURL *logic_hook_easy(logic_job_t *job, int64_t left);
+static size_t logic_hook_head(char *p, size_t size, size_t n, void *data);
+static size_t logic_hook_body(char *p, size_t size, size_t n, void *data);
+static int logic_hook_socket(CURL *easy, curl_socket_t fd, int what,
+    void *data, void *ev);
+static int logic_hook_timer(CURLM *multi, long ms, void *data);
+static void logic_hook_ready(evutil_socket_t fd, short what, void *data);
+static void logic_hook_timeout(evutil_socket_t fd, short what, void *data);
+static void logic_hook_finish(logic_hook_t *h);
 static void logic_hook_late(evutil_socket_t fd, short what, void *data);
-static void logic_hook_done(logic_job_t *job, int status, const char *body,
-    size_t len);
-static void logic_hook_job_free(logic_job_t *job);
-static void logic_hook_conns_free(struct logic_conns_s *conns);
+static void logic_hook_failed(logic_job_t *job, const char *error);
+static void logic_hook_done(logic_job_t *job, const logic_answer_t *answer);
+static int logic_job_url(logic_job_t *job, const char *query);
+static int logic_job_header(logic_job_t *job, const char *const *header);
+static int logic_header_append(struct curl_slist **list, const char *line);
+static void logic_job_free(logic_job_t *job);
+
+
+int
+logic_hook_setup(void)
+{
+    return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK ? 0 : -1;
+}
 
 
 logic_hook_t *
-logic_hook_new(logic_thread_t *t, const logic_hook_conf_t *conf)
+logic_hook_new(struct event_base *base, const logic_hook_conf_t *conf)
 {
-    logic_hook_t  *h;
+    logic_hook_t     *h;
+    struct addrinfo   hints, *list;
 
     h = calloc(1, sizeof(logic_hook_t));
     if (h == NULL) {
         return NULL;
     }
 
-    h->thread = t;
+    h->base = base;
     h->conf = conf;
-    h->turn = event_new(t->base, -1, EV_PERSIST, logic_hook_turn, h);
+    h->multi = curl_multi_init();
+    h->turn = event_new(base, -1, EV_PERSIST, logic_hook_turn, h);
+    h->timer = evtimer_new(base, logic_hook_timeout, h);
+    h->late = evtimer_new(base, logic_hook_late, h);
 
     TAILQ_INIT(&h->waiting);
     TAILQ_INIT(&h->active);
-    TAILQ_INIT(&h->idle);
-    TAILQ_INIT(&h->broken);
 
-    if (h->turn == NULL) {
-        free(h);
+    if (h->multi == NULL || h->turn == NULL || h->timer == NULL
+        || h->late == NULL)
+    {
+        logic_hook_free(h);
         return NULL;
     }
+
+    memset(&hints, 0, sizeof(hints));
+    hints.ai_flags = AI_NUMERICHOST;
+    list = NULL;
+
+    h->numeric = getaddrinfo(conf->host, NULL, &hints, &list) == 0;
+
+    if (h->numeric) {
+        freeaddrinfo(list);
+    }
+
+    curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, logic_hook_socket);
+    curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
+    curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, logic_hook_timer);
+    curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+    curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS,
+                      (long) conf->connections);
 
     return h;
 }
@@ -127,22 +159,36 @@ logic_hook_free(logic_hook_t *h)
     }
 
     while ((job = TAILQ_FIRST(&h->active)) != NULL) {
-        evhttp_cancel_request(job->req);
-        TAILQ_INSERT_TAIL(&h->broken, job->conn, entry);
-        logic_hook_done(job, 0, NULL, 0);
+        logic_hook_failed(job, "stopping");
     }
 
     while ((job = TAILQ_FIRST(&h->waiting)) != NULL) {
-        logic_hook_done(job, 0, NULL, 0);
+        logic_hook_failed(job, "stopping");
     }
 
     if (h->resolve != NULL) {
         svc_resolve_cancel(h->resolve);
     }
 
-    logic_hook_conns_free(&h->idle);
-    logic_hook_conns_free(&h->broken);
-    event_free(h->turn);
+    /* it tells of its sockets and its timer once more */
+
+    if (h->multi != NULL) {
+        curl_multi_cleanup(h->multi);
+    }
+
+    if (h->turn != NULL) {
+        event_free(h->turn);
+    }
+
+    if (h->timer != NULL) {
+        event_free(h->timer);
+    }
+
+    if (h->late != NULL) {
+        event_free(h->late);
+    }
+
+    free(h->addresses);
     free(h);
 }
 
@@ -159,7 +205,6 @@ logic_hook_post(logic_hook_t *h, const char *query,
     const char *const *header, const void *body, size_t len,
     logic_hook_pt cb, void *data)
 {
-    size_t        n;
     logic_job_t  *job;
 
     if (h->nactive >= (size_t) h->conf->connections
@@ -173,56 +218,35 @@ logic_hook_post(logic_hook_t *h, const char *query,
         return -1;
     }
 
-    n = strlen(h->conf->path) + strlen(query) + 2;
-
     job->hook = h;
     job->cb = cb;
     job->data = data;
+    job->deadline = svc_now() + h->conf->timeout;
     job->len = len;
-    job->path = malloc(n);
     job->body = malloc(len + 1);
-    job->late = evtimer_new(h->thread->base, logic_hook_late, job);
 
-    if (job->path == NULL || job->body == NULL || job->late == NULL) {
-        goto failed;
+    if (job->body == NULL || logic_job_url(job, query) != 0
+        || logic_job_header(job, header) != 0)
+    {
+        logic_job_free(job);
+        return -1;
     }
-
-    snprintf(job->path, n, "%s%s%s", h->conf->path,
-             query[0] == '\0' ? ""
-                              : strchr(h->conf->path, '?') ? "&" : "?",
-             query);
 
     if (len > 0) {
         memcpy(job->body, body, len);
-    }
-
-    for ( /* void */ ; *header != NULL; header++) {
-        job->field[job->nfields] = strdup(*header);
-
-        if (job->field[job->nfields++] == NULL) {
-            goto failed;
-        }
     }
 
     TAILQ_INSERT_TAIL(&h->waiting, job, entry);
     h->nwaiting++;
 
     metrics_add(logic_m.hook_requests, 1);
-
-    svc_timer(job->late, h->conf->timeout);
     event_active(h->turn, EV_TIMEOUT, 0);
 
     return 0;
-
-failed:
-
-    logic_hook_job_free(job);
-
-    return -1;
 }
 
 
-/* ---- jobs and connections ---------------------------------------------- */
+/* ---- the queue, and addresses ------------------------------------------ */
 
 static void
 logic_hook_turn(evutil_socket_t fd, short what, void *data)
@@ -234,28 +258,41 @@ logic_hook_turn(evutil_socket_t fd, short what, void *data)
     (void) fd;
     (void) what;
 
-    logic_hook_conns_free(&h->broken);
-
-    if (TAILQ_EMPTY(&h->waiting) || h->resolve != NULL) {
-        return;
+    if (!TAILQ_EMPTY(&h->waiting) && !h->numeric) {
+        logic_hook_lookup(h);
     }
 
-    if (h->resolved == 0 || svc_now() - h->resolved > LOGIC_HOOK_ADDRESS) {
-
-        h->resolve = svc_resolve(h->thread->base, h->conf->host,
-                                 h->conf->port, logic_hook_resolved, h);
-
-        if (h->resolve == NULL) {
-            logic_hook_resolved(NULL, "no memory or threads", h);
-        }
-
-        return;
-    }
-
-    while (h->nactive < (size_t) h->conf->connections
+    while ((h->numeric || h->addresses != NULL)
+           && h->nactive < (size_t) h->conf->connections
            && (job = TAILQ_FIRST(&h->waiting)) != NULL)
     {
         logic_hook_start(h, job);
+    }
+
+    job = TAILQ_FIRST(&h->waiting);
+
+    if (job != NULL) {
+        svc_timer(h->late, job->deadline - svc_now());
+    }
+}
+
+
+/* The addresses that are known serve while newer ones are looked for. */
+
+static void
+logic_hook_lookup(logic_hook_t *h)
+{
+    if (h->resolve != NULL
+        || (h->resolved != 0 && svc_now() - h->resolved < LOGIC_HOOK_ADDRESS))
+    {
+        return;
+    }
+
+    h->resolve = svc_resolve(h->base, h->conf->host, h->conf->port,
+                             logic_hook_resolved, h);
+
+    if (h->resolve == NULL) {
+        logic_hook_resolved(NULL, "no memory or threads", h);
     }
 }
 
@@ -265,70 +302,127 @@ logic_hook_resolved(struct addrinfo *list, const char *error, void *data)
 {
     logic_hook_t  *h = data;
 
-    char              address[NI_MAXHOST];
-    unsigned          n;
-    logic_job_t      *job;
-    struct addrinfo  *ai;
+    char         *addresses;
+    logic_job_t  *job;
 
     static log_once_t  once;
 
     h->resolve = NULL;
-
-    for (n = 0, ai = list; ai != NULL; ai = ai->ai_next) {
-        n++;
-    }
-
-    for (n = n > 0 ? h->choice % n : 0, ai = list; n > 0; n--) {
-        ai = ai->ai_next;
-    }
-
-    if (ai == NULL
-        || getnameinfo(ai->ai_addr, ai->ai_addrlen, address,
-                       sizeof(address), NULL, 0, NI_NUMERICHOST) != 0)
-    {
-        log_seldom(&once, LOG_WARN, "\"%s\": %s", h->conf->url,
-                   error != NULL ? error : "no address");
-
-        while ((job = TAILQ_FIRST(&h->waiting)) != NULL) {
-            logic_hook_done(job, 0, NULL, 0);
-        }
-
-    } else {
-
-        if (strcmp(address, h->address) != 0) {
-            logic_hook_conns_free(&h->idle);
-            memcpy(h->address, address, sizeof(address));
-        }
-
-        h->resolved = svc_now();
-        event_active(h->turn, EV_TIMEOUT, 0);
-    }
+    addresses = list != NULL ? logic_hook_addresses(h, list) : NULL;
 
     if (list != NULL) {
         freeaddrinfo(list);
     }
+
+    if (addresses != NULL) {
+        free(h->addresses);
+        h->addresses = addresses;
+        h->resolved = svc_now();
+
+    } else {
+
+        log_seldom(&once, LOG_WARN, "\"%s\": %s", h->conf->url,
+                   error != NULL ? error : "no address");
+
+        if (h->addresses != NULL) {
+            h->resolved = svc_now();
+        }
+
+        while (h->addresses == NULL
+               && (job = TAILQ_FIRST(&h->waiting)) != NULL)
+        {
+            logic_hook_failed(job, error != NULL ? error : "no address");
+        }
+    }
+
+    event_active(h->turn, EV_TIMEOUT, 0);
+}
+
+
+/* host:port:address,address */
+
+static char *
+logic_hook_addresses(logic_hook_t *h, struct addrinfo *list)
+{
+    char     *text, *p, addr[NI_MAXHOST];
+    unsigned  n;
+
+    text = malloc(strlen(h->conf->host) + 16
+                  + LOGIC_HOOK_ADDRS * (NI_MAXHOST + 3));
+    if (text == NULL) {
+        return NULL;
+    }
+
+    p = text + sprintf(text, "%s:%u:", h->conf->host, h->conf->port);
+
+    for (n = 0; list != NULL && n < LOGIC_HOOK_ADDRS; list = list->ai_next) {
+
+        if (getnameinfo(list->ai_addr, list->ai_addrlen, addr, sizeof(addr),
+                        NULL, 0, NI_NUMERICHOST)
+            == 0)
+        {
+            p += sprintf(p, list->ai_family == AF_INET6 ? "%s[%s]" : "%s%s",
+                         n++ > 0 ? "," : "", addr);
+        }
+    }
+
+    if (n == 0) {
+        free(text);
+        return NULL;
+    }
+
+    return text;
 }
 
 
 static void
+logic_hook_late(evutil_socket_t fd, short what, void *data)
+{
+    logic_hook_t  *h = data;
+
+    int64_t       now;
+    logic_job_t  *job;
+
+    (void) fd;
+    (void) what;
+
+    now = svc_now();
+
+    while ((job = TAILQ_FIRST(&h->waiting)) != NULL && job->deadline <= now) {
+        logic_hook_failed(job, h->resolve != NULL
+                               ? "its name was not found in time"
+                               : "no connection was free in time");
+    }
+
+    event_active(h->turn, EV_TIMEOUT, 0);
+}
+
+
+/* ---- a request --------------------------------------------------------- */
+
+static void
 logic_hook_start(logic_hook_t *h, logic_job_t *job)
 {
-    size_t              i;
-    struct evkeyvalq   *headers;
+    int64_t  left;
 
-    job->conn = logic_hook_conn(h);
-    job->req = evhttp_request_new(logic_hook_answered, job);
+    left = job->deadline - svc_now();
 
-    if (job->conn == NULL || job->req == NULL) {
-        if (job->req != NULL) {
-            evhttp_request_free(job->req);
+    if (left <= 0) {
+        logic_hook_failed(job, "no connection was free in time");
+        return;
+    }
+
+    job->easy = logic_hook_easy(job, left);
+
+    if (job->easy == NULL
+        || curl_multi_add_handle(h->multi, job->easy) != CURLM_OK)
+    {
+        if (job->easy != NULL) {
+            curl_easy_cleanup(job->easy);
+            job->easy = NULL;
         }
 
-        if (job->conn != NULL) {
-            TAILQ_INSERT_TAIL(&h->broken, job->conn, entry);
-        }
-
-        logic_hook_done(job, 0, NULL, 0);
+        logic_hook_failed(job, "no memory");
         return;
     }
 
@@ -336,209 +430,388 @@ logic_hook_start(logic_hook_t *h, logic_job_t *job)
     TAILQ_INSERT_TAIL(&h->active, job, entry);
     h->nwaiting--;
     h->nactive++;
-
-    job->active = 1;
-    job->error = EVREQ_HTTP_TIMEOUT;
-    job->reused = job->conn->used;
-    job->conn->used = 1;
-
-    evhttp_request_set_error_cb(job->req, logic_hook_error);
-
-    headers = evhttp_request_get_output_headers(job->req);
-    evhttp_add_header(headers, "Host", h->conf->authority);
-
-    for (i = 0; i + 1 < job->nfields; i += 2) {
-        evhttp_add_header(headers, job->field[i], job->field[i + 1]);
-    }
-
-    evbuffer_add(evhttp_request_get_output_buffer(job->req), job->body,
-                 job->len);
-
-    if (evhttp_make_request(job->conn->evcon, job->req, EVHTTP_REQ_POST,
-                            job->path)
-        != 0)
-    {
-        /* the request is freed, and no callback came */
-        job->req = NULL;
-        TAILQ_INSERT_TAIL(&h->broken, job->conn, entry);
-        event_active(h->turn, EV_TIMEOUT, 0);
-        logic_hook_done(job, 0, NULL, 0);
-    }
 }
 
 
-static logic_conn_t *
-logic_hook_conn(logic_hook_t *h)
+/* curl's defaults verify certificates, follow nothing, and keep no cookies. */
+
+static CURL *
+logic_hook_easy(logic_job_t *job, int64_t left)
 {
-    logic_conn_t    *conn;
-    struct timeval   tv;
-
-    conn = TAILQ_FIRST(&h->idle);
-
-    if (conn != NULL) {
-        TAILQ_REMOVE(&h->idle, conn, entry);
-        return conn;
-    }
-
-    conn = calloc(1, sizeof(logic_conn_t));
-    if (conn == NULL) {
-        return NULL;
-    }
-
-    conn->evcon = evhttp_connection_base_new(h->thread->base, NULL,
-                                             h->address, h->conf->port);
-    if (conn->evcon == NULL) {
-        free(conn);
-        return NULL;
-    }
-
-    tv.tv_sec = (time_t) (h->conf->timeout / 1000 + 1);
-    tv.tv_usec = 0;
-
-    evhttp_connection_set_timeout_tv(conn->evcon, &tv);
-    evhttp_connection_set_retries(conn->evcon, 0);
-    evhttp_connection_set_max_body_size(conn->evcon, LOGIC_HOOK_BODY);
-    evhttp_connection_set_max_headers_size(conn->evcon, LOGIC_HOOK_HEADERS);
-
-    return conn;
-}
-
-
-static void
-logic_hook_answered(struct evhttp_request *req, void *data)
-{
-    logic_job_t  *job = data;
-
-    int               status;
-    logic_hook_t     *h;
-    struct evbuffer  *body;
+    CURL          *easy;
+    logic_hook_t  *h;
 
     h = job->hook;
-    status = req != NULL ? evhttp_request_get_response_code(req) : 0;
-    job->req = NULL;
 
-    event_active(h->turn, EV_TIMEOUT, 0);
-
-    if (status == 0) {
-        TAILQ_INSERT_TAIL(&h->broken, job->conn, entry);
-
-        if (job->error == EVREQ_HTTP_EOF && job->reused && !job->retried) {
-            /* the kept connection had ended just then */
-            job->retried = 1;
-            job->active = 0;
-            TAILQ_REMOVE(&h->active, job, entry);
-            TAILQ_INSERT_HEAD(&h->waiting, job, entry);
-            h->nactive--;
-            h->nwaiting++;
-            return;
-        }
-
-        /* another address, perhaps, next time */
-        h->choice++;
-        h->resolved = 0;
-
-        logic_hook_done(job, 0, NULL, 0);
-        return;
+    easy = curl_easy_init();
+    if (easy == NULL) {
+        return NULL;
     }
 
-    body = evhttp_request_get_input_buffer(req);
+    if (!h->numeric) {
+        job->resolve = curl_slist_append(NULL, h->addresses);
 
-    TAILQ_INSERT_HEAD(&h->idle, job->conn, entry);
-    logic_hook_done(job, status, (char *) evbuffer_pullup(body, -1),
-                    evbuffer_get_length(body));
+        if (job->resolve == NULL) {
+            curl_easy_cleanup(easy);
+            return NULL;
+        }
+
+        curl_easy_setopt(easy, CURLOPT_RESOLVE, job->resolve);
+    }
+
+    if (curl_easy_setopt(easy, CURLOPT_URL, job->url) != CURLE_OK
+        || curl_easy_setopt(easy, CURLOPT_PROXY, "") != CURLE_OK
+        || curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https")
+           != CURLE_OK
+        || (h->conf->ca[0] != '\0'
+            && curl_easy_setopt(easy, CURLOPT_CAINFO, h->conf->ca)
+               != CURLE_OK))
+    {
+        curl_easy_cleanup(easy);
+        return NULL;
+    }
+
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) left);
+    curl_easy_setopt(easy, CURLOPT_MAXLIFETIME_CONN, LOGIC_HOOK_LIFE);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+
+    /* so many requests are so many connections */
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+
+    curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job->header);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, job->body);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                     (curl_off_t) job->len);
+
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, logic_hook_head);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, job);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, logic_hook_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, job);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, job->error);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, job);
+
+    return easy;
+}
+
+
+static size_t
+logic_hook_head(char *p, size_t size, size_t n, void *data)
+{
+    logic_job_t  *job = data;
+
+    (void) p;
+
+    job->header_len += size * n;
+
+    if (job->header_len > LOGIC_HOOK_HEADERS) {
+        job->why = "the headers of its answer are too long";
+        return 0;
+    }
+
+    return size * n;
+}
+
+
+static size_t
+logic_hook_body(char *p, size_t size, size_t n, void *data)
+{
+    logic_job_t  *job = data;
+
+    char  *answer;
+
+    n *= size;
+
+    if (n > LOGIC_HOOK_BODY - job->answer_len) {
+        job->why = "its answer is too long";
+        return 0;
+    }
+
+    answer = realloc(job->answer, job->answer_len + n + 1);
+    if (answer == NULL) {
+        job->why = "no memory";
+        return 0;
+    }
+
+    memcpy(answer + job->answer_len, p, n);
+
+    job->answer = answer;
+    job->answer_len += n;
+
+    return n;
+}
+
+
+/* ---- curl on libevent -------------------------------------------------- */
+
+static int
+logic_hook_socket(CURL *easy, curl_socket_t fd, int what, void *data,
+    void *ev)
+{
+    logic_hook_t  *h = data;
+
+    short  events;
+
+    (void) easy;
+
+    if (what == CURL_POLL_REMOVE) {
+        if (ev != NULL) {
+            curl_multi_assign(h->multi, fd, NULL);
+            event_free(ev);
+        }
+
+        return 0;
+    }
+
+    events = EV_PERSIST
+             | (what == CURL_POLL_OUT ? 0 : EV_READ)
+             | (what == CURL_POLL_IN ? 0 : EV_WRITE);
+
+    if (ev != NULL) {
+        event_del(ev);
+        event_assign(ev, h->base, fd, events, logic_hook_ready, h);
+
+    } else {
+        ev = event_new(h->base, fd, events, logic_hook_ready, h);
+        if (ev == NULL) {
+            return -1;
+        }
+
+        curl_multi_assign(h->multi, fd, ev);
+    }
+
+    event_add(ev, NULL);
+
+    return 0;
+}
+
+
+static int
+logic_hook_timer(CURLM *multi, long ms, void *data)
+{
+    logic_hook_t  *h = data;
+
+    (void) multi;
+
+    if (ms < 0) {
+        event_del(h->timer);
+
+    } else {
+        svc_timer(h->timer, ms);
+    }
+
+    return 0;
 }
 
 
 static void
-logic_hook_error(enum evhttp_request_error error, void *data)
+logic_hook_ready(evutil_socket_t fd, short what, void *data)
 {
-    logic_job_t  *job = data;
+    logic_hook_t  *h = data;
 
-    job->error = error;
+    int  running;
+
+    curl_multi_socket_action(h->multi, fd,
+                             (what & EV_READ ? CURL_CSELECT_IN : 0)
+                             | (what & EV_WRITE ? CURL_CSELECT_OUT : 0),
+                             &running);
+    logic_hook_finish(h);
 }
 
 
 static void
-logic_hook_late(evutil_socket_t fd, short what, void *data)
+logic_hook_timeout(evutil_socket_t fd, short what, void *data)
 {
-    logic_job_t  *job = data;
+    logic_hook_t  *h = data;
 
-    logic_hook_t  *h;
+    int  running;
 
     (void) fd;
     (void) what;
 
-    h = job->hook;
-
-    if (job->active) {
-        evhttp_cancel_request(job->req);
-        TAILQ_INSERT_TAIL(&h->broken, job->conn, entry);
-        event_active(h->turn, EV_TIMEOUT, 0);
-    }
-
-    logic_hook_done(job, 0, NULL, 0);
+    curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    logic_hook_finish(h);
 }
 
 
-/* Its connection is in another list by now. */
+/* ---- the end of a request ---------------------------------------------- */
 
 static void
-logic_hook_done(logic_job_t *job, int status, const char *body, size_t len)
+logic_hook_finish(logic_hook_t *h)
 {
-    void           *data;
-    logic_hook_t   *h;
-    logic_hook_pt   cb;
+    int              n;
+    long             status;
+    CURLMsg         *msg;
+    CURLcode         rc;
+    logic_job_t     *job;
+    logic_answer_t   answer;
+
+    while ((msg = curl_multi_info_read(h->multi, &n)) != NULL) {
+
+        if (msg->msg != CURLMSG_DONE) {
+            continue;
+        }
+
+        rc = msg->data.result;
+        status = 0;
+
+        curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &job);
+        curl_easy_getinfo(msg->easy_handle, CURLINFO_RESPONSE_CODE, &status);
+
+        if (rc != CURLE_OK || status == 0) {
+
+            if (rc == CURLE_COULDNT_CONNECT || rc == CURLE_OPERATION_TIMEDOUT)
+            {
+                /* perhaps it has moved */
+                h->resolved = 0;
+            }
+
+            logic_hook_failed(job, job->why != NULL ? job->why
+                                   : job->error[0] != '\0' ? job->error
+                                   : curl_easy_strerror(rc));
+            continue;
+        }
+
+        answer.status = (int) status;
+        answer.error = NULL;
+        answer.body = job->answer != NULL ? job->answer : "";
+        answer.len = job->answer_len;
+
+        logic_hook_done(job, &answer);
+    }
+}
+
+
+static void
+logic_hook_failed(logic_job_t *job, const char *error)
+{
+    logic_answer_t  answer;
+
+    metrics_add(logic_m.hook_failed, 1);
+
+    memset(&answer, 0, sizeof(answer));
+    answer.error = error;
+
+    logic_hook_done(job, &answer);
+}
+
+
+static void
+logic_hook_done(logic_job_t *job, const logic_answer_t *answer)
+{
+    logic_hook_t  *h;
 
     h = job->hook;
-    cb = job->cb;
-    data = job->data;
 
-    if (job->active) {
+    if (job->easy != NULL) {
         TAILQ_REMOVE(&h->active, job, entry);
         h->nactive--;
+
+        curl_multi_remove_handle(h->multi, job->easy);
+        curl_easy_cleanup(job->easy);
 
     } else {
         TAILQ_REMOVE(&h->waiting, job, entry);
         h->nwaiting--;
     }
 
-    logic_hook_job_free(job);
+    event_active(h->turn, EV_TIMEOUT, 0);
 
-    if (status == 0) {
-        metrics_add(logic_m.hook_failed, 1);
+    job->cb(answer, job->data);
+    logic_job_free(job);
+}
+
+
+/* ---- what a request is made of ----------------------------------------- */
+
+static int
+logic_job_url(logic_job_t *job, const char *query)
+{
+    size_t       n;
+    const char  *url;
+
+    url = job->hook->conf->url;
+    n = strlen(url) + strlen(query) + 2;
+
+    job->url = malloc(n);
+    if (job->url == NULL) {
+        return -1;
     }
 
-    cb(status, body, len, data);
+    snprintf(job->url, n, "%s%s%s", url,
+             query[0] == '\0' ? "" : strchr(url, '?') != NULL ? "&" : "?",
+             query);
+
+    return 0;
+}
+
+
+static int
+logic_job_header(logic_job_t *job, const char *const *header)
+{
+    int                   rc;
+    char                 *line;
+    const unsigned char  *p;
+
+    /* nobody is asked whether he wants the body */
+
+    if (logic_header_append(&job->header, "Expect:") != 0) {
+        return -1;
+    }
+
+    for ( /* void */ ; header[0] != NULL; header += 2) {
+
+        p = (const unsigned char *) header[1];
+
+        while (*p == '\t' || (*p >= ' ' && *p != 0x7f)) {
+            p++;
+        }
+
+        if (*p != '\0' || header[1][0] == '\0') {
+            continue;
+        }
+
+        if (asprintf(&line, "%s: %s", header[0], header[1]) == -1) {
+            return -1;
+        }
+
+        rc = logic_header_append(&job->header, line);
+        free(line);
+
+        if (rc != 0) {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+logic_header_append(struct curl_slist **list, const char *line)
+{
+    struct curl_slist  *longer;
+
+    longer = curl_slist_append(*list, line);
+    if (longer == NULL) {
+        return -1;
+    }
+
+    *list = longer;
+
+    return 0;
 }
 
 
 static void
-logic_hook_job_free(logic_job_t *job)
+logic_job_free(logic_job_t *job)
 {
-    size_t  i;
-
-    for (i = 0; i < job->nfields; i++) {
-        free(job->field[i]);
-    }
-
-    if (job->late != NULL) {
-        event_free(job->late);
-    }
-
-    free(job->path);
+    curl_slist_free_all(job->header);
+    curl_slist_free_all(job->resolve);
+    free(job->url);
     free(job->body);
+    free(job->answer);
     free(job);
-}
-
-
-static void
-logic_hook_conns_free(struct logic_conns_s *conns)
-{
-    logic_conn_t  *conn;
-
-    while ((conn = TAILQ_FIRST(conns)) != NULL) {
-        TAILQ_REMOVE(conns, conn, entry);
-        evhttp_connection_free(conn->evcon);
-        free(conn);
-    }
 }

@@ -1,26 +1,45 @@
 /*
- * HTTP requests to the application (hook.c).
+ * HTTP requests to the application: POSTs to one URL, over so many kept
+ * connections, with a bounded queue before them and one time limit for all.
  */
 
 #ifndef LOGIC_HOOK_H
 #define LOGIC_HOOK_H
 
-#include "logic.h"
+#include <event2/event.h>
 
-/* status 0: no answer. body is valid during the call. */
-typedef void (*logic_hook_pt)(int status, const char *body, size_t len,
-    void *data);
+#include <stddef.h>
 
-logic_hook_t *logic_hook_new(logic_thread_t *t,
+#include "conf.h"
+
+#define LOGIC_HOOK_BODY     (64 * 1024)     /* bytes of an answer */
+#define LOGIC_HOOK_HEADERS  (16 * 1024)     /* of its headers, 1xx ones too */
+
+typedef struct {
+    int          status;            /* of HTTP; 0: no answer */
+    const char  *error;             /* status 0: why */
+    const char  *body;              /* valid during the callback */
+    size_t       len;
+} logic_answer_t;
+
+typedef void (*logic_hook_pt)(const logic_answer_t *answer, void *data);
+
+typedef struct logic_hook_s  logic_hook_t;
+
+/* Once a process, before there are threads; -1: it cannot be. */
+int logic_hook_setup(void);
+
+logic_hook_t *logic_hook_new(struct event_base *base,
     const logic_hook_conf_t *conf);
 
 /* Whoever waits is told status 0. */
 void logic_hook_free(logic_hook_t *h);
 
 /*
- * POST. query: appended to the path, "" for none; header: name, value, ...,
- * NULL; a value that is no header's is left out. Everything is copied. The
- * callback does not come from inside. -1: too many wait, no callback.
+ * POST. query: appended to the URL's, "" for none; header: name, value, ...,
+ * NULL; a value that is empty or cannot be a header's is left out. Everything
+ * is copied. The callback does not come from inside. -1: too many wait, no
+ * callback.
  */
 int logic_hook_post(logic_hook_t *h, const char *query,
     const char *const *header, const void *body, size_t len,

@@ -15,7 +15,7 @@
  *     session.c   who is where, in Redis
  *     kick.c      the word to a node that a session was replaced
  *     receive.c   packets of clients for the application
- *     hook.c      HTTP requests to the application
+ *     hook.c      HTTP requests to the application, by libcurl
  *
  *     query.c token.c cidr.c group.c balance.c rooms.c    no network there
  */

@@ -139,6 +139,11 @@ logic_start(struct event_base *base)
         return -1;
     }
 
+    if (logic_hook_setup() != 0) {
+        log_write(LOG_EMERG, "libcurl could not start");
+        return -1;
+    }
+
     logic_threads = calloc(logic_nthreads, sizeof(logic_thread_t));
 
     if (logic_threads == NULL) {
@@ -277,14 +282,14 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
     }
 
     if (t->conf->auth == LOGIC_AUTH_HTTP) {
-        t->auth = logic_hook_new(t, &t->conf->auth_hook);
+        t->auth = logic_hook_new(t->base, &t->conf->auth_hook);
         if (t->auth == NULL) {
             return -1;
         }
     }
 
     if (t->conf->receive_hook.url[0] != '\0') {
-        t->receive = logic_hook_new(t, &t->conf->receive_hook);
+        t->receive = logic_hook_new(t->base, &t->conf->receive_hook);
         if (t->receive == NULL) {
             return -1;
         }

@@ -13,8 +13,7 @@
 #include "svc/log.h"
 
 
-static void logic_receive_told(int status, const char *body, size_t len,
-    void *data);
+static void logic_receive_told(const logic_answer_t *answer, void *data);
 static size_t logic_receive_escape(char *out, const ProtobufCBinaryData *s);
 
 
@@ -67,23 +66,25 @@ logic_receive_call(logic_call_t *call)
 
 
 static void
-logic_receive_told(int status, const char *body, size_t len, void *data)
+logic_receive_told(const logic_answer_t *answer, void *data)
 {
     logic_call_t  *call = data;
 
     static log_once_t  once;
 
-    (void) body;
-    (void) len;
-
-    if (status >= 200 && status <= 299) {
+    if (answer->status >= 200 && answer->status <= 299) {
         logic_reply_ok(call);
         return;
     }
 
-    log_seldom(&once, LOG_WARN, "receive: the application %s %d",
-               status == 0 ? "does not answer:" : "answers with status",
-               status);
+    if (answer->status == 0) {
+        log_seldom(&once, LOG_WARN, "receive: the application does not "
+                   "answer: %s", answer->error);
+
+    } else {
+        log_seldom(&once, LOG_WARN, "receive: the application answers with "
+                   "status %d", answer->status);
+    }
 
     metrics_add(logic_m.receive_failed, 1);
     logic_reply_code(call, GOIM__REPLY__CODE__FAILED,

@@ -47,7 +47,7 @@ subtest 'options and configuration' => sub {
         ['nodes', 'tcp_port', '65536'], ['nodes', 'region_weight', 'x'],
         ['backoff', 'jitter', '1.5'], ['backoff', 'factor', '0.5'],
         ['regions', 'sh', '10.0.0.0/8, x'],
-        ['auth', 'mode', 'maybe'], ['auth', 'url', 'https://x/'],
+        ['auth', 'mode', 'maybe'], ['auth', 'url', 'https:///x'], ['auth', 'url', 'http://x y/'],
         ['auth', 'url', 'x'], ['auth', 'url', 'http:///x'],
         ['auth', 'url', 'http://u@h/x'], ['auth', 'connections', '0'],
         ['receive', 'url', 'ftp://x/'], ['receive', 'url', 'http://x:0/'],

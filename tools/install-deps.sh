@@ -11,6 +11,7 @@ PATH=$PATH:/usr/sbin:/sbin
 demo="make gcc libc6-dev nginx nginx-dev libnginx-mod-stream libhiredis-dev
     librdkafka-dev
     libprotobuf-c-dev libjansson-dev libevent-dev libinih-dev libssl-dev
+    libcurl4-openssl-dev
     libpcre2-dev zlib1g-dev redis-server openssl curl ca-certificates"
 
 test="$demo perl libio-socket-ssl-perl libcmocka-dev libnginx-mod-nchan

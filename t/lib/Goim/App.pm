@@ -9,7 +9,10 @@
 #
 # The handler runs in a process of its own, once for each POST; nth counts
 # the requests of a connection. It returns status and body, and true behind
-# them to close the connection then; nothing: closed without an answer.
+# them to close the connection then; nothing: closed without an answer. A
+# reference in the place of both is a whole answer, sent as it stands.
+#
+# ssl => DIR: https, with cert.pem and key.pem in there.
 
 package Goim::App;
 
@@ -18,19 +21,24 @@ use warnings;
 
 use IO::Select ();
 use IO::Socket::INET ();
+use IO::Socket::SSL ();
 use JSON::PP ();
 
 use Goim::Test qw(free_port folder slurp spew);
 
 sub new {
-    my ($class, $handler) = @_;
-    my $self = bless { handler => $handler, port => free_port(),
+    my ($class, $handler, %arg) = @_;
+    my $self = bless { handler => $handler, port => free_port(), %arg,
         file => folder('app') . '/seen' }, $class;
     spew($self->{file}, '');
     return $self->start;
 }
 
-sub url { return "http://127.0.0.1:$_[0]{port}$_[1]" }
+sub url {
+    my ($self, $path, $host) = @_;
+    return ($self->{ssl} ? 'https' : 'http') . '://' . ($host || '127.0.0.1')
+        . ":$self->{port}$path";
+}
 
 sub seen {
     my ($self) = @_;
@@ -48,6 +56,7 @@ sub start {
     return $self if $self->{pid};
 
     $SIG{$_} = 'DEFAULT' for qw(TERM INT ALRM);
+    $SIG{PIPE} = 'IGNORE';
     $self->_serve($listen);
 }
 
@@ -67,17 +76,28 @@ sub _serve {
         for my $s ($select->can_read) {
             if ($s == $listen) {
                 my $c = $listen->accept or next;
+                $c = $self->_tls($c) or next if $self->{ssl};
                 $select->add($c);
                 $conn{$c} = { buf => '', served => 0 };
                 next;
             }
-            my $n = sysread $s, $conn{$s}{buf}, 65536, length $conn{$s}{buf};
+            my $n;
+            do {
+                $n = sysread $s, $conn{$s}{buf}, 65536, length $conn{$s}{buf};
+            } while $n && $self->{ssl} && $s->pending;
             next if $n && $self->_answer($s, $conn{$s});
             $select->remove($s);
             delete $conn{$s};
             close $s;
         }
     }
+}
+
+sub _tls {
+    my ($self, $s) = @_;
+    return IO::Socket::SSL->start_SSL($s, SSL_server => 1, Timeout => 5,
+        SSL_cert_file => "$self->{ssl}/cert.pem",
+        SSL_key_file => "$self->{ssl}/key.pem");
 }
 
 # all whole requests that are there; false: close it
@@ -99,8 +119,9 @@ sub _answer {
 
         my ($status, $out, $close) = $self->{handler}->(@args);
         return 0 if !defined $status;
-        syswrite $s, "HTTP/1.1 $status X\r\nContent-Length: "
-            . length($out) . "\r\n\r\n$out";
+        ($status, $out, $close) = ($$status, undef, $out) if ref $status;
+        syswrite $s, defined $out ? "HTTP/1.1 $status X\r\nContent-Length: "
+            . length($out) . "\r\n\r\n$out" : $status;
         return 0 if $close;
     }
     return 1;
