@@ -37,7 +37,7 @@ static const conf_key_t  job_keys[] = {
     { "job", "max_unacked", CONF_SIZE, offsetof(job_conf_t, max_unacked),
       "64m", 65536, 16LL * 1024 * 1024 * 1024 },
     { "job", "max_record", CONF_SIZE, offsetof(job_conf_t, max_record),
-      "4m", 1024, 64 * 1024 * 1024 },
+      "5m", 1024, 64 * 1024 * 1024 },
     { "job", "stream_maxlen", CONF_INT, offsetof(job_conf_t, stream_maxlen),
       "10000", 100, 100000000 },
     { "registry", "ttl", CONF_MSEC, offsetof(job_conf_t, ttl), "30s",

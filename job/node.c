@@ -81,7 +81,7 @@ job_nodes_sync(job_t *job)
     n = registry_nodes(job->registry, &nodes);
 
     for (i = 0; i < n; i++) {
-        if (strlen(nodes[i].server) > JOB_MAX_SERVER) {
+        if (strlen(nodes[i].server) > GOIM_SERVER_MAX) {
             log_seldom(&once, LOG_ERROR, "node \"%.64s...\": its name is "
                        "too long, it gets nothing", nodes[i].server);
             continue;

@@ -167,7 +167,7 @@ job_record_check(const Goim__PushMsg *push)
 
         n = strlen(push->server);
 
-        if (n == 0 || n > JOB_MAX_SERVER) {
+        if (n == 0 || n > GOIM_SERVER_MAX) {
             return JOB_BAD_SERVER;
         }
 
@@ -183,7 +183,7 @@ job_record_check(const Goim__PushMsg *push)
 
         n = strlen(push->room);
 
-        return n == 0 || n > JOB_MAX_NAME ? JOB_BAD_ROOM : JOB_GOOD;
+        return n == 0 || n > GOIM_ROOM_MAX ? JOB_BAD_ROOM : JOB_GOOD;
 
     case GOIM__PUSH_MSG__TYPE__BROADCAST:
         return JOB_GOOD;
@@ -203,7 +203,7 @@ job_record_key(const char *key)
 
     n = strlen(key);
 
-    return n > JOB_MAX_NAME ? 0 : n;
+    return n > GOIM_KEY_MAX ? 0 : n;
 }
 
 

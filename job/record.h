@@ -11,11 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/goim_limits.h"
 #include "common/goim_position.h"
 #include "proto/goim.pb-c.h"
 
-#define JOB_MAX_NAME    1024        /* bytes of a key, a room */
-#define JOB_MAX_SERVER  255
 
 typedef enum {
     JOB_GOOD,

@@ -51,7 +51,7 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("http", "timeout", CONF_MSEC, http_timeout, "60s",
                1000, 3600000),
     LOGIC_CONF("http", "max_body", CONF_SIZE, max_body, "512k",
-               0, 64 * 1024 * 1024),
+               0, GOIM_BODY_MAX),
     LOGIC_CONF("http", "max_header", CONF_SIZE, max_header, "1m",
                1024, 16 * 1024 * 1024),
     LOGIC_CONF("http", "trusted_proxies", CONF_STR, trusted_list, "", 0, 0),

@@ -8,7 +8,7 @@
 #include "logic.h"
 
 /* <server>/<zone>/<session> and a NUL */
-#define LOGIC_HOLDER_BUF  (LOGIC_SERVER_MAX + LOGIC_ZONE_MAX + 24)
+#define LOGIC_HOLDER_BUF  (GOIM_SERVER_MAX + GOIM_ZONE_MAX + 24)
 
 /* Tell the holder's node that this session of the key has been replaced. */
 void logic_kick(logic_thread_t *t, const char *holder, size_t len,

@@ -30,6 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/goim_limits.h"
 #include "svc/bus.h"
 #include "svc/redis.h"
 #include "svc/registry.h"
@@ -37,8 +38,6 @@
 #include "conf.h"
 #include "counters.h"
 
-#define LOGIC_SERVER_MAX    255     /* bytes of a server_id */
-#define LOGIC_ZONE_MAX      64
 
 struct evhttp;
 struct evhttp_bound_socket;
@@ -103,7 +102,7 @@ struct logic_thread_s {
  * A Redis key: prefix, kind ("sess_") and name. buf holds LOGIC_KEY_BUF
  * bytes; a longer name than LOGIC_NAME_MAX is the caller's error.
  */
-#define LOGIC_NAME_MAX  (LOGIC_SERVER_MAX + LOGIC_ZONE_MAX + 2)
+#define LOGIC_NAME_MAX  (GOIM_SERVER_MAX + GOIM_ZONE_MAX + 2)
 #define LOGIC_KEY_BUF   (LOGIC_PREFIX_MAX + 32 + LOGIC_NAME_MAX)
 
 size_t logic_redis_key(logic_thread_t *t, char *buf, const char *kind,

@@ -56,7 +56,7 @@ logic_lookup_keys(logic_push_t *p, size_t n)
         /* what nobody can have as key is on no node */
 
         if (strcmp(arg->name, "keys") == 0 && arg->len > 0
-            && arg->len <= LOGIC_KEY_MAX)
+            && arg->len <= GOIM_KEY_MAX)
         {
             p->args[p->nwanted++] = arg;
         }
@@ -294,7 +294,7 @@ logic_lookup_got_mid(svc_redis_t *r, redisReply *reply, void *data)
             key = reply->element[i];
 
             if (key->type != REDIS_REPLY_STRING || key->len == 0
-                || key->len > LOGIC_KEY_MAX
+                || key->len > GOIM_KEY_MAX
                 || memchr(key->str, '\0', key->len) != NULL)
             {
                 continue;
@@ -326,7 +326,7 @@ logic_lookup_add(logic_push_t *p, const char *key, size_t len,
     metrics_add(logic_m.push_keys, 1);
 
     if (server->type != REDIS_REPLY_STRING || server->len == 0
-        || server->len > LOGIC_SERVER_MAX
+        || server->len > GOIM_SERVER_MAX
         || memchr(server->str, '\0', server->len) != NULL)
     {
         metrics_add(logic_m.push_offline, 1);

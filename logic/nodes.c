@@ -36,7 +36,7 @@ typedef struct {
     struct evhttp_request  *req;
     int                     offline;
     unsigned                again:1;
-    char                    server[LOGIC_SERVER_MAX + 1];
+    char                    server[GOIM_SERVER_MAX + 1];
 } logic_change_t;
 
 
@@ -529,7 +529,7 @@ logic_nodes_offline(logic_thread_t *t, struct evhttp_request *req,
         return;
     }
 
-    if (strlen(server) > LOGIC_SERVER_MAX
+    if (strlen(server) > GOIM_SERVER_MAX
         || (offline && registry_find(t->registry, server) == NULL))
     {
         logic_http_answer(t, req, 404, -404, "server: no such node", NULL);
@@ -688,6 +688,7 @@ logic_registered(registry_result_t result, const char *holder, void *data)
 
     registered.renew = (uint32_t) conf->node_renew;
     registered.ttl = (uint32_t) conf->node_ttl;
+    registered.max_body = (uint32_t) conf->max_body;
 
     if (result == REGISTRY_REFUSED) {
         log_write(LOG_ERROR, "register: \"%s\" refused to instance \"%s\": "

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOGIC_ONLINE_ROOM   4096        /* bytes of a room key */
 #define LOGIC_ONLINE_ASKED  10000       /* rooms of a request */
 
 
@@ -304,7 +303,7 @@ logic_online_room(logic_thread_t *t, struct evhttp_request *req,
     for (i = 0; i < q->nargs; i++) {
 
         if (strcmp(q->args[i].name, "rooms") != 0
-            || c->skip + q->args[i].len > LOGIC_ONLINE_ROOM)
+            || c->skip + q->args[i].len > GOIM_ROOM_MAX)
         {
             continue;
         }
@@ -374,7 +373,7 @@ logic_online_call(logic_call_t *call)
 
     for (i = 0; i < o->n_rooms; i++) {
         if (o->rooms[i]->room.len == 0
-            || o->rooms[i]->room.len > LOGIC_ONLINE_ROOM)
+            || o->rooms[i]->room.len > GOIM_ROOM_MAX)
         {
             logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED,
                              "online: a room");

@@ -9,7 +9,6 @@
 
 #include "svc/clock.h"
 
-#define LOGIC_PUSH_GROUP   (256 * 1024)         /* bytes of a record's keys */
 #define LOGIC_PUSH_WINDOW  (4 * 1024 * 1024)    /* bytes of a push at the bus */
 
 
@@ -108,7 +107,7 @@ logic_push_write(logic_push_t *p)
            && p->window < LOGIC_PUSH_WINDOW)
     {
         end = logic_group_end(p->targets, p->ntargets, p->written,
-                              LOGIC_PUSH_GROUP);
+                              GOIM_RECORD_NAMES);
         logic_push_group(p, end);
         p->written = end;
     }

@@ -17,7 +17,6 @@
 
 #define LOGIC_PUSH_TICK   50        /* ms */
 #define LOGIC_PUSH_GRACE  500       /* ms: the bus itself says when it's late */
-#define LOGIC_ROOM_KEY    4096      /* bytes of a room key */
 
 
 static logic_push_t *logic_push_new(logic_thread_t *t,
@@ -194,9 +193,9 @@ logic_push_room(logic_thread_t *t, struct evhttp_request *req,
 
     len = strlen(type) + 3 + strlen(room);
 
-    if (len > LOGIC_ROOM_KEY) {
+    if (len > GOIM_ROOM_MAX) {
         logic_http_bad(t, req, "room: type and room have more than %d bytes",
-                       LOGIC_ROOM_KEY);
+                       GOIM_ROOM_MAX);
         return;
     }
 

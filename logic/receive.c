@@ -20,14 +20,14 @@ static size_t logic_receive_escape(char *out, const ProtobufCBinaryData *s);
 void
 logic_receive_call(logic_call_t *call)
 {
-    char            query[3 * (LOGIC_KEY_MAX + 4096) + 160];
+    char            query[3 * (GOIM_KEY_MAX + GOIM_ROOM_MAX) + 160];
     size_t          n;
     const char     *header[5];
     Goim__Receive  *r;
 
     r = call->msg->receive;
 
-    if (r->key.len > LOGIC_KEY_MAX || r->room.len > 4096) {
+    if (r->key.len > GOIM_KEY_MAX || r->room.len > GOIM_ROOM_MAX) {
         logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "receive");
         return;
     }

@@ -40,7 +40,7 @@ struct logic_link_s {
     struct logic_calls_s        calls;          /* under way */
     size_t                      ncalls;
     char                        peer[NI_MAXHOST + 8];
-    char                        server[LOGIC_SERVER_MAX + 1];
+    char                        server[GOIM_SERVER_MAX + 1];
     unsigned                    greeted:1;
     unsigned                    paused:1;       /* owes too much */
     unsigned                    reading:1;      /* in logic_rpc_read() */
@@ -554,7 +554,7 @@ logic_zone_valid(const char *server, const char *zone)
     n = 0;
 
     for (p = (const uint8_t *) server; *p != '\0'; p++, n++) {
-        if (*p <= ' ' || *p == 0x7f || n == LOGIC_SERVER_MAX) {
+        if (*p <= ' ' || *p == 0x7f || n == GOIM_SERVER_MAX) {
             return 0;
         }
     }
@@ -566,7 +566,7 @@ logic_zone_valid(const char *server, const char *zone)
     n = 0;
 
     for (p = (const uint8_t *) zone; *p != '\0'; p++, n++) {
-        if (*p <= ' ' || *p >= 0x7f || *p == '/' || n == LOGIC_ZONE_MAX) {
+        if (*p <= ' ' || *p >= 0x7f || *p == '/' || n == GOIM_ZONE_MAX) {
             return 0;
         }
     }

@@ -382,7 +382,7 @@ logic_connect_done(logic_op_t *op, redisReply **field, size_t n)
     size_t               i;
     logic_who_t         *who;
     Goim__Connect       *c;
-    ProtobufCBinaryData  rooms[LOGIC_ROOMS_MAX];
+    ProtobufCBinaryData  rooms[GOIM_ROOMS_MAX];
     const logic_conf_t  *conf;
 
     Goim__Reply      reply = GOIM__REPLY__INIT;
@@ -447,7 +447,7 @@ logic_disconnect_call(logic_call_t *call)
     d = call->msg->disconnect;
 
     if (!logic_zone_valid(d->server, d->zone) || d->key.len == 0
-        || d->key.len > LOGIC_KEY_MAX)
+        || d->key.len > GOIM_KEY_MAX)
     {
         logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "disconnect");
         return;
@@ -512,7 +512,7 @@ logic_heartbeat_call(logic_call_t *call)
     h = call->msg->heartbeat;
 
     if (!logic_zone_valid(h->server, h->zone) || h->key.len == 0
-        || h->key.len > LOGIC_KEY_MAX)
+        || h->key.len > GOIM_KEY_MAX)
     {
         logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "heartbeat");
         return;

@@ -148,7 +148,7 @@ logic_token_accepts(json_t *value, logic_who_t *who)
     json_t     *item;
     json_int_t  n;
 
-    if (!json_is_array(value) || json_array_size(value) > LOGIC_ACCEPTS_MAX) {
+    if (!json_is_array(value) || json_array_size(value) > GOIM_ACCEPTS_MAX) {
         return -1;
     }
 
@@ -178,7 +178,7 @@ logic_token_rooms(json_t *value, logic_who_t *who)
     size_t   i, n, used;
     json_t  *item;
 
-    if (!json_is_array(value) || json_array_size(value) > LOGIC_ROOMS_MAX) {
+    if (!json_is_array(value) || json_array_size(value) > GOIM_ROOMS_MAX) {
         return -1;
     }
 
@@ -188,7 +188,7 @@ logic_token_rooms(json_t *value, logic_who_t *who)
     json_array_foreach(value, i, item) {
         n = json_string_length(item);       /* 0: empty, or no string */
 
-        if (n == 0 || n > LOGIC_ROOM_MAX || n > LOGIC_ROOMS_BYTES - used) {
+        if (n == 0 || n > GOIM_ROOM_MAX || n > GOIM_ROOMS_BYTES - used) {
             return -1;
         }
 

@@ -9,24 +9,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOGIC_KEY_MAX      256
-#define LOGIC_ROOM_MAX     256
-#define LOGIC_ACCEPTS_MAX  128
-#define LOGIC_ROOMS_MAX    64
-#define LOGIC_ROOMS_BYTES  4096
+#include "common/goim_limits.h"
+
 
 typedef struct {
     int64_t   mid;
-    char      key[LOGIC_KEY_MAX + 1];
+    char      key[GOIM_KEY_MAX + 1];
     size_t    key_len;
-    char      room[LOGIC_ROOM_MAX + 1];
+    char      room[GOIM_ROOM_MAX + 1];
     size_t    room_len;
-    int32_t   accepts[LOGIC_ACCEPTS_MAX];
+    int32_t   accepts[GOIM_ACCEPTS_MAX];
     size_t    naccepts;
 
     /* what it may enter besides room: names one behind the other */
-    char      rooms[LOGIC_ROOMS_BYTES];
-    size_t    rooms_len[LOGIC_ROOMS_MAX];
+    char      rooms[GOIM_ROOMS_BYTES];
+    size_t    rooms_len[GOIM_ROOMS_MAX];
     size_t    nrooms;
     unsigned  limited:1;            /* to these */
 } logic_who_t;

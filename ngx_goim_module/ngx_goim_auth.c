@@ -214,10 +214,10 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in)
 {
     ngx_goim_session_t  *old;
 
-    if (in->key.len == 0 || in->key.len > NGX_GOIM_MAX_NAME
-        || in->room.len > NGX_GOIM_MAX_NAME
-        || in->n_accepts > NGX_GOIM_MAX_ACCEPTS
-        || in->n_rooms > NGX_GOIM_MAX_ROOMS || in->heartbeat == 0)
+    if (in->key.len == 0 || in->key.len > GOIM_KEY_MAX
+        || in->room.len > GOIM_ROOM_MAX
+        || in->n_accepts > GOIM_ACCEPTS_MAX
+        || in->n_rooms > GOIM_ROOMS_MAX || in->heartbeat == 0)
     {
         ngx_log_error(NGX_LOG_ERR, s->connection->log, 0,
                       "goim: logic's answer to auth is out of range");

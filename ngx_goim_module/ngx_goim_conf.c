@@ -7,7 +7,6 @@
 #include "ngx_goim_core.h"
 
 
-#define NGX_GOIM_MAX_SERVER_ID  64
 
 
 /* what a number may be; `post` of a command */
@@ -368,7 +367,7 @@ ngx_goim_conf_server_id(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (value[1].len == 0 || value[1].len > NGX_GOIM_MAX_SERVER_ID) {
+    if (value[1].len == 0 || value[1].len > GOIM_SERVER_MAX) {
         return ngx_goim_conf_invalid(cf, &value[1]);
     }
 

@@ -11,11 +11,11 @@
 #include "ngx_goim_logic.h"
 #include "ngx_goim_trace.h"
 #include "ngx_goim_zone.h"
+#include "common/goim_limits.h"
 #include "common/goim_packet.h"
 #include "proto/goim.pb-c.h"
 
 
-#define NGX_GOIM_MAX_NAME       256         /* bytes of a key, of a room key */
 
 
 extern ngx_module_t       ngx_goim_module;
@@ -106,7 +106,6 @@ void ngx_goim_auth_registered(void);
 
 /* ---- ngx_goim_sub.c: the operations a session accepts ---- */
 
-#define NGX_GOIM_MAX_ACCEPTS    128
 
 ngx_uint_t ngx_goim_session_accepts(ngx_goim_session_t *s, int32_t op);
 
@@ -141,7 +140,6 @@ ngx_goim_room_t *ngx_goim_room_find(u_char *key, size_t len);
 /* the whole cluster's count, as far as it is known */
 uint32_t ngx_goim_room_online(ngx_goim_room_t *room);
 
-#define NGX_GOIM_MAX_ROOMS      64          /* that logic names */
 
 /* A session may enter any room, unless logic says which. */
 ngx_int_t ngx_goim_room_limit(ngx_goim_session_t *s,

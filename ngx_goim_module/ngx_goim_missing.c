@@ -29,7 +29,7 @@ ngx_goim_missing(ngx_str_t *key)
     ngx_goim_count(key_missing, 1);
 
     if (ngx_goim_missing_n == NGX_GOIM_MISSING_MAX
-        || key->len > NGX_GOIM_MAX_NAME)
+        || key->len > GOIM_KEY_MAX)
     {
         return;
     }

@@ -9,7 +9,6 @@
 #include "common/goim_frame.h"
 
 
-#define NGX_GOIM_MAX_KEYS       65536
 
 
 static u_char *ngx_goim_record_address(u_char *p, Goim__Record *r,
@@ -35,7 +34,10 @@ ngx_goim_record_valid(Goim__Record *r)
         return NGX_ERROR;
     }
 
-    if (r->n_keys > NGX_GOIM_MAX_KEYS || r->room.len > 65535
+    /* names as the ring can hold them; what is longer than names may be is
+       nobody's, and no reason to leave out the others */
+
+    if (r->n_keys > GOIM_RECORD_KEYS || r->room.len > 65535
         || r->zone.len > 65535)
     {
         return NGX_ERROR;

@@ -12,9 +12,13 @@
 #define NGX_GOIM_REGISTER_SAY    60         /* s between two lines */
 #define NGX_GOIM_ONLINE_ROOMS    500        /* a call, about */
 
+/* bytes of a ring's entry around a message */
+#define NGX_GOIM_REGISTER_AROUND  (GOIM_RECORD_NAMES + 4096)
+
 
 static void ngx_goim_register_call(void);
 static void ngx_goim_register_reply(void *data, const Goim__Reply *reply);
+static void ngx_goim_register_bodies(size_t max);
 static ngx_int_t ngx_goim_register_refused(const Goim__Reply *reply);
 static ngx_int_t ngx_goim_register_replace(const char *holder);
 static void ngx_goim_register_timer(ngx_event_t *ev);
@@ -203,6 +207,8 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "goim: node \"%V\" is registered, zone %s",
                       &ngx_goim_conf->server_id, ngx_goim_zone->id);
+
+        ngx_goim_register_bodies(in->max_body);
     }
 
     ngx_goim_zone->renew = in->renew;
@@ -211,6 +217,26 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
     ngx_goim_register_again(in->renew);
     ngx_goim_auth_registered();
     ngx_goim_online_start();
+}
+
+
+/* what logic lets push must fit into the ring */
+
+static void
+ngx_goim_register_bodies(size_t max)
+{
+    size_t  room;
+
+    room = ngx_goim_ring_max(ngx_goim_zone->ring);
+    room -= ngx_min(room, NGX_GOIM_REGISTER_AROUND);
+
+    if (max > room) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "goim: logic accepts messages of %uz bytes, zone "
+                      "\"%V\" takes %uz at most: make it %uzm, or \"max_body\" "
+                      "of logic less", max, &ngx_goim_conf->shm_zone->shm.name,
+                      room, (max + NGX_GOIM_REGISTER_AROUND) * 8 / 1048576 + 1);
+    }
 }
 
 

@@ -256,7 +256,7 @@ ngx_goim_op_room(ngx_goim_session_t *s, goim_packet_t *p)
 {
     ngx_str_t  key;
 
-    if (p->body_len > NGX_GOIM_MAX_NAME) {
+    if (p->body_len > GOIM_ROOM_MAX) {
         ngx_goim_count(protocol_errors, 1);
         ngx_goim_close(s, 1008, "room key is too long");
         return NGX_ERROR;
@@ -304,12 +304,12 @@ static ngx_int_t
 ngx_goim_op_sub(ngx_goim_session_t *s, goim_packet_t *p)
 {
     int      i, n;
-    int32_t  ops[NGX_GOIM_MAX_ACCEPTS];
+    int32_t  ops[GOIM_ACCEPTS_MAX];
 
     n = goim_parse_operations(p->body, p->body_len, ops,
-                              NGX_GOIM_MAX_ACCEPTS);
+                              GOIM_ACCEPTS_MAX);
 
-    if (n > NGX_GOIM_MAX_ACCEPTS) {
+    if (n > GOIM_ACCEPTS_MAX) {
         goto too_many;
     }
 

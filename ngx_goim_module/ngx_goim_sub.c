@@ -58,7 +58,7 @@ ngx_goim_sub_add(ngx_goim_session_t *s, int32_t op)
         return NGX_OK;
     }
 
-    if (s->naccepts == NGX_GOIM_MAX_ACCEPTS) {
+    if (s->naccepts == GOIM_ACCEPTS_MAX) {
         return NGX_DECLINED;
     }
 

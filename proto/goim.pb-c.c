@@ -2167,7 +2167,7 @@ const ProtobufCMessageDescriptor goim__register__descriptor =
   (ProtobufCMessageInit) goim__register__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__registered__field_descriptors[3] =
+static const ProtobufCFieldDescriptor goim__registered__field_descriptors[4] =
 {
   {
     "renew",
@@ -2205,16 +2205,29 @@ static const ProtobufCFieldDescriptor goim__registered__field_descriptors[3] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "max_body",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Registered, max_body),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__registered__field_indices_by_name[] = {
   2,   /* field[2] = holder */
+  3,   /* field[3] = max_body */
   0,   /* field[0] = renew */
   1,   /* field[1] = ttl */
 };
 static const ProtobufCIntRange goim__registered__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor goim__registered__descriptor =
 {
@@ -2224,7 +2237,7 @@ const ProtobufCMessageDescriptor goim__registered__descriptor =
   "Goim__Registered",
   "goim",
   sizeof(Goim__Registered),
-  3,
+  4,
   goim__registered__field_descriptors,
   goim__registered__field_indices_by_name,
   1,  goim__registered__number_ranges,

@@ -378,10 +378,14 @@ struct  Goim__Registered
    * code REFUSED: the instance that holds the id
    */
   char *holder;
+  /*
+   * of what logic lets push; 0: not said
+   */
+  uint32_t max_body;
 };
 #define GOIM__REGISTERED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__registered__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string }
+    , 0, 0, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Goim__Deregister

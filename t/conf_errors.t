@@ -52,7 +52,7 @@ for my $case (
     [zone => 'goim 0', '0'], [zone => 'goim 512k', '512k'],
     [server_id => '""', ''], [server_id => 'a/b', 'a/b'],
     [server_id => '"a b"', 'a b'], [server_id => "n\x{f6}", "n\x{f6}"],
-    [server_id => 'x' x 65, 'x' x 65],
+    [server_id => 'x' x 256, 'x' x 256],
     [redis => '127.0.0.1:99999', '127.0.0.1:99999'],
     [redis => '127.0.0.1:port', '127.0.0.1:port'],
     [redis => '127.0.0.1:1 db=x', 'db=x'],

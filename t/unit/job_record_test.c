@@ -65,7 +65,7 @@ packed(job_arena_t *arena, const Goim__PushMsg *push, size_t nodes,
 static void
 test_keys(void **state)
 {
-    char             long_key[JOB_MAX_NAME + 2];
+    char             long_key[GOIM_KEY_MAX + 2];
     char            *keys[] = { "a", "", "bb", long_key };
     job_arena_t      arena;
     Goim__PushMsg    push = GOIM__PUSH_MSG__INIT, *got;
@@ -183,7 +183,7 @@ static void
 test_refused(void **state)
 {
     char            *keys[] = { "a" }, *empty[] = { "", "" };
-    char             name[JOB_MAX_NAME + 2];
+    char             name[GOIM_KEY_MAX + 2];
     job_arena_t      arena;
     Goim__PushMsg    push = GOIM__PUSH_MSG__INIT, *got;
 
