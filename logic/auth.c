@@ -14,6 +14,7 @@
 
 static void logic_auth_token(logic_call_t *call, const void *data,
     size_t len, int limited);
+static void logic_auth_fail(logic_call_t *call, const char *reason);
 static void logic_auth_deny(logic_call_t *call, const char *reason);
 static void logic_auth_ask(logic_call_t *call);
 static void logic_auth_told(const logic_answer_t *answer, void *data);
@@ -45,20 +46,39 @@ logic_auth_token(logic_call_t *call, const void *data, size_t len,
     const char   *reason;
     logic_who_t  *who;
 
+    static log_once_t  once;
+
     who = malloc(sizeof(logic_who_t));
     if (who == NULL) {
-        metrics_add(logic_m.connect_failed, 1);
-        logic_reply_code(call, GOIM__REPLY__CODE__FAILED, "no memory");
+        logic_auth_fail(call, "no memory");
         return;
     }
 
-    if (logic_token_parse(data, len, limited, who, &reason) != 0) {
-        free(who);
+    if (logic_token_parse(data, len, limited, who, &reason) == 0) {
+        logic_session_connect(call, who);
+        return;
+    }
+
+    free(who);
+
+    if (!limited) {
         logic_auth_deny(call, reason);
         return;
     }
 
-    logic_session_connect(call, who);
+    /* the application's fault: not the client's, who may try again */
+
+    log_seldom(&once, LOG_WARN, "auth: the application's answer of %zu bytes "
+               "is no login: %s", len, reason);
+    logic_auth_fail(call, "the application's answer is no login");
+}
+
+
+static void
+logic_auth_fail(logic_call_t *call, const char *reason)
+{
+    metrics_add(logic_m.connect_failed, 1);
+    logic_reply_code(call, GOIM__REPLY__CODE__FAILED, reason);
 }
 
 
@@ -98,9 +118,7 @@ logic_auth_ask(logic_call_t *call)
     free(cookie);
 
     if (rc != 0) {
-        metrics_add(logic_m.connect_failed, 1);
-        logic_reply_code(call, GOIM__REPLY__CODE__FAILED,
-                         "too many logins wait for the application");
+        logic_auth_fail(call, "too many logins wait for the application");
     }
 }
 
@@ -117,8 +135,7 @@ logic_auth_told(const logic_answer_t *answer, void *data)
 
     if (call->link == NULL) {
         /* the comet is gone, and its client with it */
-        metrics_add(logic_m.connect_failed, 1);
-        logic_reply_code(call, GOIM__REPLY__CODE__FAILED, "gone");
+        logic_auth_fail(call, "gone");
 
     } else if (status >= 200 && status <= 299) {
         logic_auth_token(call, answer->body, answer->len, 1);
@@ -137,8 +154,6 @@ logic_auth_told(const logic_answer_t *answer, void *data)
                        "status %d", status);
         }
 
-        metrics_add(logic_m.connect_failed, 1);
-        logic_reply_code(call, GOIM__REPLY__CODE__FAILED,
-                         "the application did not answer");
+        logic_auth_fail(call, "the application did not answer");
     }
 }

@@ -17,7 +17,8 @@
  *     receive.c   packets of clients for the application
  *     hook.c      HTTP requests to the application, by libcurl
  *
- *     query.c token.c cidr.c group.c balance.c rooms.c    no network there
+ *     query.c token.c json.c cidr.c group.c balance.c rooms.c    no network
+ *                 there
  */
 
 #ifndef LOGIC_H

@@ -4,115 +4,233 @@
 
 #include "token.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/random.h>
 
+#include "json.h"
 
-static int logic_token_field(logic_who_t *who, const char *name,
-    json_t *value, const char **reason);
+
+typedef struct {
+    logic_who_t  *who;
+    const char   *reason;
+    unsigned      guest:1;
+} logic_token_t;
+
+typedef int (*logic_field_pt)(logic_token_t *t, json_t *value);
+
+
+static int logic_token_member(const char *name, size_t name_len,
+    const char *value, size_t len, void *data);
+static int logic_token_name(char *buf, size_t size, const char *name,
+    size_t len);
+static int logic_token_mid(logic_token_t *t, json_t *value);
+static int logic_token_key(logic_token_t *t, json_t *value);
+static int logic_token_room(logic_token_t *t, json_t *value);
+static int logic_token_accepts(logic_token_t *t, json_t *value);
+static int logic_token_rooms(logic_token_t *t, json_t *value);
+static int logic_token_guest(logic_token_t *t, json_t *value);
 static int logic_token_string(json_t *value, char *buf, size_t size,
     size_t *len);
-static int logic_token_accepts(json_t *value, logic_who_t *who);
-static int logic_token_rooms(json_t *value, logic_who_t *who);
+
+
+/* The fields that count: nothing but these is judged. */
+
+static const struct {
+    const char      *name;
+    unsigned         limited;       /* the application's only */
+    logic_field_pt   set;           /* NULL: a string, whatever it holds */
+    const char      *reason;
+} logic_fields[] = {
+    { "mid", 0, logic_token_mid, "mid is not an integer of 64 bits" },
+    { "key", 0, logic_token_key, "key is not a string of at most 256 bytes" },
+    { "room_id", 0, logic_token_room,
+      "room_id is not a string of at most 256 bytes" },
+    { "accepts", 0, logic_token_accepts,
+      "accepts is not a list of at most 128 operations" },
+    { "platform", 0, NULL, "platform is not a string" },
+    { "rooms", 1, logic_token_rooms,
+      "rooms is not a list of at most 64 names, 4096 bytes" },
+    { "guest", 1, logic_token_guest, "guest is neither true nor false" }
+};
 
 
 int
 logic_token_parse(const void *data, size_t len, int limited,
     logic_who_t *who, const char **reason)
 {
-    int            rc;
-    json_t        *root, *value;
-    const char    *name;
-    json_error_t   error;
+    logic_json_t   what;
+    logic_token_t  t;
 
     memset(who, 0, sizeof(*who));
     who->limited = limited != 0;
 
-    root = json_loadb(data, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    memset(&t, 0, sizeof(t));
+    t.who = who;
 
-    if (root == NULL) {
-        *reason = "not JSON";
+    what = logic_json_scan(data, len, logic_token_member, &t);
+
+    if (what == LOGIC_JSON_BAD) {
+        *reason = t.reason != NULL ? t.reason
+                  : len == 0 ? "empty" : "not JSON";
         return -1;
     }
 
-    rc = 0;
+    if (what == LOGIC_JSON_OTHER || (what == LOGIC_JSON_NULL && limited)) {
+        *reason = "not a JSON object";
+        return -1;
+    }
 
-    if (json_is_object(root)) {
-        json_object_foreach(root, name, value) {
-            rc = logic_token_field(who, name, value, reason);
+    if (!logic_room_valid(who->room, who->room_len)) {
+        *reason = "room_id is not type://id";
+        return -1;
+    }
 
-            if (rc != 0) {
-                break;
-            }
+    if (limited && who->mid == 0 && who->key_len == 0 && !t.guest) {
+        *reason = "neither mid nor key, and no guest";
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+logic_token_member(const char *name, size_t name_len, const char *value,
+    size_t len, void *data)
+{
+    logic_token_t  *t = data;
+
+    int      rc;
+    char     buf[16];
+    size_t   i;
+    json_t  *json;
+
+    if (value[0] == 'n' || logic_token_name(buf, sizeof(buf), name, name_len)
+                           != 0)
+    {
+        /* null is as good as nothing */
+        return 0;
+    }
+
+    for (i = 0; i < sizeof(logic_fields) / sizeof(logic_fields[0]); i++) {
+
+        if (strcasecmp(buf, logic_fields[i].name) != 0
+            || (logic_fields[i].limited && !t->who->limited))
+        {
+            continue;
         }
 
-    } else if (!json_is_null(root)) {
-        *reason = "not a JSON object";
-        rc = -1;
+        t->reason = logic_fields[i].reason;
+
+        if (logic_fields[i].set == NULL) {
+            return value[0] == '"' ? 0 : -1;
+        }
+
+        json = json_loadb(value, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        rc = json != NULL ? logic_fields[i].set(t, json) : -1;
+        json_decref(json);
+
+        if (rc == 0) {
+            t->reason = NULL;
+        }
+
+        return rc;
     }
 
-    json_decref(root);
+    return 0;
+}
 
-    if (rc == 0 && !logic_room_valid(who->room, who->room_len)) {
-        *reason = "room_id is not type://id";
-        rc = -1;
+
+/* With its escapes resolved; -1: too long for any that counts. */
+
+static int
+logic_token_name(char *buf, size_t size, const char *name, size_t len)
+{
+    int      rc;
+    size_t   n;
+    json_t  *json;
+
+    if (memchr(name, '\\', len) == NULL) {
+
+        if (len >= size) {
+            return -1;
+        }
+
+        memcpy(buf, name, len);
+        buf[len] = '\0';
+
+        return 0;
     }
+
+    /* the quotes are around it */
+
+    json = json_loadb(name - 1, len + 2, JSON_DECODE_ANY | JSON_ALLOW_NUL,
+                      NULL);
+    rc = json != NULL ? logic_token_string(json, buf, size, &n) : -1;
+    json_decref(json);
 
     return rc;
 }
 
 
 static int
-logic_token_field(logic_who_t *who, const char *name, json_t *value,
-    const char **reason)
+logic_token_mid(logic_token_t *t, json_t *value)
 {
-    if (json_is_null(value)) {
+    char        *end;
+    const char  *s;
+
+    if (json_is_integer(value)) {
+        t->who->mid = json_integer_value(value);
         return 0;
     }
 
-    if (strcasecmp(name, "mid") == 0) {
-        *reason = "mid is not an integer";
-        who->mid = json_integer_value(value);
+    /* JavaScript has no integers of 64 bits: an application's comes as text */
 
-        return json_is_integer(value) ? 0 : -1;
+    if (!t->who->limited || !json_is_string(value)) {
+        return -1;
     }
 
-    if (strcasecmp(name, "key") == 0) {
-        *reason = "key is not a string of at most 256 bytes";
+    s = json_string_value(value);
 
-        return logic_token_string(value, who->key, sizeof(who->key),
-                                  &who->key_len);
+    if (s[0] == '\0' || strspn(s, "-0123456789") != json_string_length(value))
+    {
+        return -1;
     }
 
-    if (strcasecmp(name, "room_id") == 0) {
-        *reason = "room_id is not a string of at most 256 bytes";
+    errno = 0;
+    t->who->mid = strtoll(s, &end, 10);
 
-        return logic_token_string(value, who->room, sizeof(who->room),
-                                  &who->room_len);
-    }
+    return errno == 0 && *end == '\0' ? 0 : -1;
+}
 
-    if (strcasecmp(name, "accepts") == 0) {
-        *reason = "accepts is not a list of at most 128 operations";
 
-        return logic_token_accepts(value, who);
-    }
+static int
+logic_token_key(logic_token_t *t, json_t *value)
+{
+    return logic_token_string(value, t->who->key, sizeof(t->who->key),
+                              &t->who->key_len);
+}
 
-    if (who->limited && strcasecmp(name, "rooms") == 0) {
-        *reason = "rooms is not a list of at most 64 names, 4096 bytes";
 
-        return logic_token_rooms(value, who);
-    }
+static int
+logic_token_room(logic_token_t *t, json_t *value)
+{
+    return logic_token_string(value, t->who->room, sizeof(t->who->room),
+                              &t->who->room_len);
+}
 
-    if (strcasecmp(name, "platform") == 0) {
-        *reason = "platform is not a string";
 
-        return json_is_string(value) ? 0 : -1;
-    }
+static int
+logic_token_guest(logic_token_t *t, json_t *value)
+{
+    t->guest = json_is_true(value);
 
-    return 0;
+    return json_is_boolean(value) ? 0 : -1;
 }
 
 
@@ -142,11 +260,14 @@ logic_token_string(json_t *value, char *buf, size_t size, size_t *len)
 
 
 static int
-logic_token_accepts(json_t *value, logic_who_t *who)
+logic_token_accepts(logic_token_t *t, json_t *value)
 {
-    size_t      i;
-    json_t     *item;
-    json_int_t  n;
+    size_t        i;
+    json_t       *item;
+    json_int_t    n;
+    logic_who_t  *who;
+
+    who = t->who;
 
     if (!json_is_array(value) || json_array_size(value) > GOIM_ACCEPTS_MAX) {
         return -1;
@@ -173,10 +294,13 @@ logic_token_accepts(json_t *value, logic_who_t *who)
 
 
 static int
-logic_token_rooms(json_t *value, logic_who_t *who)
+logic_token_rooms(logic_token_t *t, json_t *value)
 {
-    size_t   i, n, used;
-    json_t  *item;
+    size_t        i, n, used;
+    json_t       *item;
+    logic_who_t  *who;
+
+    who = t->who;
 
     if (!json_is_array(value) || json_array_size(value) > GOIM_ROOMS_MAX) {
         return -1;

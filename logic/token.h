@@ -30,11 +30,13 @@ typedef struct {
 
 /*
  * {"mid":1,"key":"k","room_id":"live://1","accepts":[1000]}: names match
- * regardless of case, others are ignored, what is missing or null is empty.
- * 0, or -1 and *reason. A missing key is left empty.
+ * regardless of case, the last one of a name counts, others are ignored
+ * whatever they hold, what is missing or null is empty. 0, or -1 and *reason.
+ * A missing key is left empty.
  *
  * limited: the application says it, and in "rooms" which others the client
- * may enter. In a client's own token that is an unknown field.
+ * may enter; mid may be decimal text; without mid and key it must say
+ * "guest":true. In a client's own token those are unknown fields.
  */
 int logic_token_parse(const void *data, size_t len, int limited,
     logic_who_t *who, const char **reason);

@@ -43,6 +43,7 @@ sub answer {
     return (\"NONSENSE $agrees", 1) if $body eq 'nonsense';
     return \("HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n"
         . "Content-Length: 0\r\n\r\n") if $body eq 'redirect';
+    return ($1, $2) if $body =~ /^(\d+) (.*)/s;
     return (200, $agrees);
 }
 
@@ -93,6 +94,46 @@ subtest 'answers' => sub {
     unlike join('', map { $_->{head} } @seen), qr/^Expect:/mi,
         'nobody is made to wait for a body';
     is $logic->stop, 0, 'ends';
+};
+
+subtest 'what is a login' => sub {
+    for (['a page', '200 <html>We are back soon</html>', 'not JSON'],
+        ['nothing', '200 ', 'empty'], ['204', '204 ', 'empty'],
+        ['gzip', "200 \x1f\x8b\x08\0\0", 'not JSON'],
+        ['a byte order mark', "200 \xef\xbb\xbf$agrees", 'not JSON'],
+        ['null', '200 null', 'not a JSON object'],
+        ['a list', "200 [$agrees]", 'not a JSON object'],
+        ['text', '200 "ok"', 'not a JSON object'],
+        ['half of it', '200 {"mid":7', 'not JSON'],
+        ['an error in JSON', '200 {"code":401,"error":"who?"}',
+            'neither mid nor key, and no guest'],
+        ['an empty object', '201 {}', 'neither mid nor key, and no guest'],
+        ['nobody', '200 {"mid":0,"key":"","guest":false}',
+            'neither mid nor key, and no guest'],
+        ['a wrong mid', '200 {"mid":"x"}', 'mid is not an integer of 64 bits'])
+    {
+        my ($name, $answer, $why) = @$_;
+        my ($logic, $rpc) = logic({ url => $http->url('/auth') });
+
+        is ask($rpc, $answer)->{code}, 1, "$name fails: one may try again";
+        is $logic->metrics->{goim_logic_denied_total}, 0, 'nobody is denied';
+        is $logic->metrics->{goim_logic_connects_total}, 0, 'nobody is in';
+        my $said = sprintf 'auth: the application\'s answer of %d bytes is no'
+            . ' login: %s', length($answer) - 4, $why;
+        like $logic->logs, qr/\[warn\] .*: \Q$said\E$/m, 'and why is said';
+        $logic->stop;
+    }
+
+    my ($logic, $rpc) = logic({ url => $http->url('/auth') });
+    my $r = ask($rpc, '200 {"guest":true}');
+    is $r->{code}, 0, 'a guest';
+    is $r->{connected}{mid}, 0, 'is nobody';
+    like $r->{connected}{key}, qr/^[0-9a-f-]{36}$/, 'with a made-up key';
+    is ask($rpc, '200 {"mid":"9007199254740993","id":9e999,"name":"\\ud800"'
+        . ",\"raw\":\"\xff\"}")->{connected}{mid}, '9007199254740993',
+        'a mid in text, and whatever else it says';
+    is ask($rpc, '200 {"key":"only"}')->{connected}{key}, 'only', 'a key only';
+    $logic->stop;
 };
 
 subtest 'https' => sub {

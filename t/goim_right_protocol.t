@@ -24,11 +24,11 @@ my @kinds = qw(ws tcp);
 # The application knows these tokens, and for each who that is. Packets of
 # clients it takes; but not operation 666.
 my %who = (
-    plain => {},
-    any => { rooms => ['*'] },
+    plain => { guest => JSON::PP::true() },
+    any => { guest => JSON::PP::true(), rooms => ['*'] },
     member => { mid => 5, key => 'member', room_id => 'live://1',
         accepts => [1000], rooms => ['live://2', 'chat://*'] },
-    guest => { room_id => 'live://1' },
+    guest => { guest => JSON::PP::true(), room_id => 'live://1' },
 );
 my $app = Goim::App->new(sub {
     my ($path, $head, $body) = @_;

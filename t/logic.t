@@ -218,15 +218,15 @@ subtest 'auth by the application' => sub {
     is ask('status 401')->{code}, 2, '401 denies';
     is ask('status 403')->{code}, 2, '403 too';
     is ask("status $_")->{code}, 1, "$_ fails" for 404, 500, 302;
-    is ask('say {')->{code}, 2, 'nonsense denies';
-    is ask('say {"room_id":"x"}')->{code}, 2, 'a wrong room too';
-    is ask('say {"rooms":["a://b",1]}')->{code}, 2, 'or list of rooms';
-    is_deeply [@{ ask('say {"rooms":["a://*","b://1"]}')->{connected} }{
-        qw(limited rooms)}], [1, ['a://*', 'b://1']], 'rooms to enter';
-    is_deeply [@{ ask('say {}')->{connected} }{qw(limited rooms)}], [1, []],
-        'none are told: none';
-    like ask('say {}')->{connected}{key}, qr/^[0-9a-f-]{36}$/,
-        'an empty object: a made-up key';
+    is ask('say {"mid":1,"room_id":"x"}')->{code}, 1, 'a wrong room';
+    is ask('say {"mid":1,"rooms":["a://b",1]}')->{code}, 1,
+        'or list of rooms fails';
+    is_deeply [@{ ask('say {"mid":1,"rooms":["a://*","b://1"]}')->{connected}
+        }{qw(limited rooms)}], [1, ['a://*', 'b://1']], 'rooms to enter';
+    is_deeply [@{ ask('say {"mid":1}')->{connected} }{qw(limited rooms)}],
+        [1, []], 'none are told: none';
+    like ask('say {"mid":1}')->{connected}{key}, qr/^[0-9a-f-]{36}$/,
+        'no key: a made-up one';
     is ask('cut')->{code}, 1, 'no answer fails';
     is ask('much')->{code}, 1, 'an endless answer too';
     is ask('slow')->{code}, 1, 'a late one too';

@@ -1,4 +1,4 @@
-/* LINK: logic/token.c */
+/* LINK: logic/token.c logic/json.c */
 
 /*
  * Auth tokens: what Go's decoder takes, and what it refuses.
@@ -139,16 +139,16 @@ token_rooms(void **state)
         assert_int_equal(parse(bad[i]), -1);
     }
 
-    assert_int_equal(parse("{}"), 0);
+    assert_int_equal(parse("{\"mid\":1}"), 0);
     assert_int_equal(who.limited, 1);
     assert_int_equal(who.nrooms, 0);
 
-    assert_int_equal(parse("{\"Rooms\":[\"a://b\",\"*\"]}"), 0);
+    assert_int_equal(parse("{\"Rooms\":[\"a://b\",\"*\"],\"key\":\"k\"}"), 0);
     assert_int_equal(who.nrooms, 2);
     assert_int_equal(who.rooms_len[0], 5);
     assert_int_equal(who.rooms_len[1], 1);
     assert_memory_equal(who.rooms, "a://b*", 6);
-    assert_int_equal(parse("{\"rooms\":null}"), 0);
+    assert_int_equal(parse("{\"rooms\":null,\"mid\":1}"), 0);
 
     limited = 0;
 }
@@ -161,7 +161,7 @@ rooms_of(int n, int len)
 {
     char  text[32768], *p;
 
-    p = text + sprintf(text, "{\"rooms\":[\"%0*d\"", len, 1);
+    p = text + sprintf(text, "{\"mid\":1,\"rooms\":[\"%0*d\"", len, 1);
 
     while (--n > 0) {
         p += sprintf(p, ",\"%0*d\"", len, 1);
@@ -219,6 +219,179 @@ token_bounds(void **state)
 }
 
 
+/* What Go's decoder takes in a field that does not count. */
+
+static void
+token_ignored(void **state)
+{
+    char    text[256];
+    size_t  i;
+
+    static const char *value[] = {
+        "\"\\ud800\"", "\"\\udc00\\ud800\"", "\"\\u0000\"", "\"\xff\xfe\"",
+        "\"\xc3\"", "\"\xed\xa0\x80\"", "99999999999999999999", "1e400", "-1E+400",
+        "-0", "0.1e-9", "[1e999,{\"a\":\"\\ud800\"}]", "{\"\xff\":1}",
+        "{\"mid\":\"x\"}", "[]", "{}", "[[],{}]", "[ ]", "{ }", "true",
+        "\"\\/\\b\\f\\n\\r\\t\\\\\\\"\"", "\"\x7f\"", NULL
+    };
+
+    static const char *wrong[] = {
+        "01", "-", "1.", ".5", "1e", "1e+", "+1", "0x1", "NaN", "tru", "True",
+        "\"\\x\"", "\"\\u12g4\"", "\"\t\"", "\"a", "[1,]", "[,1]", "[1 2]",
+        "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "[}", "{]", "[", "1]",
+        "'a'", "", "1,", "/**/1", NULL
+    };
+
+    static const char *place[] = {
+        "{\"mid\":7,\"x\":%s}", "{ \"x\" : %s , \"mid\" : 7 }",
+        "\t{\"\xff\\ud800\":%s,\"mid\":7}\n", NULL
+    };
+
+    (void) state;
+
+    for (limited = 0; limited < 2; limited++) {
+
+        for (i = 0; value[i / 3] != NULL; i++) {
+            sprintf(text, place[i % 3], value[i / 3]);
+
+            if (parse(text) != 0 || who.mid != 7) {
+                fail_msg("refused: %s", text);
+            }
+        }
+
+        for (i = 0; wrong[i / 3] != NULL; i++) {
+            sprintf(text, place[i % 3], wrong[i / 3]);
+
+            if (parse(text) != -1) {
+                fail_msg("taken: %s", text);
+            }
+        }
+    }
+
+    limited = 0;
+
+    /* of the platform only that it is text */
+    assert_int_equal(parse("{\"platform\":\"\\ud800\"}"), 0);
+    assert_int_equal(parse("{\"platform\":[]}"), -1);
+
+    /* those that count are judged */
+    assert_int_equal(parse("{\"key\":\"\\ud800\"}"), -1);
+    assert_int_equal(parse("{\"mid\":1e400}"), -1);
+    assert_int_equal(parse("{\"accepts\":[99999999999999999999]}"), -1);
+}
+
+
+static void
+token_names(void **state)
+{
+    (void) state;
+
+    assert_int_equal(parse("{\"\\u006did\":5,\"k\\u0065Y\":\"x\"}"), 0);
+    assert_int_equal(who.mid, 5);
+    assert_string_equal(who.key, "x");
+
+    /* the last one counts, each is judged, null is nothing */
+    assert_int_equal(parse("{\"mid\":5,\"MID\":6,\"mid\":null}"), 0);
+    assert_int_equal(who.mid, 6);
+    assert_int_equal(parse("{\"key\":\"long\",\"key\":\"k\"}"), 0);
+    assert_string_equal(who.key, "k");
+    assert_int_equal(parse("{\"accepts\":[1,2],\"accepts\":[3]}"), 0);
+    assert_int_equal(who.naccepts, 1);
+    assert_int_equal(who.accepts[0], 3);
+    assert_int_equal(parse("{\"mid\":\"x\",\"mid\":6}"), -1);
+
+    assert_int_equal(parse("{\"mid\\u0000\":\"x\",\"mi\":1,\"midd\":\"y\","
+                           "\"a name that is longer than any\":1}"), 0);
+    assert_int_equal(who.mid, 0);
+}
+
+
+/* n arrays within one another, in an object */
+
+static int
+nested(size_t n)
+{
+    int          rc;
+    char        *text;
+    size_t       len;
+    const char  *reason;
+
+    text = malloc(2 * n + 32);
+    assert_non_null(text);
+
+    len = (size_t) sprintf(text, "{\"mid\":1,\"x\":");
+    memset(text + len, '[', n);
+    memset(text + len + n, ']', n);
+    text[len + 2 * n] = '}';
+
+    rc = logic_token_parse(text, len + 2 * n + 1, limited, &who, &reason);
+    free(text);
+
+    return rc;
+}
+
+
+static void
+token_depth(void **state)
+{
+    (void) state;
+
+    assert_int_equal(nested(2000), 0);
+    assert_int_equal(nested(9999), 0);
+    assert_int_equal(nested(10000), -1);
+    assert_int_equal(nested(1000000), -1);
+}
+
+
+/* The application's word. */
+
+static void
+token_answer(void **state)
+{
+    size_t  i;
+
+    static const char *bad[] = {
+        "", " ", "null", "[]", "true", "7", "\"a\"", "<html>", "\x1f\x8b",
+        "\xef\xbb\xbf{\"mid\":1}", "{}", "{\"mid\":null,\"key\":null}",
+        "{\"mid\":0,\"key\":\"\"}", "{\"code\":401,\"message\":\"no\"}",
+        "{\"guest\":false}", "{\"guest\":\"yes\",\"mid\":1}",
+        "{\"guest\":1}", "{\"mid\":\"\"}", "{\"mid\":\"x\"}",
+        "{\"mid\":\"1 \"}", "{\"mid\":\" 1\"}", "{\"mid\":\"+1\"}",
+        "{\"mid\":\"1.0\"}", "{\"mid\":\"-\"}", "{\"mid\":\"1-1\"}",
+        "{\"mid\":\"1\\u0000\"}", "{\"mid\":\"9223372036854775808\"}",
+        "{\"mid\":1.5}", "{\"mid\":true}", NULL
+    };
+
+    (void) state;
+
+    limited = 1;
+
+    for (i = 0; bad[i] != NULL; i++) {
+        if (parse(bad[i]) != -1) {
+            fail_msg("taken: %s", bad[i]);
+        }
+    }
+
+    assert_int_equal(parse("{\"guest\":true}"), 0);
+    assert_int_equal(who.mid, 0);
+    assert_int_equal(who.key_len, 0);
+    assert_int_equal(parse("{\"guest\":true,\"mid\":5}"), 0);
+    assert_int_equal(who.mid, 5);
+    assert_int_equal(parse("{\"key\":\"k\"}"), 0);
+    assert_int_equal(parse("{\"mid\":\"5\"}"), 0);
+    assert_int_equal(who.mid, 5);
+    assert_int_equal(parse("{\"mid\":\"9223372036854775807\"}"), 0);
+    assert_true(who.mid == INT64_MAX);
+    assert_int_equal(parse("{\"mid\":\"-9223372036854775808\"}"), 0);
+    assert_true(who.mid == INT64_MIN);
+
+    limited = 0;
+
+    assert_int_equal(parse("{\"guest\":1}"), 0);
+    assert_int_equal(parse("{\"mid\":\"5\"}"), -1);
+}
+
+
 static void
 key_uuid(void **state)
 {
@@ -257,6 +430,10 @@ main(void)
         cmocka_unit_test(token_bad),
         cmocka_unit_test(token_rooms),
         cmocka_unit_test(token_bounds),
+        cmocka_unit_test(token_ignored),
+        cmocka_unit_test(token_names),
+        cmocka_unit_test(token_depth),
+        cmocka_unit_test(token_answer),
         cmocka_unit_test(key_uuid),
     };
 
