@@ -23,6 +23,11 @@
 #define ngx_goim_ring_store(p, v)  __atomic_store_n(p, v, __ATOMIC_RELEASE)
 
 
+/* the least an entry takes; its length is once more in its last word */
+#define NGX_GOIM_RING_MIN       (sizeof(ngx_goim_ring_entry_t)                \
+                                 + sizeof(uint64_t))
+
+
 static uint64_t ngx_goim_ring_place(ngx_goim_ring_t *ring, uint64_t pos,
     size_t len);
 static void ngx_goim_ring_evict(ngx_goim_ring_t *ring, uint64_t end);
@@ -46,6 +51,22 @@ ngx_goim_ring_max(ngx_goim_ring_t *ring)
 }
 
 
+size_t
+ngx_goim_ring_room(ngx_goim_ring_t *ring)
+{
+    return ngx_goim_ring_max(ring) - NGX_GOIM_RING_MIN;
+}
+
+
+/* An entry and a filler before it take two quarters at most. */
+
+int
+ngx_goim_ring_behind(ngx_goim_ring_t *ring, uint64_t cursor)
+{
+    return ngx_goim_ring_load(&ring->head) > cursor + ring->size / 2;
+}
+
+
 uint64_t
 ngx_goim_ring_head(ngx_goim_ring_t *ring)
 {
@@ -59,9 +80,9 @@ ngx_goim_ring_prepare(ngx_goim_ring_t *ring, ngx_goim_ring_entry_t *e,
 {
     size_t    len;
     uint8_t  *p;
-    uint64_t  head, at;
+    uint64_t  head, at, last;
 
-    len = (sizeof(ngx_goim_ring_entry_t) + e->used + 7) & ~(size_t) 7;
+    len = (NGX_GOIM_RING_MIN + e->used + 7) & ~(size_t) 7;
 
     if (len > ngx_goim_ring_max(ring)) {
         return -1;
@@ -94,6 +115,9 @@ ngx_goim_ring_prepare(ngx_goim_ring_t *ring, ngx_goim_ring_entry_t *e,
     memcpy(p + offsetof(ngx_goim_ring_entry_t, crc), &e->crc,
            sizeof(uint32_t));
 
+    last = len;
+    memcpy(p + len - sizeof(uint64_t), &last, sizeof(uint64_t));
+
     return 0;
 }
 
@@ -101,7 +125,6 @@ ngx_goim_ring_prepare(ngx_goim_ring_t *ring, ngx_goim_ring_entry_t *e,
 void
 ngx_goim_ring_publish(ngx_goim_ring_t *ring, const ngx_goim_ring_entry_t *e)
 {
-    ring->newest = e->at;
     ngx_goim_ring_store(&ring->head, e->at + e->len);
 }
 
@@ -146,7 +169,7 @@ ngx_goim_ring_read(ngx_goim_ring_t *ring, uint64_t *cursor, unsigned slot,
     word = __atomic_load_n(&e->mask[slot / 64], __ATOMIC_RELAXED);
 
     if (!(word & (uint64_t) 1 << slot % 64)
-        && e->at == pos && e->len >= sizeof(ngx_goim_ring_entry_t)
+        && e->at == pos && e->len >= NGX_GOIM_RING_MIN
         && e->len <= ngx_goim_ring_max(ring))
     {
         /* the length may be moved by only if it was not overwritten */
@@ -188,11 +211,24 @@ int
 ngx_goim_ring_newest(ngx_goim_ring_t *ring, void *out, size_t size,
     size_t *need)
 {
-    if (ngx_goim_ring_load(&ring->head) == 0) {
+    uint64_t  head, last;
+
+    head = ngx_goim_ring_load(&ring->head);
+
+    if (head == 0) {
         return NGX_GOIM_RING_EMPTY;
     }
 
-    return ngx_goim_ring_copy(ring, ring->newest, out, size, need);
+    memcpy(&last, ring->data + (head - sizeof(uint64_t)) % ring->size,
+           sizeof(uint64_t));
+
+    if (last < NGX_GOIM_RING_MIN || last > ngx_goim_ring_max(ring)
+        || last > head || last % 8)
+    {
+        return NGX_GOIM_RING_CORRUPT;
+    }
+
+    return ngx_goim_ring_copy(ring, head - last, out, size, need);
 }
 
 
@@ -230,7 +266,7 @@ ngx_goim_ring_evict(ngx_goim_ring_t *ring, uint64_t end)
             continue;
         }
 
-        if (e->at != tail || e->len < sizeof(ngx_goim_ring_entry_t)
+        if (e->at != tail || e->len < NGX_GOIM_RING_MIN
             || e->len > head - tail)
         {
             /* overwritten by a writer out of turn: nothing here is whole */
@@ -263,7 +299,7 @@ ngx_goim_ring_copy(ngx_goim_ring_t *ring, uint64_t pos, void *out,
         return NGX_GOIM_RING_LAPPED;
     }
 
-    if (len < sizeof(ngx_goim_ring_entry_t)
+    if (len < NGX_GOIM_RING_MIN
         || len > ring->size - pos % ring->size)
     {
         return NGX_GOIM_RING_CORRUPT;
@@ -285,7 +321,7 @@ ngx_goim_ring_copy(ngx_goim_ring_t *ring, uint64_t pos, void *out,
     copy = out;
 
     if (copy->at != pos || copy->len != len
-        || copy->used > len - sizeof(ngx_goim_ring_entry_t))
+        || copy->used > len - NGX_GOIM_RING_MIN)
     {
         return NGX_GOIM_RING_CORRUPT;
     }

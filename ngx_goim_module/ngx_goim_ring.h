@@ -3,9 +3,11 @@
  *
  * Positions are bytes written since the ring was made; they never wrap.  An
  * entry lies in one piece at (position % size), begins at a multiple of 8,
- * and becomes visible by the one release store of `head`.  Before it writes,
- * the writer moves `tail` to the oldest entry that will stay whole, so every
- * position in [tail, head) is an entry's start or inside one.
+ * and becomes visible by the one release store of `head`, which is the end of
+ * the newest entry: an entry's length is also its last word, so the newest one
+ * is found from there.  Before it writes, the writer moves `tail` to the oldest
+ * entry that will stay whole, so every position in [tail, head) is an entry's
+ * start or inside one.
  *
  * A reader copies an entry and only then knows whether it got it: the tail
  * must not have passed it, and the CRC-32C must match.  The latter catches
@@ -30,20 +32,20 @@
 typedef struct {
     uint64_t    head;                   /* end of what is visible */
     uint64_t    tail;                   /* start of the oldest entry */
-    uint64_t    newest;                 /* start of the newest entry;
-                                           meaningful when head > 0 */
     uint64_t    size;
-    uint64_t    pad[4];
+    uint64_t    pad[5];
     uint8_t     data[];
 } ngx_goim_ring_t;
 
 
 typedef struct {
     uint64_t    at;                     /* its own position */
-    uint32_t    len;                    /* with this header, multiple of 8 */
+    uint32_t    len;                    /* with header and last word, multiple
+                                           of 8 */
     uint32_t    crc;                    /* of all that follows */
     uint64_t    mask[NGX_GOIM_RING_MASK];   /* slots concerned */
     uint64_t    id[2];                  /* stream id read up to, with it */
+    uint64_t    came;                   /* ms: when it was written */
     uint8_t     epoch[16];              /* digest of the bus epoch */
     uint32_t    used;                   /* bytes behind the header */
     uint32_t    records;
@@ -62,8 +64,15 @@ typedef struct {
 /* bytes of shared memory -> a ring in it; size is cut to a multiple of 8 */
 void ngx_goim_ring_init(ngx_goim_ring_t *ring, size_t bytes);
 
-/* the longest entry: a quarter of the ring, with header */
+/* the longest entry: a quarter of the ring; and what of it is for data */
 size_t ngx_goim_ring_max(ngx_goim_ring_t *ring);
+size_t ngx_goim_ring_room(ngx_goim_ring_t *ring);
+
+/*
+ * Whether a reader at cursor is more than half a ring behind.  As long as it
+ * is not, no next entry laps it, whatever its length.
+ */
+int ngx_goim_ring_behind(ngx_goim_ring_t *ring, uint64_t cursor);
 
 /*
  * Writing is in two steps.  prepare() makes room and copies the entry to its

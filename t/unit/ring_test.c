@@ -147,10 +147,9 @@ test_bounds(void **state)
     max = ngx_goim_ring_max(ring);
     cursor = 0;
 
-    assert_int_equal(put(ring, 1, max - sizeof(ngx_goim_ring_entry_t) + 1,
-                         0), -1);
+    assert_int_equal(put(ring, 1, ngx_goim_ring_room(ring) + 1, 0), -1);
     assert_int_equal(ngx_goim_ring_head(ring), 0);
-    assert_int_equal(put(ring, 2, max - sizeof(ngx_goim_ring_entry_t), 0), 0);
+    assert_int_equal(put(ring, 2, ngx_goim_ring_room(ring), 0), 0);
 
     assert_int_equal(ngx_goim_ring_read(ring, &cursor, 0, header,
                                         sizeof(header), &need),
@@ -292,6 +291,139 @@ test_newest(void **state)
 }
 
 
+/*
+ * What a writer that dies leaves behind is either all of an entry or nothing
+ * of it: visible, newest and at the end of the ring by one word.
+ */
+
+static void
+test_one_commit(void **state)
+{
+    size_t                 i, n, need, bytes;
+    uint64_t               k, *before, *after;
+    ngx_goim_ring_t       *ring;
+    ngx_goim_ring_entry_t  e;
+    _Alignas(8) uint8_t    buf[SMALL];
+    uint8_t                data[700];
+
+    (void) state;
+
+    ring = ring_make(SMALL);
+    before = malloc(SMALL);
+    after = (uint64_t *) ring;
+    bytes = sizeof(ngx_goim_ring_t) + ring->size;
+
+    assert_non_null(before);
+    memset(data, 0, sizeof(data));
+
+    for (k = 1; k < 200; k++) {
+        assert_int_equal(put(ring, k, k * 3 % 600, 999), 0);
+
+        memset(&e, 0, sizeof(e));
+        e.id[1] = 1000000;
+        e.used = (uint32_t) (k * 7 % 700);
+
+        assert_int_equal(ngx_goim_ring_prepare(ring, &e, data), 0);
+
+        /* not yet: the newest is the one before */
+
+        assert_int_equal(ngx_goim_ring_newest(ring, buf, sizeof(buf), &need),
+                         NGX_GOIM_RING_OK);
+        assert_int_equal(number(buf), k);
+
+        memcpy(before, ring, bytes);
+        ngx_goim_ring_publish(ring, &e);
+
+        for (i = 0, n = 0; i < bytes / sizeof(uint64_t); i++) {
+            n += before[i] != after[i];
+        }
+
+        assert_int_equal(n, 1);
+        assert_int_equal(ngx_goim_ring_newest(ring, buf, sizeof(buf), &need),
+                         NGX_GOIM_RING_OK);
+        assert_int_equal(((ngx_goim_ring_entry_t *) buf)->id[1], 1000000);
+    }
+
+    free(before);
+    free(ring);
+}
+
+
+/* a last word that somebody overwrote is no length */
+
+static void
+test_newest_damaged(void **state)
+{
+    size_t               i, need;
+    uint64_t             word, wrong[] = { 0, 8, 1, 4096 + 1, SMALL, 1 << 30,
+                                           (uint64_t) -1 };
+    ngx_goim_ring_t     *ring;
+    _Alignas(8) uint8_t  buf[SMALL];
+
+    (void) state;
+
+    ring = ring_make(SMALL);
+
+    assert_int_equal(put(ring, 1, 100, 999), 0);
+    assert_int_equal(put(ring, 2, 100, 999), 0);
+
+    for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        word = wrong[i];
+        memcpy(ring->data + ngx_goim_ring_head(ring) - 8, &word, 8);
+        assert_int_equal(ngx_goim_ring_newest(ring, buf, sizeof(buf), &need),
+                         NGX_GOIM_RING_CORRUPT);
+    }
+
+    free(ring);
+}
+
+
+/* who is never more than half a ring behind is never lapped */
+
+static void
+test_behind(void **state)
+{
+    int               rc;
+    int64_t           n;
+    size_t            room;
+    unsigned          seed;
+    uint64_t          i, cursor, waited;
+    ngx_goim_ring_t  *ring;
+
+    (void) state;
+
+    ring = ring_make(SMALL);
+    room = ngx_goim_ring_room(ring);
+    cursor = 0;
+    waited = 0;
+    n = 0;
+    seed = 7;
+
+    for (i = 1; i <= 20000; i++) {
+
+        while (ngx_goim_ring_behind(ring, cursor)) {
+            rc = get(ring, &cursor, 0, &n);
+            assert_int_equal(rc, NGX_GOIM_RING_OK);
+            waited++;
+        }
+
+        seed = seed * 1103515245 + 12345;
+        assert_int_equal(put(ring, i, (seed >> 8) % (room + 1), 999), 0);
+    }
+
+    assert_true(waited > 1000);
+
+    while ((rc = get(ring, &cursor, 0, &n)) == NGX_GOIM_RING_OK) {
+        /* void */
+    }
+
+    assert_int_equal(rc, NGX_GOIM_RING_EMPTY);
+    assert_int_equal(n, 20000);
+
+    free(ring);
+}
+
+
 /* ---- a writer and readers at the same time ---- */
 
 #define ENTRIES  200000
@@ -407,6 +539,9 @@ main(void)
         cmocka_unit_test(test_lapped),
         cmocka_unit_test(test_out_of_turn),
         cmocka_unit_test(test_newest),
+        cmocka_unit_test(test_one_commit),
+        cmocka_unit_test(test_newest_damaged),
+        cmocka_unit_test(test_behind),
         cmocka_unit_test(test_threads),
     };
 
