@@ -293,8 +293,7 @@ ngx_goim_wake(uint64_t *mask)
 static void
 ngx_goim_tick(ngx_event_t *ev)
 {
-    ngx_goim_slot->heartbeat = ngx_current_msec;
-
+    ngx_goim_slot_beat();
     ngx_goim_lock_tick();
     ngx_goim_tick_lease();
     ngx_goim_auth_registered();
@@ -363,7 +362,7 @@ ngx_goim_leave_start(void)
 static void
 ngx_goim_leave_timer(ngx_event_t *ev)
 {
-    ngx_goim_slot->heartbeat = ngx_current_msec;
+    ngx_goim_slot_beat();
     ngx_goim_deliver_follow();
 
     if (!ngx_goim_left()) {

@@ -109,6 +109,7 @@ ngx_goim_deliver_next(void)
     }
 
     ngx_goim_slot->cursor = cursor;
+    ngx_goim_slot->moved = ngx_current_msec;
 
     switch (rc) {
 

@@ -1,41 +1,35 @@
 
 /*
- * The one reader of the node's stream: XREAD, check, frame, ring.
+ * The one reader of the node's stream: the worker that holds the lease has a
+ * connection to Redis of its own, with one blocking XREAD under way.
  *
- * The worker that holds the lease has a connection to Redis of its own, with
- * one blocking XREAD under way.  Ids in the stream are dense, so that a hole
- * shows; records carry positions, so that what was seen is left out.
+ * The stream can wait, the ring can't.  So while a worker is far behind in the
+ * ring nothing is asked for, and what has come already is dropped, to be asked
+ * for again.
  */
 
 
-#include "ngx_goim_core.h"
+#include "ngx_goim_reader.h"
 #include "ngx_goim_redis.h"
 
-#include <ngx_md5.h>
-#include <hiredis/hiredis.h>
 
-
-#define NGX_GOIM_READ_COUNT     "64"
+#define NGX_GOIM_READ_COUNT     64          /* entries, at most */
 #define NGX_GOIM_READ_BLOCK     "1000"      /* ms */
 #define NGX_GOIM_READ_TIMEOUT   5000        /* longer than the blocking */
 #define NGX_GOIM_READ_RETRY     500
+#define NGX_GOIM_READ_WAIT      5           /* for workers that are behind */
 
 
 typedef struct {
     ngx_goim_redis_t       *redis;
-    uint64_t                id[2];          /* read up to */
-    u_char                  epoch[16];
-    ngx_uint_t              fresh_epoch;    /* positions do not compare */
     ngx_event_t             retry;
+    ngx_event_t             wait;
 
-    /* the entry that is being built */
-    u_char                 *data;
-    size_t                  size;
-    ngx_goim_ring_entry_t   entry;
-    uint64_t                wake[NGX_GOIM_RING_MASK];
+    ngx_uint_t              count;          /* entries to ask for */
 } ngx_goim_reader_t;
 
 
+static void ngx_goim_reader_calm(void);
 static void ngx_goim_reader_up(void *data);
 static void ngx_goim_reader_down(void *data);
 static void ngx_goim_reader_retry(ngx_event_t *ev);
@@ -45,17 +39,12 @@ static ngx_int_t ngx_goim_reader_last_id(struct redisReply *reply,
     uint64_t *id);
 static void ngx_goim_reader_begin(uint64_t *last);
 static void ngx_goim_reader_read(void);
+static void ngx_goim_reader_wait(ngx_event_t *ev);
 static void ngx_goim_reader_reply(void *data, struct redisReply *reply);
+static void ngx_goim_reader_count(struct redisReply *entries);
 static struct redisReply *ngx_goim_reader_entries(struct redisReply *reply);
-static ngx_int_t ngx_goim_reader_entry(struct redisReply *entry);
-static void ngx_goim_reader_gap(uint64_t *id);
-static ngx_int_t ngx_goim_reader_delivery(Goim__Delivery *d, uint64_t *id);
-static void ngx_goim_reader_epoch(Goim__Delivery *d);
-static ngx_int_t ngx_goim_reader_record(Goim__Record *r);
-static ngx_int_t ngx_goim_reader_publish(uint64_t *id);
-static ngx_int_t ngx_goim_reader_command(ngx_msec_t timeout,
+static void ngx_goim_reader_command(ngx_msec_t timeout,
     ngx_goim_redis_pt handler, int argc, const char **argv);
-static ngx_int_t ngx_goim_parse_id(const char *p, size_t len, uint64_t *id);
 
 
 static ngx_goim_reader_t  ngx_goim_reader;
@@ -71,21 +60,17 @@ ngx_goim_reader_start(void)
 
     r = &ngx_goim_reader;
 
-    if (r->data == NULL) {
-        r->size = ngx_goim_ring_max(ngx_goim_zone->ring)
-                  - sizeof(ngx_goim_ring_entry_t);
-        r->data = ngx_alloc(r->size, ngx_cycle->log);
-    }
-
-    if (r->data == NULL
-        || ngx_goim_zone_resume(r->id, ngx_cycle->log) != NGX_OK)
-    {
+    if (ngx_goim_intake_start() != NGX_OK) {
         ngx_goim_lease_release();
         return;
     }
 
-    ngx_memcpy(r->epoch, ngx_goim_zone->epoch, sizeof(r->epoch));
-    r->fresh_epoch = 0;
+    r->count = NGX_GOIM_READ_COUNT;
+
+    r->wait.handler = ngx_goim_reader_wait;
+    r->wait.log = ngx_cycle->log;
+    r->wait.data = &ngx_goim_no_connection;
+    r->wait.cancelable = 1;
 
     r->retry.handler = ngx_goim_reader_retry;
     r->retry.log = ngx_cycle->log;
@@ -117,10 +102,7 @@ ngx_goim_reader_stop(void)
     r = &ngx_goim_reader;
 
     ngx_goim_register_stop();
-
-    if (r->retry.timer_set) {
-        ngx_del_timer(&r->retry);
-    }
+    ngx_goim_reader_calm();
 
     if (r->redis) {
         ngx_goim_redis_destroy(r->redis);
@@ -129,9 +111,30 @@ ngx_goim_reader_stop(void)
 }
 
 
+/* no timer of the last connection goes on with the next one */
+
+static void
+ngx_goim_reader_calm(void)
+{
+    ngx_goim_reader_t  *r;
+
+    r = &ngx_goim_reader;
+
+    if (r->retry.timer_set) {
+        ngx_del_timer(&r->retry);
+    }
+
+    if (r->wait.timer_set) {
+        ngx_del_timer(&r->wait);
+    }
+}
+
+
 static void
 ngx_goim_reader_up(void *data)
 {
+    ngx_goim_reader_calm();
+
     if (ngx_goim_lease_held()) {
         ngx_goim_zone->lease.connected = 1;
     }
@@ -147,9 +150,7 @@ ngx_goim_reader_down(void *data)
         ngx_goim_zone->lease.connected = 0;
     }
 
-    if (ngx_goim_reader.retry.timer_set) {
-        ngx_del_timer(&ngx_goim_reader.retry);
-    }
+    ngx_goim_reader_calm();
 }
 
 
@@ -169,18 +170,19 @@ ngx_goim_reader_check(void)
 
     argv[2] = (char *) ngx_goim_conf->stream.data;
 
-    (void) ngx_goim_reader_command(ngx_goim_conf->redis_timeout,
-                                   ngx_goim_reader_checked, 3, argv);
+    ngx_goim_reader_command(ngx_goim_conf->redis_timeout,
+                            ngx_goim_reader_checked, 3, argv);
 }
 
 
 static void
 ngx_goim_reader_checked(void *data, struct redisReply *reply)
 {
-    uint64_t            last[2];
+    uint64_t            last[2], *id;
     ngx_goim_reader_t  *r;
 
     r = &ngx_goim_reader;
+    id = ngx_goim_intake_id();
 
     if (reply == NULL || r->redis == NULL) {
         return;
@@ -201,20 +203,19 @@ ngx_goim_reader_checked(void *data, struct redisReply *reply)
     if (!ngx_goim_zone->begun) {
         ngx_goim_reader_begin(last);
 
-    } else if (last[0] < r->id[0]
-               || (last[0] == r->id[0] && last[1] < r->id[1]))
+    } else if (last[0] < id[0] || (last[0] == id[0] && last[1] < id[1]))
     {
         ngx_goim_count(holes, 1);
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "goim: stream \"%V\" ends at %uL-%uL, before %uL-%uL "
                       "where it was read to: Redis lost entries",
                       &ngx_goim_conf->stream, last[0], last[1],
-                      r->id[0], r->id[1]);
+                      id[0], id[1]);
 
         /* what there is may be new, its positions tell */
 
-        r->id[0] = 0;
-        r->id[1] = 0;
+        id[0] = 0;
+        id[1] = 0;
     }
 
     ngx_goim_reader_read();
@@ -247,7 +248,7 @@ ngx_goim_reader_last_id(struct redisReply *reply, uint64_t *id)
             && value->type == REDIS_REPLY_STRING
             && ngx_strcmp(name->str, "last-generated-id") == 0)
         {
-            return ngx_goim_parse_id(value->str, value->len, id);
+            return ngx_goim_reader_parse_id(value->str, value->len, id);
         }
     }
 
@@ -260,6 +261,10 @@ ngx_goim_reader_last_id(struct redisReply *reply, uint64_t *id)
 static void
 ngx_goim_reader_begin(uint64_t *last)
 {
+    uint64_t  *id;
+
+    id = ngx_goim_intake_id();
+
     ngx_goim_lock();
 
     if (ngx_goim_lease_held() && !ngx_goim_zone->begun) {
@@ -268,8 +273,8 @@ ngx_goim_reader_begin(uint64_t *last)
         ngx_goim_zone->begun = 1;
     }
 
-    ngx_goim_reader.id[0] = ngx_goim_zone->stream[0];
-    ngx_goim_reader.id[1] = ngx_goim_zone->stream[1];
+    id[0] = ngx_goim_zone->stream[0];
+    id[1] = ngx_goim_zone->stream[1];
 
     ngx_goim_unlock();
 
@@ -280,19 +285,54 @@ ngx_goim_reader_begin(uint64_t *last)
 static void
 ngx_goim_reader_read(void)
 {
-    u_char       id[NGX_INT64_LEN * 2 + 2];
-    const char  *argv[] = { "XREAD", "COUNT", NGX_GOIM_READ_COUNT,
-                            "BLOCK", NGX_GOIM_READ_BLOCK, "STREAMS",
-                            NULL, NULL };
+    u_char       from[NGX_INT64_LEN * 2 + 2], count[NGX_INT64_LEN + 1];
+    uint64_t    *id;
+    const char  *argv[] = { "XREAD", "COUNT", NULL, "BLOCK",
+                            NGX_GOIM_READ_BLOCK, "STREAMS", NULL, NULL };
 
-    ngx_sprintf(id, "%uL-%uL%Z", ngx_goim_reader.id[0],
-                ngx_goim_reader.id[1]);
+    if (ngx_goim_reader_behind()) {
+        ngx_add_timer(&ngx_goim_reader.wait, NGX_GOIM_READ_WAIT);
+        return;
+    }
 
+    ngx_sprintf(count, "%ui%Z", ngx_goim_reader.count);
+
+    id = ngx_goim_intake_id();
+    ngx_sprintf(from, "%uL-%uL%Z", id[0], id[1]);
+
+    argv[2] = (char *) count;
     argv[6] = (char *) ngx_goim_conf->stream.data;
-    argv[7] = (char *) id;
+    argv[7] = (char *) from;
 
-    (void) ngx_goim_reader_command(NGX_GOIM_READ_TIMEOUT,
-                                   ngx_goim_reader_reply, 8, argv);
+    ngx_goim_reader_command(NGX_GOIM_READ_TIMEOUT, ngx_goim_reader_reply, 8,
+                            argv);
+}
+
+
+/* Whoever has nothing to do with the messages is not woken for them, so those
+   that are behind are told to look. */
+
+ngx_uint_t
+ngx_goim_reader_behind(void)
+{
+    uint64_t  mask[NGX_GOIM_RING_MASK];
+
+    if (ngx_goim_slot_behind(mask) == 0) {
+        return 0;
+    }
+
+    ngx_goim_wake(mask);
+
+    return 1;
+}
+
+
+static void
+ngx_goim_reader_wait(ngx_event_t *ev)
+{
+    if (ngx_goim_lease_held()) {
+        ngx_goim_reader_read();
+    }
 }
 
 
@@ -300,12 +340,21 @@ static void
 ngx_goim_reader_reply(void *data, struct redisReply *reply)
 {
     size_t               i;
+    ngx_int_t            rc;
     struct redisReply   *entries;
     ngx_goim_reader_t   *r;
 
     r = &ngx_goim_reader;
 
-    if (reply == NULL || r->redis == NULL) {
+    if (reply == NULL) {
+
+        /* maybe it was too long to come whole */
+
+        r->count = ngx_max(r->count / 2, 1);
+        return;
+    }
+
+    if (r->redis == NULL) {
         return;
     }
 
@@ -335,19 +384,46 @@ ngx_goim_reader_reply(void *data, struct redisReply *reply)
         return;
     }
 
-    ngx_memzero(r->wake, sizeof(r->wake));
+    ngx_goim_reader_count(entries);
 
-    for (i = 0; i < entries->elements; i++) {
-        if (ngx_goim_reader_entry(entries->element[i]) != NGX_OK) {
-            break;
-        }
+    rc = NGX_OK;
+
+    for (i = 0; i < entries->elements && rc == NGX_OK; i++) {
+        rc = ngx_goim_intake_entry(entries->element[i]);
     }
 
-    if (i == entries->elements) {
+    if (rc != NGX_ERROR) {
         ngx_goim_reader_read();
     }
 
-    ngx_goim_wake(r->wake);
+    ngx_goim_intake_wake();
+}
+
+
+/* As many entries as the ring is sure to take, if they are like the last. */
+
+static void
+ngx_goim_reader_count(struct redisReply *entries)
+{
+    size_t              i, largest, most;
+    struct redisReply  *value;
+    ngx_goim_reader_t  *r;
+
+    r = &ngx_goim_reader;
+    largest = 1;
+
+    for (i = 0; i < entries->elements; i++) {
+        value = ngx_goim_intake_value(entries->element[i]);
+
+        if (value) {
+            largest = ngx_max(largest, value->len);
+        }
+    }
+
+    most = ngx_goim_zone->ring->size / 2 / largest;
+
+    r->count = ngx_min(r->count * 2, NGX_GOIM_READ_COUNT);
+    r->count = ngx_max(ngx_min(r->count, most), 1);
 }
 
 
@@ -372,244 +448,9 @@ ngx_goim_reader_entries(struct redisReply *reply)
 }
 
 
-/* [id, [field, value, ...]]; NGX_ERROR: the lease is lost */
-
-static ngx_int_t
-ngx_goim_reader_entry(struct redisReply *entry)
-{
-    size_t              i;
-    uint64_t            id[2];
-    ngx_int_t           rc;
-    Goim__Delivery     *d;
-    struct redisReply  *fields, *value;
-
-    if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2
-        || entry->element[0]->type != REDIS_REPLY_STRING
-        || ngx_goim_parse_id(entry->element[0]->str, entry->element[0]->len,
-                             id)
-           != NGX_OK)
-    {
-        ngx_goim_count(broken, 1);
-        return NGX_OK;
-    }
-
-    ngx_goim_reader_gap(id);
-
-    fields = entry->element[1];
-    d = NULL;
-
-    for (i = 0; fields->type == REDIS_REPLY_ARRAY && i + 1 < fields->elements;
-         i += 2)
-    {
-        value = fields->element[i + 1];
-
-        if (fields->element[i]->len == 1 && fields->element[i]->str[0] == 'd')
-        {
-            d = goim__delivery__unpack(NULL, value->len,
-                                       (u_char *) value->str);
-            break;
-        }
-    }
-
-    if (d == NULL) {
-        ngx_goim_count(broken, 1);
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "goim: entry %uL-%uL of stream \"%V\" is broken and "
-                      "left out", id[0], id[1], &ngx_goim_conf->stream);
-        rc = NGX_OK;
-
-    } else {
-        rc = ngx_goim_reader_delivery(d, id);
-        goim__delivery__free_unpacked(d, NULL);
-    }
-
-    ngx_goim_reader.id[0] = id[0];
-    ngx_goim_reader.id[1] = id[1];
-
-    return rc;
-}
-
+/* One at a time.  One that can't be queued is tried again. */
 
 static void
-ngx_goim_reader_gap(uint64_t *id)
-{
-    uint64_t  *last;
-
-    last = ngx_goim_reader.id;
-
-    if ((id[0] == last[0] && id[1] == last[1] + 1)
-        || (id[0] > last[0] && id[1] == 0))
-    {
-        return;
-    }
-
-    ngx_goim_count(holes, 1);
-
-    if (id[0] == last[0] && id[1] > last[1]) {
-        ngx_goim_count(missed, id[1] - last[1] - 1);
-    }
-
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "goim: stream \"%V\" goes on with %uL-%uL after %uL-%uL: "
-                  "entries were trimmed before they were read",
-                  &ngx_goim_conf->stream, id[0], id[1], last[0], last[1]);
-}
-
-
-static ngx_int_t
-ngx_goim_reader_delivery(Goim__Delivery *d, uint64_t *id)
-{
-    size_t              i, len;
-    Goim__Record       *rec;
-    ngx_goim_reader_t  *r;
-
-    r = &ngx_goim_reader;
-
-    if (d->epoch.len) {
-        ngx_goim_reader_epoch(d);
-    }
-
-    ngx_memzero(&r->entry, sizeof(r->entry));
-    ngx_goim_count(records, d->n_records);
-
-    for (i = 0; i < d->n_records; i++) {
-        rec = d->records[i];
-
-        if (ngx_goim_record_valid(rec) != NGX_OK) {
-            ngx_goim_count(broken, 1);
-            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                          "goim: record %uz of entry %uL-%uL is out of range "
-                          "and left out", i, id[0], id[1]);
-            continue;
-        }
-
-        len = ngx_goim_record_length(rec);
-
-        if (len > r->size) {
-            ngx_goim_count(broken, 1);
-            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                          "goim: a message of %uz bytes is left out: more "
-                          "than an eighth of the zone", rec->body.len);
-            continue;
-        }
-
-        /* the stream id moves with the last piece */
-
-        if (r->entry.used + len > r->size
-            && ngx_goim_reader_publish(r->id) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        if (ngx_goim_reader_record(rec) != NGX_OK) {
-            ngx_goim_count(duplicates, 1);
-        }
-    }
-
-    return r->entry.records ? ngx_goim_reader_publish(id) : NGX_OK;
-}
-
-
-static void
-ngx_goim_reader_epoch(Goim__Delivery *d)
-{
-    ngx_md5_t           md5;
-    u_char              digest[16];
-    ngx_goim_reader_t  *r;
-    static u_char       none[16];
-
-    r = &ngx_goim_reader;
-
-    ngx_md5_init(&md5);
-    ngx_md5_update(&md5, d->epoch.data, d->epoch.len);
-    ngx_md5_final(digest, &md5);
-
-    if (ngx_memcmp(digest, r->epoch, sizeof(digest)) == 0) {
-        return;
-    }
-
-    if (ngx_memcmp(r->epoch, none, sizeof(none)) != 0) {
-        ngx_goim_count(epochs, 1);
-        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "goim: the bus began a new epoch, positions begin "
-                      "anew");
-    }
-
-    ngx_memcpy(r->epoch, digest, sizeof(digest));
-    r->fresh_epoch = 1;
-}
-
-
-/* NGX_DECLINED: seen before */
-
-static ngx_int_t
-ngx_goim_reader_record(Goim__Record *r)
-{
-    u_char             *p;
-    uint64_t            mask[NGX_GOIM_RING_MASK];
-    ngx_uint_t          i;
-    goim_offset_t       offset;
-    ngx_goim_reader_t  *reader;
-
-    reader = &ngx_goim_reader;
-
-    if (r->offset.len) {
-        ngx_memcpy(offset.b, r->offset.data, GOIM_OFFSET_LEN);
-
-        if (!reader->fresh_epoch && ngx_goim_seen(r->partition, &offset)) {
-            return NGX_DECLINED;
-        }
-    }
-
-    p = reader->data + reader->entry.used;
-
-    reader->entry.used += ngx_goim_record_put(p, r, mask);
-    reader->entry.records++;
-
-    for (i = 0; i < NGX_GOIM_RING_MASK; i++) {
-        reader->entry.mask[i] |= mask[i];
-    }
-
-    return NGX_OK;
-}
-
-
-/* NGX_ERROR: the lease is lost */
-
-static ngx_int_t
-ngx_goim_reader_publish(uint64_t *id)
-{
-    ngx_uint_t          i;
-    ngx_goim_reader_t  *r;
-
-    r = &ngx_goim_reader;
-
-    r->entry.id[0] = id[0];
-    r->entry.id[1] = id[1];
-    ngx_memcpy(r->entry.epoch, r->epoch, sizeof(r->entry.epoch));
-
-    if (!ngx_goim_lease_held()
-        || ngx_goim_ring_prepare(ngx_goim_zone->ring, &r->entry, r->data) != 0
-        || ngx_goim_zone_publish(&r->entry, r->data) != NGX_OK)
-    {
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "goim: the reader's role went to another worker");
-        return NGX_ERROR;
-    }
-
-    r->fresh_epoch = 0;
-
-    for (i = 0; i < NGX_GOIM_RING_MASK; i++) {
-        r->wake[i] |= r->entry.mask[i];
-    }
-
-    ngx_memzero(&r->entry, sizeof(r->entry));
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
 ngx_goim_reader_command(ngx_msec_t timeout, ngx_goim_redis_pt handler,
     int argc, const char **argv)
 {
@@ -620,13 +461,17 @@ ngx_goim_reader_command(ngx_msec_t timeout, ngx_goim_redis_pt handler,
         len[i] = ngx_strlen(argv[i]);
     }
 
-    return ngx_goim_redis_command(ngx_goim_reader.redis, timeout, handler,
-                                  NULL, argc, argv, len);
+    if (ngx_goim_redis_command(ngx_goim_reader.redis, timeout, handler, NULL,
+                               argc, argv, len)
+        != NGX_OK)
+    {
+        ngx_add_timer(&ngx_goim_reader.retry, NGX_GOIM_READ_RETRY);
+    }
 }
 
 
-static ngx_int_t
-ngx_goim_parse_id(const char *p, size_t len, uint64_t *id)
+ngx_int_t
+ngx_goim_reader_parse_id(const char *p, size_t len, uint64_t *id)
 {
     size_t      i;
     ngx_uint_t  part;

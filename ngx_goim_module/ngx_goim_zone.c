@@ -15,6 +15,7 @@ static ngx_int_t ngx_goim_zone_tables(ngx_goim_zone_t *zone,
 static ngx_int_t ngx_goim_zone_random(u_char *p, size_t len);
 static void ngx_goim_lease_take(ngx_goim_lease_t *lease);
 static void ngx_goim_zone_apply(ngx_goim_ring_entry_t *e, u_char *data);
+static ngx_goim_positions_t *ngx_goim_positions_take(const uint8_t *epoch);
 
 
 ngx_goim_zone_t  *ngx_goim_zone;
@@ -29,6 +30,9 @@ uint64_t         *ngx_goim_counters = ngx_goim_no_counters;
 
 /* the epoch of the lease that this worker holds; 0: none */
 static uint64_t   ngx_goim_lease_epoch;
+
+/* since when this worker has not been stopped or busy for long */
+static ngx_msec_t  ngx_goim_awake;
 
 
 #define NGX_GOIM_COUNTER_NAME(name, help)  #name,
@@ -271,6 +275,7 @@ ngx_goim_slot_take(ngx_log_t *log)
     slot->generation = ngx_goim_zone->generation;
     slot->worker = ngx_worker;
     slot->heartbeat = ngx_current_msec;
+    slot->moved = ngx_current_msec;
     slot->cursor = ngx_goim_ring_head(ngx_goim_zone->ring);
     slot->pid = ngx_pid;
 
@@ -278,6 +283,7 @@ ngx_goim_slot_take(ngx_log_t *log)
 
     ngx_goim_unlock();
 
+    ngx_goim_awake = ngx_current_msec;
     ngx_goim_slot = slot;
     ngx_goim_slot_n = i;
     ngx_goim_counters = slot->counters;
@@ -311,6 +317,61 @@ ngx_goim_slot_release(ngx_uint_t n)
     slot->authorized = 0;
     slot->unplaced = 0;
     slot->pid = 0;
+}
+
+
+void
+ngx_goim_slot_beat(void)
+{
+    if (ngx_current_msec - ngx_goim_slot->heartbeat > NGX_GOIM_LEASE_STALE) {
+        ngx_goim_awake = ngx_current_msec;
+    }
+
+    ngx_goim_slot->heartbeat = ngx_current_msec;
+}
+
+
+/*
+ * Who slept itself can't tell who is silent: workers that were stopped
+ * together are given their time from when the reader woke up.
+ */
+
+ngx_uint_t
+ngx_goim_slot_behind(uint64_t *mask)
+{
+    ngx_uint_t        i, n;
+    ngx_msec_t        sign;
+    ngx_goim_slot_t  *slot;
+
+    ngx_goim_slot_beat();
+    ngx_memzero(mask, NGX_GOIM_RING_MASK * sizeof(uint64_t));
+
+    n = 0;
+
+    for (i = 0; i < ngx_goim_zone->nslots; i++) {
+        slot = &ngx_goim_zone->slots[i];
+
+        if (slot->pid == 0
+            || !ngx_goim_ring_behind(ngx_goim_zone->ring, slot->cursor))
+        {
+            continue;
+        }
+
+        sign = slot->leaving ? slot->moved : slot->heartbeat;
+
+        if ((ngx_msec_int_t) (ngx_goim_awake - sign) > 0) {
+            sign = ngx_goim_awake;
+        }
+
+        if ((ngx_msec_int_t) (ngx_current_msec - sign) > NGX_GOIM_HUNG) {
+            continue;
+        }
+
+        mask[i / 64] |= (uint64_t) 1 << i % 64;
+        n++;
+    }
+
+    return n;
 }
 
 
@@ -485,17 +546,16 @@ ngx_goim_zone_publish(ngx_goim_ring_entry_t *e, u_char *data)
 static void
 ngx_goim_zone_apply(ngx_goim_ring_entry_t *e, u_char *data)
 {
-    u_char             *p;
-    ngx_uint_t          i;
-    ngx_goim_zone_t    *zone;
-    ngx_goim_record_t  *rec;
+    u_char                *p;
+    ngx_uint_t             i;
+    ngx_goim_zone_t       *zone;
+    ngx_goim_record_t     *rec;
+    ngx_goim_positions_t  *positions;
 
     zone = ngx_goim_zone;
+    positions = NULL;
 
-    if (ngx_memcmp(zone->epoch, e->epoch, sizeof(zone->epoch)) != 0) {
-        ngx_memzero(zone->seen, sizeof(zone->seen));
-        ngx_memcpy(zone->epoch, e->epoch, sizeof(zone->epoch));
-    }
+    ngx_memcpy(zone->epoch, e->epoch, sizeof(zone->epoch));
 
     p = data;
 
@@ -504,8 +564,13 @@ ngx_goim_zone_apply(ngx_goim_ring_entry_t *e, u_char *data)
         p += rec->len;
 
         if (rec->positioned && rec->partition < NGX_GOIM_PARTITIONS) {
-            zone->offset[rec->partition] = rec->offset;
-            zone->seen[rec->partition] = 1;
+
+            if (positions == NULL) {
+                positions = ngx_goim_positions_take(e->epoch);
+            }
+
+            positions->offset[rec->partition] = rec->offset;
+            positions->seen[rec->partition] = 1;
         }
     }
 
@@ -555,12 +620,71 @@ ngx_goim_zone_resume(uint64_t *id, ngx_log_t *log)
 }
 
 
-ngx_uint_t
-ngx_goim_seen(uint32_t partition, const goim_offset_t *offset)
+/*
+ * A stream may hold the end of one epoch and the beginning of the next, and be
+ * read again from its start: each epoch has positions of its own.  A new one
+ * takes the place of the one that was not used for the longest time.
+ */
+
+static ngx_goim_positions_t *
+ngx_goim_positions_take(const uint8_t *epoch)
 {
-    return partition < NGX_GOIM_PARTITIONS
-           && ngx_goim_zone->seen[partition]
-           && goim_offset_cmp(offset, &ngx_goim_zone->offset[partition]) <= 0;
+    uint64_t               last;
+    ngx_uint_t             i;
+    ngx_goim_positions_t  *p, *old;
+
+    p = ngx_goim_positions(epoch);
+    old = ngx_goim_zone->positions;
+    last = 0;
+
+    for (i = 0; i < NGX_GOIM_EPOCHS; i++) {
+        last = ngx_max(last, ngx_goim_zone->positions[i].used);
+
+        if (ngx_goim_zone->positions[i].used < old->used) {
+            old = &ngx_goim_zone->positions[i];
+        }
+    }
+
+    if (p == NULL) {
+        p = old;
+        ngx_memzero(p, sizeof(ngx_goim_positions_t));
+        ngx_memcpy(p->epoch, epoch, sizeof(p->epoch));
+    }
+
+    p->used = last + 1;
+
+    return p;
+}
+
+
+ngx_goim_positions_t *
+ngx_goim_positions(const uint8_t *epoch)
+{
+    ngx_uint_t             i;
+    ngx_goim_positions_t  *p;
+
+    for (i = 0; i < NGX_GOIM_EPOCHS; i++) {
+        p = &ngx_goim_zone->positions[i];
+
+        if (p->used && ngx_memcmp(p->epoch, epoch, sizeof(p->epoch)) == 0) {
+            return p;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_uint_t
+ngx_goim_seen(const uint8_t *epoch, uint32_t partition,
+    const goim_offset_t *offset)
+{
+    ngx_goim_positions_t  *p;
+
+    p = ngx_goim_positions(epoch);
+
+    return p && partition < NGX_GOIM_PARTITIONS && p->seen[partition]
+           && goim_offset_cmp(offset, &p->offset[partition]) <= 0;
 }
 
 

@@ -1,5 +1,5 @@
 /*
- * What the workers of a node contrib: slots, rooms and addresses with the count
+ * What the workers of a node share: slots, rooms and addresses with the count
  * of each worker, the reader's lease, positions in the bus, and the ring.
  *
  * Everything but the ring, the counters and the fields said to be atomic is
@@ -22,16 +22,18 @@
 
 
 #define NGX_GOIM_ZONE_MAGIC     0x656e6f7a6d696f67ULL   /* "goimzone" */
-#define NGX_GOIM_ZONE_LAYOUT    2
+#define NGX_GOIM_ZONE_LAYOUT    3
 
 #define NGX_GOIM_SLOTS          (NGX_GOIM_RING_MASK * 64)
 #define NGX_GOIM_PARTITIONS     4096
+#define NGX_GOIM_EPOCHS         3           /* whose positions are kept */
 #define NGX_GOIM_ZONE_MIN       (1024 * 1024)
 
-/* ms: how often a worker says that it lives, and how long it may be silent
-   before the lease is taken from it */
+/* ms: how often a worker says that it lives, how long it may be silent before
+   the lease is taken from it, and before the reader no longer waits for it */
 #define NGX_GOIM_TICK           100
 #define NGX_GOIM_LEASE_STALE    700
+#define NGX_GOIM_HUNG           1500
 
 
 typedef struct ngx_goim_sum_s      ngx_goim_sum_t;
@@ -101,6 +103,8 @@ typedef struct {
     uint32_t                worker;         /* index of its eventfd */
     ngx_atomic_t            heartbeat;      /* ngx_current_msec */
     ngx_atomic_t            cursor;         /* in the ring */
+    ngx_atomic_t            moved;          /* when that was news to it, or
+                                               there was none */
     ngx_atomic_t            notified;       /* a wake-up is on its way */
     ngx_atomic_t            unplaced;       /* rooms and keys the zone has no
                                                place for */
@@ -119,6 +123,16 @@ typedef struct {
     uint32_t                slot;
     ngx_uint_t              connected;
 } ngx_goim_lease_t;
+
+
+/* how far the partitions were read under one bus epoch */
+
+typedef struct {
+    uint8_t                 epoch[16];      /* its digest */
+    uint64_t                used;           /* grows with each use; 0: free */
+    uint8_t                 seen[NGX_GOIM_PARTITIONS];
+    goim_offset_t           offset[NGX_GOIM_PARTITIONS];
+} ngx_goim_positions_t;
 
 
 /* The list is list[version % 2]; a new one is written to the other place, so
@@ -150,8 +164,7 @@ typedef struct {
     uint64_t                stream[2];      /* read up to, where no entry of
                                                the ring says more */
     uint8_t                 epoch[16];      /* digest of the bus epoch */
-    uint8_t                 seen[NGX_GOIM_PARTITIONS];
-    goim_offset_t           offset[NGX_GOIM_PARTITIONS];
+    ngx_goim_positions_t    positions[NGX_GOIM_EPOCHS];
 
     /* registration: ngx_current_msec, set by the lease holder */
     ngx_atomic_t            registered;
@@ -208,6 +221,16 @@ ngx_int_t ngx_goim_slot_take(ngx_log_t *log);
 /* give a slot back: its counts go, its counters stay.  Under the lock. */
 void ngx_goim_slot_release(ngx_uint_t n);
 
+/* this worker lives, and looks at its events */
+void ngx_goim_slot_beat(void);
+
+/*
+ * Whether the ring's writer has to wait for somebody who is more than half a
+ * ring behind; mask gets their slots.  A worker that has been silent stops
+ * nobody, nor does a leaving one that gets no further.
+ */
+ngx_uint_t ngx_goim_slot_behind(uint64_t *mask);
+
 /* release the slots of workers that died without a word */
 void ngx_goim_slot_reap(ngx_log_t *log);
 
@@ -224,7 +247,12 @@ ngx_int_t ngx_goim_zone_publish(ngx_goim_ring_entry_t *e, u_char *data);
    the stream id read up to */
 ngx_int_t ngx_goim_zone_resume(uint64_t *id, ngx_log_t *log);
 
-ngx_uint_t ngx_goim_seen(uint32_t partition, const goim_offset_t *offset);
+/* whether it is at or before what was read of the partition in that epoch */
+ngx_uint_t ngx_goim_seen(const uint8_t *epoch, uint32_t partition,
+    const goim_offset_t *offset);
+
+/* the positions of an epoch; NULL: they are not known (any more) */
+ngx_goim_positions_t *ngx_goim_positions(const uint8_t *epoch);
 
 
 /* ---- ngx_goim_table.c: rooms and addresses ---- */

@@ -95,6 +95,27 @@ all_get('and nothing comes twice', 'record 4');
 
 moves('epochs', 1, sub { arrives('by job, in its own epoch') });
 
+# ---- the end of one epoch and the beginning of the next, read twice ----
+
+{
+    my @both = (delivery('older', record(1), record(2)),
+        delivery('newer', record(1), record(2)));
+
+    add('d', $_) for @both;
+    all_get('records of two epochs', map { "record $_" } 1, 2, 1, 2);
+
+    # Redis is back with less: what there is is read again from its start
+    my $now = life();
+    moves('duplicates', 4, sub {
+        $redis->cmd('DEL', $key);
+        $redis->cmd('XADD', $key, "$now-$_", 'd', $both[$_]) for 0, 1;
+    });
+    add('d', delivery('newer', record(3)));
+    all_get('repeats nothing', 'record 3');
+}
+
+arrives('job goes on');
+
 # ---- holes ----
 
 my ($n) = $redis->cmd('XADD', $key, life() . '-*', 'd',
