@@ -16,6 +16,9 @@
 #include "svc/log.h"
 
 
+#define JOB_FANOUT_LOOK  400        /* ms: the set of nodes is not known yet */
+
+
 static void job_list_init(job_list_t *list);
 static void job_list_push(job_list_t *list, job_msg_t *msg);
 static void job_list_join(job_list_t *list, job_list_t *other);
@@ -24,7 +27,7 @@ static void job_list_free(job_list_t *list);
 
 static void job_fanout_turn(evutil_socket_t fd, short what, void *data);
 static void job_fanout_ask(job_t *job);
-static void job_fanout_again(job_t *job);
+static void job_fanout_again(job_t *job, int64_t max);
 static void job_fanout_read(registry_t *g, int ok, void *data);
 static void job_fanout_msg(job_t *job, job_msg_t *msg);
 static size_t job_fanout_count(job_t *job, const Goim__PushMsg *push,
@@ -211,18 +214,18 @@ job_fanout_ask(job_t *job)
     if (registry_read(job->registry, job_fanout_read, job) != 0) {
         job->reading = 0;
 
-        job_fanout_again(job);
+        job_fanout_again(job, JOB_RETRY_MAX);
     }
 }
 
 
 static void
-job_fanout_again(job_t *job)
+job_fanout_again(job_t *job, int64_t max)
 {
     job->delay = job->delay ? 2 * job->delay : JOB_RETRY_MIN;
 
-    if (job->delay > JOB_RETRY_MAX) {
-        job->delay = JOB_RETRY_MAX;
+    if (job->delay > max) {
+        job->delay = max;
     }
 
     svc_timer(job->retry, job->delay);
@@ -265,7 +268,7 @@ job_fanout_read(registry_t *g, int ok, void *data)
             metrics_add(job->m.held, 1);
         }
 
-        job_fanout_again(job);
+        job_fanout_again(job, JOB_FANOUT_LOOK);
         return;
     }
 
@@ -324,8 +327,8 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
 
     if (n > 0) {
         bad = job_record_pack(&job->arena, push, msg->partition,
-                              &msg->offset, n, job_fanout_sessions(job, push),
-                              &data, &len);
+                              &msg->offset, job->nlive,
+                              job_fanout_sessions(job, push), &data, &len);
         if (bad != JOB_GOOD) {
             job_consume_skipped(job, bad, msg->partition, &msg->offset);
             job_place_ack(&job->place, msg);
@@ -384,7 +387,7 @@ job_fanout_count(job_t *job, const Goim__PushMsg *push, job_node_t **node)
     *node = NULL;
 
     if (push->type != GOIM__PUSH_MSG__TYPE__PUSH) {
-        if (job->nnodes == 0) {
+        if (job->nlive == 0) {
             metrics_add(job->m.no_nodes, 1);
             log_seldom(&none, LOG_WARN, "no node is registered: records "
                        "for rooms and for all reach nobody");

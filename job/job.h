@@ -55,6 +55,7 @@ typedef struct {
     metric_t  *unknown_node;
     metric_t  *no_nodes;
     metric_t  *dropped;
+    metric_t  *missed;
     metric_t  *revoked;
     metric_t  *batches;
     metric_t  *held;
@@ -66,7 +67,7 @@ typedef struct {
     metric_t  *lives;
     metric_t  *lag;
     metric_t  *owned;
-    metric_t  *nodes, *nodes_silent;
+    metric_t  *nodes, *nodes_silent, *nodes_lapsed;
     metric_t  *unacked;
     metric_t  *outstanding;
     metric_t  *paused;
@@ -110,8 +111,9 @@ typedef struct {
     job_arena_t         arena;
 
     /* node.c */
-    job_node_t        **nodes;          /* live ones, sorted by server */
+    job_node_t        **nodes;          /* live and lapsed, by server */
     size_t              nnodes;
+    size_t              nlive;
     size_t              size_nodes;
     size_t              inflight;       /* appends without an answer */
     size_t              full;           /* nodes refused with OOM */

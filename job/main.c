@@ -227,6 +227,9 @@ job_metrics_init(job_metrics_t *m)
     m->dropped = metrics_counter("goim_job_dropped_total",
                                  "reason=\"node_gone\"",
                                  "Records dropped from a node's queue.");
+    m->missed = metrics_counter("goim_job_missed_records_total", NULL,
+                                "Records for nodes that were not renewed in "
+                                "time, counted for them.");
     m->revoked = metrics_counter("goim_job_revoked_total", NULL,
                                  "Partitions that went to another job or "
                                  "began anew.");
@@ -254,6 +257,9 @@ job_metrics_init(job_metrics_t *m)
     m->owned = metrics_gauge("goim_job_partitions", NULL,
                              "Partitions this job owns.");
     m->nodes = metrics_gauge("goim_job_nodes", NULL, "Live nodes.");
+    m->nodes_lapsed = metrics_gauge("goim_job_nodes_lapsed", NULL,
+                                    "Nodes not renewed in time: what is for "
+                                    "them is counted, not appended.");
     m->nodes_silent = metrics_gauge("goim_job_nodes_silent", NULL,
                                     "Of them, not renewed in time but kept, "
                                     "as too many fell silent together.");

@@ -1,5 +1,6 @@
 /*
- * The nodes: a queue each, and one append in flight.
+ * The nodes: a queue each, and one append in flight.  What is for a node that
+ * has lapsed takes the same way, but is only counted for it in Redis.
  *
  * Comets drop what they have seen by position, which is sound only because a
  * node's stream gets each partition's records strictly by offset. So there is
@@ -41,13 +42,16 @@ struct job_node_s {
     uint64_t        purged;         /* job->revokes, when last purged */
     int64_t         delay;          /* ms, before the next repeat */
 
+    unsigned        lapsed:1;       /* what is for it is counted, not sent */
+    unsigned        ripe:1;         /* enough was gathered to be counted */
     unsigned        inflight:1;
-    unsigned        waiting:1;      /* before a repeat */
+    unsigned        waiting:1;      /* before a repeat, or until it is ripe */
     unsigned        gone:1;         /* freed when the append is answered */
     unsigned        full:1;         /* Redis is, it said last */
 };
 
 
+static int job_node_sync(job_t *job, const char *server, int lapsed);
 static job_node_t *job_node_new(job_t *job, const char *server);
 static void job_node_free(job_node_t *node);
 static void job_node_drop(job_node_t *node);
@@ -55,8 +59,13 @@ static size_t job_node_place(job_t *job, const char *server, int *found);
 static void job_node_purge(job_node_t *node, size_t from);
 static size_t job_node_choose(job_node_t *node, size_t *bytes);
 static size_t job_node_pack(job_node_t *node, size_t n, size_t bytes);
+static int job_node_append(job_node_t *node, size_t n, size_t bytes);
+static int job_node_count(job_node_t *node, size_t n);
 static void job_node_answer(svc_redis_t *r, redisReply *reply, void *data);
-static void job_node_acked(job_node_t *node);
+static void job_node_counted(svc_redis_t *r, redisReply *reply, void *data);
+static void job_node_done(job_node_t *node, const redisReply *reply,
+    metric_t *records);
+static void job_node_acked(job_node_t *node, metric_t *records);
 static void job_node_failed(job_node_t *node, const redisReply *reply,
     svc_redis_class_t class);
 static void job_node_full(job_node_t *node, int full);
@@ -69,44 +78,24 @@ static void job_node_timer(evutil_socket_t fd, short what, void *data);
 void
 job_nodes_sync(job_t *job)
 {
-    static log_once_t  once;
-
-    int                     found;
-    size_t                  i, n, j;
+    size_t                  i, n, j, live;
     job_node_t             *node;
+    const char *const      *lapsed;
     const registry_node_t  *nodes;
 
     job->pass++;
+    live = 0;
 
     n = registry_nodes(job->registry, &nodes);
 
     for (i = 0; i < n; i++) {
-        if (strlen(nodes[i].server) > GOIM_SERVER_MAX) {
-            log_seldom(&once, LOG_ERROR, "node \"%.64s...\": its name is "
-                       "too long, it gets nothing", nodes[i].server);
-            continue;
-        }
+        live += (job_node_sync(job, nodes[i].server, 0) == 0);
+    }
 
-        j = job_node_place(job, nodes[i].server, &found);
+    n = registry_lapsed(job->registry, &lapsed);
 
-        if (!found) {
-            if (job->nnodes == job->size_nodes) {
-                job->size_nodes = job->size_nodes ? 2 * job->size_nodes : 16;
-                job->nodes = job_realloc(job->nodes, job->size_nodes
-                                                     * sizeof(job_node_t *));
-            }
-
-            memmove(job->nodes + j + 1, job->nodes + j,
-                    (job->nnodes - j) * sizeof(job_node_t *));
-
-            job->nodes[j] = job_node_new(job, nodes[i].server);
-            job->nnodes++;
-
-            log_write(LOG_NOTICE, "node \"%s\": taken into the fan-out",
-                      nodes[i].server);
-        }
-
-        job->nodes[j]->pass = job->pass;
+    for (i = 0; i < n; i++) {
+        (void) job_node_sync(job, lapsed[i], 1);
     }
 
     for (i = 0, j = 0; i < job->nnodes; i++) {
@@ -132,9 +121,66 @@ job_nodes_sync(job_t *job)
     }
 
     job->nnodes = j;
-    metrics_set(job->m.nodes, (int64_t) j);
+    job->nlive = live;
+    metrics_set(job->m.nodes, (int64_t) live);
+    metrics_set(job->m.nodes_lapsed, (int64_t) (j - live));
     metrics_set(job->m.nodes_silent,
                 (int64_t) registry_silent(job->registry));
+}
+
+
+/* The registry knows this one. */
+
+static int
+job_node_sync(job_t *job, const char *server, int lapsed)
+{
+    static log_once_t  once;
+
+    int          found;
+    size_t       i;
+    job_node_t  *node;
+
+    if (strlen(server) > GOIM_SERVER_MAX) {
+        log_seldom(&once, LOG_ERROR, "node \"%.64s...\": its name is too "
+                   "long, it gets nothing", server);
+        return -1;
+    }
+
+    i = job_node_place(job, server, &found);
+
+    if (!found) {
+        if (job->nnodes == job->size_nodes) {
+            job->size_nodes = job->size_nodes ? 2 * job->size_nodes : 16;
+            job->nodes = job_realloc(job->nodes, job->size_nodes
+                                                 * sizeof(job_node_t *));
+        }
+
+        memmove(job->nodes + i + 1, job->nodes + i,
+                (job->nnodes - i) * sizeof(job_node_t *));
+
+        job->nodes[i] = job_node_new(job, server);
+        job->nodes[i]->lapsed = (unsigned) lapsed;
+        job->nnodes++;
+
+        if (!lapsed) {
+            log_write(LOG_NOTICE, "node \"%s\": taken into the fan-out",
+                      server);
+        }
+    }
+
+    node = job->nodes[i];
+    node->pass = job->pass;
+
+    if (node->lapsed != (unsigned) lapsed) {
+        node->lapsed = (unsigned) lapsed;
+
+        log_write(LOG_NOTICE, lapsed ? "node \"%s\": not renewed in time, "
+                  "what it misses is counted for it"
+                  : "node \"%s\": renewed again, taken into the fan-out",
+                  server);
+    }
+
+    return 0;
 }
 
 
@@ -397,6 +443,15 @@ job_node_send(job_node_t *node)
         return;
     }
 
+    /* a number is no hurry: one command for what comes in a moment */
+
+    if (node->lapsed && !node->ripe) {
+        node->ripe = 1;
+        node->waiting = 1;
+        svc_timer(node->timer, JOB_RETRY_MIN);
+        return;
+    }
+
     n = job_node_choose(node, &len);
 
     if (n == 0) {
@@ -405,11 +460,7 @@ job_node_send(job_node_t *node)
         return;
     }
 
-    len = job_node_pack(node, n, len);
-
-    if (svc_stream_append(job->redis, node->server,
-                          (size_t) job->conf->stream_maxlen, job->scratch,
-                          len, job_node_answer, node)
+    if ((node->lapsed ? job_node_count(node, n) : job_node_append(node, n, len))
         != 0)
     {
         /* job_nodes_send() comes when the connection is there */
@@ -422,10 +473,42 @@ job_node_send(job_node_t *node)
     }
 
     node->sent = n;
+    node->ripe = 0;
     node->inflight = 1;
     job->inflight++;
+}
+
+
+static int
+job_node_append(job_node_t *node, size_t n, size_t bytes)
+{
+    size_t   len;
+    job_t   *job;
+
+    job = node->job;
+    len = job_node_pack(node, n, bytes);
+
+    if (svc_stream_append(job->redis, node->server,
+                          (size_t) job->conf->stream_maxlen, job->scratch,
+                          len, job_node_answer, node)
+        != 0)
+    {
+        return -1;
+    }
 
     metrics_add(job->m.appends, 1);
+
+    return 0;
+}
+
+
+/* A node that has lapsed is told how much it missed, should it come back. */
+
+static int
+job_node_count(job_node_t *node, size_t n)
+{
+    return registry_missed(node->job->registry, node->server, n,
+                           job_node_counted, node);
 }
 
 
@@ -519,10 +602,36 @@ job_node_answer(svc_redis_t *r, redisReply *reply, void *data)
 {
     job_node_t  *node = data;
 
-    job_t              *job;
-    svc_redis_class_t   class;
+    (void) r;
+
+    if (svc_redis_class(reply) == SVC_REDIS_OK
+        && reply->type == REDIS_REPLY_ARRAY)
+    {
+        log_write(LOG_ERROR, "node \"%s\": its stream's key was not a "
+                  "stream, replaced", node->server);
+        metrics_add(node->job->m.replaced, 1);
+    }
+
+    job_node_done(node, reply, node->job->m.appended);
+}
+
+
+static void
+job_node_counted(svc_redis_t *r, redisReply *reply, void *data)
+{
+    job_node_t  *node = data;
 
     (void) r;
+
+    job_node_done(node, reply, node->job->m.missed);
+}
+
+
+static void
+job_node_done(job_node_t *node, const redisReply *reply, metric_t *records)
+{
+    job_t              *job;
+    svc_redis_class_t   class;
 
     job = node->job;
 
@@ -531,17 +640,11 @@ job_node_answer(svc_redis_t *r, redisReply *reply, void *data)
 
     class = svc_redis_class(reply);
 
-    if (class == SVC_REDIS_OK && reply->type == REDIS_REPLY_ARRAY) {
-        log_write(LOG_ERROR, "node \"%s\": its stream's key was not a "
-                  "stream, replaced", node->server);
-        metrics_add(job->m.replaced, 1);
-    }
-
     if (node->gone) {
         job_node_free(node);
 
     } else if (class == SVC_REDIS_OK) {
-        job_node_acked(node);
+        job_node_acked(node, records);
 
     } else {
         job_node_failed(node, reply, class);
@@ -554,7 +657,7 @@ job_node_answer(svc_redis_t *r, redisReply *reply, void *data)
 
 
 static void
-job_node_acked(job_node_t *node)
+job_node_acked(job_node_t *node, metric_t *records)
 {
     size_t      i, sent, head, mask, bytes;
     job_t      *job;
@@ -582,8 +685,11 @@ job_node_acked(job_node_t *node)
 
     job_node_full(node, 0);
 
-    metrics_add(job->m.appended, (int64_t) sent);
-    metrics_add(job->m.bytes, (int64_t) bytes);
+    metrics_add(records, (int64_t) sent);
+
+    if (records == job->m.appended) {
+        metrics_add(job->m.bytes, (int64_t) bytes);
+    }
 
     job_node_send(node);
     job_consume_relieve(job);

@@ -432,6 +432,7 @@ logic_thread_up(svc_redis_t *r, void *data)
         metrics_add(logic_m.redis_up, 1);
     }
 
+    logic_nodes_up(t);
     logic_health_ask(t);
 }
 

@@ -55,10 +55,8 @@ static const char *logic_client_region(logic_thread_t *t,
     struct evhttp_request *req);
 static int logic_change_send(logic_change_t *c);
 static void logic_change_done(svc_redis_t *r, redisReply *reply, void *data);
-static void logic_registered(registry_result_t result, const char *holder,
-    void *data);
-static void logic_deregistered(registry_result_t result, const char *holder,
-    void *data);
+static void logic_registered(const registry_answer_t *a, void *data);
+static void logic_deregistered(const registry_answer_t *a, void *data);
 
 
 int
@@ -127,10 +125,14 @@ logic_nodes_poll(evutil_socket_t fd, short what, void *data)
                     key, len);
     registry_read(t->registry, logic_nodes_read, n);
 
-    /* soon again while Redis has yet to come up */
+    svc_timer(n->poll, LOGIC_NODES_POLL);
+}
 
-    svc_timer(n->poll, svc_redis_is_up(t->redis) ? LOGIC_NODES_POLL
-                                                 : LOGIC_NODES_POLL / 10);
+
+void
+logic_nodes_up(logic_thread_t *t)
+{
+    logic_nodes_poll(-1, 0, t->nodes);
 }
 
 
@@ -434,6 +436,11 @@ logic_nodes_instances(logic_thread_t *t, struct evhttp_request *req,
 
     (void) q;
 
+    if (!registry_current(t->registry)) {
+        logic_http_failed(t, req, "redis is away");
+        return;
+    }
+
     list = json_array();
     n = registry_nodes(t->registry, &nodes);
 
@@ -656,9 +663,8 @@ logic_register_call(logic_call_t *call)
 
     metrics_add(logic_m.registers, 1);
 
-    if (registry_register(call->thread->redis, call->msg->register_,
-                          call->thread->conf->node_ttl, logic_registered,
-                          call)
+    if (registry_register(call->thread->registry, call->msg->register_,
+                          logic_registered, call)
         != 0)
     {
         logic_reply_code(call, GOIM__REPLY__CODE__FAILED, "redis is away");
@@ -667,7 +673,7 @@ logic_register_call(logic_call_t *call)
 
 
 static void
-logic_registered(registry_result_t result, const char *holder, void *data)
+logic_registered(const registry_answer_t *a, void *data)
 {
     logic_call_t  *call = data;
 
@@ -680,7 +686,7 @@ logic_registered(registry_result_t result, const char *holder, void *data)
     info = call->msg->register_;
     conf = call->thread->conf;
 
-    if (result == REGISTRY_AGAIN) {
+    if (a->result == REGISTRY_AGAIN) {
         logic_reply_code(call, GOIM__REPLY__CODE__FAILED,
                          "redis did not do it");
         return;
@@ -689,13 +695,17 @@ logic_registered(registry_result_t result, const char *holder, void *data)
     registered.renew = (uint32_t) conf->node_renew;
     registered.ttl = (uint32_t) conf->node_ttl;
     registered.max_body = (uint32_t) conf->max_body;
+    registered.seen = a->seen;
+    registered.missed = a->missed;
+    registered.lapsed = a->lapsed;
 
-    if (result == REGISTRY_REFUSED) {
+    if (a->result == REGISTRY_REFUSED) {
         log_write(LOG_ERROR, "register: \"%s\" refused to instance \"%s\": "
-                  "\"%s\" has it", info->server, info->instance, holder);
+                  "\"%s\" has it", info->server, info->instance,
+                  a->holder);
         metrics_add(logic_m.registers_refused, 1);
 
-        registered.holder = (char *) holder;
+        registered.holder = (char *) a->holder;
         reply.code = GOIM__REPLY__CODE__REFUSED;
         reply.error = (char *) "another instance has this server_id";
 
@@ -726,7 +736,7 @@ logic_deregister_call(logic_call_t *call)
         return;
     }
 
-    if (registry_deregister(call->thread->redis, d->server, d->zone,
+    if (registry_deregister(call->thread->registry, d->server, d->zone,
                             logic_deregistered, call)
         != 0)
     {
@@ -736,17 +746,15 @@ logic_deregister_call(logic_call_t *call)
 
 
 static void
-logic_deregistered(registry_result_t result, const char *holder, void *data)
+logic_deregistered(const registry_answer_t *a, void *data)
 {
     logic_call_t  *call = data;
 
     Goim__Deregister  *d;
 
-    (void) holder;
-
     d = call->msg->deregister;
 
-    if (result != REGISTRY_OK) {
+    if (a->result != REGISTRY_OK) {
         logic_reply_code(call, GOIM__REPLY__CODE__FAILED,
                          "redis did not do it");
         return;

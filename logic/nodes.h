@@ -19,6 +19,10 @@ void logic_register_call(logic_call_t *call);
 void logic_deregister_call(logic_call_t *call);
 
 int logic_nodes_init(logic_thread_t *t);
+
+/* Redis is there: read the set now. */
+void logic_nodes_up(logic_thread_t *t);
+
 void logic_nodes_free(logic_thread_t *t);
 
 #endif

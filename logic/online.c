@@ -336,6 +336,11 @@ logic_online_total(logic_thread_t *t, struct evhttp_request *req,
 
     (void) q;
 
+    if (!registry_current(t->registry)) {
+        logic_http_failed(t, req, "redis is away");
+        return;
+    }
+
     conns = 0;
     ips = 0;
     n = registry_nodes(t->registry, &nodes);

@@ -1947,7 +1947,7 @@ const ProtobufCMessageDescriptor goim__receive__descriptor =
   (ProtobufCMessageInit) goim__receive__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__register__field_descriptors[15] =
+static const ProtobufCFieldDescriptor goim__register__field_descriptors[19] =
 {
   {
     "server",
@@ -2129,6 +2129,54 @@ static const ProtobufCFieldDescriptor goim__register__field_descriptors[15] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "seen",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Register, seen),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "redis_run_id",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Register, redis_run_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "redis_db",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Register, redis_db),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "redis_prefix",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Register, redis_prefix),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__register__field_indices_by_name[] = {
   8,   /* field[8] = addrs */
@@ -2138,8 +2186,12 @@ static const unsigned goim__register__field_indices_by_name[] = {
   2,   /* field[2] = instance */
   12,   /* field[12] = ip_count */
   10,   /* field[10] = offline */
+  17,   /* field[17] = redis_db */
+  18,   /* field[18] = redis_prefix */
+  16,   /* field[16] = redis_run_id */
   4,   /* field[4] = region */
   3,   /* field[3] = replaces */
+  15,   /* field[15] = seen */
   0,   /* field[0] = server */
   14,   /* field[14] = started */
   13,   /* field[13] = version */
@@ -2150,7 +2202,7 @@ static const unsigned goim__register__field_indices_by_name[] = {
 static const ProtobufCIntRange goim__register__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 15 }
+  { 0, 19 }
 };
 const ProtobufCMessageDescriptor goim__register__descriptor =
 {
@@ -2160,14 +2212,14 @@ const ProtobufCMessageDescriptor goim__register__descriptor =
   "Goim__Register",
   "goim",
   sizeof(Goim__Register),
-  15,
+  19,
   goim__register__field_descriptors,
   goim__register__field_indices_by_name,
   1,  goim__register__number_ranges,
   (ProtobufCMessageInit) goim__register__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__registered__field_descriptors[4] =
+static const ProtobufCFieldDescriptor goim__registered__field_descriptors[7] =
 {
   {
     "renew",
@@ -2217,17 +2269,56 @@ static const ProtobufCFieldDescriptor goim__registered__field_descriptors[4] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "seen",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Registered, seen),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "missed",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Registered, missed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "lapsed",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Registered, lapsed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__registered__field_indices_by_name[] = {
   2,   /* field[2] = holder */
+  6,   /* field[6] = lapsed */
   3,   /* field[3] = max_body */
+  5,   /* field[5] = missed */
   0,   /* field[0] = renew */
+  4,   /* field[4] = seen */
   1,   /* field[1] = ttl */
 };
 static const ProtobufCIntRange goim__registered__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor goim__registered__descriptor =
 {
@@ -2237,7 +2328,7 @@ const ProtobufCMessageDescriptor goim__registered__descriptor =
   "Goim__Registered",
   "goim",
   sizeof(Goim__Registered),
-  4,
+  7,
   goim__registered__field_descriptors,
   goim__registered__field_indices_by_name,
   1,  goim__registered__number_ranges,
@@ -2830,7 +2921,7 @@ const ProtobufCMessageDescriptor goim__reply__descriptor =
   (ProtobufCMessageInit) goim__reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__node__field_descriptors[2] =
+static const ProtobufCFieldDescriptor goim__node__field_descriptors[3] =
 {
   {
     "info",
@@ -2856,15 +2947,28 @@ static const ProtobufCFieldDescriptor goim__node__field_descriptors[2] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "left",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Node, left),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__node__field_indices_by_name[] = {
   0,   /* field[0] = info */
+  2,   /* field[2] = left */
   1,   /* field[1] = seen */
 };
 static const ProtobufCIntRange goim__node__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor goim__node__descriptor =
 {
@@ -2874,7 +2978,7 @@ const ProtobufCMessageDescriptor goim__node__descriptor =
   "Goim__Node",
   "goim",
   sizeof(Goim__Node),
-  2,
+  3,
   goim__node__field_descriptors,
   goim__node__field_indices_by_name,
   1,  goim__node__number_ranges,

@@ -357,10 +357,29 @@ struct  Goim__Register
    * Unix time, ms
    */
   uint64_t started;
+  /*
+   * not kept in the registry
+   */
+  /*
+   * Registered.seen of the last one; 0: none
+   */
+  uint64_t seen;
+  /*
+   * the Redis that the node reads from,
+   */
+  char *redis_run_id;
+  /*
+   * as it knows it; run_id empty: it
+   */
+  uint32_t redis_db;
+  /*
+   * does not say
+   */
+  char *redis_prefix;
 };
 #define GOIM__REGISTER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__register__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
 
 
 struct  Goim__Registered
@@ -375,17 +394,36 @@ struct  Goim__Registered
    */
   uint32_t ttl;
   /*
-   * code REFUSED: the instance that holds the id
+   * code REFUSED: the instance that holds
    */
   char *holder;
+  /*
+   * the id; empty: another reason, in error
+   */
   /*
    * of what logic lets push; 0: not said
    */
   uint32_t max_body;
+  /*
+   * Redis's time of this registration, ms
+   */
+  uint64_t seen;
+  /*
+   * records that were not appended for this
+   */
+  uint64_t missed;
+  /*
+   * server, as it was not heard of: a sum
+   * that only grows
+   */
+  /*
+   * nobody knew it any more: it may have
+   */
+  protobuf_c_boolean lapsed;
 };
 #define GOIM__REGISTERED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__registered__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, 0 }
+    , 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
 
 
 struct  Goim__Deregister
@@ -530,10 +568,14 @@ struct  Goim__Node
    * Redis's time of the last Register, ms
    */
   uint64_t seen;
+  /*
+   * it said goodbye, or was replaced
+   */
+  protobuf_c_boolean left;
 };
 #define GOIM__NODE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__node__descriptor) \
-    , NULL, 0 }
+    , NULL, 0, 0 }
 
 
 /* Goim__PushMsg methods */

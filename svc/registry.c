@@ -93,6 +93,7 @@ registry_release(registry_t *g)
     registry_drop_zones(g->zones, g->nzones);
     free(g->nodes);
     free(g->live);
+    free(g->lapsed);
     free(g->key);
     free(g->version_key);
     free(g);
@@ -169,21 +170,16 @@ registry_parse(const redisReply *name, const redisReply *value,
 }
 
 
-/*
- * What was known and is not there any more is gone when somebody took it
- * away; a Redis that lost it says nothing about the node.
- */
+/* Whether what was read before and is not there any more is to be kept. */
 static int
-registry_kept(registry_t *g, const char *created)
+registry_kept(registry_zone_t *z, int64_t now)
 {
-    return g->read_life != svc_redis_life(g->r)
-           || strcmp(g->created, created) != 0
-           || strtoll(g->pending, NULL, 10) <= strtoll(g->version, NULL, 10);
+    return !z->left && now < z->noticed + REGISTRY_FORGET;
 }
 
 
 static void
-registry_merge(registry_t *g, registry_zone_t *zones, size_t n, int keep)
+registry_merge(registry_t *g, registry_zone_t *zones, size_t n, int64_t now)
 {
     int               rc;
     size_t            i, k, m;
@@ -217,7 +213,7 @@ registry_merge(registry_t *g, registry_zone_t *zones, size_t n, int keep)
 
             m++;
 
-        } else if (keep && m < REGISTRY_MAX) {
+        } else if (registry_kept(&old[k], now) && m < REGISTRY_MAX) {
             all[m++] = old[k++];
 
         } else {
@@ -234,10 +230,11 @@ registry_merge(registry_t *g, registry_zone_t *zones, size_t n, int keep)
 
 
 /*
- * Whether an absence means that a node is not there. Not while nothing was
- * known and the registry itself, or this run of Redis, is younger than two
- * renewals: nodes may be about to register again. One that nobody ever wrote
- * to is given the same time from this reader's start.
+ * Whether an absence means that a node is not there. Who knew nodes knows.
+ * Else it may not while there is no registry, or nodes may be about to
+ * register again: where it was lost, and where this run of Redis read it
+ * from its disk, perhaps without the newest. Two renewals are enough for
+ * that, by Redis's clock or by this reader's own.
  */
 static void
 registry_settle(registry_t *g, int knew)
@@ -248,22 +245,23 @@ registry_settle(registry_t *g, int knew)
         return;
     }
 
+    if (svc_now() - registry_from(g) >= 2 * g->renew) {
+        g->settled = 1;
+        return;
+    }
+
     born = strtoull(g->created, NULL, 10);
 
     if (born == 0) {
-        g->settled = (svc_now() - registry_from(g) >= 2 * g->renew);
-    }
-
-    if (born < svc_redis_life(g->r)) {
-        born = svc_redis_life(g->r);
-    }
-
-    if (g->created[0] != '\0') {
-        g->settled = 1;
-    }
-
-    if (g->redis_now < born + 2 * (uint64_t) g->renew) {
         g->settled = 0;
+
+    } else if (born < svc_redis_life(g->r)) {
+        g->settled = g->redis_now >= svc_redis_life(g->r)
+                                     + 2 * (uint64_t) g->renew;
+
+    } else {
+        g->settled = strchr(g->created, ' ') == NULL
+                     || g->redis_now >= born + 2 * (uint64_t) g->renew;
     }
 }
 
@@ -359,6 +357,7 @@ registry_on_set(svc_redis_t *r, redisReply *reply, void *data)
         if (registry_parse(reply->element[i], reply->element[i + 1],
                            &zones[n].node) == 0)
         {
+            zones[n].left = zones[n].node->left;
             zones[n++].noticed = now;
         }
     }
@@ -367,7 +366,7 @@ registry_on_set(svc_redis_t *r, redisReply *reply, void *data)
 
     knew = g->settled && g->nnodes > 0;
 
-    registry_merge(g, zones, n, registry_kept(g, created));
+    registry_merge(g, zones, n, now);
 
     strcpy(g->created, created);
     strcpy(g->version, g->pending);

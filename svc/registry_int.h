@@ -7,6 +7,8 @@
 
 #include "registry.h"
 
+#define REGISTRY_FORGET  3600000    /* ms: kept at most without a renewal */
+
 
 /* A zone of a node: a field of the hash. */
 typedef struct {
@@ -15,6 +17,7 @@ typedef struct {
     int          live;          /* it counts */
     int          was_live;
     int          renewed;       /* in time */
+    int          left;          /* it says so itself */
 } registry_zone_t;
 
 typedef struct registry_wait_s {
@@ -39,6 +42,8 @@ struct registry_s {
     const Goim__Node   **live;          /* what the nodes point into */
     size_t               nnodes;
     size_t               nsilent;       /* of them, kept all the same */
+    const char         **lapsed;        /* servers, sorted */
+    size_t               nlapsed;
 
     char                 version[32];   /* of the last whole reading */
     char                 pending[32];   /* of the one under way */

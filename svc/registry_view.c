@@ -11,9 +11,6 @@
 #include <string.h>
 
 
-#define REGISTRY_FORGET  3600000    /* ms: kept at most against a mass loss */
-
-
 /* The newest first. */
 static int
 registry_newest(const void *a, const void *b)
@@ -112,7 +109,7 @@ registry_lost(registry_t *g, int64_t now, size_t *known, size_t *fresh)
     for (i = 0; i < g->nzones; i++) {
         z = &g->zones[i];
 
-        if (!z->was_live) {
+        if (!z->was_live || z->left) {
             continue;
         }
 
@@ -146,9 +143,23 @@ registry_mark(registry_t *g, int64_t now, int keep)
         z = &g->zones[i];
         at = registry_seen(g, z);
 
-        z->renewed = (now < at + g->ttl);
+        z->renewed = (!z->left && now < at + g->ttl);
         z->live = z->renewed
-                  || (keep && z->was_live && now < at + REGISTRY_FORGET);
+                  || (keep && !z->left && z->was_live
+                      && now < at + REGISTRY_FORGET);
+    }
+}
+
+
+/* The zones [i, end) of one server are none that count. */
+static void
+registry_build_lapsed(registry_t *g, size_t i, size_t end)
+{
+    for ( /* void */ ; i < end; i++) {
+        if (!g->zones[i].left) {
+            g->lapsed[g->nlapsed++] = g->zones[i].node->info->server;
+            return;
+        }
     }
 }
 
@@ -185,6 +196,7 @@ registry_build_node(registry_t *g, size_t i, size_t end, size_t *n)
     }
 
     if (node->zones == 0) {
+        registry_build_lapsed(g, i, end);
         return;
     }
 
@@ -204,16 +216,19 @@ registry_build(registry_t *g)
 
     free(g->nodes);
     free(g->live);
+    free(g->lapsed);
 
     g->nodes = calloc(g->nzones + 1, sizeof(registry_node_t));
     g->live = calloc(g->nzones + 1, sizeof(Goim__Node *));
+    g->lapsed = calloc(g->nzones + 1, sizeof(char *));
 
-    if (g->nodes == NULL || g->live == NULL) {
+    if (g->nodes == NULL || g->live == NULL || g->lapsed == NULL) {
         abort();
     }
 
     g->nnodes = 0;
     g->nsilent = 0;
+    g->nlapsed = 0;
 
     for (i = 0, n = 0; i < g->nzones; i = end) {
         end = i + 1;
@@ -272,6 +287,22 @@ registry_nodes(registry_t *g, const registry_node_t **nodes)
     *nodes = g->nodes;
 
     return g->nnodes;
+}
+
+
+int
+registry_current(registry_t *g)
+{
+    return svc_redis_is_up(g->r) && g->read_at != 0;
+}
+
+
+size_t
+registry_lapsed(registry_t *g, const char *const **servers)
+{
+    *servers = g->lapsed;
+
+    return g->nlapsed;
 }
 
 

@@ -150,8 +150,8 @@ subtest 'a resized zone, and what a reload must not change' => sub {
 
     $_->close for @old;
     eventually { !$node->draining } 20, 'the old workers leave';
-    eventually { $c->redis->cmd('HEXISTS', 'goim:nodes', "comet-1/$zone")
-        == 0 } 10, 'and their zone is deregistered';
+    eventually { $c->redis->cmd('HEXISTS', 'goim:nodes:zones:comet-1',
+        $zone) == 0 } 10, 'and their zone is deregistered';
     ok($node->status->{registered}, 'the new one stays');
     is($c->api->room(1000, 'live', '1', 'on')->{code}, 0, 'accepted');
     $_->{pushes} = [] for @new;
@@ -192,8 +192,8 @@ subtest 'binary upgrade' => sub {
 
     $_->close for @old;
     eventually { !Goim::Proc::running($master) } 20, 'the old nginx leaves';
-    eventually { $c->redis->cmd('HEXISTS', 'goim:nodes', "comet-1/$zone")
-        == 0 } 10, 'and its zone is deregistered';
+    eventually { $c->redis->cmd('HEXISTS', 'goim:nodes:zones:comet-1',
+        $zone) == 0 } 10, 'and its zone is deregistered';
     is($c->api->room(1000, 'live', '1', 'on')->{code}, 0, 'accepted');
     is($_->push->{body}, 'on', 'the new one goes on') for @new;
     $node->stop;

@@ -17,7 +17,7 @@ function fail(text)
 function put(line)
 {
     if (c) {
-        gsub(/\\/, "\\\\", line)
+        gsub(/\\/, "\\\\&", line)
         gsub(/"/, "\\\"", line)
         line = "    \"" line "\\n\""
     }

@@ -15,6 +15,7 @@ static test_redis_t         redis;
 static struct event_base   *base;
 static svc_redis_conf_t     conf;
 static svc_redis_t         *r;
+static registry_t          *writer;
 
 
 static int
@@ -24,6 +25,7 @@ setup(void **state)
 
     base = event_base_new();
     r = test_redis_open(&redis, base, &conf, NULL);
+    writer = registry_new(base, r, TTL, RENEW);
 
     return 0;
 }
@@ -34,6 +36,7 @@ teardown(void **state)
 {
     (void) state;
 
+    registry_free(writer);
     test_redis_close(&redis, base, r);
 
     return 0;
@@ -46,18 +49,24 @@ typedef struct {
     int                n;
     registry_result_t  result;
     char               holder[128];
+    uint64_t           seen;
+    uint64_t           missed;
+    int                lapsed;
 } answer_t;
 
 
 static void
-on_answer(registry_result_t result, const char *holder, void *data)
+on_answer(const registry_answer_t *r, void *data)
 {
     answer_t  *a;
 
     a = data;
     a->n++;
-    a->result = result;
-    snprintf(a->holder, sizeof(a->holder), "%s", holder);
+    a->result = r->result;
+    a->seen = r->seen;
+    a->missed = r->missed;
+    a->lapsed = r->lapsed;
+    snprintf(a->holder, sizeof(a->holder), "%s", r->holder);
 }
 
 
@@ -68,13 +77,15 @@ answered(void *data)
 }
 
 
+/* before: when it was registered last, as it was told */
 static registry_result_t
-enter_as(const char *server, const char *zone, const char *instance,
-    const char *replaces, uint64_t started, answer_t *a)
+enter_again(const char *server, const char *zone, const char *instance,
+    const char *replaces, uint64_t started, uint64_t before, answer_t *a)
 {
     Goim__Register  info = GOIM__REGISTER__INIT;
 
     memset(a, 0, sizeof(*a));
+    info.seen = before;
     info.server = (char *) server;
     info.zone = (char *) zone;
     info.instance = (char *) instance;
@@ -82,10 +93,18 @@ enter_as(const char *server, const char *zone, const char *instance,
     info.weight = 10;
     info.started = started;
 
-    assert_int_equal(registry_register(r, &info, TTL, on_answer, a), 0);
+    assert_int_equal(registry_register(writer, &info, on_answer, a), 0);
     test_wait(base, answered, a);
 
     return a->result;
+}
+
+
+static registry_result_t
+enter_as(const char *server, const char *zone, const char *instance,
+    const char *replaces, uint64_t started, answer_t *a)
+{
+    return enter_again(server, zone, instance, replaces, started, 0, a);
 }
 
 
@@ -107,7 +126,8 @@ leave(const char *server, const char *zone)
     answer_t  a;
 
     memset(&a, 0, sizeof(a));
-    assert_int_equal(registry_deregister(r, server, zone, on_answer, &a), 0);
+    assert_int_equal(registry_deregister(writer, server, zone, on_answer,
+                                         &a), 0);
     test_wait(base, answered, &a);
     assert_int_equal(a.result, REGISTRY_OK);
 }
@@ -188,6 +208,32 @@ age(void)
 }
 
 
+/* what the entry says; -1: there is none */
+static int
+left(const char *field)
+{
+    int          left;
+    redisReply  *reply;
+    Goim__Node  *node;
+
+    reply = test_cmd(&redis, "HGET p:goim:nodes %s", field);
+
+    if (reply->type != REDIS_REPLY_STRING) {
+        freeReplyObject(reply);
+        return -1;
+    }
+
+    node = goim__node__unpack(NULL, reply->len, (uint8_t *) reply->str);
+    assert_non_null(node);
+    left = node->left;
+
+    goim__node__free_unpacked(node, NULL);
+    freeReplyObject(reply);
+
+    return left;
+}
+
+
 static void
 test_enter(void **state)
 {
@@ -222,20 +268,23 @@ test_enter(void **state)
 
     assert_int_equal(enter_as("a", "z2", "i1", "", 5, &a), REGISTRY_OK);
     assert_int_equal(enter_as("b", "z1", "i2", "", 5, &a), REGISTRY_OK);
-    assert_int_equal(test_num(&redis, "HLEN p:goim:nodes"), 4);
+    assert_int_equal(left("a/z1"), 0);
     assert_int_equal(enter_as("a", "z3", "i2", "i1", 5, &a), REGISTRY_OK);
-    assert_int_equal(test_num(&redis, "HLEN p:goim:nodes"), 3);
-    assert_int_equal(test_num(&redis, "HEXISTS p:goim:nodes a/z3"), 1);
+    assert_int_equal(left("a/z1"), 1);
+    assert_int_equal(left("a/z2"), 1);
+    assert_int_equal(left("a/z3"), 0);
+    assert_int_equal(left("b/z1"), 0);
 
     /* whose time is up does not hold it any more */
 
     test_run(base, TTL + 100);
     assert_int_equal(enter_as("a", "z4", "i4", "", 5, &a), REGISTRY_OK);
-    assert_int_equal(test_num(&redis, "HEXISTS p:goim:nodes a/z3"), 0);
+    assert_int_equal(left("a/z3"), 1);
 
     leave("a", "z4");
     leave("a", "z4");
-    assert_int_equal(test_num(&redis, "HLEN p:goim:nodes"), 2);
+    assert_int_equal(left("a/z4"), 1);
+    assert_int_equal(left("b/z1"), 0);
     assert_int_equal(enter_as("a", "z5", "i5", "", 5, &a), REGISTRY_OK);
 }
 
@@ -265,12 +314,26 @@ test_version(void **state)
     enter("a", "z1");
     assert_in_range(test_num(&redis, "TTL p:goim:node:a"), 3500, 3600);
 
-    /* what nobody renewed for an hour is swept by anybody */
+    /* who was late makes readers look again, whichever way the clock went */
+
+    test_do(&redis, "HSET p:goim:nodes:zones:a z1 %s", "1000 host/a");
+    v = test_num(&redis, "GET p:goim:nodes:version");
+    enter("a", "z1");
+    assert_int_equal(test_num(&redis, "GET p:goim:nodes:version"), v + 1);
+    test_do(&redis, "HSET p:goim:nodes:zones:a z1 %s",
+            "9999999999999 host/a");
+    enter("a", "z1");
+    assert_int_equal(test_num(&redis, "GET p:goim:nodes:version"), v + 2);
+
+    /* what nobody renewed for an hour is swept by anybody: that is no news */
 
     test_do(&redis, "ZADD p:goim:nodes:seen 1000 a/z1");
+    test_do(&redis, "HSET p:goim:nodes:missed a 7");
     enter("c", "z1");
-    assert_int_equal(test_num(&redis, "HEXISTS p:goim:nodes a/z1"), 0);
-    assert_int_equal(test_num(&redis, "ZCARD p:goim:nodes:seen"), 1);
+    assert_int_equal(left("a/z1"), -1);
+    assert_int_equal(test_num(&redis, "ZCOUNT p:goim:nodes:seen 0 1000"), 0);
+    assert_int_equal(test_num(&redis, "HEXISTS p:goim:nodes:missed a"), 0);
+    assert_int_equal(test_num(&redis, "GET p:goim:nodes:version"), v + 3);
 
     /* in a full Redis too */
 
@@ -285,17 +348,31 @@ static void
 test_young(void **state)
 {
     int          i;
+    answer_t     a;
     registry_t  *g;
 
     (void) state;
 
-    /* an empty, a half-filled registry is not "no nodes" */
+    /* the first node of all is known at once */
 
     g = registry_new(base, r, TTL, RENEW);
     assert_int_equal(look(g), 0);
     enter("a", "z1");
+    assert_int_equal(look(g), 1);
+    assert_string_equal(known(g), "a");
+    registry_free(g);
+
+    /* one that was registered before is not the first: others may follow */
+
+    test_do(&redis, "DEL p:goim:nodes p:goim:nodes:version");
+    g = registry_new(base, r, TTL, RENEW);
+    assert_int_equal(enter_again("a", "z1", "host/a", "", 1, 1000, &a),
+                     REGISTRY_OK);
+    assert_int_equal(a.lapsed, 0);
     assert_int_equal(look(g), 0);
-    enter("b", "z1");
+    assert_int_equal(enter_again("b", "z1", "host/b", "", 1, 1000, &a),
+                     REGISTRY_OK);
+    assert_int_equal(a.lapsed, 0);
 
     for (i = 0; i < 100 && !look(g); i++) {
         enter("a", "z1");
@@ -305,6 +382,13 @@ test_young(void **state)
 
     assert_in_range(i, 2, 99);
     assert_string_equal(known(g), "a b");
+
+    /* who comes after that was not waited for, and is told */
+
+    assert_int_equal(enter_again("c", "z1", "host/c", "", 1, 1000, &a),
+                     REGISTRY_OK);
+    assert_int_equal(a.lapsed, 1);
+    leave("c", "z1");
     registry_free(g);
 
     /* an old one may be empty; a new reader knows at once */
@@ -328,6 +412,7 @@ test_view(void **state)
     size_t                   i;
     registry_t              *g;
     answer_t                 a;
+    const char *const       *lapsed;
     const registry_node_t   *node;
 
     (void) state;
@@ -384,6 +469,33 @@ test_view(void **state)
 
     assert_string_equal(known(g), "a b");
     assert_in_range(i, 10, 199);
+    assert_int_equal(registry_lapsed(g, &lapsed), 1);
+    assert_string_equal(lapsed[0], "c");
+
+    /* it is back, and known at once; what it missed is told */
+
+    test_do(&redis, "HINCRBY p:goim:nodes:missed c 5");
+    assert_int_equal(enter_again("c", "z1", "host/c", "", 1, 1000, &a),
+                     REGISTRY_OK);
+    assert_int_equal(a.missed, 5);
+    assert_int_equal(a.lapsed, 0);
+    assert_int_equal(look(g), 1);
+    assert_string_equal(known(g), "a b c");
+    assert_int_equal(registry_lapsed(g, &lapsed), 0);
+    leave("c", "z1");
+    assert_int_equal(look(g), 1);
+    assert_int_equal(registry_lapsed(g, &lapsed), 0);
+    assert_string_equal(known(g), "a b");
+
+    /* Redis's clock ahead by hours: the others' entries are swept */
+
+    test_do(&redis, "ZADD p:goim:nodes:seen 1000 b/z1");
+    enter("a", "z1");
+    assert_int_equal(left("b/z1"), -1);
+    test_do(&redis, "INCR p:goim:nodes:version");
+    assert_int_equal(look(g), 1);
+    assert_string_equal(known(g), "a b");
+    enter("b", "z1");
 
     /* all fall silent: rather those who renew are away */
 

@@ -31,10 +31,13 @@ sub register {
         server => $self->{server}, zone => $self->{zone},
         started => $now, weight => 1, %{ $self->{info} } } });
 
+    my $field = "$self->{server}/$self->{zone}";
+
     $r->cmd('HSETNX', "${p}goim:nodes", 'created', $now);
-    my $new = $r->cmd('HSET', "${p}goim:nodes",
-        "$self->{server}/$self->{zone}", $node);
-    $r->cmd('INCR', "${p}goim:nodes:version") if $new;
+    my $old = $r->cmd('HGET', "${p}goim:nodes", $field);
+    $r->cmd('HSET', "${p}goim:nodes", $field, $node);
+    $r->cmd('INCR', "${p}goim:nodes:version")
+        if !defined $old || proto_decode('Node', $old)->{left};
     return $self;
 }
 
@@ -44,9 +47,11 @@ sub deregister {
 
     # as logic does it: in a full Redis too
     $self->{redis}->cmd('EVAL', "#!lua flags=allow-oom\n"
-        . "redis.call('HDEL', KEYS[1], ARGV[1]) "
+        . "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) "
         . "return redis.call('INCR', KEYS[2])", 2, "${p}goim:nodes",
-        "${p}goim:nodes:version", "$self->{server}/$self->{zone}");
+        "${p}goim:nodes:version", "$self->{server}/$self->{zone}",
+        proto_encode('Node', { left => 1, info => {
+            server => $self->{server}, zone => $self->{zone} } }));
     return $self;
 }
 
