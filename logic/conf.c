@@ -78,9 +78,8 @@ static const conf_key_t  logic_keys[] = {
                1, 100000000),
     LOGIC_CONF("online", "cache", CONF_MSEC, top_cache, "1s", 0, 60000),
 
-    LOGIC_CONF("nodes", "domain", CONF_STR, domain, "conn.goim.io", 0, 0),
-    LOGIC_CONF("nodes", "host_domain", CONF_STR, host_domain, ".goim.io",
-               0, 0),
+    LOGIC_CONF("nodes", "domain", CONF_STR, domain, "", 0, 0),
+    LOGIC_CONF("nodes", "host_domain", CONF_STR, host_domain, "", 0, 0),
     LOGIC_CONF("nodes", "tcp_port", CONF_INT, tcp_port, "3101", 0, 65535),
     LOGIC_CONF("nodes", "ws_port", CONF_INT, ws_port, "3102", 0, 65535),
     LOGIC_CONF("nodes", "wss_port", CONF_INT, wss_port, "3103", 0, 65535),

@@ -7,7 +7,8 @@
  *     http.c      a backend's request in, its answer out
  *     push.c      a push: targets looked up, grouped, written to the bus
  *     online.c    counts of rooms, told by comets and asked by backends
- *     nodes.c     the set of nodes, and which of them a client should take
+ *     nodes.c     the set of nodes
+ *     weighted.c  which of them a client should take
  *     health.c    /health, /metrics, what to say about Redis at start
  *
  *     rpc.c       a comet's call in, its reply out

@@ -1,14 +1,11 @@
 /*
- * Nodes: registered by comets, read from the registry, offered to clients.
+ * Nodes: registered by comets, read from the registry.
  */
 
 #include "nodes.h"
 
-#include "balance.h"
-#include "cidr.h"
 #include "online.h"
 
-#include <event2/keyvalq_struct.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +16,6 @@
 
 #define LOGIC_NODES_POLL     1000       /* ms */
 #define LOGIC_NODES_OFFLINE  65536      /* put offline by hand, at most */
-#define LOGIC_NODE_TEXT      255        /* bytes of a field */
 #define LOGIC_NODE_ADDRS     64
 
 
@@ -51,8 +47,6 @@ static int logic_place_make(logic_nodes_t *n, const registry_node_t *node,
 static int logic_node_offline(logic_nodes_t *n, const registry_node_t *node);
 static char *logic_node_addrs(const Goim__Register *info);
 static json_t *logic_node_json(logic_nodes_t *n, const registry_node_t *node);
-static const char *logic_client_region(logic_thread_t *t,
-    struct evhttp_request *req);
 static int logic_change_send(logic_change_t *c);
 static void logic_change_done(svc_redis_t *r, redisReply *reply, void *data);
 static void logic_registered(const registry_answer_t *a, void *data);
@@ -300,129 +294,12 @@ logic_node_addrs(const Goim__Register *info)
 }
 
 
-/* ---- what clients and backends ask ------------------------------------- */
+/* ---- what backends ask ------------------------------------------------- */
 
-void
-logic_nodes_weighted(logic_thread_t *t, struct evhttp_request *req,
-    logic_query_t *q)
+logic_balance_t *
+logic_nodes_balance(logic_thread_t *t)
 {
-    int                   web;
-    char                  host[2 * LOGIC_NODE_TEXT + 2];
-    size_t                i, n, len;
-    json_t               *nodes;
-    const char           *p, *region;
-    const logic_arg_t    *platform;
-    const logic_conf_t   *conf;
-    const logic_place_t  *best[LOGIC_BALANCE_BEST];
-
-    conf = t->conf;
-    platform = logic_query_find(q, "platform");
-    web = platform != NULL && strcmp(platform->value, "web") == 0;
-
-    region = logic_client_region(t, req);
-    n = logic_balance_pick(&t->nodes->balance, region, conf->region_weight,
-                           best);
-    nodes = json_array();
-
-    for (i = 0; i < n; i++) {
-
-        if (web) {
-            snprintf(host, sizeof(host), "%s%s", best[i]->hostname,
-                     conf->host_domain);
-            json_array_append_new(nodes, json_string(host));
-            continue;
-        }
-
-        for (p = best[i]->addrs; *p != '\0'; p += len + (p[len] == ',')) {
-            len = strcspn(p, ",");
-
-            if (len > 0) {
-                json_array_append_new(nodes, json_stringn(p, len));
-            }
-        }
-    }
-
-    if (json_array_size(nodes) == 0) {
-        json_array_append_new(nodes, json_string(conf->domain));
-    }
-
-    logic_http_answer(t, req, 200, 0, "", json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:{s:I, s:I, s:f, s:f}}",
-        "domain", conf->domain,
-        "tcp_port", (json_int_t) conf->tcp_port,
-        "ws_port", (json_int_t) conf->ws_port,
-        "wss_port", (json_int_t) conf->wss_port,
-        "heartbeat", (json_int_t) (conf->heartbeat / 1000),
-        "heartbeat_max", (json_int_t) conf->heartbeat_max,
-        "nodes", nodes,
-        "backoff",
-        "max_delay", (json_int_t) conf->max_delay,
-        "base_delay", (json_int_t) conf->base_delay,
-        "factor", conf->factor,
-        "jitter", conf->jitter));
-}
-
-
-/*
- * The client's region: what the header says, else that of the network which
- * holds its address, else none.
- */
-
-static const char *
-logic_client_region(logic_thread_t *t, struct evhttp_request *req)
-{
-    int                         rc;
-    char                       *peer, *forwarded, *joined;
-    uint16_t                    port;
-    logic_ip_t                  ip;
-    const char                 *value;
-    struct evkeyval            *h;
-    struct evkeyvalq           *headers;
-    const logic_cidr_t         *net;
-    struct evhttp_connection   *evcon;
-
-    headers = evhttp_request_get_input_headers(req);
-
-    if (t->conf->region_header[0] != '\0') {
-        value = evhttp_find_header(headers, t->conf->region_header);
-
-        if (value != NULL && value[0] != '\0') {
-            return value;
-        }
-    }
-
-    evcon = evhttp_request_get_connection(req);
-
-    if (t->conf->regions.nnets == 0 || evcon == NULL) {
-        return "";
-    }
-
-    forwarded = NULL;
-
-    TAILQ_FOREACH(h, headers, next) {
-
-        if (evutil_ascii_strcasecmp(h->key, "X-Forwarded-For") != 0) {
-            continue;
-        }
-
-        if (asprintf(&joined, "%s%s%s", forwarded ? forwarded : "",
-                     forwarded ? "," : "", h->value)
-            == -1)
-        {
-            break;
-        }
-
-        free(forwarded);
-        forwarded = joined;
-    }
-
-    evhttp_connection_get_peer(evcon, &peer, &port);
-    rc = logic_client_ip(&t->conf->trusted, peer, forwarded, &ip);
-    free(forwarded);
-
-    net = rc == 0 ? logic_cidrs_find(&t->conf->regions, &ip) : NULL;
-
-    return net != NULL ? net->name : "";
+    return &t->nodes->balance;
 }
 
 

@@ -1,12 +1,16 @@
 /*
- * The set of nodes, and which of them a client should take (nodes.c).
+ * The set of nodes (nodes.c), and which of them a client should take
+ * (weighted.c).
  */
 
 #ifndef LOGIC_NODES_H
 #define LOGIC_NODES_H
 
+#include "balance.h"
 #include "http.h"
 #include "rpc.h"
+
+#define LOGIC_NODE_TEXT  255        /* bytes of a field of a node */
 
 void logic_nodes_weighted(logic_thread_t *t, struct evhttp_request *req,
     logic_query_t *q);
@@ -24,5 +28,8 @@ int logic_nodes_init(logic_thread_t *t);
 void logic_nodes_up(logic_thread_t *t);
 
 void logic_nodes_free(logic_thread_t *t);
+
+/* This thread's, of the set as it knows it. */
+logic_balance_t *logic_nodes_balance(logic_thread_t *t);
 
 #endif

@@ -68,8 +68,13 @@ for my $sig (qw(INT TERM)) {
     is(Goim::HTTP::get("${page}goim.js")->{headers}{'content-type'},
         'application/javascript', 'a module');
     is(Goim::HTTP::get("${page}goim/status")->{status}, 200, 'the status');
-    is(Goim::HTTP::get("${page}goim/nodes/weighted?platform=web")
-        ->{json}{code}, 0, 'the API beside the page');
+    my $list;
+    eventually { $list = Goim::HTTP::get(
+        "${page}goim/nodes/weighted?platform=web")->{json}{data} } 20,
+        'the list of nodes';
+    is_deeply([@$list{qw(domain nodes tcp_port ws_port wss_port)}],
+        ['127.0.0.1', ['127.0.0.1'], @port{qw(TCP_PORT PAGE_PORT WSS_PORT)}],
+        'is this one, with its ports');
 
     my @clients = map { Goim::Client->new(port => $port{$_},
         transport => $_ eq 'WSS_PORT' ? 'wss' : 'ws',

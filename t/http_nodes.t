@@ -30,7 +30,8 @@ my $api = $logic->api;
 
 # another logic on the same Redis: what one is told the other knows
 my $second = Goim::Logic->new(redis => $redis->addr, conf => {
-    registry => \%registry, regions => { sh => '192.0.2.0/24' } });
+    registry => \%registry, nodes => { domain => 'conn.goim.io',
+        host_domain => '.goim.io' }, regions => { sh => '192.0.2.0/24' } });
 Goim::RPC::ready($_) for $logic, $second;
 
 my %node;
@@ -82,9 +83,59 @@ subtest 'no node' => sub {
         . '"wss_port":3103,"heartbeat":240,"heartbeat_max":2,'
         . '"nodes":["conn.goim.io"],"backoff":{"max_delay":300,'
         . '"base_delay":3,"factor":1.8,"jitter":0.3}}}',
-        'goim\'s values are the defaults';
+        'goim\'s values';
     eventually { $api->nodes_instances->{text}
         eq '{"code":0,"message":"","data":[]}' } 10, 'no instances';
+};
+
+subtest 'no names' => sub {
+    my $own = Goim::Redis->new;
+    my $plain = Goim::Logic->new(redis => $own->addr, conf => {
+        logic => { threads => 1 }, registry => \%registry });
+    Goim::RPC::ready($plain);
+    my $rpc = Goim::RPC->new($plain->{rpc_port});
+    my $ask = sub {
+        my ($platform, $host) = @_;
+        return $plain->get('/goim/nodes/weighted'
+            . ($platform ? "?platform=$platform" : ''),
+            headers => { Host => $host });
+    };
+
+    my $r = $ask->('web', 'chat.example');
+    is $r->{status}, 503, 'no node: 503';
+    is $r->{json}{code}, -500, 'and its code';
+
+    $rpc->register(server => $_, addrs => []) for 'near', 'far';
+    eventually { @{ $plain->api->nodes_instances->{data} || [] } == 2 } 10,
+        'nodes without addresses';
+
+    for my $platform ('web', 'android', undef) {
+        for (['chat.example', 'chat.example'], ['a.b:8080', 'a.b'],
+            ['192.0.2.9:1', '192.0.2.9'], ['[2001:db8::1]:80', '2001:db8::1'])
+        {
+            my $data = $ask->($platform, $_->[0])->{json}{data};
+            is_deeply [@$data{qw(domain nodes)}], [$_->[1], [$_->[1]]],
+                "they are what was asked: $_->[0]";
+        }
+    }
+    is $ask->('web', $_)->{status}, 503, "no name: $_"
+        for 'a b', '<x>', '[::1', 'x' x 300;
+
+    $rpc->register(server => $_, addrs => ["192.0.2.$_", "2001:db8::$_"])
+        for 1, 2;
+    $rpc->register(server => $_, addrs => [], offline => 1)
+        for 'near', 'far';
+    eventually { @{ $plain->api->nodes_instances->{data} || [] } == 4 } 10,
+        'nodes with addresses';
+    for my $platform ('web', 'android') {
+        eventually { join(' ', sort @{ ($ask->($platform, 'chat.example')
+            ->{json}{data} || {})->{nodes} || [] })
+            eq '192.0.2.1 192.0.2.2 2001:db8::1 2001:db8::2' } 10,
+            "$platform: they are told";
+    }
+    unlike $ask->('web', 'chat.example')->{text} || '', qr/goim\.io/,
+        'nobody else is';
+    $plain->stop;
 };
 
 subtest 'a node' => sub {
@@ -214,7 +265,7 @@ sub score {
 subtest 'the balancer, as in goim' => sub {
     my $redis = Goim::Redis->new;
     my $logic = Goim::Logic->new(redis => $redis->addr, conf => {
-        logic => { threads => 1 },
+        logic => { threads => 1 }, nodes => { host_domain => '.goim.io' },
         registry => { ttl => '10m', renew => '300ms' } });
     Goim::RPC::ready($logic);
     my $api = $logic->api;

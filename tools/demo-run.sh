@@ -139,6 +139,9 @@ sed -e "s|@BUILD@|$BUILD|g; s|@DIR@|$dir|g; s|@USER@|$user|" \
 # a new system waits two renewals before it believes its set of nodes
 sed -e "s|^http = .*|http = 127.0.0.1:$HTTP_PORT|; s|^renew = .*|renew = 1s|" \
     -e "s|^rpc = .*|rpc = 127.0.0.1:$RPC_PORT|" \
+    -e "s|^tcp_port = .*|tcp_port = $TCP_PORT|" \
+    -e "s|^ws_port = .*|ws_port = $PAGE_PORT|" \
+    -e "s|^wss_port = .*|wss_port = $WSS_PORT|" \
     -e "s|^addr = .*|addr = unix:$dir/redis/sock|" \
     conf/logic.conf >"$dir/logic.conf"
 

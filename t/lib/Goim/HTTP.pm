@@ -20,10 +20,10 @@ sub request {
     my ($host, $port, $path) = $url =~ m{^http://([^/:]+):(\d+)(/.*)?$}
         or die "not an address: $url\n";
     my $end = Time::HiRes::time() + ($arg{timeout} || 30);
-    my $text = "$method " . ($path || '/') . " HTTP/1.1\r\n"
-        . "Host: $host:$port\r\n";
+    my $text = "$method " . ($path || '/') . " HTTP/1.1\r\n";
+    my %header = (Host => "$host:$port", %{ $arg{headers} || {} });
 
-    $text .= "$_: $arg{headers}{$_}\r\n" for sort keys %{ $arg{headers} || {} };
+    $text .= "$_: $header{$_}\r\n" for sort keys %header;
     $text .= 'Content-Length: ' . length($arg{content}) . "\r\n"
         if defined $arg{content};
     $text .= "\r\n";
