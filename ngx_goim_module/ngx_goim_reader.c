@@ -17,11 +17,19 @@
 #define NGX_GOIM_READ_BLOCK     "1000"      /* ms */
 #define NGX_GOIM_READ_TIMEOUT   5000        /* longer than the blocking */
 #define NGX_GOIM_READ_RETRY     500
+
+/* bytes of an answer: one that is longer is given up, and less asked for; a
+   single entry may be as long as a client of Redis can make it */
+#define NGX_GOIM_READ_LIMIT     (64 * 1024 * 1024)
+#define NGX_GOIM_READ_ONE       ((size_t) 1024 * 1024 * 1024 + 65536)
+
+/* XINFO shows the first entry and the last one */
+#define NGX_GOIM_CHECK_LIMIT    (2 * NGX_GOIM_READ_ONE)
+
 #define NGX_GOIM_READ_WAIT      5           /* for workers that are behind */
 
 
 typedef struct {
-    ngx_goim_redis_t       *redis;
     ngx_event_t             retry;
     ngx_event_t             wait;
 
@@ -30,24 +38,29 @@ typedef struct {
 
 
 static void ngx_goim_reader_calm(void);
-static void ngx_goim_reader_up(void *data);
-static void ngx_goim_reader_down(void *data);
+static void ngx_goim_reader_up(void);
+static void ngx_goim_reader_down(void);
 static void ngx_goim_reader_retry(ngx_event_t *ev);
 static void ngx_goim_reader_check(void);
-static void ngx_goim_reader_checked(void *data, struct redisReply *reply);
+static void ngx_goim_reader_checked(struct redisReply *reply);
 static ngx_int_t ngx_goim_reader_last_id(struct redisReply *reply,
     uint64_t *id);
 static void ngx_goim_reader_begin(uint64_t *last);
 static void ngx_goim_reader_read(void);
 static void ngx_goim_reader_wait(ngx_event_t *ev);
-static void ngx_goim_reader_reply(void *data, struct redisReply *reply);
+static void ngx_goim_reader_reply(struct redisReply *reply);
 static void ngx_goim_reader_count(struct redisReply *entries);
 static struct redisReply *ngx_goim_reader_entries(struct redisReply *reply);
-static void ngx_goim_reader_command(ngx_msec_t timeout,
-    ngx_goim_redis_pt handler, int argc, const char **argv);
+static void ngx_goim_reader_command(ngx_goim_redis_pt handler,
+    ngx_msec_t timeout, size_t limit, ngx_str_t *args, ngx_uint_t n);
 
 
 static ngx_goim_reader_t  ngx_goim_reader;
+
+static const ngx_goim_redis_events_t  ngx_goim_reader_events = {
+    ngx_goim_reader_up,
+    ngx_goim_reader_down
+};
 
 
 /* the lease was taken: go on where the last holder was */
@@ -55,8 +68,7 @@ static ngx_goim_reader_t  ngx_goim_reader;
 void
 ngx_goim_reader_start(void)
 {
-    ngx_goim_reader_t        *r;
-    ngx_goim_redis_events_t   events;
+    ngx_goim_reader_t  *r;
 
     r = &ngx_goim_reader;
 
@@ -77,16 +89,7 @@ ngx_goim_reader_start(void)
     r->retry.data = &ngx_goim_no_connection;
     r->retry.cancelable = 1;
 
-    events.up = ngx_goim_reader_up;
-    events.down = ngx_goim_reader_down;
-    events.data = NULL;
-
-    r->redis = ngx_goim_redis_create(ngx_goim_conf, &events);
-
-    if (r->redis == NULL) {
-        ngx_goim_lease_release();
-        return;
-    }
+    ngx_goim_redis_start(&ngx_goim_reader_events);
 
     if (ngx_goim_zone->begun) {
         ngx_goim_register_start();
@@ -97,17 +100,9 @@ ngx_goim_reader_start(void)
 void
 ngx_goim_reader_stop(void)
 {
-    ngx_goim_reader_t  *r;
-
-    r = &ngx_goim_reader;
-
     ngx_goim_register_stop();
     ngx_goim_reader_calm();
-
-    if (r->redis) {
-        ngx_goim_redis_destroy(r->redis);
-        r->redis = NULL;
-    }
+    ngx_goim_redis_stop();
 }
 
 
@@ -131,7 +126,7 @@ ngx_goim_reader_calm(void)
 
 
 static void
-ngx_goim_reader_up(void *data)
+ngx_goim_reader_up(void)
 {
     ngx_goim_reader_calm();
 
@@ -144,8 +139,12 @@ ngx_goim_reader_up(void *data)
 
 
 static void
-ngx_goim_reader_down(void *data)
+ngx_goim_reader_down(void)
 {
+    /* maybe the answer was too long to come whole */
+
+    ngx_goim_reader.count = ngx_max(ngx_goim_reader.count / 2, 1);
+
     if (ngx_goim_lease_held()) {
         ngx_goim_zone->lease.connected = 0;
     }
@@ -166,27 +165,26 @@ ngx_goim_reader_retry(ngx_event_t *ev)
 static void
 ngx_goim_reader_check(void)
 {
-    const char  *argv[] = { "XINFO", "STREAM", NULL };
+    ngx_str_t  args[3];
 
-    argv[2] = (char *) ngx_goim_conf->stream.data;
+    ngx_str_set(&args[0], "XINFO");
+    ngx_str_set(&args[1], "STREAM");
+    args[2] = ngx_goim_conf->stream;
 
-    ngx_goim_reader_command(ngx_goim_conf->redis_timeout,
-                            ngx_goim_reader_checked, 3, argv);
+    ngx_goim_reader_command(ngx_goim_reader_checked,
+                            ngx_goim_conf->redis_timeout,
+                            NGX_GOIM_CHECK_LIMIT, args, 3);
 }
 
 
 static void
-ngx_goim_reader_checked(void *data, struct redisReply *reply)
+ngx_goim_reader_checked(struct redisReply *reply)
 {
     uint64_t            last[2], *id;
     ngx_goim_reader_t  *r;
 
     r = &ngx_goim_reader;
     id = ngx_goim_intake_id();
-
-    if (reply == NULL || r->redis == NULL) {
-        return;
-    }
 
     if (ngx_goim_reader_last_id(reply, last) != NGX_OK) {
         ngx_goim_count(redis_errors, 1);
@@ -285,27 +283,32 @@ ngx_goim_reader_begin(uint64_t *last)
 static void
 ngx_goim_reader_read(void)
 {
-    u_char       from[NGX_INT64_LEN * 2 + 2], count[NGX_INT64_LEN + 1];
-    uint64_t    *id;
-    const char  *argv[] = { "XREAD", "COUNT", NULL, "BLOCK",
-                            NGX_GOIM_READ_BLOCK, "STREAMS", NULL, NULL };
+    u_char      from[NGX_INT64_LEN * 2 + 2], count[NGX_INT64_LEN];
+    uint64_t   *id;
+    ngx_str_t   args[8];
 
     if (ngx_goim_reader_behind()) {
         ngx_add_timer(&ngx_goim_reader.wait, NGX_GOIM_READ_WAIT);
         return;
     }
 
-    ngx_sprintf(count, "%ui%Z", ngx_goim_reader.count);
-
     id = ngx_goim_intake_id();
-    ngx_sprintf(from, "%uL-%uL%Z", id[0], id[1]);
 
-    argv[2] = (char *) count;
-    argv[6] = (char *) ngx_goim_conf->stream.data;
-    argv[7] = (char *) from;
+    ngx_str_set(&args[0], "XREAD");
+    ngx_str_set(&args[1], "COUNT");
+    args[2].data = count;
+    args[2].len = ngx_sprintf(count, "%ui", ngx_goim_reader.count) - count;
+    ngx_str_set(&args[3], "BLOCK");
+    ngx_str_set(&args[4], NGX_GOIM_READ_BLOCK);
+    ngx_str_set(&args[5], "STREAMS");
+    args[6] = ngx_goim_conf->stream;
+    args[7].data = from;
+    args[7].len = ngx_sprintf(from, "%uL-%uL", id[0], id[1]) - from;
 
-    ngx_goim_reader_command(NGX_GOIM_READ_TIMEOUT, ngx_goim_reader_reply, 8,
-                            argv);
+    ngx_goim_reader_command(ngx_goim_reader_reply, NGX_GOIM_READ_TIMEOUT,
+                            ngx_goim_reader.count > 1 ? NGX_GOIM_READ_LIMIT
+                                                      : NGX_GOIM_READ_ONE,
+                            args, 8);
 }
 
 
@@ -337,7 +340,7 @@ ngx_goim_reader_wait(ngx_event_t *ev)
 
 
 static void
-ngx_goim_reader_reply(void *data, struct redisReply *reply)
+ngx_goim_reader_reply(struct redisReply *reply)
 {
     size_t               i;
     ngx_int_t            rc;
@@ -345,18 +348,6 @@ ngx_goim_reader_reply(void *data, struct redisReply *reply)
     ngx_goim_reader_t   *r;
 
     r = &ngx_goim_reader;
-
-    if (reply == NULL) {
-
-        /* maybe it was too long to come whole */
-
-        r->count = ngx_max(r->count / 2, 1);
-        return;
-    }
-
-    if (r->redis == NULL) {
-        return;
-    }
 
     if (!ngx_goim_lease_held()) {
 
@@ -420,7 +411,8 @@ ngx_goim_reader_count(struct redisReply *entries)
         }
     }
 
-    most = ngx_goim_zone->ring->size / 2 / largest;
+    most = ngx_min(ngx_goim_zone->ring->size, NGX_GOIM_READ_LIMIT) / 2;
+    most = most / largest;
 
     r->count = ngx_min(r->count * 2, NGX_GOIM_READ_COUNT);
     r->count = ngx_max(ngx_min(r->count, most), 1);
@@ -451,20 +443,10 @@ ngx_goim_reader_entries(struct redisReply *reply)
 /* One at a time.  One that can't be queued is tried again. */
 
 static void
-ngx_goim_reader_command(ngx_msec_t timeout, ngx_goim_redis_pt handler,
-    int argc, const char **argv)
+ngx_goim_reader_command(ngx_goim_redis_pt handler, ngx_msec_t timeout,
+    size_t limit, ngx_str_t *args, ngx_uint_t n)
 {
-    int     i;
-    size_t  len[8];
-
-    for (i = 0; i < argc; i++) {
-        len[i] = ngx_strlen(argv[i]);
-    }
-
-    if (ngx_goim_redis_command(ngx_goim_reader.redis, timeout, handler, NULL,
-                               argc, argv, len)
-        != NGX_OK)
-    {
+    if (ngx_goim_redis_command(handler, timeout, limit, args, n) != NGX_OK) {
         ngx_add_timer(&ngx_goim_reader.retry, NGX_GOIM_READ_RETRY);
     }
 }

@@ -1,74 +1,55 @@
+
 /*
- * Redis in nginx's event loop.  hiredis formats the commands and parses the
- * replies; the connection is nginx's.  Its own asynchronous context is not
- * used: it asserts on replies that nobody asked for, has no timeouts, and
- * closes descriptors behind the back of whoever polls them.
+ * Redis in nginx's event loop.  hiredis parses the replies; the connection is
+ * nginx's.  Its own asynchronous context is not used: it asserts on replies
+ * that nobody asked for, has no timeouts, and closes descriptors behind the
+ * back of whoever polls them.
  */
 
-#include "ngx_goim_link.h"
+
 #include "ngx_goim_redis.h"
-#include "ngx_goim_stats.h"
+#include "ngx_goim_core.h"
+#include "ngx_goim_link.h"
+
 #include <hiredis/hiredis.h>
 
 
-#define NGX_GOIM_REDIS_PENDING  16384               /* commands */
-#define NGX_GOIM_REDIS_REPLY    (256 * 1024 * 1024) /* bytes */
-#define NGX_GOIM_REDIS_ARRAY    (1024 * 1024)       /* elements */
+#define NGX_GOIM_REDIS_ARRAY    (1024 * 1024)   /* elements */
+#define NGX_GOIM_REDIS_GREETING 65536           /* bytes of an answer to it */
 
 
 typedef struct {
-    ngx_queue_t                queue;
-    ngx_goim_redis_pt          cb;
-    void                      *data;
-    ngx_msec_t                 timeout;
-    ngx_msec_t                 deadline;
-} ngx_goim_redis_command_t;
+    ngx_goim_link_t                 link;
+    const ngx_goim_redis_events_t  *events;     /* NULL: stopped */
+    redisReader                    *reader;     /* NULL: not connected */
+    const char                     *greeting;   /* its command under way;
+                                                   NULL: it is done */
 
-
-struct ngx_goim_redis_s {
-    ngx_goim_link_t            link;
-    ngx_goim_conf_t           *gcf;
-    ngx_goim_redis_events_t    events;
-
-    redisReader               *reader;
-    size_t                     unfinished;  /* bytes since the last reply */
-    ngx_msec_t                 heard;       /* when more of it came */
-
-    ngx_queue_t                commands;    /* in the order of replies */
-    ngx_queue_t                lost;        /* of them, with the connection */
-    ngx_uint_t                 pending;
-    ngx_uint_t                 busy;        /* callbacks that are running */
-
-    ngx_event_t                timer;       /* at the earliest deadline, or
-                                               before */
-    ngx_event_t                later;       /* what a callback may not do */
-
-    unsigned                   up:1;
-    unsigned                   refused:1;   /* the handshake failed */
-    unsigned                   resetting:1;
-    unsigned                   destroyed:1;
-};
+    /* the command under way */
+    ngx_goim_redis_pt               handler;
+    ngx_uint_t                      waiting;    /* for its answer */
+    ngx_msec_t                      timeout;
+    size_t                          limit;
+    size_t                          unfinished; /* bytes of the answer */
+    ngx_msec_t                      heard;      /* when it or more of its
+                                                   answer was on its way */
+    ngx_event_t                     timer;
+} ngx_goim_redis_t;
 
 
 static ngx_int_t ngx_goim_redis_opened(ngx_goim_link_t *l);
 static ngx_int_t ngx_goim_redis_input(ngx_goim_link_t *l, u_char *data,
     size_t len);
+static void ngx_goim_redis_closed(ngx_goim_link_t *l);
+
+static ngx_int_t ngx_goim_redis_greet(ngx_goim_redis_t *r);
+static ngx_int_t ngx_goim_redis_greeted(ngx_goim_redis_t *r,
+    redisReply *reply);
 static ngx_int_t ngx_goim_redis_replied(ngx_goim_redis_t *r,
     redisReply *reply);
-static void ngx_goim_redis_closed(ngx_goim_link_t *l);
-static void ngx_goim_redis_lost(ngx_goim_redis_t *r);
-
-static ngx_int_t ngx_goim_redis_greet(ngx_goim_redis_t *r,
-    ngx_goim_redis_pt cb, ngx_uint_t n, ngx_str_t *args);
-static void ngx_goim_redis_auth_handler(void *data, redisReply *reply);
-static void ngx_goim_redis_select_handler(void *data, redisReply *reply);
-static void ngx_goim_redis_ping_handler(void *data, redisReply *reply);
-
 static ngx_int_t ngx_goim_redis_send(ngx_goim_redis_t *r, ngx_msec_t timeout,
-    ngx_goim_redis_pt cb, void *data, int argc, const char **argv,
-    const size_t *argvlen);
+    size_t limit, ngx_str_t *args, ngx_uint_t n);
 static void ngx_goim_redis_timer_handler(ngx_event_t *ev);
-static void ngx_goim_redis_later_handler(ngx_event_t *ev);
 
 static redisReader *ngx_goim_redis_reader(void);
 static void *ngx_goim_redis_array(const redisReadTask *task, int n);
@@ -83,155 +64,96 @@ static const ngx_goim_link_ops_t  ngx_goim_redis_ops = {
 };
 
 
+static ngx_goim_redis_t            ngx_goim_redis;
+
 /* hiredis's own, with a limit to what an announced array may allocate */
 static redisReplyObjectFunctions   ngx_goim_redis_functions;
 static void                     *(*ngx_goim_redis_create_array)(
     const redisReadTask *task, int n);
 
 
-ngx_goim_redis_t *
-ngx_goim_redis_create(ngx_goim_conf_t *gcf,
-    const ngx_goim_redis_events_t *events)
+void
+ngx_goim_redis_start(const ngx_goim_redis_events_t *events)
 {
     ngx_goim_redis_t  *r;
 
-    r = ngx_calloc(sizeof(ngx_goim_redis_t), ngx_cycle->log);
-    if (r == NULL) {
-        return NULL;
-    }
+    r = &ngx_goim_redis;
 
-    r->gcf = gcf;
-    r->events = *events;
+    ngx_memzero(r, sizeof(ngx_goim_redis_t));
 
-    ngx_queue_init(&r->commands);
-    ngx_queue_init(&r->lost);
+    r->events = events;
 
     r->timer.handler = ngx_goim_redis_timer_handler;
-    r->timer.data = r;
+    r->timer.data = &ngx_goim_no_connection;
     r->timer.log = ngx_cycle->log;
     r->timer.cancelable = 1;
 
-    r->later.handler = ngx_goim_redis_later_handler;
-    r->later.data = r;
-    r->later.log = ngx_cycle->log;
-
-    ngx_goim_link_init(&r->link, gcf, &gcf->redis, gcf->redis_timeout,
-                       &ngx_goim_redis_ops, r);
+    ngx_goim_link_init(&r->link, ngx_goim_conf, &ngx_goim_conf->redis,
+                       ngx_goim_conf->redis_timeout, &ngx_goim_redis_ops, r);
     ngx_goim_link_start(&r->link);
-
-    return r;
 }
 
 
 void
-ngx_goim_redis_destroy(ngx_goim_redis_t *r)
+ngx_goim_redis_stop(void)
 {
-    r->destroyed = 1;
-
-    ngx_goim_link_stop(&r->link);
-    ngx_goim_redis_lost(r);
-
-    if (r->busy) {
-        ngx_post_event(&r->later, &ngx_posted_events);
-        return;
+    if (ngx_goim_redis.events) {
+        ngx_goim_redis.events = NULL;
+        ngx_goim_link_stop(&ngx_goim_redis.link);
     }
-
-    ngx_free(r);
-}
-
-
-void
-ngx_goim_redis_reset(ngx_goim_redis_t *r)
-{
-    if (!r->link.open || r->resetting) {
-        return;
-    }
-
-    r->resetting = 1;
-    ngx_post_event(&r->later, &ngx_posted_events);
-}
-
-
-static void
-ngx_goim_redis_later_handler(ngx_event_t *ev)
-{
-    ngx_goim_redis_t  *r;
-
-    r = ev->data;
-
-    if (r->destroyed) {
-        ngx_free(r);
-        return;
-    }
-
-    ngx_goim_link_reset(&r->link);
 }
 
 
 ngx_int_t
-ngx_goim_redis_command(ngx_goim_redis_t *r, ngx_msec_t timeout,
-    ngx_goim_redis_pt cb, void *data, int argc, const char **argv,
-    const size_t *argvlen)
+ngx_goim_redis_command(ngx_goim_redis_pt handler, ngx_msec_t timeout,
+    size_t limit, ngx_str_t *args, ngx_uint_t n)
 {
-    if (!r->up || r->resetting) {
+    ngx_goim_redis_t  *r;
+
+    r = &ngx_goim_redis;
+
+    if (r->reader == NULL || r->greeting || r->waiting) {
         return NGX_ERROR;
     }
 
-    return ngx_goim_redis_send(r, timeout, cb, data, argc, argv, argvlen);
+    r->handler = handler;
+
+    return ngx_goim_redis_send(r, timeout, limit, args, n);
 }
 
 
 static ngx_int_t
-ngx_goim_redis_send(ngx_goim_redis_t *r, ngx_msec_t timeout,
-    ngx_goim_redis_pt cb, void *data, int argc, const char **argv,
-    const size_t *argvlen)
+ngx_goim_redis_send(ngx_goim_redis_t *r, ngx_msec_t timeout, size_t limit,
+    ngx_str_t *args, ngx_uint_t n)
 {
-    int                        len;
-    char                      *cmd;
-    u_char                    *p;
-    ngx_goim_redis_command_t  *command;
+    size_t       size;
+    u_char      *p, *start;
+    ngx_uint_t   i;
 
-    if (r->pending >= NGX_GOIM_REDIS_PENDING) {
+    size = sizeof("*" CRLF) + NGX_INT_T_LEN;
+
+    for (i = 0; i < n; i++) {
+        size += sizeof("$" CRLF CRLF) + NGX_SIZE_T_LEN + args[i].len;
+    }
+
+    start = ngx_goim_link_reserve(&r->link, size);
+    if (start == NULL) {
         return NGX_ERROR;
     }
 
-    command = ngx_alloc(sizeof(ngx_goim_redis_command_t), ngx_cycle->log);
-    if (command == NULL) {
-        return NGX_ERROR;
+    p = ngx_sprintf(start, "*%ui" CRLF, n);
+
+    for (i = 0; i < n; i++) {
+        p = ngx_sprintf(p, "$%uz" CRLF "%V" CRLF, args[i].len, &args[i]);
     }
 
-    len = redisFormatCommandArgv(&cmd, argc, argv, argvlen);
-    if (len < 0) {
-        ngx_free(command);
-        return NGX_ERROR;
-    }
+    ngx_goim_link_commit(&r->link, p - start);
 
-    p = ngx_goim_link_reserve(&r->link, len);
-    if (p == NULL) {
-        redisFreeCommand(cmd);
-        ngx_free(command);
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(p, cmd, len);
-    ngx_goim_link_commit(&r->link, len);
-    redisFreeCommand(cmd);
-
-    command->cb = cb;
-    command->data = data;
-    command->timeout = timeout;
-    command->deadline = ngx_current_msec + timeout;
-
-    ngx_queue_insert_tail(&r->commands, &command->queue);
-    r->pending++;
-
-    if (r->timer.timer_set) {
-        if ((ngx_msec_int_t) (r->timer.timer.key - command->deadline) <= 0) {
-            return NGX_OK;
-        }
-
-        ngx_del_timer(&r->timer);
-    }
+    r->waiting = 1;
+    r->timeout = timeout;
+    r->limit = limit;
+    r->unfinished = 0;
+    r->heard = ngx_current_msec;
 
     ngx_add_timer(&r->timer, timeout);
 
@@ -242,73 +164,63 @@ ngx_goim_redis_send(ngx_goim_redis_t *r, ngx_msec_t timeout,
 static void
 ngx_goim_redis_timer_handler(ngx_event_t *ev)
 {
-    ngx_queue_t               *q;
-    ngx_msec_int_t             left, more, least;
-    ngx_goim_redis_t          *r;
-    ngx_goim_redis_command_t  *command;
+    ngx_msec_int_t     left;
+    ngx_goim_redis_t  *r;
 
-    r = ev->data;
+    r = &ngx_goim_redis;
 
-    if (ngx_queue_empty(&r->commands)) {
+    /* a long answer on its way is one */
+
+    left = (ngx_msec_int_t) (r->heard + r->timeout - ngx_current_msec);
+
+    if (left > 0) {
+        ngx_add_timer(ev, left);
         return;
     }
 
-    least = NGX_MAX_INT32_VALUE;
-
-    for (q = ngx_queue_head(&r->commands);
-         q != ngx_queue_sentinel(&r->commands);
-         q = ngx_queue_next(q))
-    {
-        command = ngx_queue_data(q, ngx_goim_redis_command_t, queue);
-
-        left = (ngx_msec_int_t) (command->deadline - ngx_current_msec);
-
-        if (r->unfinished) {
-
-            /* a long reply on its way is an answer */
-
-            more = (ngx_msec_int_t) (r->heard + command->timeout
-                                     - ngx_current_msec);
-            left = ngx_max(left, more);
-        }
-
-        if (left <= 0) {
-            (void) ngx_goim_link_error(&r->link, 0, "no answer within %M ms",
-                                       command->timeout);
-            ngx_goim_link_drop(&r->link);
-            return;
-        }
-
-        least = ngx_min(least, left);
-    }
-
-    ngx_add_timer(&r->timer, least);
+    (void) ngx_goim_link_error(&r->link, 0, "no answer within %M ms",
+                               r->timeout);
+    ngx_goim_link_drop(&r->link);
 }
 
+
+/* ---- the greeting ---- */
 
 static ngx_int_t
 ngx_goim_redis_opened(ngx_goim_link_t *l)
 {
-    ngx_int_t          rc;
-    ngx_str_t          args[3];
-    ngx_uint_t         n;
-    ngx_goim_conf_t   *gcf;
     ngx_goim_redis_t  *r;
-    u_char             db[NGX_INT_T_LEN];
 
     r = l->data;
-    gcf = r->gcf;
-    rc = NGX_OK;
 
     ngx_goim_count(redis_connects, 1);
 
-    r->refused = 0;
-    r->unfinished = 0;
+    r->greeting = "";
+    r->reader = ngx_goim_redis_reader();
 
-    if (gcf->redis_password.len) {
-        n = 0;
-        ngx_str_set(&args[n], "AUTH");
-        n++;
+    if (r->reader == NULL) {
+        return ngx_goim_link_error(l, 0, "no memory");
+    }
+
+    return ngx_goim_redis_greet(r);
+}
+
+
+/* AUTH and SELECT where they are needed, PING, one after the other */
+
+static ngx_int_t
+ngx_goim_redis_greet(ngx_goim_redis_t *r)
+{
+    u_char            db[NGX_INT_T_LEN];
+    ngx_str_t         args[3];
+    ngx_uint_t        n;
+    ngx_goim_conf_t  *gcf;
+
+    gcf = ngx_goim_conf;
+    n = 1;
+
+    if (r->greeting[0] == '\0' && gcf->redis_password.len) {
+        r->greeting = "AUTH";
 
         if (gcf->redis_user.len) {
             args[n++] = gcf->redis_user;
@@ -316,109 +228,66 @@ ngx_goim_redis_opened(ngx_goim_link_t *l)
 
         args[n++] = gcf->redis_password;
 
-        rc = ngx_goim_redis_greet(r, ngx_goim_redis_auth_handler, n, args);
+    } else if (r->greeting[0] != 'S' && gcf->redis_db > 0) {
+        r->greeting = "SELECT";
+
+        args[n].data = db;
+        args[n++].len = ngx_sprintf(db, "%i", gcf->redis_db) - db;
+
+    } else {
+        r->greeting = "PING";
     }
 
-    if (rc == NGX_OK && gcf->redis_db > 0) {
-        ngx_str_set(&args[0], "SELECT");
-        args[1].data = db;
-        args[1].len = ngx_sprintf(db, "%i", gcf->redis_db) - db;
+    args[0].data = (u_char *) r->greeting;
+    args[0].len = ngx_strlen(r->greeting);
 
-        rc = ngx_goim_redis_greet(r, ngx_goim_redis_select_handler, 2, args);
-    }
-
-    if (rc == NGX_OK) {
-        ngx_str_set(&args[0], "PING");
-        rc = ngx_goim_redis_greet(r, ngx_goim_redis_ping_handler, 1, args);
-    }
-
-    if (rc == NGX_OK) {
-        r->reader = ngx_goim_redis_reader();
-    }
-
-    if (r->reader == NULL) {
-        return ngx_goim_link_error(l, 0, "no memory");
+    if (ngx_goim_redis_send(r, gcf->redis_timeout, NGX_GOIM_REDIS_GREETING,
+                            args, n)
+        != NGX_OK)
+    {
+        return ngx_goim_link_error(&r->link, 0, "no memory");
     }
 
     return NGX_OK;
 }
 
 
-static ngx_int_t
-ngx_goim_redis_greet(ngx_goim_redis_t *r, ngx_goim_redis_pt cb, ngx_uint_t n,
-    ngx_str_t *args)
-{
-    size_t       len[3];
-    ngx_uint_t   i;
-    const char  *argv[3];
-
-    for (i = 0; i < n; i++) {
-        argv[i] = (const char *) args[i].data;
-        len[i] = args[i].len;
-    }
-
-    return ngx_goim_redis_send(r, r->gcf->redis_timeout, cb, r, (int) n, argv,
-                               len);
-}
-
-
-static void
-ngx_goim_redis_auth_handler(void *data, redisReply *reply)
-{
-    ngx_goim_redis_t  *r = data;
-
-    if (reply && reply->type == REDIS_REPLY_ERROR) {
-        r->refused = 1;
-        (void) ngx_goim_link_error(&r->link, 0, "AUTH was refused: \"%s\"",
-                                   reply->str);
-    }
-}
-
-
-static void
-ngx_goim_redis_select_handler(void *data, redisReply *reply)
-{
-    ngx_goim_redis_t  *r = data;
-
-    if (reply && reply->type == REDIS_REPLY_ERROR) {
-        r->refused = 1;
-        (void) ngx_goim_link_error(&r->link, 0,
-                                   "SELECT %i was refused: \"%s\"",
-                                   r->gcf->redis_db, reply->str);
-    }
-}
-
-
 /*
- * Whether Redis can be used at all: not while it loads, without the password,
- * or over maxclients.  A server that only refuses writes, or this command, can
- * be read from.
+ * PING: whether Redis can be used at all: not while it loads, without the
+ * password, or over maxclients.  A server that only refuses writes, or this
+ * command, can be read from.
  */
 
-static void
-ngx_goim_redis_ping_handler(void *data, redisReply *reply)
+static ngx_int_t
+ngx_goim_redis_greeted(ngx_goim_redis_t *r, redisReply *reply)
 {
-    ngx_goim_redis_t  *r = data;
+    if (r->greeting[0] != 'P') {
 
-    if (reply == NULL) {
-        return;
+        if (reply->type == REDIS_REPLY_ERROR) {
+            return ngx_goim_link_error(&r->link, 0, "%s was refused: \"%s\"",
+                                       r->greeting, reply->str);
+        }
+
+        return ngx_goim_redis_greet(r);
     }
 
     if (reply->type == REDIS_REPLY_ERROR
         && ngx_strncmp(reply->str, "MISCONF", 7) != 0
         && ngx_strncmp(reply->str, "NOPERM", 6) != 0)
     {
-        r->refused = 1;
-        (void) ngx_goim_link_error(&r->link, 0, "not ready: \"%s\"",
+        return ngx_goim_link_error(&r->link, 0, "not ready: \"%s\"",
                                    reply->str);
-        return;
     }
 
-    r->up = 1;
+    r->greeting = NULL;
     ngx_goim_link_up(&r->link);
-    r->events.up(r->events.data);
+    r->events->up();
+
+    return NGX_OK;
 }
 
+
+/* ---- answers ---- */
 
 static ngx_int_t
 ngx_goim_redis_input(ngx_goim_link_t *l, u_char *data, size_t len)
@@ -429,10 +298,6 @@ ngx_goim_redis_input(ngx_goim_link_t *l, u_char *data, size_t len)
 
     r = l->data;
 
-    if (r->resetting) {
-        return NGX_OK;
-    }
-
     r->unfinished += len;
     r->heard = ngx_current_msec;
 
@@ -440,54 +305,35 @@ ngx_goim_redis_input(ngx_goim_link_t *l, u_char *data, size_t len)
         return ngx_goim_link_error(l, 0, "%s", r->reader->errstr);
     }
 
-    for ( ;; ) {
-
+    do {
         if (redisReaderGetReply(r->reader, (void **) &reply) != REDIS_OK) {
             return ngx_goim_link_error(l, 0, "%s", r->reader->errstr);
         }
 
         if (reply == NULL) {
 
-            if (r->unfinished > NGX_GOIM_REDIS_REPLY) {
-                return ngx_goim_link_error(l, 0, "reply of over %d bytes",
-                                           NGX_GOIM_REDIS_REPLY);
+            if (r->unfinished > (r->waiting ? r->limit : 0)) {
+                return ngx_goim_link_error(l, 0, "reply of over %uz bytes",
+                                           r->waiting ? r->limit : 0);
             }
 
             return NGX_OK;
         }
 
-        r->unfinished = r->reader->len - r->reader->pos;
-
-        r->busy++;
         rc = ngx_goim_redis_replied(r, reply);
-        r->busy--;
 
         freeReplyObject(reply);
 
-        if (rc != NGX_OK) {
-            return rc;
-        }
+    } while (rc == NGX_OK && r->reader);
 
-        if (r->resetting || r->destroyed) {
-            return NGX_OK;
-        }
-    }
+    return rc;
 }
 
 
 static ngx_int_t
 ngx_goim_redis_replied(ngx_goim_redis_t *r, redisReply *reply)
 {
-    void                      *data;
-    ngx_queue_t               *q;
-    ngx_goim_redis_pt          cb;
-    ngx_goim_redis_command_t  *command;
-
-    if (reply->type == REDIS_REPLY_ERROR) {
-        ngx_goim_count(redis_errors, 1);
-    }
-
-    if (ngx_queue_empty(&r->commands)) {
+    if (!r->waiting) {
         return ngx_goim_link_error(&r->link, 0, "reply without a command%s%s",
                                    reply->type == REDIS_REPLY_ERROR ? ": "
                                                                     : "",
@@ -495,80 +341,37 @@ ngx_goim_redis_replied(ngx_goim_redis_t *r, redisReply *reply)
                                        ? reply->str : "");
     }
 
-    q = ngx_queue_head(&r->commands);
-    command = ngx_queue_data(q, ngx_goim_redis_command_t, queue);
+    r->waiting = 0;
+    r->unfinished = r->reader->len - r->reader->pos;
+    ngx_del_timer(&r->timer);
 
-    cb = command->cb;
-    data = command->data;
+    if (r->greeting) {
+        return ngx_goim_redis_greeted(r, reply);
+    }
 
-    ngx_queue_remove(q);
-    ngx_free(command);
-    r->pending--;
+    r->handler(reply);
 
-    cb(data, reply);
-
-    return (r->refused && !r->destroyed) ? NGX_ERROR : NGX_OK;
+    return NGX_OK;
 }
 
 
 static void
 ngx_goim_redis_closed(ngx_goim_link_t *l)
 {
-    ngx_uint_t         up;
     ngx_goim_redis_t  *r;
 
     r = l->data;
 
-    up = r->up;
-    r->up = 0;
-    r->resetting = 0;
-    r->pending = 0;
-
-    if (r->timer.timer_set) {
+    if (r->waiting) {
+        r->waiting = 0;
         ngx_del_timer(&r->timer);
-    }
-
-    if (r->later.posted) {
-        ngx_delete_posted_event(&r->later);
     }
 
     redisReaderFree(r->reader);
     r->reader = NULL;
 
-    ngx_queue_add(&r->lost, &r->commands);
-    ngx_queue_init(&r->commands);
-
-    r->busy++;
-
-    ngx_goim_redis_lost(r);
-
-    if (up && !r->destroyed) {
-        r->events.down(r->events.data);
-    }
-
-    r->busy--;
-}
-
-
-static void
-ngx_goim_redis_lost(ngx_goim_redis_t *r)
-{
-    void                      *data;
-    ngx_queue_t               *q;
-    ngx_goim_redis_pt          cb;
-    ngx_goim_redis_command_t  *command;
-
-    while (!ngx_queue_empty(&r->lost)) {
-        q = ngx_queue_head(&r->lost);
-        command = ngx_queue_data(q, ngx_goim_redis_command_t, queue);
-
-        cb = command->cb;
-        data = command->data;
-
-        ngx_queue_remove(q);
-        ngx_free(command);
-
-        cb(data, NULL);
+    if (r->events && r->greeting == NULL) {
+        r->events->down();
     }
 }
 

@@ -1,5 +1,6 @@
 /*
- * Redis in nginx's event loop.
+ * Redis in nginx's event loop, as the reader of the node's stream needs it:
+ * one connection, one command under way.
  */
 
 #ifndef _NGX_GOIM_REDIS_H_INCLUDED_
@@ -9,41 +10,38 @@
 #include "ngx_goim_conf.h"
 
 
-typedef struct ngx_goim_redis_s  ngx_goim_redis_t;
-
 struct redisReply;
 
-/* reply NULL: lost, or no answer in time.  An error reply is passed on. */
-typedef void (*ngx_goim_redis_pt)(void *data, struct redisReply *reply);
+/* An error reply is passed on.  The reply is the caller's. */
+typedef void (*ngx_goim_redis_pt)(struct redisReply *reply);
 
 typedef struct {
-    void                      (*up)(void *data);    /* after AUTH, SELECT */
-    void                      (*down)(void *data);
-    void                       *data;
+    /* connected, after AUTH and SELECT */
+    void                      (*up)(void);
+
+    /* the connection was lost, or dropped for a command that got no answer
+       in time or too long a one: that command's handler does not come */
+    void                      (*down)(void);
 } ngx_goim_redis_events_t;
 
-/*
- * A connection that outlives its disconnections, with backoff (100 ms to
- * 2 s, jitter).  All its timers are cancelable.  It connects at once, events
- * come from the loop.  Memory is the process's.
- */
-ngx_goim_redis_t *ngx_goim_redis_create(ngx_goim_conf_t *gcf,
-    const ngx_goim_redis_events_t *events);
-
-/* Gone for good; outstanding callbacks come with NULL before it returns,
- * `down` does not.  Allowed in callbacks. */
-void ngx_goim_redis_destroy(ngx_goim_redis_t *r);
-
-/* Drop the connection and connect again; allowed in callbacks. */
-void ngx_goim_redis_reset(ngx_goim_redis_t *r);
 
 /*
- * One command; no answer within timeout: the connection is dropped.
- * NGX_ERROR: not connected, the callback does not come.
+ * Connect and stay connected, with backoff (100 ms to 2 s, jitter).  All
+ * timers are cancelable.  Events and replies come from the loop.
  */
-ngx_int_t ngx_goim_redis_command(ngx_goim_redis_t *r, ngx_msec_t timeout,
-    ngx_goim_redis_pt cb, void *data, int argc, const char **argv,
-    const size_t *argvlen);
+void ngx_goim_redis_start(const ngx_goim_redis_events_t *events);
+
+/* No event and no reply comes any more.  Allowed in all of them. */
+void ngx_goim_redis_stop(void);
+
+/*
+ * The connection is dropped when no answer begins within timeout, or when it
+ * is longer than limit bytes.  A command goes out in the turn in which it is
+ * given: nothing waits before it.  NGX_ERROR: not connected, another is under
+ * way, or no memory.
+ */
+ngx_int_t ngx_goim_redis_command(ngx_goim_redis_pt handler,
+    ngx_msec_t timeout, size_t limit, ngx_str_t *args, ngx_uint_t n);
 
 
 #endif /* _NGX_GOIM_REDIS_H_INCLUDED_ */
