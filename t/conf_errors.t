@@ -205,7 +205,7 @@ my %own = (
         ['backoff', 'max_delay', '0'], ['backoff', 'base_delay', '-1'],
         ['backoff', 'factor', '0.5'], ['backoff', 'jitter', '2'],
         ['regions', 'sh', '10.0.0.0/99'],
-        ['auth', 'mode', 'maybe'], ['auth', 'url', 'https://x/'],
+        ['auth', 'mode', 'maybe'], ['auth', 'url', 'ftp://x/'],
         ['auth', 'timeout', '61s'], ['auth', 'connections', '0'],
         ['auth', 'waiting', '-1'], ['receive', 'url', 'ftp://x/'],
         ['receive', 'timeout', '1ms'], ['receive', 'connections', '10001'],

@@ -49,7 +49,10 @@ is(join(',', map { length $_->{body} } $_->pushes(4, 20)),
     join(',', (40_000) x 4), 'large ones') for @all;
 
 # a room that empties while something waits
+my $records = $c->node->metrics->{goim_comet_records_total};
 $api->room(1000, 'live', '1', "last $_") for 1, 2;
+eventually { $c->node->metrics->{goim_comet_records_total} == $records + 2 } 10,
+    'two messages are there';
 $_->close for @all;
 eventually { $c->node->status->{sessions} == 1 } 10, 'its members leave';
 my $new = $c->client(room => 'live://1');

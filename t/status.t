@@ -18,7 +18,9 @@ my $url = "http://127.0.0.1:$nginx->{port}/goim/status";
 
 # ---- JSON --------------------------------------------------------------------
 
-my $res = Goim::HTTP::get($url);
+my $res;
+wait_for { ($res = Goim::HTTP::get($url))->{json}{workers} == 2 } 10,
+    'both workers have begun';
 is($res->{status}, 200, 'status');
 is($res->{headers}{'content-type'}, 'application/json', 'is JSON');
 
