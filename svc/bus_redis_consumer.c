@@ -13,7 +13,8 @@
 
 #define BUS_REDIS_BLOCK         1000                /* ms */
 #define BUS_REDIS_READ_BYTES    (1024 * 1024)       /* about, a reply */
-#define BUS_REDIS_READ_MAX      1000                /* records a stream */
+#define BUS_REDIS_READ_MAX      256                 /* records a reply */
+#define BUS_REDIS_RECORD        128                 /* beside its payload */
 #define BUS_REDIS_READ_RETRY    200                 /* ms */
 
 
@@ -23,17 +24,72 @@ static void bus_redis_on_read(svc_redis_t *r, redisReply *reply, void *data);
 /* ---- asking ---- */
 
 /*
- * So many records of each stream that a reply has about the bytes wanted: as
- * the last ones were about as big as the next ones will be.
+ * So many records of each stream that a reply has about the bytes wanted. It
+ * grows with what comes, as nothing is known of the records to come: after
+ * small ones large ones may follow, so many at once at most. A reply that
+ * failed is asked for again by halves.
  */
-static size_t
-bus_redis_count(bus_redis_consumer_t *c)
+static void
+bus_redis_count(bus_redis_consumer_t *c, size_t most)
 {
-    size_t  n;
+    size_t  n, streams;
 
-    n = BUS_REDIS_READ_BYTES / (c->record_size * (c->owned + 1));
+    streams = c->owned > 0 ? c->owned : 1;
 
-    return n < 1 ? 1 : n > BUS_REDIS_READ_MAX ? BUS_REDIS_READ_MAX : n;
+    n = BUS_REDIS_READ_BYTES / (c->record_size * streams);
+
+    if (n > BUS_REDIS_READ_MAX / streams) {
+        n = BUS_REDIS_READ_MAX / streams;
+    }
+
+    if (n > 2 * most) {
+        n = 2 * most;
+    }
+
+    c->count = n < 1 ? 1 : n;
+}
+
+
+/* The reply did not come: half of it. */
+static void
+bus_redis_less(bus_redis_consumer_t *c)
+{
+    if (c->count > 1) {
+        c->count /= 2;
+
+    } else if (c->owned >> c->narrow > 1) {
+        c->narrow++;
+    }
+}
+
+
+/* Which streams are read: all, or so many in turns after failures. */
+static void
+bus_redis_choose(bus_redis_consumer_t *c)
+{
+    uint32_t           i, n;
+    bus_redis_part_t  *part;
+
+    n = c->owned >> c->narrow;
+
+    if (n < 1) {
+        n = 1;
+    }
+
+    for (i = 0; i < c->bus.n; i++) {
+        c->parts[i].asked = 0;
+    }
+
+    for (i = 0; i < c->bus.n && n > 0; i++) {
+        part = &c->parts[(c->turn + i) % c->bus.n];
+
+        if (part->owned) {
+            part->asked = 1;
+            n--;
+        }
+    }
+
+    c->turn = (c->turn + i) % c->bus.n;
 }
 
 
@@ -54,8 +110,10 @@ bus_redis_read(bus_redis_consumer_t *c)
         return;
     }
 
-    snprintf(count, sizeof(count), "%zu", bus_redis_count(c));
-    snprintf(block, sizeof(block), "%d", BUS_REDIS_BLOCK);
+    snprintf(count, sizeof(count), "%zu", c->count);
+    snprintf(block, sizeof(block), "%d", c->narrow > 0 ? 1 : BUS_REDIS_BLOCK);
+
+    bus_redis_choose(c);
 
     argv = malloc((6 + 2 * ((size_t) c->owned + 1)) * sizeof(char *));
     if (argv == NULL) {
@@ -72,7 +130,7 @@ bus_redis_read(bus_redis_consumer_t *c)
     argv[argc++] = c->notes_key;
 
     for (i = 0; i < c->bus.n; i++) {
-        if (c->parts[i].owned) {
+        if (c->parts[i].asked) {
             argv[argc++] = c->parts[i].stream;
         }
     }
@@ -82,9 +140,8 @@ bus_redis_read(bus_redis_consumer_t *c)
 
     for (i = 0; i < c->bus.n; i++) {
         part = &c->parts[i];
-        part->asked = part->owned;
 
-        if (part->owned) {
+        if (part->asked) {
             snprintf(part->cursor, sizeof(part->cursor), "%llu-%llu",
                      (unsigned long long) part->ms,
                      (unsigned long long) part->seq);
@@ -188,7 +245,14 @@ bus_redis_record(bus_redis_consumer_t *c, bus_redis_part_t *part,
         return;
     }
 
-    c->record_size = (c->record_size * 15 + rec.len + 128) / 16;
+    /* a large one is remembered for some time */
+
+    if (rec.len + BUS_REDIS_RECORD >= c->record_size) {
+        c->record_size = rec.len + BUS_REDIS_RECORD;
+
+    } else {
+        c->record_size -= (c->record_size - rec.len) / 64;
+    }
 
     rec.partition = part->n;
     goim_offset_set(&rec.offset, ms, seq);
@@ -246,6 +310,10 @@ bus_redis_stream(bus_redis_consumer_t *c, const redisReply *stream)
         return;
     }
 
+    if (entries->elements > c->most) {
+        c->most = entries->elements;
+    }
+
     for (i = 0; i < entries->elements; i++) {
 
         /* asked: since the read was sent it has been this job's all along */
@@ -273,6 +341,7 @@ bus_redis_on_read(svc_redis_t *r, redisReply *reply, void *data)
     c->reading = 0;
 
     if (reply == NULL || c->ending) {
+        bus_redis_less(c);
         bus_redis_check_end(c);
         return;
     }
@@ -289,11 +358,16 @@ bus_redis_on_read(svc_redis_t *r, redisReply *reply, void *data)
         return;
     }
 
+    c->most = 0;
+    c->narrow -= (c->narrow > 0);
+
     if (reply->type == REDIS_REPLY_ARRAY) {
         for (i = 0; i < reply->elements; i++) {
             bus_redis_stream(c, reply->element[i]);
         }
     }
+
+    bus_redis_count(c, c->most);
 
     bus_redis_read(c);
 }
@@ -421,7 +495,8 @@ bus_redis_consumer_new(struct event_base *base, const bus_conf_t *conf,
 
     c->base.events = *events;
     c->loop = base;
-    c->record_size = 4096;
+    c->record_size = BUS_REDIS_RECORD;
+    c->count = 1;
     strcpy(c->note, "$");
     snprintf(c->notes_key, BUS_REDIS_KEY, "%snotes", c->bus.base);
 

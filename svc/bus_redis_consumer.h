@@ -50,7 +50,11 @@ typedef struct {
 
     int                  reading;       /* an XREAD is under way */
     int                  paused;
-    size_t               record_size;   /* about, of late */
+    size_t               count;         /* records a stream, to ask for */
+    unsigned             narrow;        /* owned streams >> narrow are read */
+    uint32_t             turn;          /* from here on */
+    size_t               record_size;   /* the largest, of late */
+    size_t               most;          /* records of a stream, in a reply */
     struct event        *retry;
 
     struct event        *tick;          /* renew the leases */
