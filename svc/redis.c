@@ -96,7 +96,12 @@ svc_redis_queue(svc_redis_t *r, svc_redis_pt cb, void *data,
     cmd->cb = cb;
     cmd->data = data;
     cmd->script = script;
-    cmd->deadline = svc_now() + r->conf.timeout;
+    cmd->end = r->sent + evbuffer_get_length(r->out);
+
+    if (r->unsent == NULL) {
+        r->unsent = cmd;
+        r->moved = svc_now();
+    }
 
     *r->last = cmd;
     r->last = &cmd->next;
@@ -399,6 +404,10 @@ svc_redis_answer(svc_redis_t *r, redisReply *reply)
 
     if (r->first == NULL) {
         r->last = &r->first;
+    }
+
+    if (r->unsent == cmd) {
+        r->unsent = cmd->next;      /* an answer before the question's end */
     }
 
     if (reply->type == REDIS_REPLY_ERROR) {

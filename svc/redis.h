@@ -1,8 +1,9 @@
 /*
  * One asynchronous connection to Redis that outlives its disconnections:
  * connect, AUTH, SELECT, the life (DESIGN.md), then `up`. When it is lost or
- * a reply is late, everything outstanding is told so, and it connects again
- * with backoff (50 ms to 2 s, jitter). A handle belongs to one event loop
+ * late, everything outstanding is told so, and it connects again with backoff
+ * (50 ms to 2 s, jitter). Late is who says nothing for the time set while a
+ * command that was sent waits for its answer, or takes nothing of one. A handle belongs to one event loop
  * and is used from that thread alone. Names are resolved with evdns or
  * getaddrinfo off the loop.
  */
@@ -27,7 +28,7 @@ typedef struct {
     char     *password;     /* password_file */
     int64_t   db;
     char     *prefix;       /* before every key; default "" */
-    int64_t   timeout;      /* ms, for connect and for each command */
+    int64_t   timeout;      /* ms, for connect, and for silence */
 } svc_redis_conf_t;
 
 /* The rows of a conf table for `field` (an svc_redis_conf_t) of `type`. */

@@ -5,12 +5,14 @@
 #include "redis_int.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -143,6 +145,11 @@ svc_redis_disconnect(svc_redis_t *r)
 
     evbuffer_drain(r->out, evbuffer_get_length(r->out));
 
+    r->unsent = NULL;
+    r->sent = 0;
+    r->taken = 0;
+    r->heard = 0;
+    r->part = 0;
     r->nknown = 0;
     r->nasked = 0;
 }
@@ -190,6 +197,58 @@ svc_redis_start(svc_redis_t *r, int64_t delay)
 
 
 /*
+ * A command's time begins when its last byte is sent, and Redis is not late
+ * while answers come. What waits to be sent has its time from the last byte
+ * that went.
+ */
+static int64_t
+svc_redis_deadline(svc_redis_t *r)
+{
+    int64_t  since;
+
+    if (r->first == r->unsent) {
+        since = r->moved;
+
+    } else {
+        since = r->first->sent;
+    }
+
+    if (r->heard > since) {
+        since = r->heard;
+    }
+
+    return since + r->conf.timeout;
+}
+
+
+/* Whether the first command is on its way still, out of this kernel. */
+static int
+svc_redis_moves(svc_redis_t *r)
+{
+    int       n;
+    uint64_t  taken;
+
+    if (strncmp(r->conf.addr, "unix:", 5) == 0
+        || ioctl(r->fd, SIOCOUTQ, &n) == -1 || n <= 0)
+    {
+        return 0;
+    }
+
+    taken = r->sent - (uint64_t) n;
+
+    if (taken >= r->first->end || taken <= r->taken) {
+        return 0;
+    }
+
+    r->taken = taken;
+    r->moved = svc_now();
+    r->first->sent = r->moved;
+
+    return 1;
+}
+
+
+/*
  * All commands have the same time, so the first one's is up first. The timer
  * is not moved with each answer: when it fires it looks at who is first then.
  */
@@ -197,7 +256,21 @@ void
 svc_redis_expect(svc_redis_t *r)
 {
     if (!event_pending(r->timer, EV_TIMEOUT, NULL)) {
-        svc_timer(r->timer, r->first->deadline - svc_now());
+        svc_timer(r->timer, svc_redis_deadline(r) - svc_now());
+    }
+}
+
+
+/* So many bytes more have been sent. */
+static void
+svc_redis_sent(svc_redis_t *r, size_t n)
+{
+    r->sent += n;
+    r->moved = svc_now();
+
+    while (r->unsent != NULL && r->unsent->end <= r->sent) {
+        r->unsent->sent = r->moved;
+        r->unsent = r->unsent->next;
     }
 }
 
@@ -235,7 +308,7 @@ svc_redis_timer(evutil_socket_t fd, short what, void *data)
         return;
     }
 
-    if (r->first->deadline > svc_now()) {
+    if (svc_redis_deadline(r) > svc_now() || svc_redis_moves(r)) {
         svc_redis_expect(r);
         return;
     }
@@ -284,6 +357,7 @@ svc_redis_flush(svc_redis_t *r)
         n = evbuffer_write(r->out, r->fd);
 
         if (n > 0) {
+            svc_redis_sent(r, (size_t) n);
             continue;
         }
 
@@ -363,6 +437,15 @@ svc_redis_parse(svc_redis_t *r, const char *data, size_t len, char *why,
     int    rc;
     void  *reply;
 
+    r->part += len;
+    r->heard = svc_now();
+
+    if (r->part > SVC_REDIS_REPLY_MAX) {
+        snprintf(why, size, "an answer of more than %d bytes",
+                 SVC_REDIS_REPLY_MAX);
+        return -1;
+    }
+
     if (redisReaderFeed(r->reader, data, len) != REDIS_OK) {
         snprintf(why, size, "read: %s", r->reader->errstr);
         return -1;
@@ -378,6 +461,10 @@ svc_redis_parse(svc_redis_t *r, const char *data, size_t len, char *why,
         if (reply == NULL) {
             return 0;
         }
+
+        /* what came behind it is at most a read's bytes of the next one */
+
+        r->part = r->reader->len - r->reader->pos;
 
         rc = svc_redis_answer(r, reply);
 

@@ -18,6 +18,7 @@
 #include <event2/buffer.h>
 
 #define SVC_REDIS_OUT_MAX    (128 * 1024 * 1024)    /* bytes not sent yet */
+#define SVC_REDIS_REPLY_MAX  (256 * 1024 * 1024)    /* bytes of an answer */
 #define SVC_REDIS_SCRIPTS    32
 #define SVC_REDIS_FULL       5000                   /* ms */
 
@@ -37,7 +38,8 @@ typedef struct svc_redis_cmd_s {
     svc_redis_pt             cb;        /* may be NULL */
     void                    *data;
     svc_script_t            *script;    /* EVALSHA or SCRIPT LOAD of it */
-    int64_t                  deadline;
+    uint64_t                 end;       /* its last byte, of all put out */
+    int64_t                  sent;      /* when that one was */
 } svc_redis_cmd_t;
 
 
@@ -67,6 +69,12 @@ struct svc_redis_s {
 
     svc_redis_cmd_t      *first;        /* in the order they were sent */
     svc_redis_cmd_t     **last;
+    svc_redis_cmd_t      *unsent;       /* the first not sent to its end */
+    uint64_t              sent;         /* bytes on this connection */
+    uint64_t              taken;        /* of them, not in the kernel then */
+    int64_t               moved;        /* when some were sent last */
+    int64_t               heard;        /* when some came back last */
+    size_t                part;         /* bytes of an answer under way */
 
     svc_script_t         *known[SVC_REDIS_SCRIPTS];     /* by this Redis */
     size_t                nknown;

@@ -488,17 +488,143 @@ test_append_full(void **state)
 }
 
 
+/* Somebody who listens in place of Redis; the descriptor. */
+static int
+listener(char *addr, size_t size)
+{
+    int                 fd;
+    socklen_t           len;
+    struct sockaddr_in  sin;
+
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    memset(&sin, 0, sizeof(sin));
+    sin.sin_family = AF_INET;
+    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    len = sizeof(sin);
+    assert_int_equal(bind(fd, (struct sockaddr *) &sin, len), 0);
+    assert_int_equal(listen(fd, 10), 0);
+    getsockname(fd, (struct sockaddr *) &sin, &len);
+
+    snprintf(addr, size, "127.0.0.1:%d", ntohs(sin.sin_port));
+
+    return fd;
+}
+
+
+static void
+say(struct event_base *base, int peer, const char *text)
+{
+    test_run(base, 20);
+    assert_int_equal(write(peer, text, strlen(text)), strlen(text));
+    test_run(base, 20);
+}
+
+
+/*
+ * A command's time begins when it has been sent, and an answer that comes is
+ * not late, however long both take: here thrice the time each.
+ */
+static void
+test_slow(void **state)
+{
+    int                i, fd, peer, n;
+    char               addr[64], *big;
+    size_t             got;
+    int64_t            end;
+    answer_t           a;
+    fixture_t         *f;
+    svc_redis_t       *r;
+    svc_redis_conf_t   conf;
+
+    static char  buf[65536];
+
+    f = *state;
+    fd = listener(addr, sizeof(addr));
+    conf = f->conf;
+    conf.addr = addr;
+    conf.timeout = 1000;
+
+    r = svc_redis_new(f->base, &conf, NULL);
+    test_run(f->base, 10);
+    peer = accept(fd, NULL, NULL);
+    say(f->base, peer, "$36\r\nrun_id:x\r\nredis_version:7.0.0\r\n12345\r\n");
+    say(f->base, peer, "$3\r\nsha\r\n$13\r\n1700000000000\r\n");
+    test_wait(f->base, test_redis_up, r);
+
+    fcntl(peer, F_SETFL, O_NONBLOCK);
+    while (read(peer, buf, sizeof(buf)) > 0) { /* void */ }
+
+    /* it takes the command little by little */
+
+    big = calloc(1, 32 * 1024 * 1024);
+    assert_non_null(big);
+    memset(&a, 0, sizeof(a));
+    assert_int_equal(svc_redis_callf(r, on_answer, &a, "SET k %b", big,
+                                     (size_t) 32 * 1024 * 1024), 0);
+    free(big);
+
+    end = svc_now() + 3 * conf.timeout;
+
+    for (got = 0; svc_now() < end; /* void */ ) {
+        test_run(f->base, 50);
+        n = (int) read(peer, buf, sizeof(buf));
+        assert_true(n > 0);
+        got += (size_t) n;
+    }
+
+    assert_true(got < 32 * 1024 * 1024);
+    assert_true(svc_redis_is_up(r));
+    assert_int_equal(a.n, 0);
+
+    while (got < 32 * 1024 * 1024) {
+        n = (int) read(peer, buf, sizeof(buf));
+
+        if (n > 0) {
+            got += (size_t) n;
+
+        } else {
+            test_run(f->base, 2);
+            assert_true(svc_redis_is_up(r));
+        }
+    }
+
+    /* and answers byte by byte */
+
+    say(f->base, peer, "$60\r\n");
+
+    for (i = 0; i < 60; i++) {
+        assert_int_equal(write(peer, "x", 1), 1);
+        test_run(f->base, 50);
+        assert_true(svc_redis_is_up(r));
+    }
+
+    assert_int_equal(a.n, 0);
+    say(f->base, peer, "\r\n");
+    assert_int_equal(a.n, 1);
+    assert_int_equal(a.lost, 0);
+
+    /* who takes everything and says nothing is late all the same */
+
+    memset(&a, 0, sizeof(a));
+    assert_int_equal(svc_redis_callf(r, on_answer, &a, "PING"), 0);
+    await(f, &a, 1);
+    assert_int_equal(a.lost, 1);
+
+    svc_redis_free(r);
+    close(peer);
+    close(fd);
+}
+
+
 /* A server that speaks something else, or before it is asked. */
 static void
 test_hostile(void **state)
 {
-    int                 i, fd, peer;
-    char                addr[64];
-    socklen_t           len;
-    fixture_t          *f;
-    svc_redis_t        *r;
-    svc_redis_conf_t    conf;
-    struct sockaddr_in  sin;
+    int                i, fd, peer;
+    char               addr[64];
+    fixture_t         *f;
+    svc_redis_t       *r;
+    svc_redis_conf_t   conf;
 
     static const char  *lines[] = {
         "HTTP/1.1 200 OK\r\n\r\n", "+OK\r\n+OK\r\n+OK\r\n+OK\r\n",
@@ -510,16 +636,7 @@ test_hostile(void **state)
 
     f = *state;
 
-    fd = socket(AF_INET, SOCK_STREAM, 0);
-    memset(&sin, 0, sizeof(sin));
-    sin.sin_family = AF_INET;
-    sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    len = sizeof(sin);
-    assert_int_equal(bind(fd, (struct sockaddr *) &sin, len), 0);
-    assert_int_equal(listen(fd, 10), 0);
-    getsockname(fd, (struct sockaddr *) &sin, &len);
-
-    snprintf(addr, sizeof(addr), "127.0.0.1:%d", ntohs(sin.sin_port));
+    fd = listener(addr, sizeof(addr));
     conf = f->conf;
     conf.addr = addr;
 
@@ -560,6 +677,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_append, setup, teardown),
         cmocka_unit_test_setup_teardown(test_append_broken, setup, teardown),
         cmocka_unit_test_setup_teardown(test_append_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slow, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
     };
 
