@@ -132,8 +132,12 @@ bus_redis_later(bus_redis_producer_t *p, const redisReply *reply)
     log_seldom(&refused, LOG_WARN, "bus: Redis refuses to append: %s",
                reply->str);
 
-    p->backoff = bus_redis_backoff(p);
-    svc_timer(p->retry, p->backoff);
+    /* what was under way with the first one says the same */
+
+    if (!event_pending(p->retry, EV_TIMEOUT, NULL)) {
+        p->backoff = bus_redis_backoff(p);
+        svc_timer(p->retry, p->backoff);
+    }
 }
 
 
@@ -254,6 +258,15 @@ bus_redis_answer(svc_redis_t *r, redisReply *reply, void *data)
 
     if (refusal != NULL) {
         bus_redis_later(p, refusal);
+
+    } else if (p->waiting == NULL) {
+        return;
+
+    } else if (p->backoff == 0) {
+        event_active(p->flush, EV_TIMEOUT, 0);      /* behind the probe */
+
+    } else if (!event_pending(p->retry, EV_TIMEOUT, NULL)) {
+        svc_timer(p->retry, p->backoff);            /* it told nothing */
     }
 }
 
@@ -342,6 +355,10 @@ bus_redis_flush(bus_redis_producer_t *p)
 
     while (p->waiting != NULL && p->bus.ready) {
 
+        if (p->backoff > 0 && p->calls > 0) {
+            return;             /* one probes, its answer goes on */
+        }
+
         batch = malloc(sizeof(bus_redis_batch_t)
                        + BUS_REDIS_BATCH * sizeof(bus_item_t *));
         if (batch == NULL) {
@@ -396,7 +413,7 @@ bus_redis_on_flush(evutil_socket_t fd, short what, void *data)
 
     p = data;
 
-    /* while Redis refuses, one attempt at a time */
+    /* while Redis refuses, one batch when it is time */
 
     if (p->backoff == 0 || !event_pending(p->retry, EV_TIMEOUT, NULL)) {
         bus_redis_flush(p);

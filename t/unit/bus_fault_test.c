@@ -160,6 +160,52 @@ redis_test_full(void **state)
 }
 
 
+/* Refusals that Redis has counted. */
+static int
+refusals(void)
+{
+    int          n;
+    const char  *p;
+    redisReply  *reply;
+
+    reply = test_cmd(&bus.redis, "INFO errorstats");
+    p = strstr(reply->str, "errorstat_OOM:count=");
+    n = p != NULL ? atoi(p + 20) : 0;
+    freeReplyObject(reply);
+
+    return n;
+}
+
+
+/* Much waits for a full Redis: one batch asks whether it still is. */
+static void
+redis_test_probe(void **state)
+{
+    int      first;
+    maker_t  m;
+
+    (void) state;
+
+    maker_ready(&m);
+    test_do(&bus.redis, "CONFIG SET maxmemory 1");
+
+    maker_send_many(&m, 50, 0, 200, 30000);
+    test_run(bus.base, 50);
+    first = refusals();
+    assert_in_range(first, 1, 80);          /* 79 batches, once each */
+
+    test_run(bus.base, 2000);
+    assert_in_range(refusals() - first, 2, 20);
+    assert_int_equal(m.answered, 0);
+
+    test_do(&bus.redis, "CONFIG SET maxmemory 0");
+    maker_wait(&m);
+    assert_int_equal(m.result[BUS_OK], 10000);
+
+    maker_stop(&m);
+}
+
+
 /* ---- the Kafka bus ---- */
 
 /* Every record that was answered BUS_OK came, once. */
@@ -348,6 +394,7 @@ main(void)
         BUS_CASE(redis_test_kill),
         BUS_CASE(redis_test_stop),
         BUS_CASE(redis_test_full),
+        BUS_CASE(redis_test_probe),
     };
     const struct CMUnitTest  with_kafka[] = {
         BUS_CASE(kafka_test_stop),
