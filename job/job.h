@@ -117,6 +117,9 @@ typedef struct {
     size_t              size_nodes;
     size_t              inflight;       /* appends without an answer */
     size_t              full;           /* nodes refused with OOM */
+    size_t              flight;         /* bytes of appends in flight */
+    job_node_t         *turns;          /* wait until that is less */
+    job_node_t         *turns_last;
     uint64_t            pass;           /* of job_nodes_sync() */
     uint64_t            revokes;        /* grows with each revocation */
     uint64_t            purged;         /* revokes when queues were purged */

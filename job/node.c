@@ -24,6 +24,8 @@
 
 
 #define JOB_RING       16           /* places of a new queue */
+#define JOB_FLIGHT     (16 * 1024 * 1024)   /* bytes of appends in flight */
+#define JOB_APPEND     4096         /* what one costs beside its bytes */
 #define JOB_SCRATCH    (1024 * 1024)    /* kept between appends, at most */
 
 
@@ -41,10 +43,13 @@ struct job_node_s {
     uint64_t        pass;           /* when it was last seen in the registry */
     uint64_t        purged;         /* job->revokes, when last purged */
     int64_t         delay;          /* ms, before the next repeat */
+    size_t          cost;           /* of the append in flight */
+    job_node_t     *turn;           /* behind it in job->turns */
 
     unsigned        lapsed:1;       /* what is for it is counted, not sent */
     unsigned        ripe:1;         /* enough was gathered to be counted */
     unsigned        inflight:1;
+    unsigned        queued:1;       /* in job->turns */
     unsigned        waiting:1;      /* before a repeat, or until it is ripe */
     unsigned        gone:1;         /* freed when the append is answered */
     unsigned        full:1;         /* Redis is, it said last */
@@ -68,6 +73,8 @@ static void job_node_done(job_node_t *node, const redisReply *reply,
 static void job_node_acked(job_node_t *node, metric_t *records);
 static void job_node_failed(job_node_t *node, const redisReply *reply,
     svc_redis_class_t class);
+static void job_turns_next(job_t *job);
+static void job_turns_remove(job_node_t *node);
 static void job_node_full(job_node_t *node, int full);
 static void job_node_wait(job_node_t *node);
 static void job_node_timer(evutil_socket_t fd, short what, void *data);
@@ -259,6 +266,7 @@ static void
 job_node_free(job_node_t *node)
 {
     job_node_full(node, 0);
+    job_turns_remove(node);
 
     event_free(node->timer);
     free(node->server);
@@ -399,6 +407,81 @@ job_nodes_purge(job_t *job)
 }
 
 
+/* ---- whose turn it is ---- */
+
+/*
+ * A thousand nodes with something to say at once, that is hundreds of
+ * megabytes to pack and to send before the loop sees anything else. So many
+ * bytes are in flight at most; who waits goes when an answer has come.
+ */
+
+static void
+job_turns_add(job_node_t *node)
+{
+    job_t  *job;
+
+    job = node->job;
+
+    if (node->queued) {
+        return;
+    }
+
+    node->queued = 1;
+    node->turn = NULL;
+
+    if (job->turns == NULL) {
+        job->turns = node;
+
+    } else {
+        job->turns_last->turn = node;
+    }
+
+    job->turns_last = node;
+}
+
+
+static void
+job_turns_next(job_t *job)
+{
+    job_node_t  *node;
+
+    while (job->turns != NULL && job->flight < JOB_FLIGHT) {
+        node = job->turns;
+
+        job->turns = node->turn;
+        node->queued = 0;
+
+        job_node_send(node);
+    }
+}
+
+
+static void
+job_turns_remove(job_node_t *node)
+{
+    job_t        *job;
+    job_node_t   *last, **place;
+
+    if (!node->queued) {
+        return;
+    }
+
+    job = node->job;
+    last = NULL;
+
+    for (place = &job->turns; *place != node; place = &(*place)->turn) {
+        last = *place;
+    }
+
+    *place = node->turn;
+    node->queued = 0;
+
+    if (job->turns_last == node) {
+        job->turns_last = last;
+    }
+}
+
+
 /* ---- the append ---- */
 
 void
@@ -431,6 +514,11 @@ job_node_send(job_node_t *node)
     job = node->job;
 
     if (node->inflight || node->waiting || job->draining) {
+        return;
+    }
+
+    if (job->flight >= JOB_FLIGHT) {
+        job_turns_add(node);
         return;
     }
 
@@ -474,8 +562,10 @@ job_node_send(job_node_t *node)
 
     node->sent = n;
     node->ripe = 0;
+    node->cost = len + JOB_APPEND;
     node->inflight = 1;
     job->inflight++;
+    job->flight += node->cost;
 }
 
 
@@ -637,6 +727,7 @@ job_node_done(job_node_t *node, const redisReply *reply, metric_t *records)
 
     node->inflight = 0;
     job->inflight--;
+    job->flight -= node->cost;
 
     class = svc_redis_class(reply);
 
@@ -652,6 +743,9 @@ job_node_done(job_node_t *node, const redisReply *reply, metric_t *records)
 
     if (job->draining) {
         job_consume_drained(job);
+
+    } else {
+        job_turns_next(job);
     }
 }
 
