@@ -2,9 +2,12 @@
  * Records from the bus, the bound of memory, and the end.
  */
 
-#include "job.h"
+#include "consume.h"
 
 #include <stdio.h>
+
+#include "fanout.h"
+#include "nodes.h"
 
 #include "svc/log.h"
 #include "svc/loop.h"
@@ -16,6 +19,8 @@ static void job_consume_revoked(bus_consumer_t *c, uint32_t partition,
     void *data);
 static void job_consume_done(void *data, uint32_t partition,
     const goim_offset_t *offset);
+static void job_consume_eased(job_t *job);
+static void job_consume_drained(job_t *job);
 static void job_consume_end(evutil_socket_t fd, short what, void *data);
 static void job_consume_freed(void *data);
 
@@ -25,6 +30,7 @@ job_consume_start(job_t *job, char *err, size_t size)
 {
     bus_consumer_events_t  events;
 
+    job->eased = job_consume_eased;
     job_place_init(&job->place, job_consume_done, job);
 
     job->end = event_new(job->base, -1, 0, job_consume_end, job);
@@ -58,13 +64,13 @@ job_consume_record(bus_consumer_t *c, const bus_record_t *rec, void *data)
     }
 
     if (job_place_seen(&job->place, rec->partition, &rec->offset)) {
-        job_consume_skipped(job, JOB_BAD_ORDER, rec->partition,
+        job_fanout_skipped(job, JOB_BAD_ORDER, rec->partition,
                             &rec->offset);
         return;
     }
 
     if (rec->len > (size_t) job->conf->max_record) {
-        job_consume_skipped(job, JOB_BAD_SIZE, rec->partition, &rec->offset);
+        job_fanout_skipped(job, JOB_BAD_SIZE, rec->partition, &rec->offset);
         job_place_skip(&job->place, rec->partition, &rec->offset);
         return;
     }
@@ -75,19 +81,7 @@ job_consume_record(bus_consumer_t *c, const bus_record_t *rec, void *data)
     job_place_take(&job->place, msg);
     job_fanout_take(job, msg);
 
-    job_consume_press(job);
-}
-
-
-void
-job_consume_press(job_t *job)
-{
-    if (!job->paused && !job->draining
-        && (job->full > 0 || job->used > (size_t) job->conf->max_unacked))
-    {
-        job->paused = 1;
-        bus_pause(job->consumer);
-    }
+    job_consume_eased(job);
 }
 
 
@@ -116,30 +110,25 @@ job_consume_done(void *data, uint32_t partition, const goim_offset_t *offset)
 }
 
 
-void
-job_consume_skipped(job_t *job, job_bad_t bad, uint32_t partition,
-    const goim_offset_t *offset)
+/* Held back by what is outstanding, and by a full Redis. */
+
+static void
+job_consume_eased(job_t *job)
 {
-    static log_once_t  once;
+    size_t  max;
 
-    uint64_t  high, low;
+    if (job->draining) {
+        job_consume_drained(job);
+        return;
+    }
 
-    metrics_add(job->m.skipped[bad], 1);
+    max = (size_t) job->conf->max_unacked;
 
-    goim_offset_get(offset, &high, &low);
+    if (!job->paused && (job->used > max || job->full > 0)) {
+        job->paused = 1;
+        bus_pause(job->consumer);
 
-    log_seldom(&once, LOG_ERROR, "partition %u, offset %llu-%llu: wrong "
-               "record skipped: %s", partition, (unsigned long long) high,
-               (unsigned long long) low, job_bad_reasons[bad]);
-}
-
-
-void
-job_consume_relieve(job_t *job)
-{
-    if (job->paused && !job->draining && job->full == 0
-        && job->used < (size_t) job->conf->max_unacked / 4 * 3)
-    {
+    } else if (job->paused && job->used < max / 4 * 3 && job->full == 0) {
         job->paused = 0;
         bus_resume(job->consumer);
     }
@@ -203,7 +192,7 @@ job_consume_drain(job_t *job)
 }
 
 
-void
+static void
 job_consume_drained(job_t *job)
 {
     /* a reading that is outstanding touches nothing any more */

@@ -8,9 +8,12 @@
  * comes meanwhile makes up the next group.
  */
 
-#include "job.h"
+#include "fanout.h"
 
 #include <stdlib.h>
+
+#include "node.h"
+#include "nodes.h"
 
 #include "svc/clock.h"
 #include "svc/log.h"
@@ -187,7 +190,7 @@ job_fanout_turn(evutil_socket_t fd, short what, void *data)
         job_list_purge(&job->taken);
         job_list_purge(&job->asked);
         job_nodes_purge(job);
-        job_consume_relieve(job);
+        job->eased(job);
     }
 
     /* after a refusal the timer says when */
@@ -294,7 +297,7 @@ job_fanout_read(registry_t *g, int ok, void *data)
     }
 
     job_nodes_send(job, 0);
-    job_consume_relieve(job);
+    job->eased(job);
 
     if (job->taken.head != NULL) {
         job_fanout_ask(job);
@@ -316,7 +319,7 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
     bad = job_record_parse(&job->arena, msg->data, msg->len, &push);
 
     if (bad != JOB_GOOD) {
-        job_consume_skipped(job, bad, msg->partition, &msg->offset);
+        job_fanout_skipped(job, bad, msg->partition, &msg->offset);
         job_place_ack(&job->place, msg);
         return;
     }
@@ -330,7 +333,7 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
                               &msg->offset, job->nlive,
                               job_fanout_sessions(job, push), &data, &len);
         if (bad != JOB_GOOD) {
-            job_consume_skipped(job, bad, msg->partition, &msg->offset);
+            job_fanout_skipped(job, bad, msg->partition, &msg->offset);
             job_place_ack(&job->place, msg);
             return;
         }
@@ -348,6 +351,24 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
     }
 
     job_place_ack(&job->place, msg);
+}
+
+
+void
+job_fanout_skipped(job_t *job, job_bad_t bad, uint32_t partition,
+    const goim_offset_t *offset)
+{
+    static log_once_t  once;
+
+    uint64_t  high, low;
+
+    metrics_add(job->m.skipped[bad], 1);
+
+    goim_offset_get(offset, &high, &low);
+
+    log_seldom(&once, LOG_ERROR, "partition %u, offset %llu-%llu: wrong "
+               "record skipped: %s", partition, (unsigned long long) high,
+               (unsigned long long) low, job_bad_reasons[bad]);
 }
 
 
@@ -396,7 +417,7 @@ job_fanout_count(job_t *job, const Goim__PushMsg *push, job_node_t **node)
         return job->nnodes;
     }
 
-    *node = job_node_find(job, push->server);
+    *node = job_nodes_find(job, push->server);
 
     if (*node == NULL) {
         metrics_add(job->m.unknown_node, 1);

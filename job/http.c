@@ -2,7 +2,7 @@
  * For operators: /metrics and /health, nothing else.
  */
 
-#include "job.h"
+#include "http.h"
 
 #include <event2/buffer.h>
 #include <event2/http.h>

@@ -1,10 +1,12 @@
 /*
- * job: from the bus to the nodes' streams. A record's way through the files:
+ * job: from the bus to the nodes' streams. A record's way through the files,
+ * each of which knows those below it:
  *
  *     consume.c   taken from the bus, within the bound of memory
  *     fanout.c    the set of nodes is read, the record's nodes found
- *     record.c    PushMsg in, packed Delivery out
+ *     nodes.c     the set of nodes
  *     node.c      a queue a node, one append in flight
+ *     record.c    PushMsg in, packed Delivery out
  *     place.c     acknowledged by all its nodes: the partition's place moves
  *
  * Everything runs on one event loop.
@@ -33,6 +35,7 @@
 #define JOB_RETRY_MIN   50              /* ms, doubled up to */
 #define JOB_RETRY_MAX   2000
 
+typedef struct job_s       job_t;
 typedef struct job_node_s  job_node_t;
 
 typedef struct {
@@ -82,7 +85,7 @@ typedef struct {
     job_msg_t **tail;
 } job_list_t;
 
-typedef struct {
+struct job_s {
     struct event_base  *base;
     const job_conf_t   *conf;
     svc_redis_t        *redis;
@@ -98,6 +101,8 @@ typedef struct {
     unsigned            paused:1;
     unsigned            draining:1;
     unsigned            freeing:1;      /* the consumer gives its place up */
+    void              (*eased)(job_t *job);     /* tells it that less is
+                                           outstanding, or Redis is full */
     struct event       *end;
 
     /* fanout.c */
@@ -110,7 +115,7 @@ typedef struct {
     unsigned            reading:1;
     job_arena_t         arena;
 
-    /* node.c */
+    /* nodes.c, node.c */
     job_node_t        **nodes;          /* live and lapsed, by server */
     size_t              nnodes;
     size_t              nlive;
@@ -125,80 +130,6 @@ typedef struct {
     uint64_t            purged;         /* revokes when queues were purged */
     uint8_t            *scratch;        /* where appends are packed */
     size_t              size_scratch;
-} job_t;
-
-
-/* ---- consume.c ---- */
-
-/* -1 with a message */
-int job_consume_start(job_t *job, char *err, size_t size);
-
-/* A wrong record: counted and, not too often, said. */
-void job_consume_skipped(job_t *job, job_bad_t bad, uint32_t partition,
-    const goim_offset_t *offset);
-
-/* hold back when too much is outstanding or Redis is full */
-void job_consume_press(job_t *job);
-
-/* memory went back, or may have: take records again */
-void job_consume_relieve(job_t *job);
-
-/* Redis is there, perhaps another run of it */
-void job_consume_up(job_t *job);
-
-/* stop; svc_loop_done() when the place is saved and given up */
-void job_consume_drain(job_t *job);
-
-/* what was outstanding was answered while draining */
-void job_consume_drained(job_t *job);
-
-void job_consume_stop(job_t *job);
-
-
-/* ---- fanout.c ---- */
-
-int job_fanout_init(job_t *job);
-void job_fanout_free(job_t *job);
-
-/* job takes over the caller's reference */
-void job_fanout_take(job_t *job, job_msg_t *msg);
-
-/* revoked messages in the queues: forget them at the end of this turn */
-void job_fanout_purge(job_t *job);
-
-/* Redis is there again: do not wait for the timer */
-void job_fanout_up(job_t *job);
-
-
-/* ---- node.c ---- */
-
-/* Make the nodes those of the registry. What waits for others is dropped. */
-void job_nodes_sync(job_t *job);
-
-job_node_t *job_node_find(job_t *job, const char *server);
-
-/* Queue a packed message for the node: one more in msg->pending, and a
- * reference. */
-void job_node_push(job_node_t *node, job_msg_t *msg);
-
-/* Start the node's next append unless one is in flight. */
-void job_node_send(job_node_t *node);
-
-/* The same for all nodes; up: also those that wait before a repeat. */
-void job_nodes_send(job_t *job, int up);
-
-/* Forget revoked messages, but for those in flight. */
-void job_nodes_purge(job_t *job);
-
-void job_nodes_free(job_t *job);
-
-
-/* ---- http.c ---- */
-
-/* "" for none, else host:port */
-int job_http_check(const char *addr, char *err, size_t size);
-
-int job_http_start(job_t *job, char *err, size_t size);
-void job_http_stop(job_t *job);
+};
 
 #endif

@@ -4,6 +4,11 @@
 
 #include "job.h"
 
+#include "consume.h"
+#include "fanout.h"
+#include "http.h"
+#include "nodes.h"
+
 #include <stdio.h>
 #include <string.h>
 

@@ -13,7 +13,7 @@
  * acknowledged, so whether they are in the stream or not, none is overtaken.
  */
 
-#include "job.h"
+#include "node.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,39 +29,7 @@
 #define JOB_SCRATCH    (1024 * 1024)    /* kept between appends, at most */
 
 
-struct job_node_s {
-    job_t          *job;
-    char           *server;
-    struct event   *timer;
-
-    job_msg_t     **ring;           /* the queue: [head, head + count) */
-    size_t          size;           /* a power of two */
-    size_t          head;
-    size_t          count;
-    size_t          sent;           /* of them, the append that was tried */
-
-    uint64_t        pass;           /* when it was last seen in the registry */
-    uint64_t        purged;         /* job->revokes, when last purged */
-    int64_t         delay;          /* ms, before the next repeat */
-    size_t          cost;           /* of the append in flight */
-    job_node_t     *turn;           /* behind it in job->turns */
-
-    unsigned        lapsed:1;       /* what is for it is counted, not sent */
-    unsigned        ripe:1;         /* enough was gathered to be counted */
-    unsigned        inflight:1;
-    unsigned        queued:1;       /* in job->turns */
-    unsigned        waiting:1;      /* before a repeat, or until it is ripe */
-    unsigned        gone:1;         /* freed when the append is answered */
-    unsigned        full:1;         /* Redis is, it said last */
-};
-
-
-static int job_node_sync(job_t *job, const char *server, int lapsed);
-static job_node_t *job_node_new(job_t *job, const char *server);
-static void job_node_free(job_node_t *node);
-static void job_node_drop(job_node_t *node);
-static size_t job_node_place(job_t *job, const char *server, int *found);
-static void job_node_purge(job_node_t *node, size_t from);
+static void job_node_cut(job_node_t *node, size_t from);
 static size_t job_node_choose(job_node_t *node, size_t *bytes);
 static size_t job_node_pack(job_node_t *node, size_t n, size_t bytes);
 static int job_node_append(job_node_t *node, size_t n, size_t bytes);
@@ -80,161 +48,7 @@ static void job_node_wait(job_node_t *node);
 static void job_node_timer(evutil_socket_t fd, short what, void *data);
 
 
-/* ---- the set of nodes ---- */
-
-void
-job_nodes_sync(job_t *job)
-{
-    size_t                  i, n, j, live;
-    job_node_t             *node;
-    const char *const      *lapsed;
-    const registry_node_t  *nodes;
-
-    job->pass++;
-    live = 0;
-
-    n = registry_nodes(job->registry, &nodes);
-
-    for (i = 0; i < n; i++) {
-        live += (job_node_sync(job, nodes[i].server, 0) == 0);
-    }
-
-    n = registry_lapsed(job->registry, &lapsed);
-
-    for (i = 0; i < n; i++) {
-        (void) job_node_sync(job, lapsed[i], 1);
-    }
-
-    for (i = 0, j = 0; i < job->nnodes; i++) {
-        node = job->nodes[i];
-
-        if (node->pass == job->pass) {
-            job->nodes[j++] = node;
-            continue;
-        }
-
-        log_write(LOG_NOTICE, "node \"%s\": gone from the registry, %zu "
-                  "records for it dropped", node->server, node->count);
-
-        metrics_add(job->m.dropped, (int64_t) node->count);
-        job_node_drop(node);
-
-        if (node->inflight) {
-            node->gone = 1;
-
-        } else {
-            job_node_free(node);
-        }
-    }
-
-    job->nnodes = j;
-    job->nlive = live;
-    metrics_set(job->m.nodes, (int64_t) live);
-    metrics_set(job->m.nodes_lapsed, (int64_t) (j - live));
-    metrics_set(job->m.nodes_silent,
-                (int64_t) registry_silent(job->registry));
-}
-
-
-/* The registry knows this one. */
-
-static int
-job_node_sync(job_t *job, const char *server, int lapsed)
-{
-    static log_once_t  once;
-
-    int          found;
-    size_t       i;
-    job_node_t  *node;
-
-    if (strlen(server) > GOIM_SERVER_MAX) {
-        log_seldom(&once, LOG_ERROR, "node \"%.64s...\": its name is too "
-                   "long, it gets nothing", server);
-        return -1;
-    }
-
-    i = job_node_place(job, server, &found);
-
-    if (!found) {
-        if (job->nnodes == job->size_nodes) {
-            job->size_nodes = job->size_nodes ? 2 * job->size_nodes : 16;
-            job->nodes = job_realloc(job->nodes, job->size_nodes
-                                                 * sizeof(job_node_t *));
-        }
-
-        memmove(job->nodes + i + 1, job->nodes + i,
-                (job->nnodes - i) * sizeof(job_node_t *));
-
-        job->nodes[i] = job_node_new(job, server);
-        job->nodes[i]->lapsed = (unsigned) lapsed;
-        job->nnodes++;
-
-        if (!lapsed) {
-            log_write(LOG_NOTICE, "node \"%s\": taken into the fan-out",
-                      server);
-        }
-    }
-
-    node = job->nodes[i];
-    node->pass = job->pass;
-
-    if (node->lapsed != (unsigned) lapsed) {
-        node->lapsed = (unsigned) lapsed;
-
-        log_write(LOG_NOTICE, lapsed ? "node \"%s\": not renewed in time, "
-                  "what it misses is counted for it"
-                  : "node \"%s\": renewed again, taken into the fan-out",
-                  server);
-    }
-
-    return 0;
-}
-
-
 job_node_t *
-job_node_find(job_t *job, const char *server)
-{
-    int     found;
-    size_t  i;
-
-    i = job_node_place(job, server, &found);
-
-    return found ? job->nodes[i] : NULL;
-}
-
-
-static size_t
-job_node_place(job_t *job, const char *server, int *found)
-{
-    int     rc;
-    size_t  low, high, mid;
-
-    low = 0;
-    high = job->nnodes;
-    *found = 0;
-
-    while (low < high) {
-        mid = low + (high - low) / 2;
-        rc = strcmp(server, job->nodes[mid]->server);
-
-        if (rc == 0) {
-            *found = 1;
-            return mid;
-        }
-
-        if (rc < 0) {
-            high = mid;
-
-        } else {
-            low = mid + 1;
-        }
-    }
-
-    return low;
-}
-
-
-static job_node_t *
 job_node_new(job_t *job, const char *server)
 {
     size_t       len;
@@ -262,7 +76,7 @@ job_node_new(job_t *job, const char *server)
 }
 
 
-static void
+void
 job_node_free(job_node_t *node)
 {
     job_node_full(node, 0);
@@ -272,25 +86,6 @@ job_node_free(job_node_t *node)
     free(node->server);
     free(node->ring);
     free(node);
-}
-
-
-void
-job_nodes_free(job_t *job)
-{
-    size_t  i;
-
-    for (i = 0; i < job->nnodes; i++) {
-        job_node_drop(job->nodes[i]);
-        job_node_free(job->nodes[i]);
-    }
-
-    free(job->nodes);
-    free(job->scratch);
-
-    job->nodes = NULL;
-    job->nnodes = 0;
-    job->scratch = NULL;
 }
 
 
@@ -324,9 +119,7 @@ job_node_push(job_node_t *node, job_msg_t *msg)
 }
 
 
-/* Everything that waits counts as done for this node. */
-
-static void
+void
 job_node_drop(job_node_t *node)
 {
     size_t      i, count, head;
@@ -351,7 +144,7 @@ job_node_drop(job_node_t *node)
 /* Forget revoked messages from the queue's place `from` on. */
 
 static void
-job_node_purge(job_node_t *node, size_t from)
+job_node_cut(job_node_t *node, size_t from)
 {
     size_t      i, kept, sent, mask;
     job_msg_t  *msg;
@@ -381,39 +174,26 @@ job_node_purge(job_node_t *node, size_t from)
 
 
 void
-job_nodes_purge(job_t *job)
+job_node_purge(job_node_t *node)
 {
-    size_t       i;
-    job_node_t  *node;
-
-    for (i = 0; i < job->nnodes; i++) {
-        node = job->nodes[i];
-
-        if (node->purged == job->revokes) {
-            continue;
-        }
-
-        if (node->inflight) {
-
-            /* the rest before a repeat */
-
-            job_node_purge(node, node->sent);
-            continue;
-        }
-
-        job_node_purge(node, 0);
-        node->purged = job->revokes;
+    if (node->purged == node->job->revokes) {
+        return;
     }
+
+    if (node->inflight) {
+
+        /* the rest before a repeat */
+
+        job_node_cut(node, node->sent);
+        return;
+    }
+
+    job_node_cut(node, 0);
+    node->purged = node->job->revokes;
 }
 
 
 /* ---- whose turn it is ---- */
-
-/*
- * A thousand nodes with something to say at once, that is hundreds of
- * megabytes to pack and to send before the loop sees anything else. So many
- * bytes are in flight at most; who waits goes when an answer has come.
- */
 
 static void
 job_turns_add(job_node_t *node)
@@ -485,27 +265,6 @@ job_turns_remove(job_node_t *node)
 /* ---- the append ---- */
 
 void
-job_nodes_send(job_t *job, int up)
-{
-    size_t       i;
-    job_node_t  *node;
-
-    for (i = 0; i < job->nnodes; i++) {
-        node = job->nodes[i];
-
-        if (up && node->waiting) {
-            evtimer_del(node->timer);
-            node->waiting = 0;
-        }
-
-        if (node->count > 0) {
-            job_node_send(node);
-        }
-    }
-}
-
-
-void
 job_node_send(job_node_t *node)
 {
     size_t   n, len;
@@ -522,10 +281,7 @@ job_node_send(job_node_t *node)
         return;
     }
 
-    if (node->purged != job->revokes) {
-        job_node_purge(node, 0);
-        node->purged = job->revokes;
-    }
+    job_node_purge(node);
 
     if (node->count == 0) {
         return;
@@ -741,12 +497,8 @@ job_node_done(job_node_t *node, const redisReply *reply, metric_t *records)
         job_node_failed(node, reply, class);
     }
 
-    if (job->draining) {
-        job_consume_drained(job);
-
-    } else {
-        job_turns_next(job);
-    }
+    job_turns_next(job);
+    job->eased(job);
 }
 
 
@@ -786,7 +538,6 @@ job_node_acked(job_node_t *node, metric_t *records)
     }
 
     job_node_send(node);
-    job_consume_relieve(job);
 }
 
 
@@ -815,26 +566,14 @@ job_node_failed(job_node_t *node, const redisReply *reply,
 }
 
 
-/* The bus waits until each node's append is taken again. */
+/* Nothing is taken from the bus until each node's append is again. */
 
 static void
 job_node_full(job_node_t *node, int full)
 {
-    job_t  *job;
-
-    job = node->job;
-
     if (node->full != full) {
         node->full = full;
-
-        if (full) {
-            job->full++;
-            job_consume_press(job);
-
-        } else {
-            job->full--;
-            job_consume_relieve(job);
-        }
+        node->job->full += full ? 1 : -1;
     }
 }
 

@@ -1,6 +1,6 @@
 # Who includes whom in the module: what lies in shared memory knows nothing of
 # the worker that uses it, the core nothing of its fronts, and a front in
-# another .so no more of the core than one header.
+# another .so no more of the core than one header. And in job.
 
 use strict;
 use warnings;
@@ -81,6 +81,22 @@ for my $file (grep { /\.h$/ } sort keys %group) {
     my $code = slurp("$dir/$file");
     like($code, qr/^#ifndef _\U\Q@{[$file =~ s{\.}{_}r]}\E_INCLUDED_$/m,
         "$file: its guard");
+}
+
+# job's files, as job.h lists them: each knows those below it
+{
+    my $job = root_dir() . '/job';
+    my @order = slurp("$job/job.h") =~ /^ \*     (\w+)\.c /mg;
+    is_deeply([sort @order, 'main', 'http'],
+        [sort map { m{(\w+)\.c$} } glob "$job/*.c"], 'job.h lists its files');
+
+    my %at = map { $order[$_] => $_ } 0 .. $#order;
+    for my $file (@order) {
+        my @up = grep { exists $at{$_} && $at{$_} < $at{$file} }
+            map { slurp("$job/$_") =~ /^#include "(\w+)\.h"/mg }
+            "$file.c", "$file.h";
+        is "@up", '', "job/$file: nothing of those above it";
+    }
 }
 
 # nginx builds the same groups
