@@ -125,6 +125,7 @@ struct job_s {
     size_t              flight;         /* bytes of appends in flight */
     job_node_t         *turns;          /* wait until that is less */
     job_node_t         *turns_last;
+    uint64_t            made;           /* registry_made() of it */
     uint64_t            pass;           /* of job_nodes_sync() */
     uint64_t            revokes;        /* grows with each revocation */
     uint64_t            purged;         /* revokes when queues were purged */

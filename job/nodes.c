@@ -24,6 +24,11 @@ job_nodes_sync(job_t *job)
     const char *const      *lapsed;
     const registry_node_t  *nodes;
 
+    if (job->made == registry_made(job->registry)) {
+        return;
+    }
+
+    job->made = registry_made(job->registry);
     job->pass++;
     live = 0;
 

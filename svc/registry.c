@@ -283,8 +283,9 @@ registry_tell(registry_t *g, int ok)
 }
 
 
+/* same: what there is stands as it is */
 static void
-registry_finish(registry_t *g, int ok)
+registry_end(registry_t *g, int ok, int same)
 {
     g->reading = 0;
 
@@ -293,7 +294,10 @@ registry_finish(registry_t *g, int ok)
         return;
     }
 
-    registry_view(g);
+    if (!same) {
+        registry_view(g);
+    }
+
     registry_tell(g, ok);
 
     /* the connection may be lost by now: these get no answer either then */
@@ -306,6 +310,13 @@ registry_finish(registry_t *g, int ok)
             registry_tell(g, 0);
         }
     }
+}
+
+
+static void
+registry_finish(registry_t *g, int ok)
+{
+    registry_end(g, ok, 0);
 }
 
 
@@ -435,9 +446,12 @@ registry_on_version(svc_redis_t *r, redisReply *reply, void *data)
     if (g->read_at != 0 && g->settled && g->nnodes > 0
         && svc_now() - g->read_at < g->renew
         && g->read_life == svc_redis_life(r)
+        && g->read_at >= svc_redis_since(r)
         && strcmp(g->version, g->pending) == 0 && !registry_due(g))
     {
-        registry_finish(g, 1);
+        /* kept against a mass loss, it is judged by the time too */
+
+        registry_end(g, 1, g->nsilent == 0);
         return;
     }
 

@@ -101,6 +101,9 @@ typedef struct {
 } registry_node_t;
 
 size_t registry_nodes(registry_t *g, const registry_node_t **nodes);
+
+/* A number that grows whenever they may be others. */
+uint64_t registry_made(registry_t *g);
 const registry_node_t *registry_find(registry_t *g, const char *server);
 
 /* Whether that set says how it is: Redis is there, and was read. */

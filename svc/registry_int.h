@@ -48,6 +48,7 @@ struct registry_s {
     char                 version[32];   /* of the last whole reading */
     char                 pending[32];   /* of the one under way */
     char                 created[32];
+    uint64_t             made;          /* how often that was made */
     int64_t              read_at;       /* the last whole reading; 0: never */
     uint64_t             read_life;
     uint64_t             redis_now;     /* ms, by Redis's clock */

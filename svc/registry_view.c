@@ -266,6 +266,7 @@ registry_view(registry_t *g)
 
     registry_mark(g, now, lost);
     registry_build(g);
+    g->made++;
 
     if (g->nsilent > 0) {
         log_seldom(&loss, LOG_WARN, "registry: only %zu of %zu nodes have "
@@ -280,6 +281,13 @@ registry_view(registry_t *g)
 
 
 /* ---- asking ---- */
+
+uint64_t
+registry_made(registry_t *g)
+{
+    return g->made;
+}
+
 
 size_t
 registry_nodes(registry_t *g, const registry_node_t **nodes)

@@ -406,6 +406,48 @@ test_young(void **state)
 }
 
 
+/* The set is made when it has changed, or may have, not with each reading. */
+static void
+test_made(void **state)
+{
+    int          i;
+    uint64_t     made;
+    registry_t  *g;
+
+    (void) state;
+
+    enter("a", "z1");
+    age();
+    g = registry_new(base, r, 60000, 20000);
+    assert_int_equal(look(g), 1);
+    made = registry_made(g);
+
+    for (i = 0; i < 100; i++) {
+        enter("a", "z1");
+        assert_int_equal(look(g), 1);
+    }
+
+    assert_int_equal(registry_made(g), made);
+    assert_string_equal(known(g), "a");
+
+    enter("b", "z1");
+    assert_int_equal(look(g), 1);
+    assert_true(registry_made(g) > made);
+    assert_string_equal(known(g), "a b");
+
+    /* Redis was away: who was late could not be seen */
+
+    made = registry_made(g);
+    svc_redis_reconnect(r);
+    test_run(base, 50);
+    test_wait(base, test_redis_up, r);
+    assert_int_equal(look(g), 1);
+    assert_true(registry_made(g) > made);
+
+    registry_free(g);
+}
+
+
 static void
 test_view(void **state)
 {
@@ -708,6 +750,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_enter, setup, teardown),
         cmocka_unit_test_setup_teardown(test_version, setup, teardown),
         cmocka_unit_test_setup_teardown(test_young, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_made, setup, teardown),
         cmocka_unit_test_setup_teardown(test_view, setup, teardown),
         cmocka_unit_test_setup_teardown(test_silent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_loss, setup, teardown),
