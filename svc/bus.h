@@ -63,7 +63,8 @@ typedef enum {
 typedef void (*bus_produced_pt)(bus_result_t result, void *data);
 
 /* `r` is the thread's Redis connection (redis driver; else unused). NULL with
- * a message also when a running Redis contradicts the configuration. */
+ * a message. When Redis contradicts the configuration the service ends, with
+ * svc_loop_fail(). */
 bus_producer_t *bus_producer_new(struct event_base *base,
     const bus_conf_t *conf, svc_redis_t *r, char *err, size_t size);
 

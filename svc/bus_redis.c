@@ -4,6 +4,7 @@
 
 #include "bus_redis.h"
 
+#include "loop.h"
 #include "svc/lua/bus_redis_setup.lua.h"
 
 #include <ctype.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 
 
 static svc_script_t  bus_redis_setup_script = { .body = bus_redis_setup_lua };
@@ -27,119 +27,6 @@ bus_redis_check(const bus_conf_t *conf, char *err, size_t size)
     }
 
     return 0;
-}
-
-
-static void
-bus_redis_mismatch(char *err, size_t size, uint32_t mine, const char *theirs)
-{
-    snprintf(err, size, "[bus] partitions = %u, but the bus in this Redis "
-             "was made with %.16s: set the same number", mine, theirs);
-}
-
-
-static redisContext *
-bus_redis_connect(const svc_redis_conf_t *conf)
-{
-    char            host[256];
-    uint16_t        port;
-    struct timeval  tv;
-    redisContext   *c;
-
-    tv.tv_sec = 1;
-    tv.tv_usec = 0;
-
-    if (strncmp(conf->addr, "unix:", 5) == 0) {
-        c = redisConnectUnixWithTimeout(conf->addr + 5, tv);
-
-    } else if (conf_addr(conf->addr, host, sizeof(host), &port) == 0) {
-        c = redisConnectWithTimeout(host[0] != '\0' ? host : "127.0.0.1",
-                                    port, tv);
-
-    } else {
-        return NULL;
-    }
-
-    if (c != NULL && (c->err || redisSetTimeout(c, tv) != REDIS_OK)) {
-        redisFree(c);
-        return NULL;
-    }
-
-    return c;
-}
-
-
-/* The number the bus was made with; NULL: not known. */
-static redisReply *
-bus_redis_made_with(redisContext *c, const svc_redis_conf_t *conf,
-    const char *key)
-{
-    redisReply  *reply;
-
-    if (conf->password[0] != '\0') {
-        reply = conf->user[0] != '\0'
-                ? redisCommand(c, "AUTH %s %s", conf->user, conf->password)
-                : redisCommand(c, "AUTH %s", conf->password);
-
-        if (reply == NULL) {
-            return NULL;
-        }
-
-        freeReplyObject(reply);
-    }
-
-    if (conf->db != 0) {
-        reply = redisCommand(c, "SELECT %lld", (long long) conf->db);
-
-        if (reply == NULL || reply->type == REDIS_REPLY_ERROR) {
-            return reply;
-        }
-
-        freeReplyObject(reply);
-    }
-
-    return redisCommand(c, "HGET %s partitions", key);
-}
-
-
-/*
- * A process that would put keys into other partitions than its peers should
- * not even start. It is asked at start, before the loop runs; when Redis does
- * not answer then, bus_redis_ask() asks once it does.
- */
-static int
-bus_redis_contradicted(bus_redis_t *b, char *err, size_t size)
-{
-    int                      rc;
-    redisReply              *reply;
-    redisContext            *c;
-    const svc_redis_conf_t  *conf;
-
-    conf = svc_redis_conf(b->r);
-
-    c = bus_redis_connect(conf);
-    if (c == NULL) {
-        return 0;
-    }
-
-    rc = 0;
-    reply = bus_redis_made_with(c, conf, b->hash_key);
-
-    if (reply != NULL) {
-
-        if (reply->type == REDIS_REPLY_STRING
-            && strtoull(reply->str, NULL, 10) != b->n)
-        {
-            bus_redis_mismatch(err, size, b->n, reply->str);
-            rc = 1;
-        }
-
-        freeReplyObject(reply);
-    }
-
-    redisFree(c);
-
-    return rc;
 }
 
 
@@ -164,7 +51,7 @@ bus_redis_init(bus_redis_t *b, const bus_conf_t *conf, svc_redis_t *r,
     snprintf(b->hash_key, BUS_REDIS_KEY, "%sgoim:bus", prefix);
     snprintf(b->base, BUS_REDIS_BASE, "%sgoim:bus:", prefix);
 
-    return bus_redis_contradicted(b, err, size) ? -1 : 0;
+    return 0;
 }
 
 
@@ -195,10 +82,26 @@ bus_redis_take(bus_redis_t *b, const redisReply *reply)
     partitions = reply->element[1];
 
     if (strtoull(partitions->str, NULL, 10) != b->n) {
-        bus_redis_mismatch(text, sizeof(text), b->n, partitions->str);
-        log_seldom(&b->mismatch, LOG_ERROR, "%s", text);
+        snprintf(text, sizeof(text), "[bus] partitions = %u, but the bus in "
+                 "this Redis was made with %.16s: set the same number", b->n,
+                 partitions->str);
+
+        /*
+         * A process that would put keys into other partitions than its peers
+         * should not be there. One that was is not ended by a foreign hand.
+         */
+
+        if (!b->known) {
+            svc_loop_fail(text);
+
+        } else {
+            log_seldom(&b->mismatch, LOG_ERROR, "%s", text);
+        }
+
         return -1;
     }
+
+    b->known = 1;
 
     snprintf(text, sizeof(text), "redis/%.64s/%lld", epoch->str,
              (long long) b->generation);

@@ -33,6 +33,7 @@ struct bus_redis_s {
     char                done_key[BUS_REDIS_KEY];    /* valid when ready */
     uint8_t             epoch[BUS_EPOCH_LEN];
     int                 ready;          /* for this connection */
+    int                 known;          /* it was, once */
     int                 asking;
     void              (*done)(bus_redis_t *b, int ok, void *data);
     void               *data;

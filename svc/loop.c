@@ -22,7 +22,9 @@ typedef struct {
     struct event       *intr;
     struct event       *hup;
     struct event       *late;       /* the drain time is up */
+    struct event       *fail;
     int                 draining;
+    int                 failed;     /* atomic */
 } svc_loop_t;
 
 
@@ -157,11 +159,44 @@ svc_late(evutil_socket_t fd, short what, void *data)
 
 
 static void
-svc_terminate(evutil_socket_t fd, short what, void *data)
+svc_drain(const svc_t *svc)
 {
     int64_t         ms;
-    const svc_t    *svc;
     struct timeval  tv;
+
+    svc_loop.draining = 1;
+
+    ms = svc->drain_time != NULL ? *svc->drain_time : 10000;
+    tv.tv_sec = ms / 1000;
+    tv.tv_usec = ms % 1000 * 1000;
+    event_add(svc_loop.late, &tv);
+
+    if (svc->drain != NULL) {
+        svc->drain();
+
+    } else {
+        svc_loop_done();
+    }
+}
+
+
+static void
+svc_failed(evutil_socket_t fd, short what, void *data)
+{
+    (void) fd;
+    (void) what;
+    (void) data;
+
+    if (!svc_loop.draining) {
+        svc_drain(svc_loop.svc);
+    }
+}
+
+
+static void
+svc_terminate(evutil_socket_t fd, short what, void *data)
+{
+    const svc_t  *svc;
 
     (void) what;
     (void) data;
@@ -175,21 +210,9 @@ svc_terminate(evutil_socket_t fd, short what, void *data)
         return;
     }
 
-    svc_loop.draining = 1;
-
     log_write(LOG_NOTICE, "%s: signal %d, draining", svc->name, (int) fd);
 
-    ms = svc->drain_time != NULL ? *svc->drain_time : 10000;
-    tv.tv_sec = ms / 1000;
-    tv.tv_usec = ms % 1000 * 1000;
-    event_add(svc_loop.late, &tv);
-
-    if (svc->drain != NULL) {
-        svc->drain();
-
-    } else {
-        svc_loop_done();
-    }
+    svc_drain(svc);
 }
 
 
@@ -246,9 +269,11 @@ svc_prepare(void)
     svc_loop.intr = evsignal_new(svc_loop.base, SIGINT, svc_terminate, NULL);
     svc_loop.hup = evsignal_new(svc_loop.base, SIGHUP, svc_hangup, NULL);
     svc_loop.late = evtimer_new(svc_loop.base, svc_late, NULL);
+    svc_loop.fail = evtimer_new(svc_loop.base, svc_failed, NULL);
 
     if (svc_loop.term == NULL || svc_loop.intr == NULL
         || svc_loop.hup == NULL || svc_loop.late == NULL
+        || svc_loop.fail == NULL
         || event_add(svc_loop.term, NULL) != 0
         || event_add(svc_loop.intr, NULL) != 0
         || event_add(svc_loop.hup, NULL) != 0)
@@ -269,6 +294,7 @@ svc_finish(void)
     event_free(svc_loop.intr);
     event_free(svc_loop.hup);
     event_free(svc_loop.late);
+    event_free(svc_loop.fail);
     event_base_free(svc_loop.base);
     libevent_global_shutdown();
 }
@@ -338,7 +364,7 @@ svc_main(const svc_t *svc, int argc, char **argv)
 
     svc_finish();
 
-    return 0;
+    return svc_loop.failed;
 }
 
 
@@ -346,4 +372,19 @@ void
 svc_loop_done(void)
 {
     event_base_loopexit(svc_loop.base, NULL);
+}
+
+
+void
+svc_loop_fail(const char *why)
+{
+    if (__atomic_exchange_n(&svc_loop.failed, 1, __ATOMIC_RELAXED) != 0) {
+        return;
+    }
+
+    log_write(LOG_EMERG, "%s", why);
+
+    if (svc_loop.fail != NULL) {
+        event_active(svc_loop.fail, EV_TIMEOUT, 0);
+    }
 }

@@ -3,8 +3,8 @@
  *
  *     NAME --config FILE [--test] | --version | --help
  *
- * Exit codes: 0 stopped by a signal or --test passed, 1 could not start or
- * --test failed, 2 wrong options. SIGTERM and SIGINT drain, a second one (or
+ * Exit codes: 0 stopped by a signal or --test passed, 1 could not start, could
+ * not go on or --test failed, 2 wrong options. SIGTERM and SIGINT drain, a second one (or
  * the drain time) ends at once; SIGHUP opens the log again; SIGPIPE is
  * ignored.
  */
@@ -45,5 +45,9 @@ int svc_main(const svc_t *svc, int argc, char **argv);
 
 /* The drained service may end now. From any thread. */
 void svc_loop_done(void);
+
+/* It cannot do what it is for: it drains and exits with 1; `why` is logged.
+ * From any thread. */
+void svc_loop_fail(const char *why);
 
 #endif
