@@ -109,6 +109,7 @@ job_http_metrics(struct evhttp_request *req, void *data)
     if (job->consumer != NULL && !job->freeing) {
         metrics_set(job->m.lag, bus_consumer_lag(job->consumer));
         metrics_set(job->m.owned, bus_consumer_owned(job->consumer));
+        metrics_set(job->m.stuck, bus_consumer_stuck(job->consumer));
     }
 
     metrics_set(job->m.unacked, (int64_t) job->used);
@@ -149,6 +150,11 @@ job_http_health(struct evhttp_request *req, void *data)
     } else if (!job_bus_healthy(job)) {
         snprintf(why, sizeof(why), "the bus is away: %s\n",
                  job->conf->bus.driver);
+        text = why;
+
+    } else if (bus_consumer_stuck(job->consumer) > 0) {
+        snprintf(why, sizeof(why), "%u partitions stand still\n",
+                 (unsigned) bus_consumer_stuck(job->consumer));
         text = why;
 
     } else {

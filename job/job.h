@@ -70,6 +70,7 @@ typedef struct {
     metric_t  *lives;
     metric_t  *lag;
     metric_t  *owned;
+    metric_t  *stuck;
     metric_t  *nodes, *nodes_silent, *nodes_lapsed;
     metric_t  *unacked;
     metric_t  *outstanding;

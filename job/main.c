@@ -261,6 +261,9 @@ job_metrics_init(job_metrics_t *m)
                            "Records in the bus not yet consumed, about.");
     m->owned = metrics_gauge("goim_job_partitions", NULL,
                              "Partitions this job owns.");
+    m->stuck = metrics_gauge("goim_job_stuck_partitions", NULL,
+                             "Of them, those that have something to read and "
+                             "whose place has not moved for some seconds.");
     m->nodes = metrics_gauge("goim_job_nodes", NULL, "Live nodes.");
     m->nodes_lapsed = metrics_gauge("goim_job_nodes_lapsed", NULL,
                                     "Nodes not renewed in time: what is for "

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 
 static const bus_driver_t *bus_drivers[] = {
@@ -170,6 +171,13 @@ uint32_t
 bus_consumer_owned(bus_consumer_t *c)
 {
     return c->driver->consumer_owned(c);
+}
+
+
+uint32_t
+bus_consumer_stuck(bus_consumer_t *c)
+{
+    return c->driver->consumer_stuck(c);
 }
 
 
@@ -446,4 +454,29 @@ bus_hex(char *out, const uint8_t *bytes, size_t n)
     }
 
     *out = '\0';
+}
+
+
+void
+bus_job_name(char *name, size_t size)
+{
+    char     host[65], hex[17], *p;
+    uint8_t  bytes[8];
+
+    if (gethostname(host, sizeof(host)) != 0) {
+        strcpy(host, "host");
+    }
+
+    host[sizeof(host) - 1] = '\0';
+
+    for (p = host; *p != '\0'; p++) {
+        if (*p <= ' ' || *p == '/') {
+            *p = '_';
+        }
+    }
+
+    evutil_secure_rng_get_bytes(bytes, sizeof(bytes));
+    bus_hex(hex, bytes, sizeof(bytes));
+
+    snprintf(name, size, "%s/%d/%s", host, (int) getpid(), hex);
 }

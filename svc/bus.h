@@ -148,6 +148,10 @@ void bus_resume(bus_consumer_t *c);
 int64_t bus_consumer_lag(bus_consumer_t *c);
 uint32_t bus_consumer_owned(bus_consumer_t *c);
 
+/* Owned partitions that have something to consume and whose place has not
+ * moved for some seconds. */
+uint32_t bus_consumer_stuck(bus_consumer_t *c);
+
 /* Whether the bus is there: for /health. */
 int bus_consumer_healthy(bus_consumer_t *c);
 

@@ -11,6 +11,7 @@
 #include "metrics.h"
 
 #define BUS_EPOCH_LEN   16
+#define BUS_STUCK       10000       /* ms without a move, though there is lag */
 
 
 typedef struct {
@@ -40,6 +41,7 @@ typedef struct {
     void            (*resume)(bus_consumer_t *c);
     int64_t         (*consumer_lag)(bus_consumer_t *c);
     uint32_t        (*consumer_owned)(bus_consumer_t *c);
+    uint32_t        (*consumer_stuck)(bus_consumer_t *c);
     int             (*consumer_healthy)(bus_consumer_t *c);
     void            (*consumer_free)(bus_consumer_t *c,
                         void (*freed)(void *data), void *data);
@@ -114,5 +116,8 @@ void bus_item_fail(bus_items_t *items, bus_item_t *item);
 /* Sixteen bytes made of a text. */
 void bus_epoch(uint8_t epoch[BUS_EPOCH_LEN], const char *text);
 void bus_hex(char *out, const uint8_t *bytes, size_t n);
+
+/* Who holds leases: a name that nobody else has, host and process first. */
+void bus_job_name(char *name, size_t size);
 
 #endif

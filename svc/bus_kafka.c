@@ -28,17 +28,15 @@ static const bus_kafka_prop_t bus_kafka_producer_defaults[] = {
     { "topic.metadata.refresh.interval.ms", "30000" },
     { "queue.buffering.max.messages", "200000" },
     { "queue.buffering.max.kbytes", "131072" },
-    { "reconnect.backoff.max.ms", "2000" },
+    { "reconnect.backoff.max.ms", "500" },
     { NULL, NULL }
 };
 
 static const bus_kafka_prop_t bus_kafka_consumer_defaults[] = {
-    { "session.timeout.ms", "10000" },
-    { "heartbeat.interval.ms", "2000" },
     { "queued.max.messages.kbytes", "16384" },
     { "topic.metadata.refresh.interval.ms", "10000" },
-    { "reconnect.backoff.max.ms", "2000" },
-    { "partition.assignment.strategy", "range,roundrobin" },
+    { "reconnect.backoff.max.ms", "500" },
+    { "fetch.error.backoff.ms", "100" },
     { NULL, NULL }
 };
 
@@ -54,7 +52,7 @@ static const bus_kafka_prop_t bus_kafka_producer_fixed[] = {
 static const bus_kafka_prop_t bus_kafka_consumer_fixed[] = {
     { "enable.auto.commit", "false" },
     { "enable.auto.offset.store", "false" },
-    { "auto.offset.reset", "earliest" },
+    { "auto.offset.reset", "error" },
     { "enable.partition.eof", "false" },
     { NULL, NULL }
 };
@@ -67,7 +65,8 @@ static const bus_kafka_prop_t bus_kafka_refused[] = {
     { "enable.auto.commit", "places are kept in Redis" },
     { "enable.auto.offset.store", "places are kept in Redis" },
     { "auto.commit.enable", "places are kept in Redis" },
-    { "auto.offset.reset", "it is always earliest" },
+    { "auto.offset.reset", "it begins behind what is done, else at the "
+      "earliest record" },
     { "enable.partition.eof", "it is always off" },
     { "group.id", "set [bus] group" },
     { "message.timeout.ms", "it follows from the timeout of a push" },
@@ -222,14 +221,6 @@ bus_kafka_set_props(rd_kafka_conf_t *kc, const bus_conf_t *conf, char *err,
             }
         }
 
-        if (strcmp(name, "partition.assignment.strategy") == 0
-            && strstr(conf->props[i + 1], "cooperative") != NULL)
-        {
-            snprintf(err, size, "[kafka] %s = %s is not supported", name,
-                     conf->props[i + 1]);
-            return -1;
-        }
-
         if (strcmp(name, "bootstrap.servers") == 0
             || strcmp(name, "metadata.broker.list") == 0)
         {
@@ -290,22 +281,6 @@ failed:
 }
 
 
-int64_t
-bus_kafka_conf_int(const rd_kafka_conf_t *kc, const char *name)
-{
-    char    value[64];
-    size_t  size;
-
-    size = sizeof(value);
-
-    if (rd_kafka_conf_get(kc, name, value, &size) != RD_KAFKA_CONF_OK) {
-        return 0;
-    }
-
-    return strtoll(value, NULL, 10);
-}
-
-
 /*
  * Properties that contradict each other show only when a client is made of
  * them; without brokers it has nobody to talk to.
@@ -362,21 +337,11 @@ bus_kafka_check(const bus_conf_t *conf, char *err, size_t size)
 
 /* ---- queues ---- */
 
-static void
-bus_kafka_queue_ready(evutil_socket_t fd, short what, void *data)
+void
+bus_kafka_queue_poll(bus_kafka_queue_t *q)
 {
-    int                 n;
-    uint64_t            count;
-    rd_kafka_event_t   *ev;
-    bus_kafka_queue_t  *q;
-
-    (void) what;
-
-    q = data;
-
-    if (read(fd, &count, sizeof(count)) == -1 && errno != EAGAIN) {
-        return;
-    }
+    int                n;
+    rd_kafka_event_t  *ev;
 
     for (n = 0; n < BUS_KAFKA_TURN; n++) {
         ev = rd_kafka_queue_poll(q->queue, 0);
@@ -395,6 +360,21 @@ bus_kafka_queue_ready(evutil_socket_t fd, short what, void *data)
     /* it wakes the loop only when it was empty: come back by ourselves */
 
     event_active(q->ev, EV_READ, 0);
+}
+
+
+static void
+bus_kafka_queue_ready(evutil_socket_t fd, short what, void *data)
+{
+    uint64_t  count;
+
+    (void) what;
+
+    if (read(fd, &count, sizeof(count)) == -1 && errno != EAGAIN) {
+        return;
+    }
+
+    bus_kafka_queue_poll(data);
 }
 
 
@@ -459,6 +439,7 @@ const bus_driver_t  bus_kafka_driver = {
     .resume = bus_kafka_resume,
     .consumer_lag = bus_kafka_consumer_lag,
     .consumer_owned = bus_kafka_consumer_owned,
+    .consumer_stuck = bus_kafka_consumer_stuck,
     .consumer_healthy = bus_kafka_consumer_healthy,
     .consumer_free = bus_kafka_consumer_free
 };

@@ -33,12 +33,12 @@ int bus_kafka_queue_init(bus_kafka_queue_t *q, struct event_base *base,
     void *data);
 void bus_kafka_queue_done(bus_kafka_queue_t *q);
 
+/* Take what is there without having been woken. */
+void bus_kafka_queue_poll(bus_kafka_queue_t *q);
+
 /* The configuration of a client; NULL with a message. */
 rd_kafka_conf_t *bus_kafka_conf(const bus_conf_t *conf, rd_kafka_type_t type,
     char *err, size_t size);
-
-/* The value of a number in it. */
-int64_t bus_kafka_conf_int(const rd_kafka_conf_t *kc, const char *name);
 
 bus_producer_t *bus_kafka_producer_new(struct event_base *base,
     const bus_conf_t *conf, svc_redis_t *r, char *err, size_t size);
@@ -60,6 +60,7 @@ void bus_kafka_pause(bus_consumer_t *c);
 void bus_kafka_resume(bus_consumer_t *c);
 int64_t bus_kafka_consumer_lag(bus_consumer_t *c);
 uint32_t bus_kafka_consumer_owned(bus_consumer_t *c);
+uint32_t bus_kafka_consumer_stuck(bus_consumer_t *c);
 int bus_kafka_consumer_healthy(bus_consumer_t *c);
 void bus_kafka_consumer_free(bus_consumer_t *c, void (*freed)(void *data),
     void *data);

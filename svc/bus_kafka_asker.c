@@ -4,30 +4,35 @@
 
 #include "bus_kafka_asker.h"
 
-#include <time.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 
-#define BUS_KAFKA_METADATA  10          /* s */
+#define BUS_KAFKA_METADATA  5000        /* ms, between questions */
+#define BUS_KAFKA_UNKNOWN   200         /* ms, while there is no answer */
 #define BUS_KAFKA_ANSWER    1000        /* ms */
 
 
+/* The number of partitions; 0: no such topic; -1: no answer. */
 static int
 bus_kafka_asker_count(bus_kafka_asker_t *a)
 {
     int                              n;
-    rd_kafka_resp_err_t              err;
     const struct rd_kafka_metadata  *md;
 
-    err = rd_kafka_metadata(a->rk, 0, a->topic, &md, BUS_KAFKA_ANSWER);
-
-    if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (rd_kafka_metadata(a->rk, 0, a->topic, &md, BUS_KAFKA_ANSWER)
+        != RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
         return -1;
     }
 
-    n = (a->topic == NULL) ? 1
-        : (md->topic_cnt == 1
-           && md->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR)
-        ? md->topics[0].partition_cnt : -1;
+    n = (md->topic_cnt == 1
+         && md->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        ? md->topics[0].partition_cnt : 0;
 
     rd_kafka_metadata_destroy(md);
 
@@ -35,50 +40,105 @@ bus_kafka_asker_count(bus_kafka_asker_t *a)
 }
 
 
+static void
+bus_kafka_asker_ends(bus_kafka_asker_t *a, int n)
+{
+    int                               i;
+    int64_t                          *ends;
+    const char                       *name;
+    rd_kafka_topic_partition_list_t  *list;
+
+    list = rd_kafka_topic_partition_list_new(n);
+    name = rd_kafka_topic_name(a->topic);
+
+    for (i = 0; i < n; i++) {
+        rd_kafka_topic_partition_list_add(list, name, i)->offset
+            = RD_KAFKA_OFFSET_END;
+    }
+
+    if (rd_kafka_offsets_for_times(a->rk, list, BUS_KAFKA_ANSWER)
+        == RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        ends = calloc((size_t) n, sizeof(int64_t));
+        if (ends == NULL) {
+            abort();
+        }
+
+        for (i = 0; i < list->cnt; i++) {
+            if (list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+                ends[list->elems[i].partition] = list->elems[i].offset;
+            }
+        }
+
+        pthread_mutex_lock(&a->lock);
+        free(a->ends);
+        a->ends = ends;
+        a->nends = (uint32_t) n;
+        pthread_mutex_unlock(&a->lock);
+    }
+
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+
+/*
+ * Until it is time again, or somebody wakes us. By a clock that does not step
+ * and that goes on while the machine sleeps.
+ */
+static void
+bus_kafka_asker_wait(bus_kafka_asker_t *a, int64_t ms)
+{
+    uint64_t           n;
+    struct pollfd      fds[2];
+    struct itimerspec  it;
+
+    memset(&it, 0, sizeof(it));
+    it.it_value.tv_sec = (time_t) (ms / 1000);
+    it.it_value.tv_nsec = (long) (ms % 1000 * 1000000);
+    timerfd_settime(a->timer, 0, &it, NULL);
+
+    fds[0].fd = a->wake;
+    fds[0].events = POLLIN;
+    fds[1].fd = a->timer;
+    fds[1].events = POLLIN;
+
+    poll(fds, 2, -1);
+
+    if (read(a->wake, &n, sizeof(n)) == -1) {
+        /* nobody has: it is the timer */
+    }
+}
+
+
 static void *
 bus_kafka_asker(void *data)
 {
     int                 n;
-    struct timespec     ts;
     bus_kafka_asker_t  *a;
 
     a = data;
 
-    pthread_mutex_lock(&a->lock);
-
-    while (!a->stop) {
-        pthread_mutex_unlock(&a->lock);
+    while (!__atomic_load_n(&a->stop, __ATOMIC_RELAXED)) {
         n = bus_kafka_asker_count(a);
-        pthread_mutex_lock(&a->lock);
 
         if (n > 0) {
             __atomic_store_n(&a->partitions, (uint32_t) n, __ATOMIC_RELAXED);
         }
 
-        __atomic_store_n(&a->alive, n > 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&a->alive, n > 0 || (n == 0 && !a->need),
+                         __ATOMIC_RELAXED);
 
-        if (a->stop) {
+        if (__atomic_load_n(&a->stop, __ATOMIC_RELAXED)) {
             break;
         }
 
-        clock_gettime(CLOCK_REALTIME, &ts);
-
-        if (n > 0) {
-            ts.tv_sec += BUS_KAFKA_METADATA;
-
-        } else {
-            ts.tv_nsec += 200000000;
-
-            if (ts.tv_nsec >= 1000000000) {
-                ts.tv_sec++;
-                ts.tv_nsec -= 1000000000;
-            }
+        if (n > 0 && !a->need) {
+            bus_kafka_asker_ends(a, n);
         }
 
-        pthread_cond_timedwait(&a->wake, &a->lock, &ts);
+        bus_kafka_asker_wait(a, n > 0 ? BUS_KAFKA_METADATA
+                                      : BUS_KAFKA_UNKNOWN);
     }
-
-    pthread_mutex_unlock(&a->lock);
 
     return NULL;
 }
@@ -87,42 +147,103 @@ bus_kafka_asker(void *data)
 void
 bus_kafka_asker_wake(bus_kafka_asker_t *a, int stop)
 {
-    pthread_mutex_lock(&a->lock);
-    a->stop |= stop;
-    pthread_cond_signal(&a->wake);
-    pthread_mutex_unlock(&a->lock);
+    uint64_t  one;
+
+    if (stop) {
+        __atomic_store_n(&a->stop, 1, __ATOMIC_RELAXED);
+    }
+
+    one = 1;
+
+    if (write(a->wake, &one, sizeof(one)) == -1) {
+        /* an eventfd takes a 1 always */
+    }
 }
 
 
-int
-bus_kafka_asker_start(bus_kafka_asker_t *a, rd_kafka_t *rk,
-    rd_kafka_topic_t *topic)
+static void
+bus_kafka_asker_free(bus_kafka_asker_t *a)
 {
-    a->rk = rk;
-    a->topic = topic;
-    a->stop = 0;
-    a->alive = 0;
-
-    pthread_mutex_init(&a->lock, NULL);
-    pthread_cond_init(&a->wake, NULL);
-
-    if (pthread_create(&a->tid, NULL, bus_kafka_asker, a) != 0) {
-        pthread_mutex_destroy(&a->lock);
-        pthread_cond_destroy(&a->wake);
-        return -1;
+    if (a->wake != -1) {
+        close(a->wake);
     }
 
-    return 0;
+    if (a->timer != -1) {
+        close(a->timer);
+    }
+
+    pthread_mutex_destroy(&a->lock);
+    free(a->ends);
+    free(a);
+}
+
+
+bus_kafka_asker_t *
+bus_kafka_asker_new(rd_kafka_t *rk, rd_kafka_topic_t *topic, int need)
+{
+    bus_kafka_asker_t  *a;
+
+    a = calloc(1, sizeof(bus_kafka_asker_t));
+    if (a == NULL) {
+        abort();
+    }
+
+    a->rk = rk;
+    a->topic = topic;
+    a->need = need;
+    pthread_mutex_init(&a->lock, NULL);
+    a->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    a->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+
+    if (a->wake == -1 || a->timer == -1
+        || pthread_create(&a->tid, NULL, bus_kafka_asker, a) != 0)
+    {
+        bus_kafka_asker_free(a);
+        return NULL;
+    }
+
+    return a;
 }
 
 
 void
-bus_kafka_asker_end(bus_kafka_asker_t *a)
+bus_kafka_asker_destroy(bus_kafka_asker_t *a)
 {
+    rd_kafka_t        *rk;
+    rd_kafka_topic_t  *topic;
+
+    rk = a->rk;
+    topic = a->topic;
+
     bus_kafka_asker_wake(a, 1);
     pthread_join(a->tid, NULL);
-    pthread_mutex_destroy(&a->lock);
-    pthread_cond_destroy(&a->wake);
+    bus_kafka_asker_free(a);
+
+    rd_kafka_topic_destroy(topic);
+    rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+}
+
+
+static void *
+bus_kafka_asker_reaper(void *data)
+{
+    bus_kafka_asker_destroy(data);
+
+    return NULL;
+}
+
+
+void
+bus_kafka_asker_reap(bus_kafka_asker_t *a)
+{
+    pthread_t  tid;
+
+    if (pthread_create(&tid, NULL, bus_kafka_asker_reaper, a) == 0) {
+        pthread_detach(tid);
+
+    } else {
+        bus_kafka_asker_destroy(a);
+    }
 }
 
 
@@ -134,6 +255,26 @@ bus_kafka_asker_tell(bus_kafka_asker_t *a, int alive)
     if (!alive) {
         bus_kafka_asker_wake(a, 0);
     }
+}
+
+
+int64_t
+bus_kafka_asker_end(bus_kafka_asker_t *a, uint32_t partition)
+{
+    int64_t  end;
+
+    pthread_mutex_lock(&a->lock);
+    end = partition < a->nends ? a->ends[partition] : 0;
+    pthread_mutex_unlock(&a->lock);
+
+    return end;
+}
+
+
+uint32_t
+bus_kafka_asker_partitions(bus_kafka_asker_t *a)
+{
+    return __atomic_load_n(&a->partitions, __ATOMIC_RELAXED);
 }
 
 

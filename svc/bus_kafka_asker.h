@@ -13,24 +13,38 @@
 
 typedef struct {
     pthread_t          tid;
-    pthread_mutex_t    lock;
-    pthread_cond_t     wake;
-    int                stop;
+    int                wake;            /* eventfd */
+    int                timer;           /* timerfd */
     rd_kafka_t        *rk;
     rd_kafka_topic_t  *topic;
-    uint32_t           partitions;      /* atomic, as is the next */
+    int                need;
+    uint32_t           partitions;      /* atomic, as are the next */
     int                alive;
+    int                stop;
+    pthread_mutex_t    lock;            /* of the next ones */
+    int64_t           *ends;
+    uint32_t           nends;
 } bus_kafka_asker_t;
 
-/* Without a topic only whether a broker answers is asked. */
-int bus_kafka_asker_start(bus_kafka_asker_t *a, rd_kafka_t *rk,
-    rd_kafka_topic_t *topic);
+/* With `need` a broker counts only when it has the topic. NULL: no thread. */
+bus_kafka_asker_t *bus_kafka_asker_new(rd_kafka_t *rk,
+    rd_kafka_topic_t *topic, int need);
+
+/* How many, 0 while that is not known. */
+uint32_t bus_kafka_asker_partitions(bus_kafka_asker_t *a);
+
+/* Where a partition ended when it was asked, 0 while that is not known; not
+ * asked with `need`. */
+int64_t bus_kafka_asker_end(bus_kafka_asker_t *a, uint32_t partition);
 
 /* Ask now; with `stop` never again. */
 void bus_kafka_asker_wake(bus_kafka_asker_t *a, int stop);
 
-/* Waits for the answer to a question under way, for a second at most. */
-void bus_kafka_asker_end(bus_kafka_asker_t *a);
+/* With its topic and its client; waits, a second and more. */
+void bus_kafka_asker_destroy(bus_kafka_asker_t *a);
+
+/* The same in a thread of its own: a loop has more to do. */
+void bus_kafka_asker_reap(bus_kafka_asker_t *a);
 
 /* Another one has noticed that a broker is there, or that none is. */
 void bus_kafka_asker_tell(bus_kafka_asker_t *a, int alive);

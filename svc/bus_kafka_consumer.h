@@ -1,11 +1,18 @@
 /*
- * Inside of the Kafka bus's consumer: the group and the records
- * (bus_kafka_consumer.c), where to begin (bus_kafka_place.c), how far it is
- * done (bus_kafka_done.c).
+ * Inside of the Kafka bus's consumer: the records (bus_kafka_consumer.c), the
+ * clients of librdkafka's and their end (bus_kafka_client.c), whose a
+ * partition is (bus_kafka_lease.c), where to begin (bus_kafka_place.c,
+ * bus_kafka_marks.c), how far it is done (bus_kafka_done.c), whether a log is
+ * still the one (bus_kafka_log.c), whether it moves (bus_kafka_stuck.c).
  *
- *     <prefix>goim:bus:kafka      hash: base of the epoch -> its random part
- *     <prefix>goim:done:<epoch>   hash: partition -> offset of the last one
- *                                 done
+ *     <prefix>goim:done:<epoch>       hash: partition -> run-offset of the
+ *                                     last one done
+ *     <prefix>goim:done:<epoch>:<p>   string: which records were done
+ *
+ * The log of a partition can go back: a broker lost what it had acknowledged,
+ * or the topic was made anew. Then offsets come a second time, for other
+ * records. Each time is another run of that log, and a position's high half
+ * counts them, so that positions only grow.
  */
 
 #ifndef SVC_BUS_KAFKA_CONSUMER_H
@@ -17,12 +24,50 @@
 #define BUS_KAFKA_AGAIN     200             /* ms */
 #define BUS_KAFKA_EXPIRE    "2592000"       /* s, of places: 30 days */
 
+/* Records that are remembered by a sum, a partition; a string in Redis of a
+ * head that says up to where, and a ring of them by offset. */
+#define BUS_KAFKA_SUMS      16384
+#define BUS_KAFKA_HEAD      64
+
+
+/* What is to be done with a partition's next record. */
+typedef enum {
+    BUS_KAFKA_STILL,            /* none is expected: dropped */
+    BUS_KAFKA_CHECK,            /* `newest` once more: is it the same? */
+    BUS_KAFKA_SEARCH,           /* up to the first that was not done */
+    BUS_KAFKA_GOING             /* handed over */
+} bus_kafka_mode_t;
+
 
 typedef struct {
-    int         active;         /* its records are handed over */
-    int         dirty;          /* done, not saved yet */
-    int64_t     done;           /* offset, -1: none */
-    int64_t     committed;      /* what Kafka was told, or is being told */
+    unsigned            leased:1;       /* ours, until */
+    unsigned            releasing:1;    /* to be given up, or under way */
+    unsigned            want:1;         /* to be begun */
+    unsigned            owned:1;        /* what is outstanding of it counts */
+    unsigned            fetched:1;      /* librdkafka reads it */
+    unsigned            dirty:1;        /* done, not saved yet */
+    unsigned            back:1;         /* its log went back */
+    unsigned            drain:1;        /* to be begun when all is done */
+    bus_kafka_mode_t    mode;
+
+    char                lease[160];     /* its value: "<job> <fence>" */
+    int64_t             until;          /* by this clock, it is surely held */
+
+    uint64_t            run;
+    int64_t             done;           /* offset, -1: none */
+    int64_t             committed;      /* what Kafka was told, or is told */
+
+    int64_t             newest;         /* taken, -1: none */
+    int64_t             time;           /* of it, ms */
+    uint32_t            sum;            /* of it, 0: not known */
+    uint32_t           *sums;           /* of the newest, 0: not known */
+    int64_t             summed;         /* up to here Redis has them */
+    int64_t             low;            /* where its log began, and */
+    int64_t             from;           /* where a search did */
+    int                 by_time;        /* it has nothing else to go by */
+
+    int64_t             moved;          /* when `done` was seen to move */
+    int64_t             seen;           /* and what it was */
 } bus_kafka_part_t;
 
 
@@ -31,6 +76,7 @@ typedef struct {
     int32_t     partition;
     int64_t     done;           /* the place in Redis, -1: none */
     int64_t     committed;      /* asked when there is none */
+    uint64_t    run;            /* as Kafka was told with it */
     int64_t     low;
     int64_t     high;
 } bus_kafka_mark_t;
@@ -47,7 +93,7 @@ typedef struct {
     unsigned              flow;
     int                   failed;
     size_t                n;
-    bus_kafka_mark_t      part[];       /* as the group lists them */
+    bus_kafka_mark_t      part[];
 } bus_kafka_marks_t;
 
 
@@ -57,13 +103,18 @@ typedef struct bus_kafka_consumer_s {
     const bus_conf_t       *conf;
     svc_redis_t            *r;
     svc_redis_watch_t      *watch;
-    rd_kafka_t             *rk;
-    bus_kafka_queue_t       queue;
-    bus_kafka_asker_t       asker;
-    int64_t                 session;        /* ms: out of the group after */
 
-    rd_kafka_topic_partition_list_t  *list; /* the group's word */
-    int                     leaving;        /* it is being given back */
+    rd_kafka_t             *rk;             /* reads */
+    rd_kafka_t             *teller;         /* asks, and tells the group */
+    bus_kafka_queue_t       queue;
+    bus_kafka_asker_t      *asker;
+    struct event           *again;          /* make the clients anew */
+    uint32_t                sockets;        /* as many as were seen */
+
+    char                    me[128];
+    struct event           *renew;
+    int                     ticking;
+    char                    lease_base[BUS_KAFKA_KEY];
     bus_kafka_part_t       *parts;
     size_t                  nparts;
     uint32_t                owned;
@@ -73,63 +124,129 @@ typedef struct bus_kafka_consumer_s {
     struct event           *step;           /* try this step again */
     void                  (*next)(void *c);
     bus_kafka_marks_t      *marks;
-    char                    cluster[64];    /* "" while not known */
-    char                    base_hex[2 * BUS_EPOCH_LEN + 1];
-    char                    random[64];
     uint8_t                 epoch[BUS_EPOCH_LEN];
     char                    life_key[BUS_KAFKA_KEY];
-    char                    hash_key[BUS_KAFKA_KEY];
     char                    done_key[BUS_KAFKA_KEY];
     uint64_t                life;           /* what is known belongs to it */
 
     struct event           *save;
     struct event           *tick;
-    int64_t                 ticked;
+    int64_t                 commit_at;
     size_t                  calls;          /* on r, not answered yet */
 
+    rd_kafka_topic_partition_list_t  *last; /* to be told at the end */
     int                     ending;
-    int                     closing;
-    int64_t                 end_by;
     struct event           *end;
     void                  (*freed)(void *data);
     void                   *freed_data;
-    struct bus_kafka_consumer_s  *left; /* others, ended likewise */
 
     metric_t               *lost;
+    metric_t               *went_back;
+    metric_t               *removed;
     log_once_t              log;
     log_once_t              save_log;
+    log_once_t              lease_log;
 } bus_kafka_consumer_t;
 
 
 /* bus_kafka_consumer.c */
 
 bus_kafka_part_t *bus_kafka_part(bus_kafka_consumer_t *c, int32_t n);
+int32_t bus_kafka_number(bus_kafka_consumer_t *c, bus_kafka_part_t *part);
+
+/* The queue's events. */
+void bus_kafka_event(rd_kafka_event_t *ev, void *data);
+
+/* bus_kafka_lease.c */
+
+void bus_kafka_lease_init(bus_kafka_consumer_t *c);
+void bus_kafka_renew(bus_kafka_consumer_t *c);
+void bus_kafka_lose(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
+    const char *why);
+
+/* Another run of Redis, or of the client. */
 void bus_kafka_lose_all(bus_kafka_consumer_t *c, const char *why);
-void bus_kafka_unassign(bus_kafka_consumer_t *c);
+
+/* The end: save, give up. */
+void bus_kafka_leave(bus_kafka_consumer_t *c);
+
+/* bus_kafka_client.c */
+
+int bus_kafka_client_open(bus_kafka_consumer_t *c, char *err, size_t size);
+
+/* The client cannot go on: another one. */
+void bus_kafka_client_again(bus_kafka_consumer_t *c, const char *why);
+
+/* Logs may have gone back unseen: a connection came or went, a topic. And
+ * whether that has happened since it was asked last. */
+void bus_kafka_suspect(void);
+int bus_kafka_suspected(bus_kafka_consumer_t *c);
+
+void bus_kafka_client_init(bus_kafka_consumer_t *c);
 void bus_kafka_check_end(bus_kafka_consumer_t *c);
 
 /* bus_kafka_place.c */
 
+/* What the keys' names are made of. 0 when it is known. */
+int bus_kafka_epoch_known(bus_kafka_consumer_t *c);
+
 int bus_kafka_place_init(bus_kafka_consumer_t *c, char *err, size_t size);
 void bus_kafka_place_done(bus_kafka_consumer_t *c);
 
-/* Find out where to begin with c->list, then assign it. */
+/* Find out where to begin with what is wanted, then begin. */
 void bus_kafka_begin(bus_kafka_consumer_t *c, int64_t delay);
 void bus_kafka_cancel(bus_kafka_consumer_t *c);
+void bus_kafka_marked(bus_kafka_consumer_t *c, bus_kafka_marks_t *marks);
+void bus_kafka_place_text(char *text, size_t size,
+    const bus_kafka_part_t *part);
+void bus_kafka_sums_key(bus_kafka_consumer_t *c, char key[BUS_KAFKA_KEY],
+    int32_t n);
 
-/* Whether another job has found that the epoch is over. */
-void bus_kafka_check_epoch(bus_kafka_consumer_t *c);
+/* bus_kafka_marks.c; the answer comes with bus_kafka_marked() */
+
+int bus_kafka_ask_marks(bus_kafka_consumer_t *c);
 
 /* bus_kafka_done.c */
 
 void bus_kafka_save_init(bus_kafka_consumer_t *c);
 
-/* Save what is done; with `barrier` then bus_kafka_unassign(), as soon as
- * everything sent before has been answered. -1: no connection. */
-int bus_kafka_save(bus_kafka_consumer_t *c, int barrier);
-void bus_kafka_commit(bus_kafka_consumer_t *c);
+/* Save what is done, give up what is to be; -1: no connection. */
+int bus_kafka_save(bus_kafka_consumer_t *c);
 
-/* The epoch is another one: everything begins anew. */
-void bus_kafka_over(bus_kafka_consumer_t *c);
+/* Tell Kafka, or what is to be told of: NULL, nothing. */
+void bus_kafka_commit(bus_kafka_consumer_t *c);
+rd_kafka_topic_partition_list_t *bus_kafka_to_commit(bus_kafka_consumer_t *c);
+
+/* bus_kafka_log.c */
+
+/* Read a partition from `offset` on. */
+void bus_kafka_fetch(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
+    int64_t offset);
+void bus_kafka_unfetch(bus_kafka_consumer_t *c, bus_kafka_part_t *part);
+
+/* Whether the record is a new one, to be handed over. */
+int bus_kafka_take(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
+    const rd_kafka_message_t *msg);
+
+/* Brokers came or went: what is read next must be what follows. */
+void bus_kafka_recheck(bus_kafka_consumer_t *c);
+
+/* Its log is not as it was, or may not be: begin when all that was taken is
+ * done; with `back` it certainly went back. */
+void bus_kafka_restart(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
+    int back);
+
+/* All is done that a restart waits for? */
+void bus_kafka_drained(bus_kafka_consumer_t *c, bus_kafka_part_t *part);
+
+/* The log went back, or may have: find out up to where it was done.
+ * `sums` as Redis has them, NULL: nothing is remembered. */
+void bus_kafka_search(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
+    const void *sums, size_t len, int64_t low);
+
+/* bus_kafka_stuck.c */
+
+/* Whether places move; now and then. */
+void bus_kafka_look(bus_kafka_consumer_t *c);
 
 #endif

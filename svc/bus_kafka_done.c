@@ -14,27 +14,93 @@
 
 
 #define BUS_KAFKA_SAVE      50              /* ms */
+#define BUS_KAFKA_SAVE_ARGS 11              /* of a partition, with its keys */
 
 
 static svc_script_t  bus_kafka_save_script = { .body = bus_kafka_save_lua };
 
 
+/* A partition's part in a save. */
+typedef struct {
+    int32_t     n;
+    int         release;
+    uint64_t    run;
+    int64_t     done;
+    char        lease[160];
+    char        lease_key[BUS_KAFKA_KEY];
+    char        key[BUS_KAFKA_KEY];
+    char        number[12];
+    char        place[48];
+    char        head[BUS_KAFKA_HEAD];
+    char        at[2][12];
+} bus_kafka_saving_part_t;
+
 /* A save under way. */
 typedef struct {
-    bus_kafka_consumer_t  *c;
-    int                    barrier;
-    size_t                 n;
-    int32_t                partition[];
+    bus_kafka_consumer_t     *c;
+    size_t                    n;
+    bus_kafka_saving_part_t   part[];
 } bus_kafka_saving_t;
 
+/* The arguments of a script. */
+typedef struct {
+    int             n;
+    const char    **v;
+    size_t         *len;
+} bus_kafka_args_t;
 
-void
-bus_kafka_over(bus_kafka_consumer_t *c)
+
+static void
+bus_kafka_arg(bus_kafka_args_t *args, const void *data, size_t len)
 {
-    bus_kafka_lose_all(c, "the epoch is over");
+    args->v[args->n] = data;
+    args->len[args->n] = len;
+    args->n++;
+}
 
-    if (c->list != NULL && !c->leaving && !c->ending) {
-        bus_kafka_begin(c, 0);
+
+static void
+bus_kafka_saved_part(bus_kafka_consumer_t *c,
+    const bus_kafka_saving_part_t *saved, int ok)
+{
+    bus_kafka_part_t  *part;
+
+    part = bus_kafka_part(c, saved->n);
+
+    if (strcmp(part->lease, saved->lease) != 0) {
+        return;                 /* of a lease before */
+    }
+
+    if (saved->release) {
+        part->releasing = 0;
+
+    } else if (!ok) {
+        part->dirty = part->owned;
+
+    } else if (part->run == saved->run && part->summed < saved->done) {
+        part->summed = saved->done;
+    }
+}
+
+
+static void
+bus_kafka_fenced(bus_kafka_consumer_t *c, const redisReply *reply)
+{
+    size_t             i;
+    bus_kafka_part_t  *part;
+
+    if (reply->type != REDIS_REPLY_ARRAY) {
+        return;
+    }
+
+    for (i = 0; i < reply->elements; i++) {
+
+        part = reply->element[i]->type == REDIS_REPLY_STRING
+               ? bus_kafka_part(c, atoi(reply->element[i]->str)) : NULL;
+
+        if (part != NULL && part->leased) {
+            bus_kafka_lose(c, part, "another has the lease");
+        }
     }
 }
 
@@ -42,9 +108,8 @@ bus_kafka_over(bus_kafka_consumer_t *c)
 static void
 bus_kafka_saved(svc_redis_t *r, redisReply *reply, void *data)
 {
-    int                    barrier, ok;
+    int                    ok;
     size_t                 i;
-    bus_kafka_part_t      *part;
     bus_kafka_saving_t    *call;
     bus_kafka_consumer_t  *c;
 
@@ -52,22 +117,23 @@ bus_kafka_saved(svc_redis_t *r, redisReply *reply, void *data)
 
     call = data;
     c = call->c;
-    barrier = call->barrier;
     ok = (svc_redis_class(reply) == SVC_REDIS_OK);
 
-    if (!ok) {
+    for (i = 0; i < call->n; i++) {
+        bus_kafka_saved_part(c, &call->part[i], ok);
+    }
+
+    c->calls--;
+    free(call);
+
+    if (ok) {
+        bus_kafka_fenced(c, reply);
+
+    } else {
 
         if (svc_redis_class(reply) == SVC_REDIS_ERROR) {
             log_seldom(&c->save_log, LOG_ERROR, "bus: cannot save the "
                        "place: %s", reply->str);
-        }
-
-        for (i = 0; i < call->n; i++) {
-            part = bus_kafka_part(c, call->partition[i]);
-
-            if (part->active) {
-                part->dirty = 1;
-            }
         }
 
         if (!c->ending) {
@@ -75,97 +141,184 @@ bus_kafka_saved(svc_redis_t *r, redisReply *reply, void *data)
         }
     }
 
-    c->calls--;
-    free(call);
-
-    if (barrier) {
-        bus_kafka_unassign(c);
-
-    } else if (ok && reply->str != NULL && strcmp(reply->str, "EPOCH") == 0) {
-        bus_kafka_over(c);
-    }
-
     bus_kafka_check_end(c);
 }
 
 
-int
-bus_kafka_save(bus_kafka_consumer_t *c, int barrier)
+/* What has become known of a partition's records since the last save. */
+static void
+bus_kafka_save_sums(bus_kafka_saving_part_t *save,
+    const bus_kafka_part_t *part, bus_kafka_args_t *args)
 {
-    int                argc, rc;
-    char               life[24], (*number)[24];
-    size_t             i, n;
-    const char       **argv;
-    bus_kafka_saving_t  *call;
+    int      i;
+    int64_t  from, at, n, all;
 
-    n = 0;
+    from = part->summed + 1;
 
-    for (i = 0; i < c->nparts; i++) {
-        n += (c->parts[i].dirty != 0);
+    if (from < part->done + 1 - BUS_KAFKA_SUMS) {
+        from = part->done + 1 - BUS_KAFKA_SUMS;
     }
 
-    if ((n == 0 && !barrier) || c->life == 0 || !svc_redis_is_up(c->r)) {
-        return -1;
+    all = part->done + 1 - from;
+
+    /* what has been overwritten since by newer ones is not known */
+
+    for (i = 0; i < 2; i++) {
+        at = (from + BUS_KAFKA_SUMS) % BUS_KAFKA_SUMS;
+        n = BUS_KAFKA_SUMS - at < all ? BUS_KAFKA_SUMS - at : all;
+
+        snprintf(save->at[i], sizeof(save->at[i]), "%" PRId64,
+                 BUS_KAFKA_HEAD + at * (int64_t) sizeof(uint32_t));
+        bus_kafka_arg(args, save->at[i], strlen(save->at[i]));
+        bus_kafka_arg(args, part->sums + at, (size_t) n * sizeof(uint32_t));
+
+        from += n;
+        all -= n;
+    }
+}
+
+
+static void
+bus_kafka_save_part(bus_kafka_consumer_t *c, bus_kafka_saving_part_t *save,
+    bus_kafka_part_t *part, bus_kafka_args_t *args)
+{
+    save->n = bus_kafka_number(c, part);
+    save->release = part->releasing;
+    save->run = part->run;
+    save->done = part->done;
+
+    strcpy(save->lease, part->lease);
+    snprintf(save->number, sizeof(save->number), "%d", (int) save->n);
+
+    bus_kafka_arg(args, save->lease, strlen(save->lease));
+    bus_kafka_arg(args, save->release ? "1" : "0", 1);
+    bus_kafka_arg(args, save->number, strlen(save->number));
+
+    if (!part->dirty) {
+
+        /* the lease only: a place that is not there, and no sums */
+
+        bus_kafka_arg(args, "", 0);
+        bus_kafka_arg(args, "", 0);
+        bus_kafka_arg(args, "0", 1);
+        bus_kafka_arg(args, "", 0);
+        bus_kafka_arg(args, "0", 1);
+        bus_kafka_arg(args, "", 0);
+        return;
     }
 
-    argv = malloc((7 + 2 * n) * sizeof(char *));
-    number = malloc((2 * n + 1) * sizeof(*number));
+    bus_kafka_place_text(save->place, sizeof(save->place), part);
+    snprintf(save->head, sizeof(save->head), "%" PRIu64 "-%" PRId64 " %"
+             PRId64, part->run, part->done, part->time);
 
-    if (argv == NULL || number == NULL) {
-        abort();
-    }
+    bus_kafka_arg(args, save->place, strlen(save->place));
+    bus_kafka_arg(args, save->head, sizeof(save->head));
+    bus_kafka_save_sums(save, part, args);
+}
 
-    call = calloc(1, sizeof(bus_kafka_saving_t)
-                     + n * sizeof(call->partition[0]));
-    if (call == NULL) {
-        abort();
-    }
 
-    call->c = c;
-    call->barrier = barrier;
+/* To be saved, or given up. */
+static int
+bus_kafka_to_save(const bus_kafka_part_t *part)
+{
+    return part->leased && (part->dirty || part->releasing);
+}
+
+
+static int
+bus_kafka_save_all(bus_kafka_consumer_t *c, bus_kafka_saving_t *call,
+    bus_kafka_args_t *args)
+{
+    int                       keys, rc;
+    char                      life[24], notes[BUS_KAFKA_KEY + 8];
+    size_t                    i, n;
+    bus_kafka_saving_part_t  *save;
 
     snprintf(life, sizeof(life), "%" PRIu64, c->life);
+    snprintf(notes, sizeof(notes), "%snotes", c->lease_base);
 
-    argc = 0;
-    argv[argc++] = c->life_key;
-    argv[argc++] = c->hash_key;
-    argv[argc++] = c->done_key;
-    argv[argc++] = life;
-    argv[argc++] = c->base_hex;
-    argv[argc++] = c->random;
-    argv[argc++] = BUS_KAFKA_EXPIRE;
+    bus_kafka_arg(args, c->life_key, strlen(c->life_key));
+    bus_kafka_arg(args, c->done_key, strlen(c->done_key));
+    bus_kafka_arg(args, notes, strlen(notes));
+
+    for (i = 0, n = 0; i < c->nparts; i++) {
+
+        if (!bus_kafka_to_save(&c->parts[i])) {
+            continue;
+        }
+
+        save = &call->part[n++];
+        snprintf(save->lease_key, sizeof(save->lease_key), "%.480s%zu:lease",
+                 c->lease_base, i);
+        bus_kafka_sums_key(c, save->key, (int32_t) i);
+
+        bus_kafka_arg(args, save->lease_key, strlen(save->lease_key));
+        bus_kafka_arg(args, save->key, strlen(save->key));
+    }
+
+    keys = args->n;
+
+    bus_kafka_arg(args, life, strlen(life));
+    bus_kafka_arg(args, BUS_KAFKA_EXPIRE, strlen(BUS_KAFKA_EXPIRE));
+    bus_kafka_arg(args, c->me, strlen(c->me));
 
     for (i = 0; i < c->nparts; i++) {
-
-        if (c->parts[i].dirty) {
-            snprintf(number[argc - 7], sizeof(*number), "%zu", i);
-            argv[argc] = number[argc - 7];
-            argc++;
-            snprintf(number[argc - 7], sizeof(*number), "%" PRId64,
-                     c->parts[i].done);
-            argv[argc] = number[argc - 7];
-            argc++;
-
-            c->parts[i].dirty = 0;
-            call->partition[call->n++] = (int32_t) i;
+        if (bus_kafka_to_save(&c->parts[i])) {
+            bus_kafka_save_part(c, &call->part[call->n++], &c->parts[i],
+                                args);
         }
     }
 
     rc = svc_redis_eval(c->r, &bus_kafka_save_script, bus_kafka_saved, call,
-                        3, argc, argv, NULL);
+                        keys, args->n, args->v, args->len);
+
+    for (i = 0; rc == 0 && i < call->n; i++) {
+        bus_kafka_part(c, call->part[i].n)->dirty = 0;
+    }
+
+    return rc;
+}
+
+
+int
+bus_kafka_save(bus_kafka_consumer_t *c)
+{
+    int                  rc;
+    size_t               i, n, max;
+    bus_kafka_args_t     args;
+    bus_kafka_saving_t  *call;
+
+    for (i = 0, n = 0; i < c->nparts; i++) {
+        n += bus_kafka_to_save(&c->parts[i]);
+    }
+
+    if (n == 0 || !svc_redis_is_up(c->r)) {
+        return -1;
+    }
+
+    max = 6 + n * BUS_KAFKA_SAVE_ARGS;
+    args.n = 0;
+    args.v = malloc(max * sizeof(char *));
+    args.len = malloc(max * sizeof(size_t));
+    call = calloc(1, sizeof(*call) + n * sizeof(call->part[0]));
+
+    if (args.v == NULL || args.len == NULL || call == NULL) {
+        abort();
+    }
+
+    call->c = c;
+
+    rc = bus_kafka_save_all(c, call, &args);
+
     if (rc == 0) {
         c->calls++;
 
     } else {
-        for (i = 0; i < call->n; i++) {
-            c->parts[call->partition[i]].dirty = 1;
-        }
-
         free(call);
     }
 
-    free(argv);
-    free(number);
+    free(args.v);
+    free(args.len);
 
     return rc;
 }
@@ -177,7 +330,7 @@ bus_kafka_on_save(evutil_socket_t fd, short what, void *data)
     (void) fd;
     (void) what;
 
-    bus_kafka_save(data, 0);
+    bus_kafka_save(data);
 }
 
 
@@ -192,13 +345,13 @@ bus_kafka_done(bus_consumer_t *base, uint32_t partition,
     c = (bus_kafka_consumer_t *) base;
     part = bus_kafka_part(c, (int32_t) partition);
 
-    if (part == NULL || !part->active) {
+    if (part == NULL || !part->owned) {
         return;
     }
 
     goim_offset_get(offset, &high, &low);
 
-    if ((int64_t) low <= part->done) {
+    if (high != part->run || (int64_t) low <= part->done) {
         return;
     }
 
@@ -208,40 +361,65 @@ bus_kafka_done(bus_consumer_t *base, uint32_t partition,
     if (!event_pending(c->save, EV_TIMEOUT, NULL)) {
         svc_timer(c->save, BUS_KAFKA_SAVE);
     }
+
+    bus_kafka_drained(c, part);
+}
+
+
+/*
+ * Of partitions that are ours: what was done of others long ago would take
+ * back what another job has told since. By another client than the one that
+ * reads: that one begins nothing while an answer to this is outstanding.
+ */
+rd_kafka_topic_partition_list_t *
+bus_kafka_to_commit(bus_kafka_consumer_t *c)
+{
+    char                              run[24];
+    size_t                            i;
+    bus_kafka_part_t                 *part;
+    rd_kafka_topic_partition_t       *p;
+    rd_kafka_topic_partition_list_t  *list;
+
+    list = rd_kafka_topic_partition_list_new(8);
+
+    for (i = 0; i < c->nparts; i++) {
+        part = &c->parts[i];
+
+        if (!part->owned || part->done < 0 || part->done == part->committed) {
+            continue;
+        }
+
+        part->committed = part->done;
+
+        p = rd_kafka_topic_partition_list_add(list, c->conf->topic,
+                                              (int32_t) i);
+        p->offset = part->done + 1;
+
+        if (part->run > 0) {
+            snprintf(run, sizeof(run), "%" PRIu64, part->run);
+            p->metadata = strdup(run);
+            p->metadata_size = strlen(run);
+        }
+    }
+
+    if (list->cnt == 0) {
+        rd_kafka_topic_partition_list_destroy(list);
+        return NULL;
+    }
+
+    return list;
 }
 
 
 void
 bus_kafka_commit(bus_kafka_consumer_t *c)
 {
-    size_t                            i;
-    bus_kafka_part_t                 *part;
     rd_kafka_topic_partition_list_t  *list;
 
-    list = NULL;
-
-    for (i = 0; i < c->nparts; i++) {
-        part = &c->parts[i];
-
-        if (part->done < 0 || part->done == part->committed
-            || (!part->active && !c->leaving && !c->ending))
-        {
-            continue;
-        }
-
-        if (list == NULL) {
-            list = rd_kafka_topic_partition_list_new(8);
-        }
-
-        part->committed = part->done;
-
-        rd_kafka_topic_partition_list_add(list, c->conf->topic,
-                                          (int32_t) i)->offset
-            = part->done + 1;
-    }
+    list = c->rk != NULL ? bus_kafka_to_commit(c) : NULL;
 
     if (list != NULL) {
-        rd_kafka_commit(c->rk, list, 1);
+        rd_kafka_commit(c->teller, list, 1);
         rd_kafka_topic_partition_list_destroy(list);
     }
 }

@@ -2,40 +2,36 @@
  * The Kafka bus: where to begin.
  *
  * Places are kept in the Redis that holds the effects. They belong to an
- * epoch, made of the cluster, the topic, a configured generation and, when
- * places were found that the partitions never reached, a random part that
- * all jobs share.
+ * epoch, made of the cluster, the topic and a configured generation.
  */
 
 #include "bus_kafka_consumer.h"
 
-#include "svc/lua/bus_kafka_epoch.lua.h"
+#include "svc/lua/bus_kafka_place.lua.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 
-#define BUS_KAFKA_QUERY     2000            /* ms, a partition's offsets */
+#define BUS_KAFKA_TEXT(n)   #n
+#define BUS_KAFKA_NUMBER(n) BUS_KAFKA_TEXT(n)
 
 
-static svc_script_t  bus_kafka_epoch_script = { .body = bus_kafka_epoch_lua };
+static svc_script_t  bus_kafka_place_script = { .body = bus_kafka_place_lua };
 
 
 /* A call on Redis, and the attempt it belongs to. */
 typedef struct {
     bus_kafka_consumer_t  *c;
     unsigned               flow;
+    int32_t                partition;
+    int64_t                low;
 } bus_kafka_call_t;
 
 
-static void bus_kafka_step_cluster(void *data);
-static void bus_kafka_step_epoch(void *data);
-static void bus_kafka_step_done(bus_kafka_consumer_t *c);
+static void bus_kafka_step_places(void *data);
 
 
 static bus_kafka_call_t *
@@ -43,7 +39,7 @@ bus_kafka_call(bus_kafka_consumer_t *c)
 {
     bus_kafka_call_t  *call;
 
-    call = malloc(sizeof(bus_kafka_call_t));
+    call = calloc(1, sizeof(bus_kafka_call_t));
     if (call == NULL) {
         abort();
     }
@@ -57,21 +53,15 @@ bus_kafka_call(bus_kafka_consumer_t *c)
 
 /* NULL: the attempt it belonged to has been given up. */
 static bus_kafka_consumer_t *
-bus_kafka_called(void *data)
+bus_kafka_called(bus_kafka_call_t *call)
 {
-    unsigned               flow;
-    bus_kafka_call_t      *call;
     bus_kafka_consumer_t  *c;
 
-    call = data;
     c = call->c;
-    flow = call->flow;
-    free(call);
-
     c->calls--;
     bus_kafka_check_end(c);
 
-    return flow == c->flow && c->list != NULL && !c->ending ? c : NULL;
+    return call->flow == c->flow && c->rk != NULL && !c->ending ? c : NULL;
 }
 
 
@@ -95,7 +85,7 @@ bus_kafka_on_step(evutil_socket_t fd, short what, void *data)
 
     c = data;
 
-    if (c->list != NULL && !c->ending) {
+    if (c->rk != NULL && !c->ending) {
         c->next(c);
     }
 }
@@ -117,108 +107,272 @@ void
 bus_kafka_begin(bus_kafka_consumer_t *c, int64_t delay)
 {
     bus_kafka_cancel(c);
-    bus_kafka_later(c, bus_kafka_step_cluster, delay);
+    bus_kafka_later(c, bus_kafka_step_places, delay);
 }
 
 
-static void
-bus_kafka_set_epoch(bus_kafka_consumer_t *c)
+int
+bus_kafka_epoch_known(bus_kafka_consumer_t *c)
 {
-    char  text[512], hex[2 * BUS_EPOCH_LEN + 1];
+    char  *id, text[512], hex[2 * BUS_EPOCH_LEN + 1];
 
-    snprintf(text, sizeof(text), "kafka/%s/%s/%" PRId64, c->cluster,
-             c->conf->topic, c->conf->generation);
-    bus_epoch(c->epoch, text);
-    bus_hex(c->base_hex, c->epoch, BUS_EPOCH_LEN);
-
-    if (c->random[0] != '\0') {
-        snprintf(text, sizeof(text), "%s/%s", c->base_hex, c->random);
-        bus_epoch(c->epoch, text);
+    if (c->lease_base[0] != '\0') {
+        return 0;
     }
 
+    id = rd_kafka_clusterid(c->teller, 0);
+
+    if (id == NULL) {
+        return -1;
+    }
+
+    snprintf(text, sizeof(text), "kafka/%.63s/%s/%" PRId64, id,
+             c->conf->topic, c->conf->generation);
+    rd_kafka_mem_free(c->teller, id);
+
+    bus_epoch(c->epoch, text);
     bus_hex(hex, c->epoch, BUS_EPOCH_LEN);
+
     snprintf(c->done_key, sizeof(c->done_key), "%sgoim:done:%s",
              svc_redis_prefix(c->r), hex);
+    snprintf(c->lease_base, sizeof(c->lease_base), "%sgoim:kafka:%s:",
+             svc_redis_prefix(c->r), hex);
+
+    return 0;
 }
 
 
-static void
-bus_kafka_step_cluster(void *data)
+/* ---- places ---- */
+
+void
+bus_kafka_place_text(char *text, size_t size, const bus_kafka_part_t *part)
 {
-    char                  *id;
-    bus_kafka_consumer_t  *c;
+    snprintf(text, size, "%" PRIu64 "-%" PRId64, part->run, part->done);
+}
 
-    c = data;
 
-    id = rd_kafka_clusterid(c->rk, 0);
+void
+bus_kafka_sums_key(bus_kafka_consumer_t *c, char key[BUS_KAFKA_KEY],
+    int32_t n)
+{
+    snprintf(key, BUS_KAFKA_KEY, "%.480s:%d", c->done_key, (int) n);
+}
 
-    if (id == NULL) {
-        bus_kafka_later(c, bus_kafka_step_cluster, BUS_KAFKA_AGAIN);
+
+/* "run-offset", or the offset alone as it was saved once. */
+static void
+bus_kafka_place_parse(bus_kafka_part_t *part, const char *text)
+{
+    char  *end;
+
+    part->run = 0;
+    part->done = -1;
+
+    if (text[0] < '0' || text[0] > '9') {
         return;
     }
 
-    snprintf(c->cluster, sizeof(c->cluster), "%s", id);
-    rd_kafka_mem_free(c->rk, id);
+    part->done = strtoll(text, &end, 10);
 
-    c->random[0] = '\0';
-    bus_kafka_set_epoch(c);
+    if (*end == '-') {
+        part->run = (uint64_t) part->done;
+        part->done = strtoll(end + 1, &end, 10);
+    }
 
-    bus_kafka_step_epoch(c);
+    if (*end != '\0' || part->done < 0 || part->done == INT64_MAX) {
+        part->run = 0;
+        part->done = -1;
+    }
+}
+
+
+/* What the head of the sums says holds for this place only. */
+static void
+bus_kafka_place_head(bus_kafka_part_t *part, const redisReply *head,
+    const redisReply *sum)
+{
+    char    place[48], text[BUS_KAFKA_HEAD + 1];
+    size_t  len;
+
+    bus_kafka_place_text(place, sizeof(place), part);
+    len = strlen(place);
+
+    snprintf(text, sizeof(text), "%s", head->str);
+
+    part->sum = 0;
+    part->time = 0;
+    part->summed = -1;
+
+    if (strncmp(text, place, len) == 0 && text[len] == ' ') {
+        part->time = strtoll(text + len, NULL, 10);
+        part->summed = part->done;
+
+        if (sum->len == sizeof(part->sum)) {
+            memcpy(&part->sum, sum->str, sizeof(part->sum));
+        }
+    }
+}
+
+
+/* -1: what was done of it has not been saved yet. */
+static int
+bus_kafka_place_take(bus_kafka_part_t *part, redisReply *const *e)
+{
+    if (part->owned) {
+        return part->dirty ? -1 : 0;    /* begun before: we know it best */
+    }
+
+    bus_kafka_place_parse(part, e[0]->str);
+    bus_kafka_place_head(part, e[1], e[2]);
+
+    part->newest = part->done;
+    part->committed = -1;
+    part->dirty = 0;
+
+    free(part->sums);
+    part->sums = calloc(BUS_KAFKA_SUMS, sizeof(uint32_t));
+
+    if (part->sums == NULL) {
+        abort();
+    }
+
+    return 0;
+}
+
+
+static int
+bus_kafka_places_take(bus_kafka_consumer_t *c, const redisReply *reply)
+{
+    int     rc;
+    size_t  i, k, n;
+
+    for (i = 0, n = 0; i < c->nparts; i++) {
+        n += c->parts[i].want;
+    }
+
+    if (svc_redis_class(reply) != SVC_REDIS_OK
+        || reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 * n)
+    {
+        return -1;
+    }
+
+    for (k = 0; k < reply->elements; k++) {
+        if (reply->element[k]->type != REDIS_REPLY_STRING) {
+            return -1;
+        }
+    }
+
+    rc = 0;
+
+    for (i = 0, k = 0; i < c->nparts; i++) {
+        if (c->parts[i].want) {
+            rc |= bus_kafka_place_take(&c->parts[i], reply->element + k);
+            k += 3;
+        }
+    }
+
+    if (rc != 0) {
+        bus_kafka_save(c);
+    }
+
+    return rc;
 }
 
 
 static void
-bus_kafka_on_epoch(svc_redis_t *r, redisReply *reply, void *data)
+bus_kafka_on_places(svc_redis_t *r, redisReply *reply, void *data)
 {
-    svc_redis_class_t      class;
+    bus_kafka_call_t      *call;
     bus_kafka_consumer_t  *c;
 
-    c = bus_kafka_called(data);
+    call = data;
+    c = bus_kafka_called(call);
+    free(call);
 
     if (c == NULL) {
         return;
     }
 
-    class = svc_redis_class(reply);
+    if (reply != NULL && c->life != svc_redis_life(r)) {
+        return;                 /* bus_kafka_up() is to come */
+    }
 
-    /* a hash that is none is replaced when an epoch is made */
+    /* the thread of an attempt before may still be asking */
 
-    if (class != SVC_REDIS_OK && class != SVC_REDIS_TYPE) {
-        bus_kafka_later(c, bus_kafka_step_epoch, BUS_KAFKA_AGAIN);
+    if (bus_kafka_places_take(c, reply) != 0 || c->marks != NULL
+        || bus_kafka_ask_marks(c) != 0)
+    {
+        bus_kafka_later(c, bus_kafka_step_places, BUS_KAFKA_AGAIN);
         return;
     }
 
-    c->life = svc_redis_life(r);
-    snprintf(c->random, sizeof(c->random), "%.63s",
-             reply->type == REDIS_REPLY_STRING ? reply->str : "");
-
-    bus_kafka_set_epoch(c);
-    bus_kafka_step_done(c);
 }
 
 
 static void
-bus_kafka_step_epoch(void *data)
+bus_kafka_step_places(void *data)
 {
-    bus_kafka_call_t      *call;
-    bus_kafka_consumer_t  *c;
+    int                     argc, keys;
+    char                  (*key)[BUS_KAFKA_KEY], (*number)[12];
+    size_t                  i, n;
+    const char            **argv;
+    bus_kafka_call_t       *call;
+    bus_kafka_consumer_t   *c;
 
     c = data;
-    call = bus_kafka_call(c);
 
-    if (svc_redis_callf(c->r, bus_kafka_on_epoch, call, "HGET %s %s",
-                        c->hash_key, c->base_hex) != 0)
-    {
-        free(call);
-        bus_kafka_later(c, bus_kafka_step_epoch, BUS_KAFKA_AGAIN);
+    for (i = 0, n = 0; i < c->nparts; i++) {
+        n += c->parts[i].want;
+    }
+
+    if (n == 0) {
         return;
     }
 
-    c->calls++;
+    argv = malloc((3 + 2 * n) * sizeof(char *));
+    key = malloc(n * sizeof(*key));
+    number = malloc(n * sizeof(*number));
+
+    if (argv == NULL || key == NULL || number == NULL) {
+        abort();
+    }
+
+    keys = 0;
+    argv[keys++] = c->done_key;
+    argc = 1 + (int) n;
+    argv[argc++] = BUS_KAFKA_NUMBER(BUS_KAFKA_SUMS);
+    argv[argc++] = BUS_KAFKA_NUMBER(BUS_KAFKA_HEAD);
+
+    for (i = 0; i < c->nparts; i++) {
+
+        if (c->parts[i].want) {
+            bus_kafka_sums_key(c, key[keys - 1], (int32_t) i);
+            snprintf(number[keys - 1], sizeof(*number), "%d", (int) i);
+            argv[argc++] = number[keys - 1];
+            argv[keys] = key[keys - 1];
+            keys++;
+        }
+    }
+
+    call = bus_kafka_call(c);
+
+    if (svc_redis_eval(c->r, &bus_kafka_place_script, bus_kafka_on_places,
+                       call, keys, argc, argv, NULL) == 0)
+    {
+        c->calls++;
+
+    } else {
+        free(call);
+        bus_kafka_later(c, bus_kafka_step_places, BUS_KAFKA_AGAIN);
+    }
+
+    free(argv);
+    free(key);
+    free(number);
 }
 
 
-/* ---- places and what the partitions hold ---- */
+/* ---- what the partitions hold ---- */
 
 /*
  * The offset of the first record to take. Always one that is there: left to
@@ -227,7 +381,7 @@ bus_kafka_step_epoch(void *data)
  * ending.
  */
 static int64_t
-bus_kafka_from(const bus_kafka_mark_t *mark)
+bus_kafka_from(bus_kafka_consumer_t *c, const bus_kafka_mark_t *mark)
 {
     int64_t  from;
 
@@ -243,6 +397,7 @@ bus_kafka_from(const bus_kafka_mark_t *mark)
                   (int) mark->partition, mark->high);
 
     } else if (from >= 0) {
+        metrics_add(c->removed, mark->low - from);
         log_write(LOG_ERROR, "bus: partition %d: %" PRId64 " records "
                   "behind the place have been removed by Kafka",
                   (int) mark->partition, mark->low - from);
@@ -253,485 +408,144 @@ bus_kafka_from(const bus_kafka_mark_t *mark)
 
 
 static void
-bus_kafka_assign(bus_kafka_consumer_t *c, const bus_kafka_marks_t *marks)
+bus_kafka_on_sums(svc_redis_t *r, redisReply *reply, void *data)
 {
-    int                               i;
-    bus_kafka_part_t                 *part;
-    rd_kafka_resp_err_t               rc;
-    rd_kafka_topic_partition_list_t  *list;
-
-    list = rd_kafka_topic_partition_list_copy(c->list);
-
-    for (i = 0; i < list->cnt; i++) {
-        list->elems[i].offset = bus_kafka_from(&marks->part[i]);
-    }
-
-    rc = rd_kafka_assign(c->rk, list);
-    rd_kafka_topic_partition_list_destroy(list);
-
-    if (rc != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        log_seldom(&c->log, LOG_ERROR, "kafka: assign: %s",
-                   rd_kafka_err2str(rc));
-        bus_kafka_later(c, bus_kafka_step_cluster, BUS_KAFKA_AGAIN);
-        return;
-    }
-
-    for (i = 0; i < c->list->cnt; i++) {
-        part = bus_kafka_part(c, c->list->elems[i].partition);
-
-        if (part != NULL && !part->active) {
-            part->active = 1;
-            c->owned++;
-        }
-    }
-
-    if (c->paused) {
-        rd_kafka_pause_partitions(c->rk, c->list);
-    }
-
-    log_write(LOG_INFO, "bus: %u partitions taken", c->owned);
-}
-
-
-static void
-bus_kafka_on_switch(svc_redis_t *r, redisReply *reply, void *data)
-{
-    bus_kafka_consumer_t  *c;
-
-    (void) r;
-
-    c = bus_kafka_called(data);
-
-    if (c == NULL) {
-        return;
-    }
-
-    if (svc_redis_class(reply) == SVC_REDIS_OK
-        && reply->type == REDIS_REPLY_STRING
-        && strcmp(reply->str, "NEW") == 0)
-    {
-        log_write(LOG_WARN, "bus: places lie beyond what the partitions of "
-                  "%s hold: a new epoch begins", c->conf->topic);
-    }
-
-    bus_kafka_later(c, bus_kafka_step_epoch,
-                    svc_redis_class(reply) == SVC_REDIS_OK
-                    ? 0 : BUS_KAFKA_AGAIN);
-}
-
-
-/* The partitions that hold less than was done cannot be the same ones. */
-static void
-bus_kafka_switch(bus_kafka_consumer_t *c, const bus_kafka_marks_t *marks)
-{
-    int                argc, rc;
-    char               old_key[BUS_KAFKA_KEY], old[64], random[33];
-    char             (*lost)[12];
-    size_t             m;
-    uint8_t            bytes[16];
-    const char       **argv;
-    bus_kafka_call_t  *call;
-
-    argv = malloc((7 + marks->n) * sizeof(char *));
-    lost = malloc((marks->n + 1) * sizeof(*lost));
-
-    if (argv == NULL || lost == NULL) {
-        abort();
-    }
-
-    evutil_secure_rng_get_bytes(bytes, sizeof(bytes));
-    bus_hex(random, bytes, sizeof(bytes));
-
-    strcpy(old, c->random);
-    strcpy(old_key, c->done_key);
-    strcpy(c->random, random);
-    bus_kafka_set_epoch(c);
-
-    argc = 0;
-    argv[argc++] = c->hash_key;
-    argv[argc++] = old_key;
-    argv[argc++] = c->done_key;
-    argv[argc++] = c->base_hex;
-    argv[argc++] = old;
-    argv[argc++] = random;
-    argv[argc++] = BUS_KAFKA_EXPIRE;
-
-    for (m = 0; m < marks->n; m++) {
-        if (marks->part[m].done >= marks->part[m].high) {
-            snprintf(lost[m], sizeof(lost[m]), "%d",
-                     (int) marks->part[m].partition);
-            argv[argc++] = lost[m];
-        }
-    }
-
-    call = bus_kafka_call(c);
-
-    rc = svc_redis_eval(c->r, &bus_kafka_epoch_script, bus_kafka_on_switch,
-                        call, 3, argc, argv, NULL);
-    if (rc == 0) {
-        c->calls++;
-
-    } else {
-        free(call);
-        bus_kafka_later(c, bus_kafka_step_epoch, BUS_KAFKA_AGAIN);
-    }
-
-    free(argv);
-    free(lost);
-}
-
-
-static int
-bus_kafka_query_committed(bus_kafka_marks_t *marks)
-{
-    int                               rc;
-    size_t                            i;
-    rd_kafka_topic_partition_t       *p;
-    rd_kafka_topic_partition_list_t  *list;
-
-    list = rd_kafka_topic_partition_list_new((int) marks->n);
-
-    for (i = 0; i < marks->n; i++) {
-        marks->part[i].committed = -1;
-
-        if (marks->part[i].done < 0) {
-            rd_kafka_topic_partition_list_add(list, marks->topic,
-                                              marks->part[i].partition);
-        }
-    }
-
-    rc = 0;
-
-    if (list->cnt > 0
-        && rd_kafka_committed(marks->rk, list, BUS_KAFKA_QUERY)
-           != RD_KAFKA_RESP_ERR_NO_ERROR)
-    {
-        rc = -1;
-    }
-
-    for (i = 0; rc == 0 && i < marks->n; i++) {
-        p = rd_kafka_topic_partition_list_find(list, marks->topic,
-                                               marks->part[i].partition);
-        if (p == NULL) {
-            continue;
-        }
-
-        if (p->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            rc = -1;
-
-        } else if (p->offset >= 0) {
-            marks->part[i].committed = p->offset;
-        }
-    }
-
-    rd_kafka_topic_partition_list_destroy(list);
-
-    return rc;
-}
-
-
-static void *
-bus_kafka_query(void *data)
-{
-    size_t              i;
-    uint64_t            one;
-    bus_kafka_marks_t  *marks;
-
-    marks = data;
-    one = 1;
-
-    marks->failed = (bus_kafka_query_committed(marks) != 0);
-
-    for (i = 0; !marks->failed && i < marks->n; i++) {
-
-        if (__atomic_load_n(&marks->stop, __ATOMIC_RELAXED)
-            || rd_kafka_query_watermark_offsets(marks->rk, marks->topic,
-                                                marks->part[i].partition,
-                                                &marks->part[i].low,
-                                                &marks->part[i].high,
-                                                BUS_KAFKA_QUERY)
-               != RD_KAFKA_RESP_ERR_NO_ERROR)
-        {
-            marks->failed = 1;
-        }
-    }
-
-    if (write(marks->fd, &one, sizeof(one)) == -1) {
-        /* an eventfd takes a 1 always */
-    }
-
-    return NULL;
-}
-
-
-static void
-bus_kafka_marks_free(bus_kafka_marks_t *marks)
-{
-    event_free(marks->ev);
-    close(marks->fd);
-    free(marks->topic);
-    free(marks);
-}
-
-
-static void
-bus_kafka_on_marks(evutil_socket_t fd, short what, void *data)
-{
-    int                    lost;
-    size_t                 i;
-    bus_kafka_marks_t     *marks;
-    bus_kafka_consumer_t  *c;
-
-    (void) fd;
-    (void) what;
-
-    c = data;
-    marks = c->marks;
-    c->marks = NULL;
-
-    pthread_join(marks->tid, NULL);
-
-    if (c->ending || c->list == NULL) {
-        bus_kafka_marks_free(marks);
-        bus_kafka_check_end(c);
-        return;
-    }
-
-    if (marks->flow != c->flow || marks->failed) {
-
-        /* asked for an attempt that was given up, or no answer */
-
-        if (marks->flow == c->flow) {
-            bus_kafka_later(c, bus_kafka_step_epoch, BUS_KAFKA_AGAIN);
-        }
-
-        bus_kafka_marks_free(marks);
-        return;
-    }
-
-    lost = 0;
-
-    for (i = 0; i < marks->n; i++) {
-        lost |= (marks->part[i].done >= marks->part[i].high);
-    }
-
-    if (lost) {
-        bus_kafka_switch(c, marks);
-
-    } else {
-        bus_kafka_assign(c, marks);
-    }
-
-    bus_kafka_marks_free(marks);
-}
-
-
-static int
-bus_kafka_ask_marks(bus_kafka_consumer_t *c)
-{
-    int                 i;
-    bus_kafka_part_t   *part;
-    bus_kafka_mark_t   *mark;
-    bus_kafka_marks_t  *marks;
-
-    marks = calloc(1, sizeof(bus_kafka_marks_t)
-                      + (size_t) c->list->cnt * sizeof(bus_kafka_mark_t));
-    if (marks == NULL) {
-        abort();
-    }
-
-    marks->rk = c->rk;
-    marks->flow = c->flow;
-    marks->topic = strdup(c->conf->topic);
-
-    for (i = 0; i < c->list->cnt; i++) {
-        part = bus_kafka_part(c, c->list->elems[i].partition);
-        mark = &marks->part[marks->n++];
-
-        mark->partition = c->list->elems[i].partition;
-        mark->done = part != NULL ? part->done : -1;
-    }
-
-    marks->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    marks->ev = marks->fd != -1
-                ? event_new(c->loop, marks->fd, EV_READ, bus_kafka_on_marks,
-                            c)
-                : NULL;
-
-    if (marks->ev == NULL || marks->topic == NULL) {
-        goto failed;
-    }
-
-    if (pthread_create(&marks->tid, NULL, bus_kafka_query, marks) != 0) {
-        event_free(marks->ev);
-        goto failed;
-    }
-
-    event_add(marks->ev, NULL);
-    c->marks = marks;
-
-    return 0;
-
-failed:
-
-    if (marks->fd != -1) {
-        close(marks->fd);
-    }
-
-    free(marks->topic);
-    free(marks);
-
-    return -1;
-}
-
-
-static void
-bus_kafka_on_done(svc_redis_t *r, redisReply *reply, void *data)
-{
-    int                    i;
-    char                  *end;
-    redisReply            *e;
+    char                   place[48];
+    size_t                 len;
+    int64_t                low;
     svc_redis_class_t      class;
     bus_kafka_part_t      *part;
+    bus_kafka_call_t      *call;
     bus_kafka_consumer_t  *c;
 
     (void) r;
 
-    c = bus_kafka_called(data);
+    call = data;
+    c = call->c;
+    low = call->low;
+    part = bus_kafka_part(c, call->partition);
+    bus_kafka_called(call);
+    free(call);
 
-    if (c == NULL) {
+    if (c->ending || c->rk == NULL || !part->owned || part->want
+        || part->drain || part->mode != BUS_KAFKA_STILL)
+    {
         return;
     }
 
     class = svc_redis_class(reply);
 
-    if ((class != SVC_REDIS_OK && class != SVC_REDIS_TYPE)
-        || (class == SVC_REDIS_OK
-            && (reply->type != REDIS_REPLY_ARRAY
-                || reply->elements != (size_t) c->list->cnt)))
-    {
-        bus_kafka_later(c, bus_kafka_step_epoch, BUS_KAFKA_AGAIN);
+    if (class != SVC_REDIS_OK && class != SVC_REDIS_TYPE) {
+        part->want = 1;
+        part->back = 1;
+        bus_kafka_begin(c, BUS_KAFKA_AGAIN);
         return;
     }
 
-    for (i = 0; i < c->list->cnt; i++) {
-        part = bus_kafka_part(c, c->list->elems[i].partition);
+    bus_kafka_place_text(place, sizeof(place), part);
+    len = strlen(place);
 
-        if (part == NULL) {
-            continue;
-        }
+    if (reply->type == REDIS_REPLY_STRING && reply->len > BUS_KAFKA_HEAD
+        && memcmp(reply->str, place, len) == 0 && reply->str[len] == ' ')
+    {
+        bus_kafka_search(c, part, reply->str + BUS_KAFKA_HEAD,
+                         reply->len - BUS_KAFKA_HEAD, low);
 
-        part->done = -1;
-        part->dirty = 0;
-        part->committed = -1;
-
-        e = (class == SVC_REDIS_OK) ? reply->element[i] : NULL;
-
-        if (e == NULL || e->type != REDIS_REPLY_STRING || e->len == 0) {
-            continue;
-        }
-
-        part->done = strtoll(e->str, &end, 10);
-
-        if (*end != '\0' || part->done < 0 || part->done == INT64_MAX) {
-            part->done = -1;
-        }
-    }
-
-    if (c->marks != NULL || bus_kafka_ask_marks(c) != 0) {
-
-        /* the thread of an attempt before is still asking */
-
-        bus_kafka_later(c, bus_kafka_step_epoch, BUS_KAFKA_AGAIN);
+    } else {
+        bus_kafka_search(c, part, NULL, 0, low);
     }
 }
 
 
 static void
-bus_kafka_step_done(bus_kafka_consumer_t *c)
+bus_kafka_ask_sums(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
+    int64_t low)
 {
-    int                i, argc, rc;
-    char             (*number)[12];
-    const char       **argv;
+    char               key[BUS_KAFKA_KEY];
     bus_kafka_call_t  *call;
 
-    if (c->list->cnt == 0) {
-        rd_kafka_assign(c->rk, c->list);
-        return;
-    }
-
-    argv = malloc((2 + (size_t) c->list->cnt) * sizeof(char *));
-    number = malloc((size_t) c->list->cnt * sizeof(*number));
-
-    if (argv == NULL || number == NULL) {
-        abort();
-    }
-
-    argc = 0;
-    argv[argc++] = "HMGET";
-    argv[argc++] = c->done_key;
-
-    for (i = 0; i < c->list->cnt; i++) {
-        snprintf(number[i], sizeof(number[i]), "%d",
-                 (int) c->list->elems[i].partition);
-        argv[argc++] = number[i];
-    }
-
     call = bus_kafka_call(c);
-    rc = svc_redis_call(c->r, bus_kafka_on_done, call, argc, argv, NULL);
+    call->partition = bus_kafka_number(c, part);
+    call->low = low;
 
-    if (rc == 0) {
+    bus_kafka_sums_key(c, key, call->partition);
+
+    if (svc_redis_callf(c->r, bus_kafka_on_sums, call, "GET %s", key) == 0) {
         c->calls++;
 
     } else {
         free(call);
-        bus_kafka_later(c, bus_kafka_step_epoch, BUS_KAFKA_AGAIN);
+        part->want = 1;
+        bus_kafka_begin(c, BUS_KAFKA_AGAIN);
     }
-
-    free(argv);
-    free(number);
 }
 
 
-/* ---- another job's finding ---- */
-
 static void
-bus_kafka_on_check(svc_redis_t *r, redisReply *reply, void *data)
+bus_kafka_start(bus_kafka_consumer_t *c, const bus_kafka_mark_t *mark)
 {
-    bus_kafka_consumer_t  *c;
+    int64_t            from;
+    bus_kafka_part_t  *part;
 
-    (void) r;
+    part = bus_kafka_part(c, mark->partition);
 
-    c = bus_kafka_called(data);
+    part->want = 0;
+    part->low = mark->low;
 
-    if (c != NULL && c->owned > 0 && svc_redis_class(reply) == SVC_REDIS_OK
-        && strcmp(reply->type == REDIS_REPLY_STRING ? reply->str : "",
-                  c->random) != 0)
-    {
-        bus_kafka_over(c);
+    if (!part->owned) {
+        part->owned = 1;
+        c->owned++;
+    }
+
+    if (mark->done >= 0 && (part->back || mark->done >= mark->high)) {
+        part->mode = BUS_KAFKA_STILL;
+        bus_kafka_ask_sums(c, part, mark->low);
+
+    } else if (mark->done >= mark->low && part->sum != 0) {
+        part->mode = BUS_KAFKA_CHECK;
+        bus_kafka_fetch(c, part, mark->done);
+
+    } else {
+        from = bus_kafka_from(c, mark);
+
+        if (mark->done < 0) {
+            part->run = mark->run;
+            part->done = from - 1;
+            part->newest = from - 1;
+        }
+
+        part->mode = BUS_KAFKA_GOING;
+        part->sum = 0;
+        bus_kafka_fetch(c, part, from);
     }
 }
 
 
 void
-bus_kafka_check_epoch(bus_kafka_consumer_t *c)
+bus_kafka_marked(bus_kafka_consumer_t *c, bus_kafka_marks_t *marks)
 {
-    bus_kafka_call_t  *call;
+    size_t  i;
 
-    if (c->owned == 0) {
+    if (c->ending) {
+        bus_kafka_check_end(c);
         return;
     }
 
-    call = bus_kafka_call(c);
+    if (marks->flow != c->flow) {
+        return;                 /* for an attempt that was given up */
+    }
 
-    if (svc_redis_callf(c->r, bus_kafka_on_check, call, "HGET %s %s",
-                        c->hash_key, c->base_hex) != 0)
-    {
-        free(call);
+    if (marks->failed) {
+        bus_kafka_later(c, bus_kafka_step_places, BUS_KAFKA_AGAIN);
         return;
     }
 
-    c->calls++;
+    for (i = 0; i < marks->n; i++) {
+        bus_kafka_start(c, &marks->part[i]);
+    }
+
+    log_write(LOG_INFO, "bus: %zu partitions taken, %u are held", marks->n,
+              c->owned);
 }
 
 
@@ -748,7 +562,6 @@ bus_kafka_place_init(bus_kafka_consumer_t *c, char *err, size_t size)
     }
 
     snprintf(c->life_key, BUS_KAFKA_KEY, "%sgoim:life", prefix);
-    snprintf(c->hash_key, BUS_KAFKA_KEY, "%sgoim:bus:kafka", prefix);
 
     c->step = evtimer_new(c->loop, bus_kafka_on_step, c);
 

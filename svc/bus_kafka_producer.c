@@ -20,7 +20,7 @@ typedef struct {
     rd_kafka_t           *rk;
     rd_kafka_topic_t     *topic;
     bus_kafka_queue_t     queue;
-    bus_kafka_asker_t     asker;
+    bus_kafka_asker_t    *asker;
     bus_items_t           items;
     int                   fatal;        /* to be made anew */
     struct event         *again;
@@ -46,7 +46,7 @@ bus_kafka_report(bus_kafka_producer_t *p, const rd_kafka_message_t *msg)
 
     if (msg->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         result = BUS_OK;
-        bus_kafka_asker_tell(&p->asker, 1);
+        bus_kafka_asker_tell(p->asker, 1);
 
     } else {
         metrics_add(p->refused, 1);
@@ -84,7 +84,7 @@ bus_kafka_error(bus_kafka_producer_t *p, rd_kafka_event_t *ev)
     }
 
     if (rd_kafka_event_error(ev) == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-        bus_kafka_asker_tell(&p->asker, 0);
+        bus_kafka_asker_tell(p->asker, 0);
     }
 
     log_seldom(&errors, LOG_WARN, "kafka: %s",
@@ -121,7 +121,10 @@ bus_kafka_produced(rd_kafka_event_t *ev, void *data)
 }
 
 
-/* After a fatal error: when everything has been reported, begin anew. */
+/*
+ * After a fatal error: when everything has been reported, begin anew. The old
+ * client ends in a thread of its own, as that may take long.
+ */
 static void
 bus_kafka_again(evutil_socket_t fd, short what, void *data)
 {
@@ -139,7 +142,9 @@ bus_kafka_again(evutil_socket_t fd, short what, void *data)
     }
 
     if (p->rk != NULL) {
-        bus_kafka_close(p);
+        bus_kafka_queue_done(&p->queue);
+        bus_kafka_asker_reap(p->asker);
+        p->rk = NULL;
     }
 
     if (bus_kafka_open(p, err, sizeof(err)) != 0) {
@@ -235,7 +240,7 @@ bus_kafka_open(bus_kafka_producer_t *p, char *err, size_t size)
 
     if (bus_kafka_queue_init(&p->queue, p->loop, rd_kafka_queue_get_main(rk),
                              bus_kafka_produced, p) != 0
-        || bus_kafka_asker_start(&p->asker, rk, topic) != 0)
+        || (p->asker = bus_kafka_asker_new(rk, topic, 1)) == NULL)
     {
         snprintf(err, size, "out of threads or descriptors");
         rd_kafka_topic_destroy(topic);
@@ -252,10 +257,8 @@ bus_kafka_open(bus_kafka_producer_t *p, char *err, size_t size)
 static void
 bus_kafka_close(bus_kafka_producer_t *p)
 {
-    bus_kafka_asker_end(&p->asker);
     bus_kafka_queue_done(&p->queue);
-    rd_kafka_topic_destroy(p->topic);
-    rd_kafka_destroy(p->rk);
+    bus_kafka_asker_destroy(p->asker);
 
     p->rk = NULL;
 }
@@ -298,8 +301,12 @@ bus_kafka_producer_new(struct event_base *base, const bus_conf_t *conf,
 uint32_t
 bus_kafka_producer_partitions(bus_producer_t *base)
 {
-    return __atomic_load_n(&((bus_kafka_producer_t *) base)->asker.partitions,
-                           __ATOMIC_RELAXED);
+    bus_kafka_producer_t  *p;
+
+    p = (bus_kafka_producer_t *) base;
+
+    return p->rk != NULL
+           ? bus_kafka_asker_partitions(p->asker) : 0;
 }
 
 
@@ -353,7 +360,7 @@ bus_kafka_producer_healthy(bus_producer_t *base)
     p = (bus_kafka_producer_t *) base;
 
     return !p->fatal && p->rk != NULL
-           && bus_kafka_asker_alive(&p->asker);
+           && bus_kafka_asker_alive(p->asker);
 }
 
 

@@ -196,6 +196,7 @@ const bus_driver_t  bus_redis_driver = {
     .resume = bus_redis_resume,
     .consumer_lag = bus_redis_consumer_lag,
     .consumer_owned = bus_redis_consumer_owned,
+    .consumer_stuck = bus_redis_consumer_stuck,
     .consumer_healthy = bus_redis_consumer_healthy,
     .consumer_free = bus_redis_consumer_free
 };

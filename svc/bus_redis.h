@@ -75,6 +75,7 @@ void bus_redis_pause(bus_consumer_t *c);
 void bus_redis_resume(bus_consumer_t *c);
 int64_t bus_redis_consumer_lag(bus_consumer_t *c);
 uint32_t bus_redis_consumer_owned(bus_consumer_t *c);
+uint32_t bus_redis_consumer_stuck(bus_consumer_t *c);
 int bus_redis_consumer_healthy(bus_consumer_t *c);
 void bus_redis_consumer_free(bus_consumer_t *c, void (*freed)(void *data),
     void *data);

@@ -426,33 +426,6 @@ bus_redis_reader_up(svc_redis_t *r, void *data)
 /* ---- the interface ---- */
 
 static void
-bus_redis_name(bus_redis_consumer_t *c)
-{
-    char     host[64];
-    uint8_t  bytes[8];
-    char     hex[17];
-    char    *p;
-
-    if (gethostname(host, sizeof(host)) != 0) {
-        strcpy(host, "host");
-    }
-
-    host[sizeof(host) - 1] = '\0';
-
-    for (p = host; *p != '\0'; p++) {
-        if (*p <= ' ' || *p == '/') {
-            *p = '_';
-        }
-    }
-
-    evutil_secure_rng_get_bytes(bytes, sizeof(bytes));
-    bus_hex(hex, bytes, sizeof(bytes));
-
-    snprintf(c->me, sizeof(c->me), "%s/%d/%s", host, (int) getpid(), hex);
-}
-
-
-static void
 bus_redis_parts(bus_redis_consumer_t *c)
 {
     uint32_t           i;
@@ -500,7 +473,7 @@ bus_redis_consumer_new(struct event_base *base, const bus_conf_t *conf,
     strcpy(c->note, "$");
     snprintf(c->notes_key, BUS_REDIS_KEY, "%snotes", c->bus.base);
 
-    bus_redis_name(c);
+    bus_job_name(c->me, sizeof(c->me));
     bus_redis_parts(c);
 
     c->broken = metrics_counter("goim_bus_broken_records_total", NULL,

@@ -28,6 +28,9 @@ typedef struct {
     uint64_t    done_ms;
     uint64_t    done_seq;
     int64_t     len;            /* of the stream, when it was last seen */
+    int64_t     moved;          /* when it was empty or `done` another one */
+    uint64_t    seen_ms;
+    uint64_t    seen_seq;
 } bus_redis_part_t;
 
 

@@ -121,6 +121,39 @@ bus_redis_release(bus_redis_consumer_t *c, bus_redis_part_t *part)
 }
 
 
+/* Whether its place moves while there is something to read. */
+static void
+bus_redis_look(bus_redis_part_t *part)
+{
+    if (!part->owned || part->len == 0 || part->done_ms != part->seen_ms
+        || part->done_seq != part->seen_seq)
+    {
+        part->seen_ms = part->done_ms;
+        part->seen_seq = part->done_seq;
+        part->moved = svc_now();
+    }
+}
+
+
+uint32_t
+bus_redis_consumer_stuck(bus_consumer_t *base)
+{
+    int64_t                now;
+    uint32_t               i, n;
+    bus_redis_consumer_t  *c;
+
+    c = (bus_redis_consumer_t *) base;
+    now = svc_now();
+    n = 0;
+
+    for (i = 0; i < c->bus.n; i++) {
+        n += (c->parts[i].owned && now - c->parts[i].moved > BUS_STUCK);
+    }
+
+    return n;
+}
+
+
 static void
 bus_redis_lease(bus_redis_consumer_t *c, redisReply *const *e, int64_t sent,
     int *gained)
@@ -150,6 +183,7 @@ bus_redis_lease(bus_redis_consumer_t *c, redisReply *const *e, int64_t sent,
 
     part->until = sent + BUS_REDIS_LEASE - BUS_REDIS_MARGIN;
     part->len = e[3]->integer;
+    bus_redis_look(part);
 
     if (!part->owned) {
         strcpy(part->lease, lease);
