@@ -4,37 +4,42 @@
 
 #include "http.h"
 
-#include <event2/buffer.h>
-#include <event2/http.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "svc/log.h"
+#include "svc/http.h"
+#include "svc/listen.h"
 
 
-#define JOB_HTTP_TIMEOUT  10            /* s */
-#define JOB_HTTP_HEADERS  8192
-#define JOB_HTTP_BODY     1024
+#define JOB_HTTP_TIMEOUT      10000     /* ms */
+#define JOB_HTTP_HEADERS      8192
+#define JOB_HTTP_BODY         1024
+#define JOB_HTTP_CONNECTIONS  1000
 
 
-static void job_http_metrics(struct evhttp_request *req, void *data);
-static void job_http_health(struct evhttp_request *req, void *data);
-static void job_http_reply(struct evhttp_request *req, int code,
-    const char *reason, const char *type, const char *text, size_t len);
+static void job_http_metrics(http_request_t *req, void *data);
+static void job_http_health(http_request_t *req, void *data);
+static void job_http_missing(http_request_t *req, void *data);
+
+
+static const http_route_t  job_routes[] = {
+    { HTTP_GET, "/metrics", job_http_metrics },
+    { HTTP_GET, "/health", job_http_health },
+    { 0, NULL, job_http_missing }
+};
 
 
 int
 job_http_check(const char *addr, char *err, size_t size)
 {
-    char      host[256];
-    uint16_t  port;
+    char  why[256];
 
-    if (addr[0] == '\0' || conf_addr(addr, host, sizeof(host), &port) == 0) {
+    if (addr[0] == '\0' || svc_listen_check(addr, why, sizeof(why)) == 0) {
         return 0;
     }
 
-    snprintf(err, size, "[job] http = \"%s\" is not host:port", addr);
+    snprintf(err, size, "[job] http: %s", why);
 
     return -1;
 }
@@ -43,36 +48,36 @@ job_http_check(const char *addr, char *err, size_t size)
 int
 job_http_start(job_t *job, char *err, size_t size)
 {
-    char      host[256];
-    uint16_t  port;
+    int          fd;
+    char         why[256];
+    http_conf_t  conf;
 
     if (job->conf->http[0] == '\0') {
         return 0;
     }
 
-    if (conf_addr(job->conf->http, host, sizeof(host), &port) != 0) {
-        return job_http_check(job->conf->http, err, size);
-    }
+    memset(&conf, 0, sizeof(conf));
 
-    job->http = evhttp_new(job->base);
+    conf.max_head = JOB_HTTP_HEADERS;
+    conf.max_body = JOB_HTTP_BODY;
+    conf.max_connections = JOB_HTTP_CONNECTIONS;
+    conf.timeout = JOB_HTTP_TIMEOUT;
+    conf.keepalive = JOB_HTTP_TIMEOUT;
+
+    job->http = http_server_new(job->base, &conf);
     if (job->http == NULL) {
         snprintf(err, size, "no memory for the HTTP server");
         return -1;
     }
 
-    evhttp_set_timeout(job->http, JOB_HTTP_TIMEOUT);
-    evhttp_set_max_headers_size(job->http, JOB_HTTP_HEADERS);
-    evhttp_set_max_body_size(job->http, JOB_HTTP_BODY);
-    evhttp_set_allowed_methods(job->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+    fd = svc_listen(job->conf->http, 0, why, sizeof(why));
+    if (fd == -1) {
+        snprintf(err, size, "[job] http: %s", why);
+        return -1;
+    }
 
-    evhttp_set_cb(job->http, "/metrics", job_http_metrics, job);
-    evhttp_set_cb(job->http, "/health", job_http_health, job);
-
-    if (evhttp_bind_socket(job->http, host[0] ? host : "0.0.0.0", port) != 0)
-    {
-        snprintf(err, size, "[job] http = \"%s\": cannot listen: %s",
-                 job->conf->http,
-                 evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
+    if (http_server_listen(job->http, fd, job_routes, job) != 0) {
+        snprintf(err, size, "no memory for the HTTP server");
         return -1;
     }
 
@@ -84,7 +89,7 @@ void
 job_http_stop(job_t *job)
 {
     if (job->http != NULL) {
-        evhttp_free(job->http);
+        http_server_free(job->http);
         job->http = NULL;
     }
 }
@@ -99,7 +104,7 @@ job_bus_healthy(job_t *job)
 
 
 static void
-job_http_metrics(struct evhttp_request *req, void *data)
+job_http_metrics(http_request_t *req, void *data)
 {
     job_t  *job = data;
 
@@ -121,12 +126,11 @@ job_http_metrics(struct evhttp_request *req, void *data)
 
     text = metrics_text(&len);
     if (text == NULL) {
-        evhttp_send_error(req, HTTP_INTERNAL, NULL);
+        http_answer(req, 500, "text/plain", "no memory\n", 10);
         return;
     }
 
-    job_http_reply(req, HTTP_OK, "OK", "text/plain; version=0.0.4", text,
-                   len);
+    http_answer(req, 200, "text/plain; version=0.0.4", text, len);
     free(text);
 }
 
@@ -134,7 +138,7 @@ job_http_metrics(struct evhttp_request *req, void *data)
 /* Whether records can move now; that there are none to move is health. */
 
 static void
-job_http_health(struct evhttp_request *req, void *data)
+job_http_health(http_request_t *req, void *data)
 {
     job_t  *job = data;
 
@@ -162,34 +166,18 @@ job_http_health(struct evhttp_request *req, void *data)
     }
 
     if (text != NULL) {
-        job_http_reply(req, HTTP_SERVUNAVAIL, "Service Unavailable",
-                       "text/plain", text, strlen(text));
+        http_answer(req, 503, "text/plain", text, strlen(text));
         return;
     }
 
-    job_http_reply(req, HTTP_OK, "OK", "text/plain", "ok\n", 3);
+    http_answer(req, 200, "text/plain", "ok\n", 3);
 }
 
 
 static void
-job_http_reply(struct evhttp_request *req, int code, const char *reason,
-    const char *type, const char *text, size_t len)
+job_http_missing(http_request_t *req, void *data)
 {
-    struct evbuffer  *out;
+    (void) data;
 
-    evhttp_add_header(evhttp_request_get_output_headers(req),
-                      "Content-Type", type);
-
-    out = evbuffer_new();
-
-    if (out == NULL || evbuffer_add(out, text, len) != 0) {
-        evhttp_send_error(req, HTTP_INTERNAL, NULL);
-
-    } else {
-        evhttp_send_reply(req, code, reason, out);
-    }
-
-    if (out != NULL) {
-        evbuffer_free(out);
-    }
+    http_answer(req, 404, "text/plain", "no such route or method\n", 24);
 }

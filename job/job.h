@@ -23,6 +23,7 @@
 #include "common/goim_position.h"
 #include "proto/goim.pb-c.h"
 #include "svc/bus.h"
+#include "svc/http.h"
 #include "svc/metrics.h"
 #include "svc/redis.h"
 #include "svc/registry.h"
@@ -93,7 +94,7 @@ struct job_s {
     registry_t         *registry;
     bus_consumer_t     *consumer;
     job_metrics_t       m;
-    struct evhttp      *http;
+    http_server_t      *http;
 
     /* consume.c */
     job_place_t         place;

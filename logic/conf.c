@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "svc/conf.h"
+#include "svc/listen.h"
 
 
 static int logic_conf_kafka(void *conf, const char *name, const char *value,
@@ -50,6 +51,10 @@ static const conf_key_t  logic_keys[] = {
 
     LOGIC_CONF("http", "timeout", CONF_MSEC, http_timeout, "60s",
                1000, 3600000),
+    LOGIC_CONF("http", "keepalive", CONF_MSEC, keepalive, "75s",
+               1000, 86400000),
+    LOGIC_CONF("http", "max_connections", CONF_INT, max_connections, "10000",
+               1, 1000000),
     LOGIC_CONF("http", "max_body", CONF_SIZE, max_body, "512k",
                0, GOIM_BODY_MAX),
     LOGIC_CONF("http", "max_header", CONF_SIZE, max_header, "1m",
@@ -214,16 +219,15 @@ logic_conf_check(void *conf, char *err, size_t size)
 static int
 logic_conf_addr(const char *name, const char *addr, char *err, size_t size)
 {
-    char           host[256];
-    uint16_t       port;
-    logic_ip_t     ip;
+    char  why[256];
 
-    if (conf_addr(addr, host, sizeof(host), &port) != 0
-        || (host[0] != '\0'
-            && logic_ip_parse(host, strlen(host), &ip) != 0))
-    {
-        snprintf(err, size, "[logic] %s: \"%s\" is not an IP address and "
-                 "port", name, addr);
+    if (strcmp(name, "rpc") == 0 && svc_listen_unix(addr)) {
+        snprintf(err, size, "[logic] rpc: \"%s\" is not IP:port", addr);
+        return -1;
+    }
+
+    if (svc_listen_check(addr, why, sizeof(why)) != 0) {
+        snprintf(err, size, "[logic] %s: %s", name, why);
         return -1;
     }
 

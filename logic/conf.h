@@ -46,6 +46,8 @@ typedef struct {
     int64_t            stream_maxlen;
 
     int64_t            http_timeout;
+    int64_t            keepalive;
+    int64_t            max_connections;     /* a thread */
     int64_t            max_body;
     int64_t            max_header;
     char              *trusted_list;

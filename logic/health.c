@@ -16,13 +16,13 @@
 
 typedef struct {
     logic_thread_t         *thread;
-    struct evhttp_request  *req;
+    http_request_t         *req;
 } logic_health_t;
 
 
 static void logic_health_wrote(svc_redis_t *r, redisReply *reply,
     void *data);
-static void logic_health_say(logic_thread_t *t, struct evhttp_request *req,
+static void logic_health_say(http_request_t *req,
     const char *reason);
 static void logic_health_told(svc_redis_t *r, redisReply *reply,
     void *data);
@@ -34,7 +34,7 @@ static void logic_health_told(svc_redis_t *r, redisReply *reply,
  */
 
 void
-logic_health(logic_thread_t *t, struct evhttp_request *req, logic_query_t *q)
+logic_health(logic_thread_t *t, http_request_t *req, logic_query_t *q)
 {
     char             key[LOGIC_KEY_BUF];
     size_t           len;
@@ -43,13 +43,13 @@ logic_health(logic_thread_t *t, struct evhttp_request *req, logic_query_t *q)
     (void) q;
 
     if (t->draining) {
-        logic_health_say(t, req, "draining");
+        logic_health_say(req, "draining");
         return;
     }
 
     h = malloc(sizeof(logic_health_t));
     if (h == NULL) {
-        logic_health_say(t, req, "no memory");
+        logic_health_say(req, "no memory");
         return;
     }
 
@@ -62,7 +62,7 @@ logic_health(logic_thread_t *t, struct evhttp_request *req, logic_query_t *q)
                         "SET %b 1 EX " LOGIC_HEALTH_EXPIRE, key, len) != 0)
     {
         free(h);
-        logic_health_say(t, req, "redis: not connected");
+        logic_health_say(req, "redis: not connected");
     }
 }
 
@@ -73,7 +73,7 @@ logic_health_wrote(svc_redis_t *r, redisReply *reply, void *data)
     char                    reason[256];
     logic_health_t         *h = data;
     logic_thread_t         *t;
-    struct evhttp_request  *req;
+    http_request_t         *req;
 
     (void) r;
 
@@ -82,26 +82,25 @@ logic_health_wrote(svc_redis_t *r, redisReply *reply, void *data)
     free(h);
 
     if (reply == NULL) {
-        logic_health_say(t, req, "redis: no answer");
+        logic_health_say(req, "redis: no answer");
 
     } else if (reply->type == REDIS_REPLY_ERROR) {
         snprintf(reason, sizeof(reason), "redis: %.200s", reply->str);
-        logic_health_say(t, req, reason);
+        logic_health_say(req, reason);
 
     } else if (!bus_producer_healthy(t->bus)) {
         snprintf(reason, sizeof(reason), "bus: %s is not usable",
                  t->conf->bus.driver);
-        logic_health_say(t, req, reason);
+        logic_health_say(req, reason);
 
     } else {
-        logic_health_say(t, req, NULL);
+        logic_health_say(req, NULL);
     }
 }
 
 
 static void
-logic_health_say(logic_thread_t *t, struct evhttp_request *req,
-    const char *reason)
+logic_health_say(http_request_t *req, const char *reason)
 {
     char    *text;
     json_t  *answer;
@@ -118,27 +117,28 @@ logic_health_say(logic_thread_t *t, struct evhttp_request *req,
         text = strdup("{\"status\":\"unavailable\"}");
     }
 
-    logic_http_text(t, req, reason == NULL ? 200 : 503,
-                    "application/json; charset=utf-8", text,
-                    text != NULL ? strlen(text) : 0);
+    http_answer(req, reason == NULL ? 200 : 503,
+                "application/json; charset=utf-8", text,
+                text != NULL ? strlen(text) : 0);
     free(text);
 }
 
 
 void
-logic_metrics(logic_thread_t *t, struct evhttp_request *req,
+logic_metrics(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
     char    *text;
     size_t   len;
 
+    (void) t;
     (void) q;
 
     text = metrics_text(&len);
 
-    logic_http_text(t, req, text != NULL ? 200 : 500,
-                    "text/plain; version=0.0.4; charset=utf-8", text,
-                    text != NULL ? len : 0);
+    http_answer(req, text != NULL ? 200 : 500,
+                "text/plain; version=0.0.4; charset=utf-8", text,
+                text != NULL ? len : 0);
     free(text);
 }
 

@@ -7,9 +7,9 @@
 
 #include "http.h"
 
-void logic_health(logic_thread_t *t, struct evhttp_request *req,
+void logic_health(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
-void logic_metrics(logic_thread_t *t, struct evhttp_request *req,
+void logic_metrics(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
 
 /* Redis is up: say what is risky about its configuration. */

@@ -7,356 +7,262 @@
 #include "online.h"
 #include "push.h"
 
-#include <event2/http_struct.h>
-#include <event2/keyvalq_struct.h>
-#include <event2/listener.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <strings.h>
 
-#include "svc/log.h"
+#include "svc/listen.h"
 
 #define LOGIC_HTTP_JSON    "application/json; charset=utf-8"
+#define LOGIC_HTTP_FORM    "application/x-www-form-urlencoded"
 #define LOGIC_HTTP_PARAMS  64       /* beside keys, mids and rooms */
 
+/* X(method, path, handler, where its parameters are) */
+#define LOGIC_ROUTES(X)                                                      \
+    X(HTTP_POST, "/goim/push/keys", push_keys, query)                        \
+    X(HTTP_POST, "/goim/push/mids", push_mids, query)                        \
+    X(HTTP_POST, "/goim/push/room", push_room, query)                        \
+    X(HTTP_POST, "/goim/push/all", push_all, query)                          \
+    X(HTTP_POST, "/goim/form/keys", push_keys, form)                         \
+    X(HTTP_POST, "/goim/form/mids", push_mids, form)                         \
+    X(HTTP_POST, "/goim/form/room", push_room, form)                         \
+    X(HTTP_POST, "/goim/form/all", push_all, form)                           \
+    X(HTTP_GET, "/goim/online/top", online_top, query)                       \
+    X(HTTP_GET, "/goim/online/room", online_room, query)                     \
+    X(HTTP_GET, "/goim/online/total", online_total, query)                   \
+    X(HTTP_GET, "/goim/nodes/weighted", nodes_weighted, query)               \
+    X(HTTP_GET, "/goim/nodes/instances", nodes_instances, query)             \
+    X(HTTP_POST, "/goim/nodes/offline", nodes_offline, query)                \
+    X(HTTP_GET, "/health", health, query)                                    \
+    X(HTTP_GET, "/metrics", metrics, query)
 
-typedef struct {
-    const char            *path;
-    enum evhttp_cmd_type   method;
-    logic_http_pt          handler;
-} logic_route_t;
+
+static void logic_http_query(logic_thread_t *t, http_request_t *req,
+    logic_http_pt handler);
+static void logic_http_form(logic_thread_t *t, http_request_t *req,
+    logic_http_pt handler);
+static int logic_http_args(logic_thread_t *t, http_request_t *req,
+    logic_query_t *q, char *text, size_t len, const char *where);
+static void logic_http_missing(http_request_t *req, void *data);
 
 
-static void logic_http_request(struct evhttp_request *req, void *data);
-static const logic_route_t *logic_http_route(struct evhttp_request *req);
-static const char *logic_http_broken(struct evhttp_request *req);
-static const char *logic_http_reason(int status);
-static void logic_http_send(logic_thread_t *t, struct evhttp_request *req,
-    int status, const char *type, struct evbuffer *body);
+#define LOGIC_ROUTE_HANDLER(method, path, name, where)                       \
+    static void                                                              \
+    logic_route_##where##_##name(http_request_t *req, void *data)            \
+    {                                                                        \
+        logic_http_##where(data, req, logic_##name);                         \
+    }
 
+#define LOGIC_ROUTE(method, path, name, where)                               \
+    { method, path, logic_route_##where##_##name },
 
-static const logic_route_t  logic_routes[] = {
-    { "/goim/push/keys", EVHTTP_REQ_POST, logic_push_keys },
-    { "/goim/push/mids", EVHTTP_REQ_POST, logic_push_mids },
-    { "/goim/push/room", EVHTTP_REQ_POST, logic_push_room },
-    { "/goim/push/all", EVHTTP_REQ_POST, logic_push_all },
-    { "/goim/online/top", EVHTTP_REQ_GET, logic_online_top },
-    { "/goim/online/room", EVHTTP_REQ_GET, logic_online_room },
-    { "/goim/online/total", EVHTTP_REQ_GET, logic_online_total },
-    { "/goim/nodes/weighted", EVHTTP_REQ_GET, logic_nodes_weighted },
-    { "/goim/nodes/instances", EVHTTP_REQ_GET, logic_nodes_instances },
-    { "/goim/nodes/offline", EVHTTP_REQ_POST, logic_nodes_offline },
-    { "/health", EVHTTP_REQ_GET, logic_health },
-    { "/metrics", EVHTTP_REQ_GET, logic_metrics },
-    { NULL, 0, NULL }
+LOGIC_ROUTES(LOGIC_ROUTE_HANDLER)
+
+static const http_route_t  logic_routes[] = {
+    LOGIC_ROUTES(LOGIC_ROUTE)
+    { 0, NULL, logic_http_missing }
 };
+
+
+/* Threads have TCP sockets of their own, and share a unix socket. */
+
+static int
+logic_http_listen(logic_thread_t *t, char *err, size_t size)
+{
+    int              fd;
+    logic_thread_t  *first;
+
+    first = t - t->index;
+
+    if (t == first || !svc_listen_unix(t->conf->http)) {
+        t->http_fd = svc_listen(t->conf->http, 1, err, size);
+        return t->http_fd;
+    }
+
+    fd = fcntl(first->http_fd, F_DUPFD_CLOEXEC, 0);
+
+    if (fd == -1) {
+        snprintf(err, size, "fcntl(): %s", strerror(errno));
+    }
+
+    return fd;
+}
 
 
 int
 logic_http_start(logic_thread_t *t, char *err, size_t size)
 {
-    int             fd;
-    struct timeval  tv;
+    int          fd;
+    http_conf_t  conf;
 
-    t->http = evhttp_new(t->base);
+    memset(&conf, 0, sizeof(conf));
+
+    conf.max_head = (size_t) t->conf->max_header;
+    conf.max_body = (size_t) t->conf->max_body;
+    conf.max_connections = (size_t) t->conf->max_connections;
+    conf.timeout = t->conf->http_timeout;
+    conf.keepalive = t->conf->keepalive;
+    conf.answered = logic_m.http_requests;
+    conf.errors = logic_m.http_errors;
+
+    t->http = http_server_new(t->base, &conf);
+
     if (t->http == NULL) {
         snprintf(err, size, "no memory for the HTTP server");
         return -1;
     }
 
-    tv.tv_sec = (time_t) (t->conf->http_timeout / 1000);
-    tv.tv_usec = (suseconds_t) (t->conf->http_timeout % 1000 * 1000);
-
-    evhttp_set_timeout_tv(t->http, &tv);
-    evhttp_set_max_headers_size(t->http, (ev_ssize_t) t->conf->max_header);
-    evhttp_set_max_body_size(t->http, (ev_ssize_t) t->conf->max_body);
-    evhttp_set_default_content_type(t->http, NULL);
-
-    /* whoever sends too much shall be able to read the 413 */
-
-    evhttp_set_flags(t->http, EVHTTP_SERVER_LINGERING_CLOSE);
-
-    /* a wrong method is answered here, as an unknown path is */
-
-    evhttp_set_allowed_methods(t->http,
-                               EVHTTP_REQ_GET | EVHTTP_REQ_POST
-                               | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT
-                               | EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS
-                               | EVHTTP_REQ_TRACE | EVHTTP_REQ_CONNECT
-                               | EVHTTP_REQ_PATCH);
-
-    evhttp_set_gencb(t->http, logic_http_request, t);
-
-    fd = logic_listen(t->conf->http, 1, err, size);
+    fd = logic_http_listen(t, err, size);
     if (fd == -1) {
         return -1;
     }
 
-    t->http_socket = evhttp_accept_socket_with_handle(t->http, fd);
-    if (t->http_socket == NULL) {
-        close(fd);
+    if (http_server_listen(t->http, fd, logic_routes, t) != 0) {
         snprintf(err, size, "no memory for the HTTP server");
         return -1;
     }
-
-    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(
-                                    t->http_socket),
-                                logic_accept_failed);
 
     return 0;
 }
 
 
-void
-logic_http_drain(logic_thread_t *t)
-{
-    evhttp_del_accept_socket(t->http, t->http_socket);
-    t->http_socket = NULL;
-}
-
-
-void
-logic_http_stop(logic_thread_t *t)
-{
-    evhttp_free(t->http);
-    t->http = NULL;
-}
-
+/* ---- parameters -------------------------------------------------------- */
 
 static void
-logic_http_request(struct evhttp_request *req, void *data)
+logic_http_query(logic_thread_t *t, http_request_t *req,
+    logic_http_pt handler)
 {
-    logic_thread_t  *t = data;
+    char           *text;
+    logic_query_t   q;
 
-    char                  err[128];
-    const char           *broken;
-    logic_query_t         q;
-    const logic_route_t  *route;
+    text = http_query(req);
 
-    t->requests++;
-
-    broken = logic_http_broken(req);
-
-    if (broken != NULL) {
-        evhttp_add_header(evhttp_request_get_output_headers(req),
-                          "Connection", "close");
-        logic_http_bad(t, req, "%s", broken);
+    if (logic_http_args(t, req, &q, text, strlen(text), "the query") != 0) {
         return;
     }
 
-    route = logic_http_route(req);
+    q.msg = http_body(req, &q.msg_len);
 
-    if (route == NULL) {
-        logic_http_answer(t, req, 404, -404, "no such route or method",
-                          NULL);
-        return;
-    }
+    handler(t, req, &q);
+}
 
-    if (logic_query_parse(&q,
-                          evhttp_uri_get_query(
-                              evhttp_request_get_evhttp_uri(req)),
-                          (size_t) t->conf->max_keys + LOGIC_HTTP_PARAMS,
-                          err, sizeof(err))
-        != 0)
+
+/* A form's parameters stand in the body, and the message is one of them. */
+
+static void
+logic_http_form(logic_thread_t *t, http_request_t *req,
+    logic_http_pt handler)
+{
+    char               *text;
+    size_t              len, n;
+    const char         *type, *body;
+    logic_query_t       q;
+    const logic_arg_t  *msg;
+
+    n = sizeof(LOGIC_HTTP_FORM) - 1;
+    type = http_header(req, "Content-Type");
+
+    if (type == NULL || strncasecmp(type, LOGIC_HTTP_FORM, n) != 0
+        || (type[n] != '\0' && strchr("; \t", type[n]) == NULL))
     {
+        logic_http_bad(t, req, "Content-Type: not " LOGIC_HTTP_FORM);
+        return;
+    }
+
+    if (http_query(req)[0] != '\0') {
+        logic_http_bad(t, req, "the query: a form's parameters stand in the "
+                       "body");
+        return;
+    }
+
+    body = http_body(req, &len);
+    text = http_alloc(req, len + 1);
+
+    if (text == NULL) {
+        logic_http_failed(t, req, "no memory");
+        return;
+    }
+
+    memcpy(text, body, len);
+    text[len] = '\0';
+
+    if (logic_http_args(t, req, &q, text, len, "the form") != 0) {
+        return;
+    }
+
+    msg = logic_query_find(&q, LOGIC_QUERY_MSG);
+
+    if (msg == NULL) {
+        logic_http_bad(t, req, LOGIC_QUERY_MSG ": required");
+        return;
+    }
+
+    q.msg = msg->value;
+    q.msg_len = msg->len;
+
+    handler(t, req, &q);
+}
+
+
+static int
+logic_http_args(logic_thread_t *t, http_request_t *req, logic_query_t *q,
+    char *text, size_t len, const char *where)
+{
+    char          err[128];
+    size_t        n, max;
+    logic_arg_t  *args;
+
+    n = logic_query_pairs(text, len);
+    max = (size_t) t->conf->max_keys + LOGIC_HTTP_PARAMS;
+
+    if (n > max) {
+        logic_http_bad(t, req, "%s has %zu parameters, more than %zu", where,
+                       n, max);
+        return -1;
+    }
+
+    args = http_alloc(req, n * sizeof(logic_arg_t));
+
+    if (args == NULL) {
+        logic_http_failed(t, req, "no memory");
+        return -1;
+    }
+
+    if (logic_query_parse(q, text, len, args, err, sizeof(err)) != 0) {
         logic_http_bad(t, req, "%s", err);
-        return;
+        return -1;
     }
 
-    route->handler(t, req, &q);
-
-    logic_query_free(&q);
-}
-
-
-/* HEAD is a GET whose answer has no body. */
-
-static const logic_route_t *
-logic_http_route(struct evhttp_request *req)
-{
-    const char            *path;
-    enum evhttp_cmd_type   method;
-    const logic_route_t   *route;
-
-    method = evhttp_request_get_command(req);
-    path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(req));
-
-    if (method == EVHTTP_REQ_HEAD) {
-        method = EVHTTP_REQ_GET;
-    }
-
-    for (route = logic_routes; path != NULL && route->path; route++) {
-        if (route->method == method && strcmp(route->path, path) == 0) {
-            return route;
-        }
-    }
-
-    return NULL;
-}
-
-
-/* What libevent lets through although the request cannot be relied upon. */
-
-static const char *
-logic_http_broken(struct evhttp_request *req)
-{
-    size_t             hosts, lengths;
-    const char        *coding;
-    struct evkeyval   *h;
-    struct evkeyvalq  *headers;
-
-    hosts = 0;
-    lengths = 0;
-    coding = NULL;
-    headers = evhttp_request_get_input_headers(req);
-
-    TAILQ_FOREACH(h, headers, next) {
-
-        if (evutil_ascii_strcasecmp(h->key, "Host") == 0) {
-            hosts++;
-
-        } else if (evutil_ascii_strcasecmp(h->key, "Content-Length") == 0) {
-            lengths++;
-
-        } else if (evutil_ascii_strcasecmp(h->key, "Transfer-Encoding")
-                   == 0)
-        {
-            if (coding != NULL
-                || evutil_ascii_strcasecmp(h->value, "chunked") != 0)
-            {
-                return "only the transfer coding chunked is known";
-            }
-
-            coding = h->value;
-        }
-    }
-
-    if (lengths > 1 || (lengths == 1 && coding != NULL)) {
-        return "the length of the body is told twice";
-    }
-
-    if (hosts > 1
-        || (hosts == 0 && req->major == 1 && req->minor >= 1))
-    {
-        return "a request has one Host header";
-    }
-
-    return NULL;
-}
-
-
-static const char *
-logic_http_reason(int status)
-{
-    switch (status) {
-
-    case 200:
-        return "OK";
-
-    case 400:
-        return "Bad Request";
-
-    case 404:
-        return "Not Found";
-
-    case 503:
-        return "Service Unavailable";
-
-    default:
-        return "Internal Server Error";
-    }
+    return 0;
 }
 
 
 static void
-logic_http_sent(struct evhttp_request *req, void *data)
+logic_http_missing(http_request_t *req, void *data)
 {
-    logic_thread_t  *t = data;
-
-    (void) req;
-
-    t->sending--;
+    logic_http_answer(data, req, 404, -404, "no such route or method", NULL);
 }
 
 
-static void
-logic_http_send(logic_thread_t *t, struct evhttp_request *req, int status,
-    const char *type, struct evbuffer *body)
-{
-    char               length[24];
-    struct evkeyvalq  *headers;
-
-    t->requests--;
-
-    metrics_add(logic_m.http_requests, 1);
-
-    if (status >= 400) {
-        metrics_add(logic_m.http_errors, 1);
-    }
-
-    headers = evhttp_request_get_output_headers(req);
-    evhttp_add_header(headers, "Content-Type", type);
-
-    if (t->draining) {
-        evhttp_remove_header(headers, "Connection");
-        evhttp_add_header(headers, "Connection", "close");
-
-        t->sending++;
-        evhttp_request_set_on_complete_cb(req, logic_http_sent, t);
-    }
-
-    if (evhttp_request_get_command(req) == EVHTTP_REQ_HEAD) {
-        snprintf(length, sizeof(length), "%zu", evbuffer_get_length(body));
-        evhttp_add_header(headers, "Content-Length", length);
-        evbuffer_drain(body, evbuffer_get_length(body));
-    }
-
-    evhttp_send_reply(req, status, logic_http_reason(status), body);
-    evbuffer_free(body);
-}
-
-
-static struct evbuffer *
-logic_http_buffer(void)
-{
-    struct evbuffer  *body;
-
-    body = evbuffer_new();
-    if (body == NULL) {
-        abort();
-    }
-
-    return body;
-}
-
-
-static void
-logic_http_free(const void *data, size_t len, void *extra)
-{
-    (void) len;
-    (void) extra;
-
-    free((void *) data);
-}
-
+/* ---- answers ----------------------------------------------------------- */
 
 void
-logic_http_answer(logic_thread_t *t, struct evhttp_request *req, int status,
+logic_http_answer(logic_thread_t *t, http_request_t *req, int status,
     int code, const char *message, json_t *data)
 {
-    char             *text;
-    json_t           *answer;
-    struct evbuffer  *body;
+    char    *text;
+    json_t  *answer;
 
     static const char  ok[] = "{\"code\":0,\"message\":\"\"}";
 
-    body = logic_http_buffer();
+    (void) t;
 
     if (code == 0 && data == NULL) {
-        evbuffer_add_reference(body, ok, sizeof(ok) - 1, NULL, NULL);
-        logic_http_send(t, req, status, LOGIC_HTTP_JSON, body);
+        http_answer(req, status, LOGIC_HTTP_JSON, ok, sizeof(ok) - 1);
         return;
     }
 
@@ -379,26 +285,13 @@ logic_http_answer(logic_thread_t *t, struct evhttp_request *req, int status,
         abort();
     }
 
-    evbuffer_add_reference(body, text, strlen(text), logic_http_free, NULL);
-    logic_http_send(t, req, status, LOGIC_HTTP_JSON, body);
+    http_answer(req, status, LOGIC_HTTP_JSON, text, strlen(text));
+    free(text);
 }
 
 
 void
-logic_http_text(logic_thread_t *t, struct evhttp_request *req, int status,
-    const char *type, const char *text, size_t len)
-{
-    struct evbuffer  *body;
-
-    body = logic_http_buffer();
-    evbuffer_add(body, text, len);
-
-    logic_http_send(t, req, status, type, body);
-}
-
-
-void
-logic_http_bad(logic_thread_t *t, struct evhttp_request *req,
+logic_http_bad(logic_thread_t *t, http_request_t *req,
     const char *fmt, ...)
 {
     char     message[256];
@@ -413,7 +306,7 @@ logic_http_bad(logic_thread_t *t, struct evhttp_request *req,
 
 
 void
-logic_http_failed(logic_thread_t *t, struct evhttp_request *req,
+logic_http_failed(logic_thread_t *t, http_request_t *req,
     const char *message)
 {
     logic_http_answer(t, req, 200, -500, message, NULL);
@@ -421,7 +314,7 @@ logic_http_failed(logic_thread_t *t, struct evhttp_request *req,
 
 
 const char *
-logic_http_need(logic_thread_t *t, struct evhttp_request *req,
+logic_http_need(logic_thread_t *t, http_request_t *req,
     const logic_query_t *q, const char *name)
 {
     const logic_arg_t  *arg;
@@ -438,7 +331,7 @@ logic_http_need(logic_thread_t *t, struct evhttp_request *req,
 
 
 int
-logic_http_number(logic_thread_t *t, struct evhttp_request *req,
+logic_http_number(logic_thread_t *t, http_request_t *req,
     const logic_query_t *q, const char *name, int required, int64_t min,
     int64_t max, int64_t *value)
 {

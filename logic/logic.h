@@ -34,15 +34,14 @@
 
 #include "common/goim_limits.h"
 #include "svc/bus.h"
+#include "svc/http.h"
+#include "svc/listen.h"
 #include "svc/redis.h"
 #include "svc/registry.h"
 
 #include "conf.h"
 #include "counters.h"
 
-
-struct evhttp;
-struct evhttp_bound_socket;
 
 typedef struct logic_thread_s  logic_thread_t;
 typedef struct logic_call_s    logic_call_t;
@@ -65,7 +64,6 @@ struct logic_thread_s {
     struct event_base            *base;
     struct event                 *wake;       /* drain or stop was asked */
     struct event                 *tick;       /* while draining */
-    struct event                 *rest;       /* accept() had failed */
     int64_t                       drained;    /* when it was asked */
     int64_t                       idle;       /* since when, while draining */
 
@@ -74,12 +72,10 @@ struct logic_thread_s {
     registry_t                   *registry;
     size_t                        prefix_len;
 
-    struct evhttp                *http;
-    struct evhttp_bound_socket   *http_socket;
-    size_t                        requests;   /* without an answer */
-    size_t                        sending;    /* answers, while draining */
+    http_server_t                *http;
+    int                           http_fd;    /* the http server's */
 
-    struct evconnlistener        *rpc;
+    svc_listener_t               *rpc;
     struct logic_links_s          links;
 
     struct logic_pushes_s         pushes;     /* the oldest first */
@@ -112,14 +108,5 @@ size_t logic_redis_key(logic_thread_t *t, char *buf, const char *kind,
 
 /* Redis said no: log it (seldom) with what was tried. */
 void logic_redis_said(const char *what, const redisReply *reply);
-
-/* Listen on the address of [logic] http or rpc; share: with the other
- * threads' sockets. -1 with a message. */
-int logic_listen(const char *addr, int share, char *err, size_t size);
-
-/* Accept failed (no descriptors, mostly): rest for a moment; data is the
- * thread. */
-struct evconnlistener;
-void logic_accept_failed(struct evconnlistener *l, void *data);
 
 #endif

@@ -10,15 +10,10 @@
 #include "push.h"
 #include "rpc.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <event2/listener.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "svc/clock.h"
@@ -29,8 +24,6 @@
 #define LOGIC_DRAIN_TICK   20       /* ms */
 #define LOGIC_DRAIN_MIN    200      /* ms: what is on its way still counts */
 #define LOGIC_DRAIN_SEND   1000     /* ms for the last answers to leave */
-#define LOGIC_ACCEPT_REST  100      /* ms */
-#define LOGIC_BACKLOG      4096
 
 
 static int logic_start(struct event_base *base);
@@ -43,7 +36,6 @@ static void logic_thread_wake(evutil_socket_t fd, short what, void *data);
 static void logic_thread_tick(evutil_socket_t fd, short what, void *data);
 static void logic_thread_up(svc_redis_t *r, void *data);
 static void logic_thread_down(svc_redis_t *r, void *data);
-static void logic_thread_rest(evutil_socket_t fd, short what, void *data);
 
 
 typedef enum {
@@ -105,7 +97,7 @@ logic_probe(const char *addr, char *err, size_t size)
 {
     int  fd;
 
-    fd = logic_listen(addr, 0, err, size);
+    fd = svc_listen(addr, 0, err, size);
     if (fd == -1) {
         return -1;
     }
@@ -242,7 +234,7 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
         return -1;
     }
 
-    /* evhttp turns reading and writing on and off for each request */
+    /* bufferevents turn reading and writing on and off */
 
     event_config_set_flag(cfg, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
     t->base = event_base_new_with_config(cfg);
@@ -255,9 +247,7 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
     t->wake = event_new(t->base, -1, EV_PERSIST, logic_thread_wake, t);
     t->tick = event_new(t->base, -1, EV_PERSIST, logic_thread_tick, t);
 
-    t->rest = evtimer_new(t->base, logic_thread_rest, t);
-
-    if (t->wake == NULL || t->tick == NULL || t->rest == NULL) {
+    if (t->wake == NULL || t->tick == NULL) {
         return -1;
     }
 
@@ -313,7 +303,7 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
 static void
 logic_thread_free(logic_thread_t *t)
 {
-    logic_http_stop(t);
+    http_server_free(t->http);
     logic_rpc_stop(t);
     logic_hook_free(t->auth);
     logic_hook_free(t->receive);
@@ -328,7 +318,6 @@ logic_thread_free(logic_thread_t *t)
     logic_push_free(t);
 
     event_free(t->tick);
-    event_free(t->rest);
 }
 
 
@@ -376,7 +365,7 @@ logic_thread_wake(evutil_socket_t fd, short what, void *data)
     t->draining = 1;
     t->drained = svc_now();
 
-    logic_http_drain(t);
+    http_server_drain(t->http);
     logic_rpc_drain(t);
 
     tv.tv_sec = 0;
@@ -398,7 +387,7 @@ logic_thread_tick(evutil_socket_t fd, short what, void *data)
     now = svc_now();
 
     if (now - t->drained < LOGIC_DRAIN_MIN
-        || t->requests > 0
+        || http_server_handling(t->http) > 0
         || !TAILQ_EMPTY(&t->pushes)
         || !TAILQ_EMPTY(&t->links)
         || (t->auth != NULL && logic_hook_busy(t->auth) > 0)
@@ -412,9 +401,11 @@ logic_thread_tick(evutil_socket_t fd, short what, void *data)
         t->idle = now;
     }
 
-    /* a client that has gone never tells that it has its answer */
+    /* who sends or takes no more need not be waited for */
 
-    if (t->sending == 0 || now - t->idle >= LOGIC_DRAIN_SEND) {
+    if (http_server_moving(t->http) == 0
+        || now - t->idle >= LOGIC_DRAIN_SEND)
+    {
         event_base_loopbreak(t->base);
     }
 }
@@ -481,99 +472,5 @@ logic_redis_said(const char *what, const redisReply *reply)
     } else {
         log_seldom(&once, LOG_WARN, "%s: redis answered with type %d", what,
                    reply->type);
-    }
-}
-
-
-int
-logic_listen(const char *addr, int share, char *err, size_t size)
-{
-    int                      fd, on;
-    char                     host[256];
-    uint16_t                 port;
-    socklen_t                len;
-    struct sockaddr_in      *sin;
-    struct sockaddr_in6     *sin6;
-    struct sockaddr_storage  ss;
-
-    if (conf_addr(addr, host, sizeof(host), &port) != 0) {
-        snprintf(err, size, "\"%s\" is not an address", addr);
-        return -1;
-    }
-
-    memset(&ss, 0, sizeof(ss));
-    sin = (struct sockaddr_in *) &ss;
-    sin6 = (struct sockaddr_in6 *) &ss;
-
-    if (host[0] == '\0' || inet_pton(AF_INET, host, &sin->sin_addr) == 1) {
-        sin->sin_family = AF_INET;
-        sin->sin_port = htons(port);
-        len = sizeof(struct sockaddr_in);
-
-    } else if (inet_pton(AF_INET6, host, &sin6->sin6_addr) == 1) {
-        sin6->sin6_family = AF_INET6;
-        sin6->sin6_port = htons(port);
-        len = sizeof(struct sockaddr_in6);
-
-    } else {
-        snprintf(err, size, "\"%s\": the host must be an IP address", addr);
-        return -1;
-    }
-
-    fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd == -1) {
-        snprintf(err, size, "socket(): %s", strerror(errno));
-        return -1;
-    }
-
-    on = 1;
-
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1
-        || (share
-            && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on))
-               == -1)
-        || setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on)) == -1
-        || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == -1
-        || bind(fd, (struct sockaddr *) &ss, len) == -1
-        || listen(fd, LOGIC_BACKLOG) == -1)
-    {
-        snprintf(err, size, "cannot listen on %s: %s", addr,
-                 strerror(errno));
-        close(fd);
-        return -1;
-    }
-
-    return fd;
-}
-
-
-void
-logic_accept_failed(struct evconnlistener *l, void *data)
-{
-    logic_thread_t  *t = data;
-
-    static log_once_t  once;
-
-    log_seldom(&once, LOG_CRIT, "accept(): %s", strerror(errno));
-
-    /* the listener would be ready again at once, for as long as it lasts */
-
-    evconnlistener_disable(l);
-    svc_timer(t->rest, LOGIC_ACCEPT_REST);
-}
-
-
-static void
-logic_thread_rest(evutil_socket_t fd, short what, void *data)
-{
-    logic_thread_t  *t = data;
-
-    (void) fd;
-    (void) what;
-
-    if (!t->draining) {
-        evconnlistener_enable(evhttp_bound_socket_get_listener(
-                                                          t->http_socket));
-        evconnlistener_enable(t->rpc);
     }
 }

@@ -29,7 +29,7 @@ struct logic_nodes_s {
 
 typedef struct {
     logic_thread_t         *thread;
-    struct evhttp_request  *req;
+    http_request_t         *req;
     int                     offline;
     unsigned                again:1;
     char                    server[GOIM_SERVER_MAX + 1];
@@ -304,7 +304,7 @@ logic_nodes_balance(logic_thread_t *t)
 
 
 void
-logic_nodes_instances(logic_thread_t *t, struct evhttp_request *req,
+logic_nodes_instances(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
     size_t                  i, n;
@@ -391,7 +391,7 @@ logic_node_json(logic_nodes_t *n, const registry_node_t *node)
 /* ---- offline by hand --------------------------------------------------- */
 
 void
-logic_nodes_offline(logic_thread_t *t, struct evhttp_request *req,
+logic_nodes_offline(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
     int64_t             offline;

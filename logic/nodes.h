@@ -12,11 +12,11 @@
 
 #define LOGIC_NODE_TEXT  255        /* bytes of a field of a node */
 
-void logic_nodes_weighted(logic_thread_t *t, struct evhttp_request *req,
+void logic_nodes_weighted(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
-void logic_nodes_instances(logic_thread_t *t, struct evhttp_request *req,
+void logic_nodes_instances(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
-void logic_nodes_offline(logic_thread_t *t, struct evhttp_request *req,
+void logic_nodes_offline(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
 
 void logic_register_call(logic_call_t *call);

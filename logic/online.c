@@ -41,7 +41,7 @@ typedef struct logic_counts_s  logic_counts_t;
 struct logic_counts_s {
     logic_thread_t         *thread;
     logic_call_t           *call;       /* Online, or */
-    struct evhttp_request  *req;        /* online/room */
+    http_request_t         *req;        /* online/room */
     size_t                  skip;       /* of a room key, to its id */
     const char            **room;
     size_t                 *len;
@@ -263,7 +263,7 @@ logic_counts_end(logic_counts_t *c)
 /* ---- a backend asks ---------------------------------------------------- */
 
 void
-logic_online_room(logic_thread_t *t, struct evhttp_request *req,
+logic_online_room(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
     char            *key;
@@ -327,7 +327,7 @@ logic_online_room(logic_thread_t *t, struct evhttp_request *req,
 
 
 void
-logic_online_total(logic_thread_t *t, struct evhttp_request *req,
+logic_online_total(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
     size_t                  i, k, n;

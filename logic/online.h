@@ -10,11 +10,11 @@
 
 #define LOGIC_ROOMS_CALL    1000    /* rooms of an Online call */
 
-void logic_online_top(logic_thread_t *t, struct evhttp_request *req,
+void logic_online_top(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
-void logic_online_room(logic_thread_t *t, struct evhttp_request *req,
+void logic_online_room(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
-void logic_online_total(logic_thread_t *t, struct evhttp_request *req,
+void logic_online_total(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
 
 void logic_online_call(logic_call_t *call);

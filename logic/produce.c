@@ -34,8 +34,8 @@ logic_push_produce(logic_push_t *p, Goim__PushMsg *msg, const char *key,
     p->producing = 1;
 
     msg->operation = p->operation;
-    msg->msg.data = (uint8_t *) p->body;
-    msg->msg.len = p->body_len;
+    msg->msg.data = (uint8_t *) p->query.msg;
+    msg->msg.len = p->query.msg_len;
 
     size = goim__push_msg__get_packed_size(msg);
     left = p->deadline - svc_now();

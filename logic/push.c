@@ -20,7 +20,7 @@
 
 
 static logic_push_t *logic_push_new(logic_thread_t *t,
-    struct evhttp_request *req, logic_query_t *q, logic_push_kind_t kind);
+    http_request_t *req, logic_query_t *q, logic_push_kind_t kind);
 static void logic_push_one(logic_push_t *p, const char *key, size_t len);
 static void logic_push_overdue(evutil_socket_t fd, short what, void *data);
 
@@ -44,18 +44,16 @@ logic_push_free(logic_thread_t *t)
 
 
 /*
- * Read what all pushes have and take the query over. NULL: the request has
- * been answered.
+ * Read what all pushes have. NULL: the request has been answered.
  */
 
 static logic_push_t *
-logic_push_new(logic_thread_t *t, struct evhttp_request *req,
+logic_push_new(logic_thread_t *t, http_request_t *req,
     logic_query_t *q, logic_push_kind_t kind)
 {
-    size_t            bytes;
-    int64_t           operation;
-    logic_push_t     *p;
-    struct evbuffer  *body;
+    size_t         bytes;
+    int64_t        operation;
+    logic_push_t  *p;
 
     if (logic_http_number(t, req, q, "operation",
                           kind == LOGIC_PUSH_ROOM || kind == LOGIC_PUSH_ALL,
@@ -67,8 +65,7 @@ logic_push_new(logic_thread_t *t, struct evhttp_request *req,
 
     metrics_add(logic_m.push[kind], 1);
 
-    body = evhttp_request_get_input_buffer(req);
-    bytes = evbuffer_get_length(body) + q->nargs * sizeof(logic_arg_t)
+    bytes = q->msg_len + q->nargs * sizeof(logic_arg_t)
             + sizeof(logic_push_t);
 
     if (t->pending + bytes > (size_t) t->conf->max_pending) {
@@ -90,12 +87,8 @@ logic_push_new(logic_thread_t *t, struct evhttp_request *req,
     p->kind = kind;
     p->operation = (int32_t) operation;
     p->deadline = svc_now() + t->conf->push_timeout;
-    p->body_len = evbuffer_get_length(body);
-    p->body = evbuffer_pullup(body, -1);
     p->bytes = bytes;
     p->query = *q;
-
-    memset(q, 0, sizeof(*q));
 
     if (TAILQ_EMPTY(&t->pushes)) {
         svc_timer(t->overdue, LOGIC_PUSH_TICK);
@@ -111,7 +104,7 @@ logic_push_new(logic_thread_t *t, struct evhttp_request *req,
 
 
 void
-logic_push_keys(logic_thread_t *t, struct evhttp_request *req,
+logic_push_keys(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
     size_t         n;
@@ -142,7 +135,7 @@ logic_push_keys(logic_thread_t *t, struct evhttp_request *req,
 
 
 void
-logic_push_mids(logic_thread_t *t, struct evhttp_request *req,
+logic_push_mids(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
     size_t         i, n;
@@ -176,7 +169,7 @@ logic_push_mids(logic_thread_t *t, struct evhttp_request *req,
 
 
 void
-logic_push_room(logic_thread_t *t, struct evhttp_request *req,
+logic_push_room(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
     char          *key;
@@ -220,7 +213,7 @@ logic_push_room(logic_thread_t *t, struct evhttp_request *req,
 
 
 void
-logic_push_all(logic_thread_t *t, struct evhttp_request *req,
+logic_push_all(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
     char           key[16];
@@ -280,7 +273,6 @@ logic_push_answer(logic_push_t *p, int code, const char *message)
 
         logic_http_answer(p->thread, p->req, 200, code, message, NULL);
         p->req = NULL;
-        p->body = NULL;
     }
 
     logic_push_release(p);
@@ -311,7 +303,6 @@ logic_push_release(logic_push_t *p)
         free(block);
     }
 
-    logic_query_free(&p->query);
     free(p->targets);
     free(p->mids);
     free(p->args);

@@ -10,13 +10,13 @@
 #include "http.h"
 
 /* the routes */
-void logic_push_keys(logic_thread_t *t, struct evhttp_request *req,
+void logic_push_keys(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
-void logic_push_mids(logic_thread_t *t, struct evhttp_request *req,
+void logic_push_mids(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
-void logic_push_room(logic_thread_t *t, struct evhttp_request *req,
+void logic_push_room(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
-void logic_push_all(logic_thread_t *t, struct evhttp_request *req,
+void logic_push_all(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
 
 int logic_push_init(logic_thread_t *t);
@@ -48,14 +48,12 @@ struct logic_server_s {
 struct logic_push_s {
     TAILQ_ENTRY(logic_push_s)  entry;
     logic_thread_t            *thread;
-    struct evhttp_request     *req;         /* NULL: answered */
-    logic_query_t              query;
+    http_request_t            *req;         /* NULL: answered, and gone */
+    logic_query_t              query;       /* the request's, as its message */
     logic_push_kind_t          kind;
     int32_t                    operation;
     int32_t                    speed;
     const char                *room;
-    const uint8_t             *body;        /* the request's */
-    size_t                     body_len;
     int64_t                    deadline;
     size_t                     bytes;       /* counted as pending */
     logic_block_t             *blocks;

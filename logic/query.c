@@ -1,11 +1,10 @@
 /*
- * The query of a request.
+ * Parameters.
  */
 
 #include "query.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 
@@ -32,7 +31,7 @@ logic_query_hex(char c)
  */
 
 static ssize_t
-logic_query_decode(char *p, char *end, const char **reason)
+logic_query_decode(char *p, char *end, int any, const char **reason)
 {
     int    high, low;
     char  *start, *out;
@@ -49,6 +48,12 @@ logic_query_decode(char *p, char *end, const char **reason)
         }
 
         if (*p != '%') {
+
+            if (*p == '\0' && !any) {
+                *reason = "a NUL byte";
+                return -1;
+            }
+
             *out++ = *p++;
             continue;
         }
@@ -61,7 +66,7 @@ logic_query_decode(char *p, char *end, const char **reason)
             return -1;
         }
 
-        if (high == 0 && low == 0) {
+        if (high == 0 && low == 0 && !any) {
             *reason = "a NUL byte";
             return -1;
         }
@@ -76,93 +81,120 @@ logic_query_decode(char *p, char *end, const char **reason)
 }
 
 
-int
-logic_query_parse(logic_query_t *q, const char *raw, size_t max, char *err,
-    size_t size)
+/* As PHP and others write lists; who does would not be told otherwise. */
+
+static int
+logic_query_brackets(const char *name, size_t len)
 {
-    char         *p, *end, *next, *eq;
-    size_t        n;
-    ssize_t       len;
-    const char   *reason;
-    logic_arg_t  *arg;
+    size_t  i;
 
-    memset(q, 0, sizeof(*q));
+    static const char *const  lists[] = { "keys", "mids", "rooms" };
 
-    if (raw == NULL || raw[0] == '\0') {
+    if (len < 2 || name[len - 1] != ']') {
         return 0;
     }
 
-    n = 1;
+    for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        if (strncmp(name, lists[i], strlen(lists[i])) == 0
+            && name[strlen(lists[i])] == '[')
+        {
+            return 1;
+        }
+    }
 
-    for (reason = raw; (reason = strchr(reason, '&')) != NULL; reason++) {
+    return 0;
+}
+
+
+size_t
+logic_query_pairs(const char *text, size_t len)
+{
+    size_t       n;
+    const char  *p, *end;
+
+    end = text + len;
+
+    for (n = 1, p = text; (p = memchr(p, '&', (size_t) (end - p))); p++) {
         n++;
     }
 
-    if (n > max) {
-        snprintf(err, size, "the query has %zu parameters, more than %zu",
-                 n, max);
+    return n;
+}
+
+
+static int
+logic_query_pair(logic_arg_t *arg, char *p, char *end, char *err,
+    size_t size)
+{
+    char        *eq;
+    ssize_t      len;
+    const char  *reason;
+
+    eq = memchr(p, '=', (size_t) (end - p));
+    len = logic_query_decode(p, eq != NULL ? eq : end, 0, &reason);
+
+    if (len == -1) {
+        snprintf(err, size, "%s in a parameter's name", reason);
         return -1;
     }
 
-    q->args = calloc(n, sizeof(logic_arg_t));
-    q->text = strdup(raw);
-
-    if (q->args == NULL || q->text == NULL) {
-        snprintf(err, size, "no memory");
-        goto failed;
+    if (logic_query_brackets(p, (size_t) len)) {
+        snprintf(err, size, "%s: a list is its parameter repeated, without "
+                 "brackets", p);
+        return -1;
     }
 
-    for (p = q->text; p != NULL; p = next) {
-        next = strchr(p, '&');
-        end = next != NULL ? next++ : p + strlen(p);
+    arg->name = p;
+    arg->value = "";
+    arg->len = 0;
+
+    if (eq == NULL) {
+        return 0;
+    }
+
+    len = logic_query_decode(eq + 1, end, strcmp(p, LOGIC_QUERY_MSG) == 0,
+                             &reason);
+
+    if (len == -1) {
+        snprintf(err, size, "%s: %s", arg->name, reason);
+        return -1;
+    }
+
+    arg->value = eq + 1;
+    arg->len = (size_t) len;
+
+    return 0;
+}
+
+
+int
+logic_query_parse(logic_query_t *q, char *text, size_t len,
+    logic_arg_t *args, char *err, size_t size)
+{
+    char  *p, *end, *last;
+
+    memset(q, 0, sizeof(*q));
+
+    q->args = args;
+    last = text + len;
+
+    for (p = text; p < last; p = end + 1) {
+        end = memchr(p, '&', (size_t) (last - p));
+
+        if (end == NULL) {
+            end = last;
+        }
 
         if (p == end) {
             continue;
         }
 
-        arg = &q->args[q->nargs++];
-        eq = memchr(p, '=', (size_t) (end - p));
-
-        if (logic_query_decode(p, eq != NULL ? eq : end, &reason) == -1) {
-            snprintf(err, size, "%s in the query", reason);
-            goto failed;
+        if (logic_query_pair(&q->args[q->nargs++], p, end, err, size) != 0) {
+            return -1;
         }
-
-        arg->name = p;
-        arg->value = "";
-
-        if (eq == NULL) {
-            continue;
-        }
-
-        len = logic_query_decode(eq + 1, end, &reason);
-
-        if (len == -1) {
-            snprintf(err, size, "%s: %s", arg->name, reason);
-            goto failed;
-        }
-
-        arg->value = eq + 1;
-        arg->len = (size_t) len;
     }
 
     return 0;
-
-failed:
-
-    logic_query_free(q);
-
-    return -1;
-}
-
-
-void
-logic_query_free(logic_query_t *q)
-{
-    free(q->args);
-    free(q->text);
-
-    memset(q, 0, sizeof(*q));
 }
 
 

@@ -1,5 +1,5 @@
 /*
- * The query of a request: name=value pairs, percent-decoded.
+ * Parameters, of a query or a form: name=value pairs, percent-decoded.
  */
 
 #ifndef LOGIC_QUERY_H
@@ -17,17 +17,22 @@ typedef struct {
 typedef struct {
     logic_arg_t  *args;
     size_t        nargs;
-    char         *text;         /* what the pairs point into */
+    const char   *msg;          /* of a push: the body, or a form's field */
+    size_t        msg_len;
 } logic_query_t;
 
-/*
- * Parse what follows the "?" (NULL: none). -1 with a message in err: more
- * than max pairs, a broken escape, or a NUL byte.
- */
-int logic_query_parse(logic_query_t *q, const char *raw, size_t max,
-    char *err, size_t size);
+/* The one parameter that may hold any bytes. */
+#define LOGIC_QUERY_MSG  "msg"
 
-void logic_query_free(logic_query_t *q);
+/* How many pairs there may be in it. */
+size_t logic_query_pairs(const char *text, size_t len);
+
+/*
+ * Parse text in place; a NUL follows it. args has room for its pairs. -1 with
+ * a message in err: a broken escape, a NUL byte, or "name[]" of a list.
+ */
+int logic_query_parse(logic_query_t *q, char *text, size_t len,
+    logic_arg_t *args, char *err, size_t size);
 
 /* The first of that name; NULL: none. */
 const logic_arg_t *logic_query_find(const logic_query_t *q,

@@ -15,7 +15,6 @@
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
-#include <event2/listener.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,8 +47,7 @@ struct logic_link_s {
 };
 
 
-static void logic_rpc_accept(struct evconnlistener *l, evutil_socket_t fd,
-    struct sockaddr *sa, int len, void *data);
+static void logic_rpc_accept(int fd, void *data);
 static void logic_rpc_read(struct bufferevent *bev, void *data);
 static void logic_rpc_wrote(struct bufferevent *bev, void *data);
 static void logic_rpc_event(struct bufferevent *bev, short what, void *data);
@@ -66,22 +64,17 @@ logic_rpc_start(logic_thread_t *t, char *err, size_t size)
 {
     int  fd;
 
-    fd = logic_listen(t->conf->rpc, 1, err, size);
+    fd = svc_listen(t->conf->rpc, 1, err, size);
     if (fd == -1) {
         return -1;
     }
 
-    t->rpc = evconnlistener_new(t->base, logic_rpc_accept, t,
-                                LEV_OPT_CLOSE_ON_FREE
-                                | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    t->rpc = svc_listener_new(t->base, fd, logic_rpc_accept, t);
 
     if (t->rpc == NULL) {
-        close(fd);
         snprintf(err, size, "no memory for the RPC server");
         return -1;
     }
-
-    evconnlistener_set_error_cb(t->rpc, logic_accept_failed);
 
     return 0;
 }
@@ -94,7 +87,7 @@ logic_rpc_drain(logic_thread_t *t)
 {
     logic_link_t  *link, *next;
 
-    evconnlistener_free(t->rpc);
+    svc_listener_free(t->rpc);
     t->rpc = NULL;
 
     for (link = TAILQ_FIRST(&t->links); link != NULL; link = next) {
@@ -116,7 +109,7 @@ logic_rpc_stop(logic_thread_t *t)
     }
 
     if (t->rpc != NULL) {
-        evconnlistener_free(t->rpc);
+        svc_listener_free(t->rpc);
     }
 }
 
@@ -124,15 +117,14 @@ logic_rpc_stop(logic_thread_t *t)
 /* ---- connections ------------------------------------------------------- */
 
 static void
-logic_rpc_accept(struct evconnlistener *l, evutil_socket_t fd,
-    struct sockaddr *sa, int len, void *data)
+logic_rpc_accept(int fd, void *data)
 {
     logic_thread_t  *t = data;
 
-    logic_link_t    *link;
-    struct timeval   tv;
-
-    (void) l;
+    socklen_t                len;
+    logic_link_t            *link;
+    struct timeval           tv;
+    struct sockaddr_storage  ss;
 
     link = calloc(1, sizeof(logic_link_t));
     if (link == NULL) {
@@ -150,9 +142,12 @@ logic_rpc_accept(struct evconnlistener *l, evutil_socket_t fd,
     link->thread = t;
     TAILQ_INIT(&link->calls);
 
-    if (getnameinfo(sa, (socklen_t) len, link->peer, sizeof(link->peer),
-                    NULL, 0, NI_NUMERICHOST)
-        != 0)
+    len = sizeof(ss);
+
+    if (getpeername(fd, (struct sockaddr *) &ss, &len) != 0
+        || getnameinfo((struct sockaddr *) &ss, len, link->peer,
+                       sizeof(link->peer), NULL, 0, NI_NUMERICHOST)
+           != 0)
     {
         snprintf(link->peer, sizeof(link->peer), "unknown");
     }

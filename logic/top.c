@@ -19,7 +19,7 @@ typedef struct logic_asker_s  logic_asker_t;
 
 struct logic_asker_s {
     TAILQ_ENTRY(logic_asker_s)  entry;
-    struct evhttp_request      *req;
+    http_request_t             *req;
     size_t                      limit;
     char                        type[];
 };
@@ -44,7 +44,7 @@ static int logic_top_zones(logic_top_t *top);
 static void logic_top_scan(logic_top_t *top, const char *cursor);
 static void logic_top_scanned(svc_redis_t *r, redisReply *reply, void *data);
 static void logic_top_end(logic_top_t *top, const char *error);
-static void logic_top_answer(logic_top_t *top, struct evhttp_request *req,
+static void logic_top_answer(logic_top_t *top, http_request_t *req,
     const char *type, size_t limit);
 
 
@@ -75,7 +75,7 @@ logic_top_free(logic_thread_t *t)
 
 
 void
-logic_online_top(logic_thread_t *t, struct evhttp_request *req,
+logic_online_top(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
     int64_t         limit;
@@ -297,7 +297,7 @@ logic_top_end(logic_top_t *top, const char *error)
 
 
 static void
-logic_top_answer(logic_top_t *top, struct evhttp_request *req,
+logic_top_answer(logic_top_t *top, http_request_t *req,
     const char *type, size_t limit)
 {
     size_t         i, n;

@@ -5,7 +5,6 @@
 #include "cidr.h"
 #include "nodes.h"
 
-#include <event2/keyvalq_struct.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,14 +12,14 @@
 
 static json_t *logic_nodes_best(logic_thread_t *t, const char *region, int web,
     const char *host);
-static void logic_client_host(struct evhttp_request *req, char *host,
+static void logic_client_host(http_request_t *req, char *host,
     size_t size);
 static const char *logic_client_region(logic_thread_t *t,
-    struct evhttp_request *req);
+    http_request_t *req);
 
 
 void
-logic_nodes_weighted(logic_thread_t *t, struct evhttp_request *req,
+logic_nodes_weighted(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
     int                  web;
@@ -119,14 +118,14 @@ logic_nodes_best(logic_thread_t *t, const char *region, int web,
 /* The Host of the request without port and brackets; "": none that is one. */
 
 static void
-logic_client_host(struct evhttp_request *req, char *host, size_t size)
+logic_client_host(http_request_t *req, char *host, size_t size)
 {
     size_t       len;
     const char  *p;
 
     host[0] = '\0';
 
-    p = evhttp_find_header(evhttp_request_get_input_headers(req), "Host");
+    p = http_header(req, "Host");
     if (p == NULL) {
         return;
     }
@@ -162,44 +161,34 @@ logic_client_host(struct evhttp_request *req, char *host, size_t size)
  */
 
 static const char *
-logic_client_region(logic_thread_t *t, struct evhttp_request *req)
+logic_client_region(logic_thread_t *t, http_request_t *req)
 {
-    int                         rc;
-    char                       *peer, *forwarded, *joined;
-    uint16_t                    port;
-    logic_ip_t                  ip;
-    const char                 *value;
-    struct evkeyval            *h;
-    struct evkeyvalq           *headers;
-    const logic_cidr_t         *net;
-    struct evhttp_connection   *evcon;
-
-    headers = evhttp_request_get_input_headers(req);
+    int                  rc;
+    char                *forwarded, *joined;
+    unsigned             at;
+    logic_ip_t           ip;
+    const char          *value;
+    const logic_cidr_t  *net;
 
     if (t->conf->region_header[0] != '\0') {
-        value = evhttp_find_header(headers, t->conf->region_header);
+        value = http_header(req, t->conf->region_header);
 
         if (value != NULL && value[0] != '\0') {
             return value;
         }
     }
 
-    evcon = evhttp_request_get_connection(req);
-
-    if (t->conf->regions.nnets == 0 || evcon == NULL) {
+    if (t->conf->regions.nnets == 0) {
         return "";
     }
 
+    at = 0;
     forwarded = NULL;
 
-    TAILQ_FOREACH(h, headers, next) {
-
-        if (evutil_ascii_strcasecmp(h->key, "X-Forwarded-For") != 0) {
-            continue;
-        }
+    while ((value = http_header_next(req, "X-Forwarded-For", &at)) != NULL) {
 
         if (asprintf(&joined, "%s%s%s", forwarded ? forwarded : "",
-                     forwarded ? "," : "", h->value)
+                     forwarded ? "," : "", value)
             == -1)
         {
             break;
@@ -209,8 +198,7 @@ logic_client_region(logic_thread_t *t, struct evhttp_request *req)
         forwarded = joined;
     }
 
-    evhttp_connection_get_peer(evcon, &peer, &port);
-    rc = logic_client_ip(&t->conf->trusted, peer, forwarded, &ip);
+    rc = logic_client_ip(&t->conf->trusted, http_peer(req), forwarded, &ip);
     free(forwarded);
 
     net = rc == 0 ? logic_cidrs_find(&t->conf->regions, &ip) : NULL;

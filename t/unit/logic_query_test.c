@@ -1,7 +1,7 @@
 /* LINK: logic/query.c */
 
 /*
- * The query: pairs, escapes, numbers at their bounds.
+ * Parameters: pairs, escapes, numbers at their bounds.
  */
 
 #include <setjmp.h>
@@ -16,16 +16,38 @@
 #include "logic/query.h"
 
 
+static char         query_text[256];
+static logic_arg_t  query_args[16];
+
+
+static int
+query_parse(logic_query_t *q, const char *text, size_t len, char *err)
+{
+    assert_true(len < sizeof(query_text));
+
+    memcpy(query_text, text, len);
+    query_text[len] = '\0';
+
+    assert_true(logic_query_pairs(query_text, len) <= 16);
+
+    return logic_query_parse(q, query_text, len, query_args, err, 128);
+}
+
+
 static void
 query_pairs(void **state)
 {
     char           err[128];
     logic_query_t  q;
 
+    static const char  text[] = "a=1&keys=x&keys=y%20z&b&&c=";
+
     (void) state;
 
-    assert_int_equal(logic_query_parse(&q, "a=1&keys=x&keys=y%20z&b&&c=",
-                                       10, err, sizeof(err)), 0);
+    assert_int_equal(logic_query_pairs(text, strlen(text)), 6);
+    assert_int_equal(logic_query_pairs("", 0), 1);
+
+    assert_int_equal(query_parse(&q, text, strlen(text), err), 0);
 
     assert_int_equal(q.nargs, 5);
     assert_string_equal(logic_query_find(&q, "a")->value, "1");
@@ -37,15 +59,11 @@ query_pairs(void **state)
     assert_int_equal(logic_query_find(&q, "c")->len, 0);
     assert_null(logic_query_find(&q, "Keys"));
 
-    logic_query_free(&q);
-
-    assert_int_equal(logic_query_parse(&q, NULL, 10, err, sizeof(err)), 0);
+    assert_int_equal(query_parse(&q, "", 0, err), 0);
     assert_int_equal(q.nargs, 0);
-    logic_query_free(&q);
 
-    assert_int_equal(logic_query_parse(&q, "", 10, err, sizeof(err)), 0);
+    assert_int_equal(query_parse(&q, "&", 1, err), 0);
     assert_int_equal(q.nargs, 0);
-    logic_query_free(&q);
 }
 
 
@@ -54,45 +72,62 @@ query_escapes(void **state)
 {
     char           err[128];
     size_t         i;
+    const char    *text;
     logic_query_t  q;
 
     static const char *broken[] = {
         "a=%", "a=%1", "a=%g0", "a=%0g", "%=1", "a=x%", "a=%00",
-        "a=x%00y", "%00=1", "a=1&b=%", NULL
+        "a=x%00y", "%00=1", "a=1&b=%", "msg%00=1", NULL
     };
 
     (void) state;
 
-    assert_int_equal(logic_query_parse(&q, "k%65y=a+b%2Bc%26%3d%ff%E4=",
-                                       10, err, sizeof(err)), 0);
+    text = "k%65y=a+b%2Bc%26%3d%ff%E4=";
+
+    assert_int_equal(query_parse(&q, text, strlen(text), err), 0);
     assert_string_equal(q.args[0].name, "key");
     assert_string_equal(q.args[0].value, "a b+c&=\xff\xe4=");
-    logic_query_free(&q);
 
     for (i = 0; broken[i] != NULL; i++) {
         err[0] = '\0';
-        assert_int_equal(logic_query_parse(&q, broken[i], 10, err,
-                                           sizeof(err)), -1);
+        assert_int_equal(query_parse(&q, broken[i], strlen(broken[i]), err),
+                         -1);
         assert_string_not_equal(err, "");
-        assert_null(q.args);
     }
+
+    assert_int_equal(query_parse(&q, "a=x\0y", 5, err), -1);
+    assert_int_equal(query_parse(&q, "a\0=x", 4, err), -1);
+
+    /* but for the message of a form, which is bytes */
+
+    assert_int_equal(query_parse(&q, "msg=x%00y\0z&a=1", 15, err), 0);
+    assert_int_equal(q.args[0].len, 5);
+    assert_memory_equal(q.args[0].value, "x\0y\0z", 6);
+    assert_string_equal(q.args[1].value, "1");
 }
 
 
 static void
-query_bounds(void **state)
+query_brackets(void **state)
 {
     char           err[128];
+    size_t         i;
     logic_query_t  q;
+
+    static const char *wrong[] = {
+        "mids[]=1", "keys[]=a", "rooms%5B%5D=1", "mids[0]=1", NULL
+    };
 
     (void) state;
 
-    assert_int_equal(logic_query_parse(&q, "a&b&c", 3, err, sizeof(err)), 0);
-    logic_query_free(&q);
+    for (i = 0; wrong[i] != NULL; i++) {
+        assert_int_equal(query_parse(&q, wrong[i], strlen(wrong[i]), err),
+                         -1);
+        assert_memory_equal(err, wrong[i], 4);
+        assert_non_null(strstr(err, "["));
+    }
 
-    assert_int_equal(logic_query_parse(&q, "a&b&c&d", 3, err, sizeof(err)),
-                     -1);
-    assert_non_null(strstr(err, "4 parameters"));
+    assert_int_equal(query_parse(&q, "other[]=1&mids]=2&]=3", 21, err), 0);
 }
 
 
@@ -153,7 +188,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(query_pairs),
         cmocka_unit_test(query_escapes),
-        cmocka_unit_test(query_bounds),
+        cmocka_unit_test(query_brackets),
         cmocka_unit_test(query_numbers),
     };
 
