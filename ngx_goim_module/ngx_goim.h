@@ -90,6 +90,8 @@ struct ngx_goim_session_s {
     uint32_t                    first;
     uint32_t                    size;       /* of items */
     uint32_t                    queued;     /* bytes */
+    uint32_t                    unsettled;  /* of items, the last ones, since a
+                                               write was refused */
     uint32_t                    wasted;     /* bytes read while closing */
     ngx_queue_t                 dirty;
     ngx_queue_t                 resumed;

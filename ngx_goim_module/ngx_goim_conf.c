@@ -53,6 +53,7 @@ static char *ngx_goim_conf_invalid(ngx_conf_t *cf, ngx_str_t *value);
 
 static ngx_goim_conf_range_t  ngx_goim_conf_times = { 1, 24 * 3600 * 1000 };
 static ngx_goim_conf_range_t  ngx_goim_conf_lingers = { 0, 10000 };
+static ngx_goim_conf_range_t  ngx_goim_conf_gathers = { 1024, 1024 * 1024 };
 static ngx_goim_conf_range_t  ngx_goim_conf_bodies = { 16, 512 * 1024 };
 static ngx_goim_conf_range_t  ngx_goim_conf_limits = { 0, 100000000 };
 
@@ -149,6 +150,13 @@ static ngx_command_t  ngx_goim_block_commands[] = {
       offsetof(ngx_goim_conf_t, room_linger),
       &ngx_goim_conf_lingers },
 
+    { ngx_string("gather_size"),
+      NGX_GOIM_CONF|NGX_CONF_TAKE1,
+      ngx_goim_conf_size,
+      0,
+      offsetof(ngx_goim_conf_t, gather_size),
+      &ngx_goim_conf_gathers },
+
     { ngx_string("max_body"),
       NGX_GOIM_CONF|NGX_CONF_TAKE1,
       ngx_goim_conf_size,
@@ -243,6 +251,7 @@ ngx_goim_create_conf(ngx_cycle_t *cycle)
     gcf->resolver_timeout = NGX_CONF_UNSET_MSEC;
     gcf->handshake_timeout = NGX_CONF_UNSET_MSEC;
     gcf->room_linger = NGX_CONF_UNSET_MSEC;
+    gcf->gather_size = NGX_CONF_UNSET_SIZE;
     gcf->max_body = NGX_CONF_UNSET_SIZE;
     gcf->queue_size = NGX_CONF_UNSET_SIZE;
     gcf->max_sessions = NGX_CONF_UNSET_UINT;
@@ -300,6 +309,7 @@ ngx_goim_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_conf_init_msec_value(gcf->resolver_timeout, 30000);
     ngx_conf_init_msec_value(gcf->handshake_timeout, 8000);
     ngx_conf_init_msec_value(gcf->room_linger, 0);
+    ngx_conf_init_size_value(gcf->gather_size, 16 * 1024);
     ngx_conf_init_size_value(gcf->max_body, 4096);
     ngx_conf_init_size_value(gcf->queue_size, 1024 * 1024);
     ngx_conf_init_uint_value(gcf->max_sessions, 0);

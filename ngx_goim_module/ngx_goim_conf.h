@@ -68,6 +68,8 @@ typedef struct {
 
     ngx_msec_t                  handshake_timeout;
     ngx_msec_t                  room_linger;
+    size_t                      gather_size;    /* of a frame of several
+                                                   messages */
     size_t                      max_body;       /* of a client's packet */
     size_t                      queue_size;     /* bytes out, a session */
     ngx_uint_t                  queue_drop;     /* at the bound: drop, not

@@ -162,16 +162,17 @@ void ngx_goim_room_contribute_all(void);
 /* ---- ngx_goim_fanout.c: one message to many sessions, in slices ---- */
 
 /*
- * The record rec, which lies in b, for everyone in the room.  All records of
- * a turn leave together, in one frame.
+ * The record rec, which lies in b, for everyone in the room.  Records of a
+ * turn leave together, in frames of up to gather_size; it came to this node
+ * when `came` says, and lingers from then on.
  */
 ngx_int_t ngx_goim_fanout_room(ngx_goim_room_t *room, ngx_goim_buf_t *b,
-    ngx_goim_record_t *rec);
+    ngx_goim_record_t *rec, ngx_msec_t came);
 
 /* for all who accept its operation, at the record's pace */
 ngx_int_t ngx_goim_fanout_all(ngx_goim_buf_t *b, ngx_goim_record_t *rec);
 
-/* Bytes not yet sent out: the ring is left alone above a bound. */
+/* Bytes that are going out: the ring is left alone above a bound. */
 size_t ngx_goim_fanout_pending(void);
 
 /* a room that goes away takes its fan-outs with it */
@@ -193,6 +194,9 @@ uint32_t ngx_goim_pace_whole(Goim__Record *r);
 
 /* what the ring has for this worker, within a bound a turn */
 void ngx_goim_deliver_follow(void);
+
+/* fewer bytes are going out: go on, if that was waited for */
+void ngx_goim_deliver_resume(void);
 
 
 /* ---- ngx_goim_record.c: of the node's stream, for the ring ---- */

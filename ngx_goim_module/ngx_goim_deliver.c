@@ -7,11 +7,13 @@
 #include "ngx_goim_room.h"
 
 
-#define NGX_GOIM_FOLLOW_ENTRIES  64                  /* a turn */
+#define NGX_GOIM_FOLLOW_ENTRIES  64                  /* a turn, */
+#define NGX_GOIM_FOLLOW_BYTES    (8 * 1024 * 1024)   /* and about so much */
 #define NGX_GOIM_FOLLOW_PENDING  (8 * 1024 * 1024)   /* fan-out bytes */
 
 
 static void ngx_goim_follow_handler(ngx_event_t *ev);
+static void ngx_goim_follow_post(void);
 static ngx_int_t ngx_goim_deliver_next(void);
 static void ngx_goim_deliver_entry(ngx_goim_buf_t *b);
 static ngx_int_t ngx_goim_deliver_record(ngx_goim_buf_t *b,
@@ -23,6 +25,7 @@ static u_char *ngx_goim_deliver_name(u_char *p, ngx_str_t *name);
 
 
 static ngx_event_t  ngx_goim_follow_event;
+static ngx_uint_t   ngx_goim_follow_full;   /* it waits for fan-outs */
 
 
 static void
@@ -41,6 +44,7 @@ ngx_goim_follow_handler(ngx_event_t *ev)
 void
 ngx_goim_deliver_follow(void)
 {
+    uint64_t    from;
     ngx_int_t   rc;
     ngx_uint_t  n;
 
@@ -50,27 +54,49 @@ ngx_goim_deliver_follow(void)
     ngx_goim_trace_look();
 
     rc = NGX_OK;
+    from = ngx_goim_slot->cursor;
 
-    for (n = 0; n < NGX_GOIM_FOLLOW_ENTRIES; n++) {
+    for (n = 0; n < NGX_GOIM_FOLLOW_ENTRIES && rc == NGX_OK; n++) {
 
         if (ngx_goim_fanout_pending() > NGX_GOIM_FOLLOW_PENDING) {
+            ngx_goim_follow_full = 1;
+            rc = NGX_BUSY;
+            break;
+        }
+
+        if (ngx_goim_slot->cursor - from > NGX_GOIM_FOLLOW_BYTES) {
             break;
         }
 
         rc = ngx_goim_deliver_next();
-
-        if (rc != NGX_OK) {
-            break;
-        }
     }
 
     ngx_goim_fanout_run();
 
     if (rc == NGX_OK) {
-        ngx_goim_follow_event.handler = ngx_goim_follow_handler;
-        ngx_goim_follow_event.log = ngx_cycle->log;
+        ngx_goim_follow_post();
+    }
+}
 
-        ngx_post_event(&ngx_goim_follow_event, &ngx_posted_next_events);
+
+static void
+ngx_goim_follow_post(void)
+{
+    ngx_goim_follow_event.handler = ngx_goim_follow_handler;
+    ngx_goim_follow_event.log = ngx_cycle->log;
+
+    ngx_post_event(&ngx_goim_follow_event, &ngx_posted_next_events);
+}
+
+
+void
+ngx_goim_deliver_resume(void)
+{
+    if (ngx_goim_follow_full
+        && ngx_goim_fanout_pending() <= NGX_GOIM_FOLLOW_PENDING)
+    {
+        ngx_goim_follow_full = 0;
+        ngx_goim_follow_post();
     }
 }
 
@@ -161,8 +187,9 @@ ngx_goim_deliver_entry(ngx_goim_buf_t *b)
 static ngx_int_t
 ngx_goim_deliver_record(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
 {
-    ngx_str_t         name;
-    ngx_goim_room_t  *room;
+    ngx_str_t               name;
+    ngx_goim_room_t        *room;
+    ngx_goim_ring_entry_t  *e;
 
     switch (rec->kind) {
 
@@ -173,7 +200,9 @@ ngx_goim_deliver_record(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
         (void) ngx_goim_deliver_name((u_char *) (rec + 1), &name);
         room = ngx_goim_room_find(name.data, name.len);
 
-        return room ? ngx_goim_fanout_room(room, b, rec) : NGX_OK;
+        e = (ngx_goim_ring_entry_t *) b->data;
+
+        return room ? ngx_goim_fanout_room(room, b, rec, e->came) : NGX_OK;
 
     case GOIM__RECORD__KIND__ALL:
         return ngx_goim_fanout_all(b, rec);

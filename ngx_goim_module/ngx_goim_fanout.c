@@ -17,18 +17,20 @@
 
 #define NGX_GOIM_SLICE          512             /* sessions of a room */
 #define NGX_GOIM_TURN           4096            /* sessions in all */
-#define NGX_GOIM_GATHER_MAX     (64 * 1024)     /* a block of several records */
+#define NGX_GOIM_LINGER_PENDING (8 * 1024 * 1024)   /* in rooms that wait */
 #define NGX_GOIM_HEADROOM       (NGX_GOIM_HEAD + GOIM_HEADER)
 
 
 static ngx_goim_block_t *ngx_goim_block_make(ngx_goim_buf_t *b,
     ngx_goim_record_t *rec);
+static ngx_int_t ngx_goim_block_own(ngx_goim_block_t *block);
 static ngx_int_t ngx_goim_gather_copy(ngx_goim_room_t *room,
     ngx_goim_record_t *rec);
 static void ngx_goim_gather_end(ngx_goim_room_t *room);
 static void ngx_goim_fanout_activate(ngx_goim_room_t *room);
-static void ngx_goim_linger_start(ngx_goim_room_t *room);
+static void ngx_goim_linger_start(ngx_goim_room_t *room, ngx_msec_t due);
 static void ngx_goim_linger_end(ngx_goim_room_t *room);
+static void ngx_goim_linger_count(size_t len);
 static void ngx_goim_linger_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_goim_fanout_slice(ngx_goim_room_t *room,
     ngx_uint_t max);
@@ -41,7 +43,8 @@ static ngx_queue_t  ngx_goim_lingering;     /* rooms that wait; by `due` */
 static ngx_event_t  ngx_goim_fanout_event;
 static ngx_event_t  ngx_goim_linger_event;
 static ngx_goim_room_t  *ngx_goim_serving;
-static size_t       ngx_goim_fanout_bytes;
+static size_t       ngx_goim_fanout_bytes;  /* of all blocks */
+static size_t       ngx_goim_linger_bytes;  /* of them, in rooms that wait */
 
 
 ngx_int_t
@@ -67,24 +70,29 @@ ngx_goim_fanout_init(ngx_log_t *log)
 size_t
 ngx_goim_fanout_pending(void)
 {
-    /* what is paced is to wait, up to a bound */
+    /* what is paced or lingers is to wait, up to a bound each */
 
-    return ngx_goim_fanout_bytes - ngx_goim_pace_held();
+    return ngx_goim_fanout_bytes - ngx_goim_linger_bytes
+           - ngx_goim_pace_held();
 }
 
 
 ngx_int_t
 ngx_goim_fanout_room(ngx_goim_room_t *room, ngx_goim_buf_t *b,
-    ngx_goim_record_t *rec)
+    ngx_goim_record_t *rec, ngx_msec_t came)
 {
     size_t             len;
+    ngx_msec_t         linger;
     ngx_goim_block_t  *block;
 
     len = rec->end - rec->inner;
+    linger = ngx_goim_conf->room_linger;
 
-    if (room->gather && room->gather_size + len > NGX_GOIM_GATHER_MAX) {
-        ngx_goim_gather_end(room);
+    if (room->gather
+        && GOIM_HEADER + room->gather_size + len > ngx_goim_conf->gather_size)
+    {
         ngx_goim_linger_end(room);
+        ngx_goim_gather_end(room);
     }
 
     if (room->gather == NULL) {
@@ -97,8 +105,12 @@ ngx_goim_fanout_room(ngx_goim_room_t *room, ngx_goim_buf_t *b,
         room->gather = block;
         room->gather_size = len;
 
-        if (ngx_current_msec - room->gathered < ngx_goim_conf->room_linger) {
-            ngx_goim_linger_start(room);
+        /* one that was read late has lingered elsewhere */
+
+        if ((ngx_msec_int_t) (came - room->gathered) < (ngx_msec_int_t) linger
+            && (ngx_msec_int_t) (came + linger - ngx_current_msec) > 0)
+        {
+            ngx_goim_linger_start(room, came + linger);
 
         } else {
             ngx_goim_fanout_activate(room);
@@ -132,9 +144,48 @@ ngx_goim_block_make(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
     block->records = 1;
     block->record = *rec;
 
+    if (ngx_goim_block_own(block) != NGX_OK) {
+        ngx_goim_buf_unref(b);
+        ngx_free(block);
+        return NULL;
+    }
+
     ngx_goim_fanout_bytes += block->last - block->inner;
 
     return block;
+}
+
+
+/* It may stay for long: it holds no entry of the ring of which it is less than
+   half. */
+
+static ngx_int_t
+ngx_goim_block_own(ngx_goim_block_t *block)
+{
+    uint32_t         from, len;
+    ngx_goim_buf_t  *b;
+
+    from = block->frame;
+    len = block->last - from;
+
+    if (len >= block->buf->len / 2) {
+        return NGX_OK;
+    }
+
+    b = ngx_goim_buf_alloc(len);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(b->data, block->buf->data + from, len);
+    ngx_goim_buf_unref(block->buf);
+
+    block->buf = b;
+    block->frame = 0;
+    block->inner -= from;
+    block->last -= from;
+
+    return NGX_OK;
 }
 
 
@@ -145,6 +196,8 @@ ngx_goim_block_free(ngx_goim_block_t *block)
 
     ngx_goim_buf_unref(block->buf);
     ngx_free(block);
+
+    ngx_goim_deliver_resume();
 }
 
 
@@ -189,6 +242,10 @@ ngx_goim_gather_copy(ngx_goim_room_t *room, ngx_goim_record_t *rec)
     block->record = *rec;
     room->gather_size += len;
     ngx_goim_fanout_bytes += len;
+
+    if (room->lingers) {
+        ngx_goim_linger_count(len);
+    }
 
     return NGX_OK;
 }
@@ -241,7 +298,7 @@ ngx_goim_fanout_activate(ngx_goim_room_t *room)
  */
 
 static void
-ngx_goim_linger_start(ngx_goim_room_t *room)
+ngx_goim_linger_start(ngx_goim_room_t *room, ngx_msec_t due)
 {
     if (room->is_active) {
         return;
@@ -249,12 +306,31 @@ ngx_goim_linger_start(ngx_goim_room_t *room)
 
     room->is_active = 1;
     room->lingers = 1;
-    room->due = ngx_current_msec + ngx_goim_conf->room_linger;
+    room->due = due;
 
     ngx_queue_insert_tail(&ngx_goim_lingering, &room->active);
 
     if (!ngx_goim_linger_event.timer_set) {
-        ngx_add_timer(&ngx_goim_linger_event, ngx_goim_conf->room_linger);
+        ngx_add_timer(&ngx_goim_linger_event, due - ngx_current_msec);
+    }
+
+    ngx_goim_linger_count(room->gather_size);
+}
+
+
+/* The ring is not left alone for what lingers.  Where that is too much, those
+   who have waited longest go. */
+
+static void
+ngx_goim_linger_count(size_t len)
+{
+    ngx_queue_t  *q;
+
+    ngx_goim_linger_bytes += len;
+
+    while (ngx_goim_linger_bytes > NGX_GOIM_LINGER_PENDING) {
+        q = ngx_queue_head(&ngx_goim_lingering);
+        ngx_goim_linger_end(ngx_queue_data(q, ngx_goim_room_t, active));
     }
 }
 
@@ -266,6 +342,7 @@ ngx_goim_linger_end(ngx_goim_room_t *room)
         ngx_queue_remove(&room->active);
         room->lingers = 0;
         room->is_active = 0;
+        ngx_goim_linger_bytes -= room->gather_size;
     }
 
     ngx_goim_fanout_activate(room);
@@ -327,6 +404,10 @@ ngx_goim_fanout_drop(ngx_goim_room_t *room)
 
     if (ngx_goim_serving == room) {
         ngx_goim_serving = NULL;
+    }
+
+    if (room->lingers) {
+        ngx_goim_linger_bytes -= room->gather_size;
     }
 
     if (room->gather) {

@@ -39,7 +39,6 @@ struct ngx_goim_pace_s {
 
 
 static ngx_goim_pace_t *ngx_goim_pace_last(int32_t operation);
-static ngx_goim_buf_t *ngx_goim_pace_copy(ngx_goim_block_t *block);
 static void ngx_goim_pace_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_goim_pace_hasten(ngx_uint_t left);
 static void ngx_goim_pace_warn(void);
@@ -135,18 +134,10 @@ ngx_goim_pace_last(int32_t operation)
 ngx_int_t
 ngx_goim_pace_start(ngx_goim_block_t *block)
 {
-    ngx_goim_buf_t   *b;
     ngx_goim_pace_t  *p;
 
     p = ngx_calloc(sizeof(ngx_goim_pace_t), ngx_cycle->log);
     if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    b = ngx_goim_pace_copy(block);
-
-    if (b == NULL) {
-        ngx_free(p);
         return NGX_ERROR;
     }
 
@@ -176,33 +167,6 @@ ngx_goim_pace_start(ngx_goim_block_t *block)
     }
 
     return NGX_OK;
-}
-
-
-/* it stays long, and the ring's entry, which holds it, may be large */
-
-static ngx_goim_buf_t *
-ngx_goim_pace_copy(ngx_goim_block_t *block)
-{
-    uint32_t         from;
-    ngx_goim_buf_t  *b;
-
-    from = block->frame;
-
-    b = ngx_goim_buf_alloc(block->last - from);
-    if (b == NULL) {
-        return NULL;
-    }
-
-    ngx_memcpy(b->data, block->buf->data + from, block->last - from);
-    ngx_goim_buf_unref(block->buf);
-
-    block->buf = b;
-    block->frame = 0;
-    block->inner -= from;
-    block->last -= from;
-
-    return b;
 }
 
 

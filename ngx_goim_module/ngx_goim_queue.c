@@ -1,6 +1,11 @@
 
 /*
  * What waits for a session's socket: bounds, one write a turn.
+ *
+ * What a session holds is what it counts, within a factor of two and a piece of
+ * NGX_GOIM_QUEUE_OWN.  As long as a socket takes everything, blocks are shared
+ * by reference.  What is left after a write keeps no block of which it needs
+ * less than half: it is copied, small messages together.
  */
 
 
@@ -10,10 +15,19 @@
 #define NGX_GOIM_QUEUE_FIRST    4           /* items, when one is not enough */
 #define NGX_GOIM_QUEUE_IOVS     64
 #define NGX_GOIM_QUEUE_RECORD   16384       /* a TLS record */
+#define NGX_GOIM_QUEUE_OWN      16384       /* small messages in one piece */
+
+/* most of the block is not for this session */
+#define ngx_goim_queue_wastes(b, pos, last)  ((last) - (pos) < (b)->len / 2)
 
 
-static ngx_int_t ngx_goim_queue_own(ngx_goim_session_t *s, ngx_goim_buf_t *b,
+static ngx_uint_t ngx_goim_queue_over(ngx_goim_session_t *s, size_t len);
+static ngx_int_t ngx_goim_queue_add(ngx_goim_session_t *s, ngx_goim_buf_t *b,
     uint32_t pos, uint32_t last);
+static ngx_int_t ngx_goim_queue_own(ngx_goim_session_t *s, u_char *data,
+    size_t len);
+static void ngx_goim_queue_settle(ngx_goim_session_t *s);
+static void ngx_goim_queue_settle_first(ngx_goim_session_t *s);
 static ngx_int_t ngx_goim_queue_full(ngx_goim_session_t *s);
 static void ngx_goim_queue_cut(ngx_goim_session_t *s);
 static void ngx_goim_queue_dirty(ngx_goim_session_t *s);
@@ -80,41 +94,61 @@ ngx_int_t
 ngx_goim_send(ngx_goim_session_t *s, ngx_goim_buf_t *b, uint32_t pos,
     uint32_t last)
 {
-    size_t  max;
+    ngx_int_t  rc;
 
     if (s->closing) {
         return NGX_ERROR;
     }
 
-    max = s->app->queue_size ? s->app->queue_size
-                             : ngx_goim_conf->queue_size;
+    if (ngx_goim_queue_over(s, last - pos)) {
 
-    /* a message of any size may wait alone */
+        /* slow is who does not take what was offered */
 
-    if (s->nitems && s->queued + (last - pos) > max) {
-        return ngx_goim_queue_full(s);
+        if (ngx_goim_queue_flush(s) == NGX_ERROR) {
+            ngx_goim_close(s, 0, "send failed");
+            return NGX_ERROR;
+        }
+
+        if (ngx_goim_queue_over(s, last - pos)) {
+            return ngx_goim_queue_full(s);
+        }
     }
 
-    /*
-     * A large block is shared by those that keep up.  Whoever does not gets
-     * a copy of its part, or one slow reader would hold all of it.
-     */
+    if (!s->connection->write->ready && ngx_goim_queue_wastes(b, pos, last)) {
+        rc = ngx_goim_queue_own(s, b->data + pos, last - pos);
 
-    if (!s->connection->write->ready && b->refs > 1
-        && (last - pos) < b->len / 2)
-    {
-        return ngx_goim_queue_own(s, b, pos, last);
+    } else {
+        rc = ngx_goim_queue_add(s, b, pos, last);
+
+        if (rc == NGX_OK) {
+            b->refs++;
+            s->unsettled++;
+        }
     }
 
-    if (ngx_goim_queue_push(s, b, pos, last) != NGX_OK) {
+    if (rc != NGX_OK) {
         ngx_goim_close(s, 1011, "no memory");
         return NGX_ERROR;
     }
 
-    b->refs++;
+    ngx_goim_count(bytes_out, last - pos);
     ngx_goim_queue_dirty(s);
 
     return NGX_OK;
+}
+
+
+/* a message of any size may wait alone */
+
+static ngx_uint_t
+ngx_goim_queue_over(ngx_goim_session_t *s, size_t len)
+{
+    size_t  max;
+
+    max = s->app->queue_size ? s->app->queue_size
+                             : ngx_goim_conf->queue_size;
+
+    return s->nitems && s->queued + len > max;
 }
 
 
@@ -142,14 +176,6 @@ ngx_goim_send_copy(ngx_goim_session_t *s, u_char *data, size_t len)
 
 
 static ngx_int_t
-ngx_goim_queue_own(ngx_goim_session_t *s, ngx_goim_buf_t *b, uint32_t pos,
-    uint32_t last)
-{
-    return ngx_goim_send_copy(s, b->data + pos, last - pos);
-}
-
-
-static ngx_int_t
 ngx_goim_queue_full(ngx_goim_session_t *s)
 {
     if (ngx_goim_conf->queue_drop) {
@@ -170,6 +196,20 @@ ngx_goim_queue_full(ngx_goim_session_t *s)
 
 ngx_int_t
 ngx_goim_queue_push(ngx_goim_session_t *s, ngx_goim_buf_t *b, uint32_t pos,
+    uint32_t last)
+{
+    if (ngx_goim_queue_add(s, b, pos, last) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_goim_count(bytes_out, last - pos);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_goim_queue_add(ngx_goim_session_t *s, ngx_goim_buf_t *b, uint32_t pos,
     uint32_t last)
 {
     uint32_t          i, size;
@@ -205,9 +245,116 @@ ngx_goim_queue_push(ngx_goim_session_t *s, ngx_goim_buf_t *b, uint32_t pos,
     s->nitems++;
     s->queued += last - pos;
 
-    ngx_goim_count(bytes_out, last - pos);
+    return NGX_OK;
+}
+
+
+/*
+ * A copy, behind the last one if that is the session's alone and has place.  A
+ * new piece has as much of it as waits already, within a bound.
+ */
+
+static ngx_int_t
+ngx_goim_queue_own(ngx_goim_session_t *s, u_char *data, size_t len)
+{
+    size_t            size;
+    ngx_goim_buf_t   *b;
+    ngx_goim_item_t  *item;
+
+    if (s->nitems) {
+        item = &s->items[(s->first + s->nitems - 1) % s->size];
+        b = item->buf;
+
+        if (b->refs == 1 && b->len - item->last >= len) {
+            ngx_memcpy(b->data + item->last, data, len);
+            item->last += len;
+            s->queued += len;
+            return NGX_OK;
+        }
+    }
+
+    size = ngx_max(len, ngx_min(s->queued, NGX_GOIM_QUEUE_OWN));
+
+    b = ngx_goim_buf_alloc(size);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(b->data, data, len);
+
+    if (ngx_goim_queue_add(s, b, 0, len) != NGX_OK) {
+        ngx_goim_buf_unref(b);
+        return NGX_ERROR;
+    }
 
     return NGX_OK;
+}
+
+
+/* what the socket did not take of those that were queued by reference */
+
+static void
+ngx_goim_queue_settle(ngx_goim_session_t *s)
+{
+    uint32_t         i, n, len;
+    ngx_goim_item_t  item;
+
+    n = ngx_min(s->unsettled, s->nitems);
+
+    s->unsettled = 0;
+    s->nitems -= n;
+
+    for (i = s->nitems + n; n; n--) {
+        item = s->items[(s->first + i - n) % s->size];
+        len = item.last - item.pos;
+        s->queued -= len;
+
+        if (ngx_goim_queue_wastes(item.buf, item.pos, item.last)
+            && ngx_goim_queue_own(s, item.buf->data + item.pos, len)
+               == NGX_OK)
+        {
+            ngx_goim_buf_unref(item.buf);
+            continue;
+        }
+
+        /* there is a place: its own, or one before it */
+
+        (void) ngx_goim_queue_add(s, item.buf, item.pos, item.last);
+    }
+
+    ngx_goim_queue_settle_first(s);
+}
+
+
+/* it may be sent in parts, and what is left be small */
+
+static void
+ngx_goim_queue_settle_first(ngx_goim_session_t *s)
+{
+    size_t            len;
+    ngx_goim_buf_t   *b;
+    ngx_goim_item_t  *item;
+
+    item = &s->items[s->first];
+    len = item->last - item->pos;
+
+    if (!ngx_goim_queue_wastes(item->buf, item->pos, item->last)
+        || item->buf->len <= NGX_GOIM_QUEUE_OWN)
+    {
+        return;
+    }
+
+    b = ngx_goim_buf_alloc(len);
+    if (b == NULL) {
+        return;
+    }
+
+    ngx_memcpy(b->data, item->buf->data + item->pos, len);
+    ngx_goim_buf_unref(item->buf);
+
+    item->buf = b;
+    item->pos = 0;
+    item->last = len;
 }
 
 
@@ -332,9 +479,12 @@ ngx_goim_queue_flush(ngx_goim_session_t *s)
         }
 
         s->first = 0;
+        s->unsettled = 0;
 
         return NGX_OK;
     }
+
+    ngx_goim_queue_settle(s);
 
     if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
         return NGX_ERROR;

@@ -72,6 +72,9 @@ for my $case (
     [handshake_timeout => '8x', '8x'], [handshake_timeout => '0s', '0s'],
     [handshake_timeout => '25h', '25h'],
     [room_linger => '11s', '11s'], [room_linger => '-1s', '-1s'],
+    [gather_size => '1023', '1023'], [gather_size => '1025k', '1025k'],
+    [gather_size => '0', '0'],
+    [gather_size => 'all', 'all'],
     [max_body => '15', '15'], [max_body => '513k', '513k'],
     [max_body => 'big', 'big'], [max_body => '-1', '-1'],
     [queue_size => '1023', '1023'], [queue_size => '2g', '2g'],
@@ -99,7 +102,7 @@ nginx_says('resolver', goim(resolver => 'nobody.invalid'),
 nginx_says("$_ without a value", goim($_ => ''),
     qr/invalid number of arguments in "$_" directive/, $place)
     for qw(zone server_id redis redis_timeout logic logic_timeout node resolver
-        resolver_timeout handshake_timeout room_linger max_body queue_size
+        resolver_timeout handshake_timeout room_linger gather_size max_body queue_size
         max_sessions
         max_per_addr trace_log trace);
 nginx_says('an unknown directive', goim(colour => 'red'),
@@ -111,7 +114,8 @@ nginx_says('a parameter of goim', "goim on { }\n",
 my %twice = (zone => 'goim 16m', server_id => 'a', redis => '127.0.0.1:1',
     redis_timeout => '1s', logic_timeout => '1s', node => 'weight=1',
     resolver => '127.0.0.1', resolver_timeout => '1s',
-    handshake_timeout => '1s', room_linger => '1s', max_body => '1k', queue_size => '1m',
+    handshake_timeout => '1s', room_linger => '1s',
+    gather_size => '16k', max_body => '1k', queue_size => '1m',
     max_sessions => '1', max_per_addr => '1', trace_log => 'a');
 nginx_says("$_ twice", goim($_ => [$twice{$_}, $twice{$_}]),
     qr/"$_" directive is duplicate/, $place) for sort keys %twice;
