@@ -137,7 +137,9 @@ if (!asan()) {
         is($?, 0, "goim-$name, installed, takes the file installed")
             or diag($said);
     }
-    ok(-f "$prefix/share/ngx_goim/web/goim.js", 'the client is there');
+    my ($web) = slurp('web/README.md') =~ m{root (/\S+);};
+    ok(-f "$dest$web/$_", "$_ is where web/README.md has it")
+        for qw(index.html app.js goim.js);
 
     (my $text = node()->conf_text) =~ s/\Q$build\E/$dest$modules/g;
     like($text, qr/load_module \Q$dest\E/, 'a configuration with it');

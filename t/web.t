@@ -20,16 +20,25 @@ my $root = root_dir();
 
 # what web/README.md says the page needs
 my $logic = "http://127.0.0.1:$c->{logics}[0]{http_port}";
-$node->configure(server => <<"CONF");
-        location /goim/push/   { proxy_pass $logic; }
-        location /goim/online/ { proxy_pass $logic; }
-        location /goim/nodes/  {
-            proxy_pass $logic;
-            proxy_set_header Host \$host;
-        }
-        location /t/           { alias $root/t/web/; }
-CONF
+my ($block) = slurp("$root/web/README.md")
+    =~ /^(    location \/ \{\n.*?)^(?! |\n)/ms;
+is($block =~ s{http://127\.0\.0\.1:3111}{$logic}g, 3, 'to logic: three ways');
+ok($block =~ s/^    location \/ \{.*?^    \}\n//ms
+    && $block =~ s/^    location = \/sub \{.*?^    \}\n//ms,
+    'page and connection: the node has these');
+$node->configure(server => "$block        location /t/ { alias $root/t/web/; }\n");
 $node->reload;
+
+# ---- who may push ------------------------------------------------------------
+
+for (['127.0.0.1', 200], ['127.0.0.2', 403]) {
+    my ($from, $want) = @$_;
+    my $s = Goim::Socket->new(port => $node->{port}, local => $from);
+    $s->write("POST /goim/push/all?operation=1 HTTP/1.1\r\nHost: x\r\n"
+        . "Connection: close\r\nContent-Length: 1\r\n\r\nx");
+    $s->fill until $s->eof || $s->{buf} =~ /\r\n\r\n/;
+    like($s->{buf}, qr{^HTTP/1\.1 $want }, "a push from $from: $want");
+}
 
 my $chromium = Goim::Chromium->new(
     args => ['--window-size=1200,1000']);
@@ -170,6 +179,61 @@ is_deeply([map { $_->[1] } @{ messages($one) }], [@many[200 .. 699]],
 is($one->text('#received'), 6 + @many, 'all are counted');
 $one->click('#clear');
 is_deeply(messages($one), [], 'cleared');
+
+# ---- the newest message stays in view ----------------------------------------
+
+# how far the list is from its end
+sub below {
+    my ($page) = @_;
+    return $page->eval(q{(() => { const log = document.querySelector('#log');
+        return Math.round(log.scrollHeight - log.scrollTop
+            - log.clientHeight); })()});
+}
+
+my $line = 0;
+sub lines {
+    my ($page) = @_;
+    my @lines = map { 'line ' . ++$line } 1 .. 60;
+    $api->room(1, 'live', '7', $_) for @lines;
+    shows($page, '1', $lines[-1], "$lines[-1] is there");
+}
+
+lines($one);
+cmp_ok(below($one), '<', 40, 'the last is in view');
+is(sent($one, text => 'mine'), 'Accepted', 'sent');
+shows($one, '1000', 'mine', 'shown');
+lines($one);
+cmp_ok(below($one), '<', 40, 'and still is with what is said of it');
+$one->eval(q{document.querySelector('#result').textContent = 'x '.repeat(500)});
+lines($one) for 1 .. 2;
+cmp_ok(below($one), '<', 40, 'however long that is');
+
+$one->eval(q{document.querySelector('#log').scrollBy(0, -300)});
+my $up = below($one);
+lines($one);
+cmp_ok(below($one), '>', $up, 'who scrolls up stays there');
+$one->eval(q{(() => { const log = document.querySelector('#log');
+    log.scrollTop = log.scrollHeight; })()});
+lines($one);
+cmp_ok(below($one), '<', 40, 'until the end is reached again');
+$one->click('#clear');
+
+# ---- the command line does it for every text ---------------------------------
+
+for my $text ('plain', '@/etc/hostname', q{it's}, q{''"\\}, '-x', '--', '&a=b',
+    '<$HOME> `id` $(id) !!', "\xe5\x8c\x97", ' spaces  ', '%41+', '{a,b}[1-3]')
+{
+    my $shown = $text;
+    utf8::decode($shown);
+    $one->fill('#target', 'room');
+    $one->fill('#text', $shown);
+    my $command = $one->text('#command');
+    utf8::encode($command);
+    like(`$command -s 2>&1`, qr/"code":0/, "the command line: $text");
+    shows($one, '1000', $shown, 'arrives');
+}
+$one->fill('#text', '');
+$one->click('#clear');
 
 # ---- two tabs ----------------------------------------------------------------
 

@@ -25,6 +25,8 @@ let client = null;
 let received = 0;
 let waiting = [];                   /* entries not in the page yet */
 let flushTimer = null;
+let following = true;               /* the newest message is kept in view */
+let lastTop = 0;
 
 
 /* ---- messages ---- */
@@ -71,11 +73,37 @@ function show(...parts) {
 }
 
 
-function flush() {
-    const log = $('log');
-    const list = $('list');
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+/* The newest message stays in view until the reader scrolls up. */
 
+function onScroll() {
+    const log = $('log');
+    const up = log.scrollTop < lastTop;
+
+    if (log.scrollHeight - log.scrollTop - log.clientHeight < 40) {
+        following = true;
+
+    } else if (up) {
+        following = false;
+    }
+
+    lastTop = log.scrollTop;
+}
+
+
+function follow() {
+    const log = $('log');
+
+    if (following) {
+        log.scrollTop = log.scrollHeight;
+        lastTop = log.scrollTop;
+    }
+}
+
+
+function flush() {
+    const list = $('list');
+
+    onScroll();
     flushTimer = null;
     list.append(...waiting);
     waiting = [];
@@ -87,9 +115,7 @@ function flush() {
     $('empty').hidden = list.children.length > 0;
     $('received').textContent = received;
 
-    if (atEnd) {
-        log.scrollTop = log.scrollHeight;
-    }
+    follow();
 }
 
 
@@ -344,7 +370,7 @@ function showCommand() {
 
     $('command').textContent = $('target').value === 'socket'
         ? 'Only a connected client sends by its connection.'
-        : `curl --data-binary '${quoted || 'hello'}' `
+        : `curl --data-raw '${quoted || 'hello'}' `
           + `'${location.origin}${pushCall()}'`;
 }
 
@@ -369,6 +395,7 @@ $('retry').addEventListener('click', () => client?.retry());
 $('clear').addEventListener('click', () => {
     $('list').replaceChildren();
     received = 0;
+    following = true;
     flush();
 });
 
@@ -387,6 +414,11 @@ for (const id of ['room', 'mid', 'key', 'accepts']) {
         $(id).value = given.get(id);
     }
 }
+
+$('log').addEventListener('scroll', onScroll);
+
+/* what appears beside the messages takes place from them */
+new ResizeObserver(follow).observe($('log'));
 
 setInterval(showCountdown, 250);
 setInterval(showTotal, TOTAL_EVERY);

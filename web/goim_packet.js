@@ -140,16 +140,21 @@ export function encodeAuth({ mid, ...rest }) {
 }
 
 
-/* The mid in decimal. */
+/*
+ * The mid in decimal. A number that is no longer sure to be the one that was
+ * meant is refused: it would be somebody else's.
+ */
 export function checkMid(mid) {
-    let n;
+    const given = mid ?? 0;
+    const whole = typeof given === 'bigint' || Number.isSafeInteger(given)
+        || (typeof given === 'string' && /^-?[0-9]+$/.test(given));
 
-    try {
-        n = BigInt(mid ?? 0);
-    } catch (e) {
-        throw new GoimError('argument', `mid ${mid} is not an integer`,
-            { cause: e });
+    if (!whole) {
+        throw new GoimError('argument', `mid ${String(mid)} is not a BigInt, `
+            + 'a safe integer or decimal text');
     }
+
+    const n = BigInt(given);
 
     if (BigInt.asIntN(64, n) !== n) {
         throw new GoimError('argument', `mid ${mid} has more than 64 bits`);

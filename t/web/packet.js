@@ -145,9 +145,28 @@ test('auth is JSON, its mid exact to 64 bits', () => {
 });
 
 test('a mid that is none is refused', () => {
-    for (const mid of [1.5, NaN, 'x', '1x', {}, 9223372036854775808n]) {
+    for (const mid of [1.5, NaN, Infinity, 'x', '1x', '', ' 5', '5 ', '+5',
+                       '0x10', '1e3', '5n', '\u0665', {}, [], [5], true,
+                       Symbol('5'), new Date(5), 9223372036854775808n,
+                       '9223372036854775808', '-9223372036854775809'])
+    {
         fails(() => checkMid(mid), 'argument');
     }
+});
+
+test('a number that may be another user is refused', () => {
+    for (const mid of [9007199254740992, 9007199254740993, -9007199254740992,
+                       2 ** 63, JSON.parse('9007199254740993')])
+    {
+        fails(() => checkMid(mid), 'argument');
+        fails(() => new GoimClient({ url: 'ws://x', mid }), 'argument');
+    }
+
+    is(checkMid(9007199254740991), '9007199254740991');
+    is(checkMid(-9007199254740991), '-9007199254740991');
+    is(checkMid('9007199254740993'), '9007199254740993');
+    is(checkMid(9007199254740993n), '9007199254740993');
+    is(checkMid('0007'), '7');
 });
 
 test('operations are int32', () => {

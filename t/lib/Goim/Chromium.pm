@@ -174,7 +174,7 @@ sub click {
 # set a form field as a person would: with its events
 sub fill {
     my ($self, $selector, $value) = @_;
-    my $v = $json->encode("$value");
+    my $v = JSON::PP->new->ascii->allow_nonref->encode("$value");
     return $self->eval("{ const e = @{[_element($selector)]}; e.value = $v;"
         . " e.dispatchEvent(new Event('input', { bubbles: true }));"
         . " e.dispatchEvent(new Event('change', { bubbles: true })); }");
