@@ -8,8 +8,14 @@
 
 #include <sys/eventfd.h>
 
+#if (defined __GLIBC__)
+#include <malloc.h>
+#endif
+
 
 #define NGX_GOIM_LEAVE_TICK     20          /* ms */
+#define NGX_GOIM_TRIM_ENDED     1024        /* sessions, at least */
+#define NGX_GOIM_TRIM_WAIT      10          /* s */
 #define NGX_GOIM_REAP           10          /* ticks */
 
 
@@ -21,6 +27,7 @@ static ngx_int_t ngx_goim_wake_listen(ngx_cycle_t *cycle);
 static void ngx_goim_wake_handler(ngx_event_t *rev);
 static void ngx_goim_tick(ngx_event_t *ev);
 static void ngx_goim_tick_lease(void);
+static void ngx_goim_tick_memory(void);
 static void ngx_goim_leave_start(void);
 static void ngx_goim_leave_timer(ngx_event_t *ev);
 static ngx_uint_t ngx_goim_left(void);
@@ -305,11 +312,51 @@ ngx_goim_tick(ngx_event_t *ev)
 
     ngx_goim_deliver_follow();
 
-    if (++ngx_goim_ticks % NGX_GOIM_REAP == 0 && ngx_goim_reading) {
-        ngx_goim_slot_reap(ev->log);
+    if (++ngx_goim_ticks % NGX_GOIM_REAP == 0) {
+
+        if (ngx_goim_reading) {
+            ngx_goim_slot_reap(ev->log);
+        }
+
+        ngx_goim_tick_memory();
     }
 
     ngx_add_timer(ev, NGX_GOIM_TICK);
+}
+
+
+/*
+ * What many sessions held goes back to the system when more have ended than are
+ * left: free memory between what is still used stays in the heap otherwise.
+ * That takes a while, so it is done when no more are ending, or seldom.
+ */
+
+static void
+ngx_goim_tick_memory(void)
+{
+    uint64_t           closed;
+    static uint64_t    trimmed, before;
+    static ngx_uint_t  waited;
+
+    closed = ngx_goim_slot->counters[NGX_GOIM_C_closed];
+
+    if (closed - trimmed < NGX_GOIM_TRIM_ENDED + ngx_goim_attached()) {
+        return;
+    }
+
+    if ((closed != before || ngx_goim_disconnect_pending())
+        && ++waited < NGX_GOIM_TRIM_WAIT)
+    {
+        before = closed;
+        return;
+    }
+
+    trimmed = closed;
+    waited = 0;
+
+#if (defined __GLIBC__)
+    (void) malloc_trim(0);
+#endif
 }
 
 
