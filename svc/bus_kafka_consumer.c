@@ -80,11 +80,15 @@ bus_kafka_fetched(bus_kafka_consumer_t *c, const rd_kafka_message_t *msg)
 
     bus_kafka_asker_tell(c->asker, 1);
 
+    part = bus_kafka_part(c, msg->partition);
+
     if (bus_kafka_suspected(c)) {
         bus_kafka_recheck(c);
-    }
 
-    part = bus_kafka_part(c, msg->partition);
+        if (part != NULL && part->mode != BUS_KAFKA_GOING) {
+            return;             /* comes again */
+        }
+    }
 
     if (part == NULL || !part->owned || !bus_kafka_take(c, part, msg)) {
         return;

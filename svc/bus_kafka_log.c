@@ -178,10 +178,32 @@ bus_kafka_restart(bus_kafka_consumer_t *c, bus_kafka_part_t *part, int back)
 }
 
 
+/* Where it is to be read once more; -1: it cannot be told. */
+static int64_t
+bus_kafka_again_from(const bus_kafka_part_t *part)
+{
+    switch (part->mode) {
+
+    case BUS_KAFKA_CHECK:
+        return part->newest;
+
+    case BUS_KAFKA_SEARCH:
+        return part->by_time ? part->low : part->from;
+
+    case BUS_KAFKA_GOING:
+        return part->sum != 0 ? part->newest : -1;
+
+    default:
+        return -1;
+    }
+}
+
+
 void
 bus_kafka_recheck(bus_kafka_consumer_t *c)
 {
     size_t                            i;
+    int64_t                           from;
     bus_kafka_part_t                 *part;
     rd_kafka_error_t                 *error;
     rd_kafka_topic_partition_list_t  *list;
@@ -190,13 +212,18 @@ bus_kafka_recheck(bus_kafka_consumer_t *c)
 
     for (i = 0; i < c->nparts; i++) {
         part = &c->parts[i];
+        from = bus_kafka_again_from(part);
 
-        if (part->mode == BUS_KAFKA_GOING && part->sum != 0) {
-            part->mode = BUS_KAFKA_CHECK;
-            rd_kafka_topic_partition_list_add(list, c->conf->topic,
-                                              (int32_t) i)->offset
-                = part->newest;
+        if (from == -1) {
+            continue;
         }
+
+        if (part->mode == BUS_KAFKA_GOING) {
+            part->mode = BUS_KAFKA_CHECK;
+        }
+
+        rd_kafka_topic_partition_list_add(list, c->conf->topic, (int32_t) i)
+            ->offset = from;
     }
 
     if (list->cnt > 0) {
@@ -277,7 +304,11 @@ bus_kafka_searched(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
             return 0;
         }
 
-    } else if (offset <= part->done) {
+    } else if (offset > part->done) {
+        part->mode = BUS_KAFKA_GOING;       /* all were the same: it did not */
+        return 1;
+
+    } else {
         was = part->sums[offset % BUS_KAFKA_SUMS];
 
         if (was == sum || was == 0) {

@@ -2,7 +2,7 @@
  * The Kafka bus: writing. Idempotent, acknowledged by all replicas.
  */
 
-#include "bus_kafka_asker.h"
+#include "bus_kafka_producer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,21 +11,6 @@
 
 
 #define BUS_KAFKA_TIMEOUT   5000        /* ms, when nobody says */
-
-
-typedef struct {
-    bus_producer_t        base;
-    struct event_base    *loop;
-    const bus_conf_t     *conf;
-    rd_kafka_t           *rk;
-    rd_kafka_topic_t     *topic;
-    bus_kafka_queue_t     queue;
-    bus_kafka_asker_t    *asker;
-    bus_items_t           items;
-    int                   fatal;        /* to be made anew */
-    struct event         *again;
-    metric_t             *refused;
-} bus_kafka_producer_t;
 
 
 static int bus_kafka_open(bus_kafka_producer_t *p, char *err, size_t size);

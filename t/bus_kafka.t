@@ -56,7 +56,8 @@ sub finish {
     };
 }
 
-finish(start($_)) for qw(bus_test bus_fault_test bus_place_test);
+finish(start($_))
+    for qw(bus_test bus_kafka_test bus_fault_test bus_place_test);
 finish($_) for map { start($_) } qw(bus_churn_test bus_stop_test);
 
 kill 'KILL', slurp("$dir/pid") =~ /(\d+)/;
