@@ -178,6 +178,17 @@ logic_conf_check(void *conf, char *err, size_t size)
         return -1;
     }
 
+    /* a mapping is renewed with a heartbeat, and there must be time for
+       another try; the bound also keeps the product in 32 bits */
+
+    if (lcf->heartbeat * lcf->heartbeat_max > lcf->ttl / 2) {
+        snprintf(err, size, "[session] ttl: %llds is less than twice "
+                 "heartbeat * heartbeat_max, %llds",
+                 (long long) lcf->ttl / 1000,
+                 (long long) (lcf->heartbeat * lcf->heartbeat_max) / 1000);
+        return -1;
+    }
+
     lcf->bus.timeout = lcf->push_timeout;
 
     n = (int) strlen(lcf->redis.prefix);

@@ -50,6 +50,12 @@
       "Keys of a user removed because they are on no node.")                 \
     X(broken, "goim_logic_broken_keys_total", NULL,                          \
       "Keys of a wrong type in Redis that were replaced.")                   \
+    X(late, "goim_logic_late_total", NULL,                                   \
+      "Calls and changes not carried out as they came too late.")            \
+    X(connect_late, "goim_logic_connect_late_total", NULL,                   \
+      "Connects refused for a newer session of the same zone.")              \
+    X(push_restoring, "goim_logic_push_restoring_total", NULL,               \
+      "Pushes refused as sessions are yet to be announced again.")           \
     X(kicks, "goim_logic_kicks_total", NULL,                                 \
       "Sessions told to end for a newer one of the same key.")               \
     X(kick_failed, "goim_logic_kick_failed_total", NULL,                     \
@@ -103,6 +109,7 @@ typedef struct {
     metric_t  *connects, *denied, *connect_failed;
     metric_t  *disconnects, *stale_disconnects;
     metric_t  *heartbeats, *restored, *swept, *broken;
+    metric_t  *late, *connect_late, *push_restoring;
     metric_t  *kicks, *kick_failed;
     metric_t  *missing, *missing_removed;
     metric_t  *receives, *receive_failed;

@@ -51,6 +51,7 @@ typedef struct logic_kick_s    logic_kick_t;
 typedef struct logic_hook_s    logic_hook_t;
 typedef struct logic_nodes_s   logic_nodes_t;
 typedef struct logic_top_s     logic_top_t;
+typedef struct store_s         store_t;
 
 
 TAILQ_HEAD(logic_pushes_s, logic_push_s);
@@ -68,6 +69,7 @@ struct logic_thread_s {
     int64_t                       idle;       /* since when, while draining */
 
     svc_redis_t                  *redis;
+    store_t                      *store;
     bus_producer_t               *bus;
     registry_t                   *registry;
     size_t                        prefix_len;

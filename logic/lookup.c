@@ -1,8 +1,9 @@
 /*
- * Where the targets of a push are: key_<key> and mid_<mid> in Redis.
+ * Where the targets of a push are, as the store knows it.
  */
 
 #include "push.h"
+#include "store.h"
 #include "token.h"
 
 #include <inttypes.h>
@@ -10,31 +11,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOGIC_LOOKUP_CHUNK  500     /* keys of an MGET */
-#define LOGIC_LOOKUP_KEYS   4       /* MGETs under way, of one push */
-#define LOGIC_LOOKUP_MIDS   256     /* HGETALLs */
+#define LOGIC_LOOKUP_KEYS   4       /* under way, of one push */
+#define LOGIC_LOOKUP_MIDS   256
 
 
 typedef struct {
     logic_push_t  *push;
     size_t         first;
-    size_t         n;
 } logic_chunk_t;
 
 
 static void logic_lookup_go_keys(logic_push_t *p);
-static int logic_lookup_mget(logic_push_t *p, size_t n);
-static void logic_lookup_got_keys(svc_redis_t *r, redisReply *reply,
+static int logic_lookup_chunk(logic_push_t *p, size_t n);
+static void logic_lookup_got_keys(const store_place_t *place, size_t n,
     void *data);
 static void logic_lookup_go_mids(logic_push_t *p);
-static void logic_lookup_got_mid(svc_redis_t *r, redisReply *reply,
+static void logic_lookup_got_mid(const store_place_t *place, size_t n,
     void *data);
 static int logic_lookup_cmp(const void *one, const void *two);
 static int logic_lookup_add(logic_push_t *p, const char *key, size_t len,
-    const redisReply *server);
+    const store_place_t *place);
 static const char *logic_lookup_server(logic_push_t *p,
-    const redisReply *server);
+    const store_place_t *place);
 static void logic_lookup_end(logic_push_t *p);
+static void logic_lookup_sure(int sure, void *data);
+static void logic_lookup_write(logic_push_t *p);
 
 
 void
@@ -78,11 +79,11 @@ logic_lookup_go_keys(logic_push_t *p)
     {
         n = p->nwanted - p->next;
 
-        if (n > LOGIC_LOOKUP_CHUNK) {
-            n = LOGIC_LOOKUP_CHUNK;
+        if (n > STORE_KEYS) {
+            n = STORE_KEYS;
         }
 
-        if (logic_lookup_mget(p, n) != 0) {
+        if (logic_lookup_chunk(p, n) != 0) {
             p->broken = 1;
             break;
         }
@@ -95,53 +96,32 @@ logic_lookup_go_keys(logic_push_t *p)
 
 
 static int
-logic_lookup_mget(logic_push_t *p, size_t n)
+logic_lookup_chunk(logic_push_t *p, size_t n)
 {
-    int              rc;
-    char            *keys, *k;
-    size_t           i, size;
-    size_t           len[LOGIC_LOOKUP_CHUNK + 1];
-    const char      *argv[LOGIC_LOOKUP_CHUNK + 1];
-    logic_chunk_t   *chunk;
-    logic_thread_t  *t;
-
-    t = p->thread;
-    size = 0;
-
-    for (i = 0; i < n; i++) {
-        size += t->prefix_len + 4 + p->args[p->next + i]->len;
-    }
+    size_t          i;
+    size_t          len[STORE_KEYS];
+    const char     *keys[STORE_KEYS];
+    logic_chunk_t  *chunk;
 
     chunk = malloc(sizeof(logic_chunk_t));
-    keys = malloc(size);
-
-    if (chunk == NULL || keys == NULL) {
-        free(chunk);
-        free(keys);
+    if (chunk == NULL) {
         return -1;
     }
 
     chunk->push = p;
     chunk->first = p->next;
-    chunk->n = n;
 
-    argv[0] = "MGET";
-    len[0] = 4;
-
-    for (i = 0, k = keys; i < n; i++) {
-        argv[i + 1] = k;
-        len[i + 1] = logic_redis_key(t, k, "key_", p->args[p->next + i]->value,
-                                     p->args[p->next + i]->len);
-        k += len[i + 1];
+    for (i = 0; i < n; i++) {
+        keys[i] = p->args[p->next + i]->value;
+        len[i] = p->args[p->next + i]->len;
     }
 
     metrics_add(logic_m.lookups, 1);
 
-    rc = svc_redis_call(t->redis, logic_lookup_got_keys, chunk, (int) n + 1,
-                        argv, len);
-    free(keys);
-
-    if (rc != 0) {
+    if (store_find_keys(p->thread->store, n, keys, len,
+                        logic_lookup_got_keys, chunk)
+        != 0)
+    {
         free(chunk);
         return -1;
     }
@@ -153,33 +133,25 @@ logic_lookup_mget(logic_push_t *p, size_t n)
 
 
 static void
-logic_lookup_got_keys(svc_redis_t *r, redisReply *reply, void *data)
+logic_lookup_got_keys(const store_place_t *place, size_t n, void *data)
 {
     size_t          i;
     logic_push_t   *p;
     logic_chunk_t  *chunk = data;
 
-    (void) r;
-
     p = chunk->push;
     p->lookups--;
 
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
-        || reply->elements != chunk->n)
-    {
-        logic_redis_said("push: MGET", reply);
+    if (place == NULL) {
         p->broken = 1;
+    }
 
-    } else if (p->req != NULL) {
-
-        for (i = 0; i < chunk->n && !p->broken; i++) {
-            if (logic_lookup_add(p, p->args[chunk->first + i]->value,
-                                 p->args[chunk->first + i]->len,
-                                 reply->element[i])
-                != 0)
-            {
-                p->broken = 1;
-            }
+    for (i = 0; i < n && p->req != NULL && !p->broken; i++) {
+        if (logic_lookup_add(p, p->args[chunk->first + i]->value,
+                             p->args[chunk->first + i]->len, &place[i])
+            != 0)
+        {
+            p->broken = 1;
         }
     }
 
@@ -240,20 +212,13 @@ logic_lookup_cmp(const void *one, const void *two)
 static void
 logic_lookup_go_mids(logic_push_t *p)
 {
-    int     n;
-    char    key[LOGIC_KEY_BUF], mid[24];
-    size_t  len;
-
     while (!p->broken && p->req != NULL && p->next < p->nwanted
            && p->lookups < LOGIC_LOOKUP_MIDS)
     {
-        n = snprintf(mid, sizeof(mid), "%" PRId64, p->mids[p->next]);
-        len = logic_redis_key(p->thread, key, "mid_", mid, (size_t) n);
-
         metrics_add(logic_m.lookups, 1);
 
-        if (svc_redis_callf(p->thread->redis, logic_lookup_got_mid, p,
-                            "HGETALL %b", key, len)
+        if (store_find_mid(p->thread->store, p->mids[p->next],
+                           logic_lookup_got_mid, p)
             != 0)
         {
             p->broken = 1;
@@ -269,43 +234,25 @@ logic_lookup_go_mids(logic_push_t *p)
 
 
 static void
-logic_lookup_got_mid(svc_redis_t *r, redisReply *reply, void *data)
+logic_lookup_got_mid(const store_place_t *place, size_t n, void *data)
 {
     size_t         i;
-    redisReply    *key;
     logic_push_t  *p = data;
-
-    (void) r;
 
     p->lookups--;
 
-    if (svc_redis_class(reply) == SVC_REDIS_TYPE) {
-        /* the next login of that user puts it right */
-        logic_redis_said("push: HGETALL of a mid", reply);
-        metrics_add(logic_m.broken, 1);
-
-    } else if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
-        logic_redis_said("push: HGETALL", reply);
+    if (place == NULL) {
         p->broken = 1;
+    }
 
-    } else if (p->req != NULL) {
+    p->missing |= (n == 0);
 
-        for (i = 0; i + 1 < reply->elements && !p->broken; i += 2) {
-            key = reply->element[i];
-
-            if (key->type != REDIS_REPLY_STRING || key->len == 0
-                || key->len > GOIM_KEY_MAX
-                || memchr(key->str, '\0', key->len) != NULL)
-            {
-                continue;
-            }
-
-            if (logic_lookup_add(p, key->str, key->len,
-                                 reply->element[i + 1])
-                != 0)
-            {
-                p->broken = 1;
-            }
+    for (i = 0; i < n && p->req != NULL && !p->broken; i++) {
+        if (place[i].key_len <= GOIM_KEY_MAX
+            && logic_lookup_add(p, place[i].key, place[i].key_len, &place[i])
+               != 0)
+        {
+            p->broken = 1;
         }
     }
 
@@ -317,7 +264,7 @@ logic_lookup_got_mid(svc_redis_t *r, redisReply *reply, void *data)
 
 static int
 logic_lookup_add(logic_push_t *p, const char *key, size_t len,
-    const redisReply *server)
+    const store_place_t *place)
 {
     char            *copy;
     size_t           size;
@@ -325,11 +272,9 @@ logic_lookup_add(logic_push_t *p, const char *key, size_t len,
 
     metrics_add(logic_m.push_keys, 1);
 
-    if (server->type != REDIS_REPLY_STRING || server->len == 0
-        || server->len > GOIM_SERVER_MAX
-        || memchr(server->str, '\0', server->len) != NULL)
-    {
+    if (place->server == NULL) {
         metrics_add(logic_m.push_offline, 1);
+        p->missing = 1;
         return 0;
     }
 
@@ -351,7 +296,7 @@ logic_lookup_add(logic_push_t *p, const char *key, size_t len,
     }
 
     target = &p->targets[p->ntargets];
-    target->server = logic_lookup_server(p, server);
+    target->server = logic_lookup_server(p, place);
     target->key = key;
     target->len = len;
 
@@ -380,7 +325,7 @@ logic_lookup_add(logic_push_t *p, const char *key, size_t len,
 /* The name, kept once for all targets of this push. */
 
 static const char *
-logic_lookup_server(logic_push_t *p, const redisReply *server)
+logic_lookup_server(logic_push_t *p, const store_place_t *place)
 {
     size_t            i;
     uint32_t          hash;
@@ -388,25 +333,25 @@ logic_lookup_server(logic_push_t *p, const redisReply *server)
 
     hash = 2166136261u;
 
-    for (i = 0; i < server->len; i++) {
-        hash = (hash ^ (uint8_t) server->str[i]) * 16777619u;
+    for (i = 0; i < place->len; i++) {
+        hash = (hash ^ (uint8_t) place->server[i]) * 16777619u;
     }
 
     bucket = &p->servers[hash & (LOGIC_PUSH_SERVERS - 1)];
 
     for (s = *bucket; s != NULL; s = s->next) {
-        if (strcmp(s->name, server->str) == 0) {
+        if (strcmp(s->name, place->server) == 0) {
             return s->name;
         }
     }
 
-    s = logic_push_alloc(p, sizeof(logic_server_t) + server->len + 1);
+    s = logic_push_alloc(p, sizeof(logic_server_t) + place->len + 1);
     if (s == NULL) {
         return NULL;
     }
 
-    memcpy(s->name, server->str, server->len);
-    s->name[server->len] = '\0';
+    memcpy(s->name, place->server, place->len);
+    s->name[place->len] = '\0';
     s->next = *bucket;
     *bucket = s;
 
@@ -419,8 +364,6 @@ logic_lookup_server(logic_push_t *p, const redisReply *server)
 static void
 logic_lookup_end(logic_push_t *p)
 {
-    uint32_t  partitions;
-
     if (p->lookups > 0) {
         return;
     }
@@ -439,6 +382,50 @@ logic_lookup_end(logic_push_t *p)
         logic_push_answer(p, -500, "redis did not answer");
         return;
     }
+
+    if (!p->missing) {
+        logic_lookup_write(p);
+        return;
+    }
+
+    /* who is not found is offline, if nothing has been lost */
+
+    if (store_sure(p->thread->store, logic_lookup_sure, p) != 0) {
+        logic_push_answer(p, -500, "redis did not answer");
+        return;
+    }
+
+    p->lookups++;
+}
+
+
+static void
+logic_lookup_sure(int sure, void *data)
+{
+    logic_push_t  *p = data;
+
+    p->lookups--;
+
+    if (p->req == NULL) {
+        logic_push_release(p);
+
+    } else if (sure < 0) {
+        logic_push_answer(p, -500, "redis did not answer");
+
+    } else if (sure == 0) {
+        metrics_add(logic_m.push_restoring, 1);
+        logic_push_answer(p, -500, "restoring");
+
+    } else {
+        logic_lookup_write(p);
+    }
+}
+
+
+static void
+logic_lookup_write(logic_push_t *p)
+{
+    uint32_t  partitions;
 
     if (p->ntargets == 0) {
         logic_push_answer(p, 0, "");

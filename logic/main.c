@@ -9,6 +9,7 @@
 #include "online.h"
 #include "push.h"
 #include "rpc.h"
+#include "store.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -262,6 +263,12 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
         return -1;
     }
 
+    t->store = store_new(t);
+
+    if (t->store == NULL) {
+        return -1;
+    }
+
     t->registry = registry_new(t->base, t->redis, t->conf->node_ttl,
                                t->conf->node_renew);
 
@@ -310,6 +317,7 @@ logic_thread_free(logic_thread_t *t)
 
     bus_producer_free(t->bus);
     svc_redis_free(t->redis);
+    store_free(t->store);
 
     logic_kick_free(t);
     logic_top_free(t);
@@ -423,6 +431,7 @@ logic_thread_up(svc_redis_t *r, void *data)
         metrics_add(logic_m.redis_up, 1);
     }
 
+    store_up(t->store);
     logic_nodes_up(t);
     logic_health_ask(t);
 }

@@ -5,6 +5,7 @@
 #include "nodes.h"
 
 #include "online.h"
+#include "store.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -538,6 +539,13 @@ logic_register_call(logic_call_t *call)
         return;
     }
 
+    /* the last word of a comet that waits no more is its Deregister */
+
+    if (logic_rpc_gone(call)) {
+        logic_reply_code(call, GOIM__REPLY__CODE__FAILED, "gone");
+        return;
+    }
+
     metrics_add(logic_m.registers, 1);
 
     if (registry_register(call->thread->registry, call->msg->register_,
@@ -589,6 +597,14 @@ logic_registered(const registry_answer_t *a, void *data)
     } else {
         logic_online_renew(call->thread, info->server, info->zone);
 
+        /* its sessions may be unknown in this life of Redis */
+
+        registered.life = svc_redis_life(call->thread->redis);
+
+        if (info->life != 0 && info->life != registered.life) {
+            store_await(call->thread->store, info->server, info->zone, 0);
+        }
+
         /* a new node is known here at once, elsewhere within a second */
         registry_read(call->thread->registry, logic_nodes_read,
                       call->thread->nodes);
@@ -638,5 +654,6 @@ logic_deregistered(const registry_answer_t *a, void *data)
     }
 
     logic_online_forget(call->thread, d->server, d->zone);
+    store_await(call->thread->store, d->server, d->zone, 1);
     logic_reply_ok(call);
 }

@@ -78,6 +78,7 @@ struct logic_push_s {
     unsigned                   unknown;
 
     unsigned                   broken:1;    /* a lookup failed */
+    unsigned                   missing:1;   /* one was not found */
     unsigned                   crowded:1;   /* more targets than allowed */
     unsigned                   producing:1;
 };

@@ -16,18 +16,22 @@
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/goim_rpc.h"
+#include "svc/clock.h"
 #include "svc/log.h"
 
 #define LOGIC_RPC_CALLS   16384                 /* under way, a connection */
 #define LOGIC_RPC_OUTPUT  (4 * 1024 * 1024)
 #define LOGIC_RPC_HELLO   10                    /* s */
 #define LOGIC_RPC_BYE     5                     /* s for the last reply */
+#define LOGIC_RPC_BUDGET  60000                 /* ms, of a call without one */
+#define LOGIC_RPC_CLOCK   60000                 /* ms that a measure is good */
 
 
 TAILQ_HEAD(logic_calls_s, logic_call_s);
@@ -38,6 +42,12 @@ struct logic_link_s {
     struct bufferevent         *bev;
     struct logic_calls_s        calls;          /* under way */
     size_t                      ncalls;
+
+    /* how much our clock is ahead of the comet's at least, as seen in this
+       minute and the one before */
+    int64_t                     ahead[2];
+    int64_t                     ahead_since;    /* 0: never seen */
+
     char                        peer[NI_MAXHOST + 8];
     char                        server[GOIM_SERVER_MAX + 1];
     unsigned                    greeted:1;
@@ -54,6 +64,7 @@ static void logic_rpc_event(struct bufferevent *bev, short what, void *data);
 static void logic_rpc_error(logic_link_t *link, const char *reason);
 static int logic_rpc_call(logic_link_t *link, const uint8_t *data,
     size_t len);
+static int64_t logic_rpc_deadline(logic_link_t *link, const Goim__Call *msg);
 static void logic_rpc_hello(logic_call_t *call);
 static void logic_rpc_flow(logic_link_t *link);
 static void logic_rpc_close(logic_link_t *link);
@@ -369,6 +380,7 @@ logic_rpc_call(logic_link_t *link, const uint8_t *data, size_t len)
     call->thread = link->thread;
     call->link = link;
     call->msg = msg;
+    call->deadline = logic_rpc_deadline(link, msg);
 
     TAILQ_INSERT_TAIL(&link->calls, call, entry);
     link->ncalls++;
@@ -380,6 +392,12 @@ logic_rpc_call(logic_link_t *link, const uint8_t *data, size_t len)
                          "the first call must be Hello");
         logic_rpc_error(link, "the first call is not Hello");
         return -1;
+    }
+
+    if (call->deadline <= svc_now()) {
+        metrics_add(logic_m.late, 1);
+        logic_reply_code(call, GOIM__REPLY__CODE__FAILED, "too late");
+        return 0;
     }
 
     switch (msg->call_case) {
@@ -420,6 +438,18 @@ logic_rpc_call(logic_link_t *link, const uint8_t *data, size_t len)
         logic_missing_call(call);
         break;
 
+    case GOIM__CALL__CALL_RENEW:
+        logic_renew_call(call);
+        break;
+
+    case GOIM__CALL__CALL_ENDED:
+        logic_ended_call(call);
+        break;
+
+    case GOIM__CALL__CALL_ANNOUNCED:
+        logic_announced_call(call);
+        break;
+
     default:
         /* perhaps a newer comet's */
         logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "unknown call");
@@ -427,6 +457,67 @@ logic_rpc_call(logic_link_t *link, const uint8_t *data, size_t len)
     }
 
     return 0;
+}
+
+
+/*
+ * Until when the comet waits. The clocks have nothing in common, but the call
+ * that took least on its way tells how far they are apart; what another one
+ * took more is its age, wherever it lay. They drift, so a measure is good for
+ * a minute or two.
+ */
+
+static int64_t
+logic_rpc_deadline(logic_link_t *link, const Goim__Call *msg)
+{
+    int64_t  now, ahead, least;
+
+    now = svc_now();
+
+    if (msg->budget == 0) {
+        return now + LOGIC_RPC_BUDGET;
+    }
+
+    ahead = (int64_t) ((uint64_t) now - msg->sent);
+
+    if (link->ahead_since == 0) {
+        link->ahead[0] = ahead;
+        link->ahead[1] = ahead;
+        link->ahead_since = now;
+
+    } else if (now - link->ahead_since >= LOGIC_RPC_CLOCK) {
+        link->ahead[1] = link->ahead[0];
+        link->ahead[0] = ahead;
+        link->ahead_since = now;
+
+    } else if (ahead < link->ahead[0]) {
+        link->ahead[0] = ahead;
+    }
+
+    least = link->ahead[0] < link->ahead[1] ? link->ahead[0]
+                                            : link->ahead[1];
+
+    return now - (ahead - least) + msg->budget;
+}
+
+
+/* The end of a connection can be known before what came on it was read. */
+
+int
+logic_rpc_gone(const logic_call_t *call)
+{
+    struct pollfd  p;
+
+    if (call->link == NULL || call->deadline <= svc_now()) {
+        return 1;
+    }
+
+    p.fd = bufferevent_getfd(call->link->bev);
+    p.events = POLLRDHUP;
+    p.revents = 0;
+
+    return poll(&p, 1, 0) == 1
+           && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 

@@ -16,6 +16,8 @@ struct logic_call_s {
     logic_thread_t             *thread;
     logic_link_t               *link;       /* NULL: the comet is gone */
     Goim__Call                 *msg;
+    int64_t                     deadline;   /* by svc_now(): then nobody waits
+                                               for the answer any more */
 };
 
 int logic_rpc_start(logic_thread_t *t, char *err, size_t size);
@@ -27,6 +29,10 @@ void logic_reply(logic_call_t *call, Goim__Reply *reply);
 void logic_reply_ok(logic_call_t *call);
 void logic_reply_code(logic_call_t *call, Goim__Reply__Code code,
     const char *error);
+
+/* Whether nobody waits for the answer any more: the time is up, or the
+ * connection has ended, as far as it can be known now. */
+int logic_rpc_gone(const logic_call_t *call);
 
 /* server_id and zone of a call, as they may be used in keys */
 int logic_zone_valid(const char *server, const char *zone);

@@ -1,15 +1,8 @@
 /*
- * Who is where. Three keys in Redis, all with the same life:
- *
- *     sess_<key>   hash: holder = <server>/<zone>/<session>, mid, at (ms)
- *     key_<key>    the server, as goim keeps it
- *     mid_<mid>    hash: key -> server, as goim keeps it; mid over 0 only
- *
- * Each change compares the holder in the script that makes it, so a late
- * disconnect or a late renewal touches only what is its own.
+ * What comets say about sessions: who logged in, lives on, has ended. The
+ * store keeps it; here are the calls.
  */
 
-#include "kick.h"
 #include "session.h"
 
 #include <inttypes.h>
@@ -17,330 +10,142 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "svc/log.h"
+#include "svc/clock.h"
 
-#define LOGIC_MISSING_SLICE  200        /* keys of a script */
-#define LOGIC_MISSING_AGE    "10000"    /* ms: its login may be under way */
+#include "kick.h"
+#include "store.h"
 
-
-/* A key of a wrong type is replaced; any other error ends the script. */
-#define LOGIC_LUA_TRY                                                        \
-    "local broken, swept = 0, 0\n"                                           \
-    "local function try(cmd, key, ...)\n"                                    \
-    "  local r = redis.pcall(cmd, key, ...)\n"                               \
-    "  if type(r) == 'table' and r.err then\n"                               \
-    "    if string.find(r.err, 'WRONGTYPE', 1, true) then\n"                 \
-    "      redis.call('DEL', key)\n"                                         \
-    "      broken = broken + 1\n"                                            \
-    "    end\n"                                                              \
-    "    r = redis.call(cmd, key, ...)\n"                                    \
-    "  end\n"                                                                \
-    "  return r\n"                                                           \
-    "end\n"
-
-#define LOGIC_LUA_NOW                                                        \
-    "local time = redis.call('TIME')\n"                                      \
-    "local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
-
-/*
- * Write all three. Keys of the same user whose session is gone, or is
- * another user's by now, are removed: nothing else would, as the hash lives
- * on with the user's other sessions.
- */
-#define LOGIC_LUA_PUT                                                        \
-    LOGIC_LUA_TRY LOGIC_LUA_NOW                                              \
-    "local function put(holder, server, key, mid, ttl, prefix, at)\n"        \
-    "  local lost = false\n"                                                 \
-    "  if at then\n"                                                         \
-    "    try('HSET', KEYS[1], 'holder', holder, 'mid', mid,\n"               \
-    "        'at', string.format('%.0f', now))\n"                            \
-    "  end\n"                                                                \
-    "  redis.call('PEXPIRE', KEYS[1], ttl)\n"                                \
-    "  if not try('SET', KEYS[2], server, 'PX', ttl, 'GET') then\n"          \
-    "    lost = true\n"                                                      \
-    "  end\n"                                                                \
-    "  if KEYS[3] then\n"                                                    \
-    "    if try('HSET', KEYS[3], key, server) == 1 then lost = true end\n"   \
-    "    redis.call('PEXPIRE', KEYS[3], ttl)\n"                              \
-    "    local n = redis.call('HLEN', KEYS[3])\n"                            \
-    "    if n > 1 and n <= 64 then\n"                                        \
-    "      for _, k in ipairs(redis.call('HKEYS', KEYS[3])) do\n"            \
-    "        if k ~= key then\n"                                             \
-    "          local m = try('HGET', prefix .. 'sess_' .. k, 'mid')\n"       \
-    "          if (m and m ~= mid) or (not m\n"                              \
-    "             and redis.call('EXISTS', prefix .. 'key_' .. k) == 0)\n"   \
-    "          then\n"                                                       \
-    "            redis.call('HDEL', KEYS[3], k)\n"                           \
-    "            swept = swept + 1\n"                                        \
-    "          end\n"                                                        \
-    "        end\n"                                                          \
-    "      end\n"                                                            \
-    "    end\n"                                                              \
-    "  end\n"                                                                \
-    "  return lost\n"                                                        \
-    "end\n"
-
-/* ARGV: holder, server, key, mid, ttl, prefix */
-static svc_script_t  logic_connect_script = { .body =
-    LOGIC_LUA_PUT
-    "local old = try('HMGET', KEYS[1], 'holder', 'mid')\n"
-    "if old[2] and old[2] ~= ARGV[4] and old[2] ~= '0' then\n"
-    "  try('HDEL', ARGV[6] .. 'mid_' .. old[2], ARGV[3])\n"
-    "end\n"
-    "put(ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], true)\n"
-    "return { old[1] or '', broken, swept }\n"
-};
-
-/* The same arguments. 0 and who holds the key, 1: renewed, 2: restored */
-static svc_script_t  logic_heartbeat_script = { .body =
-    LOGIC_LUA_PUT
-    "local holder = try('HGET', KEYS[1], 'holder')\n"
-    "if holder and holder ~= ARGV[1] then\n"
-    "  return { holder, broken, swept, 0 }\n"
-    "end\n"
-    "if not holder then\n"
-    "  local server = try('GET', KEYS[2])\n"
-    "  if server and server ~= ARGV[2] then\n"
-    "    return { '', broken, swept, 0 }\n"
-    "  end\n"
-    "end\n"
-    "local lost = put(ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5],\n"
-    "                 ARGV[6], not holder)\n"
-    "return { '', broken, swept, (lost or not holder) and 2 or 1 }\n"
-};
-
-/* ARGV: holder, server, key, prefix. 1: it was this session's */
-static svc_script_t  logic_disconnect_script = { .body =
-    LOGIC_LUA_TRY
-    "local old = try('HMGET', KEYS[1], 'holder', 'mid')\n"
-    "if old[1] ~= ARGV[1] then\n"
-    "  return { '', broken, swept, 0 }\n"
-    "end\n"
-    "redis.call('DEL', KEYS[1])\n"
-    "if try('GET', KEYS[2]) == ARGV[2] then\n"
-    "  redis.call('DEL', KEYS[2])\n"
-    "end\n"
-    "if old[2] and old[2] ~= '0' then\n"
-    "  local mid = ARGV[4] .. 'mid_' .. old[2]\n"
-    "  if try('HGET', mid, ARGV[3]) == ARGV[2] then\n"
-    "    redis.call('HDEL', mid, ARGV[3])\n"
-    "  end\n"
-    "end\n"
-    "return { '', broken, swept, 1 }\n"
-};
-
-/*
- * ARGV: server, zone, prefix, age, keys. How many were removed: those of this
- * server and zone, and old enough not to be logging in just now.
- */
-static svc_script_t  logic_missing_script = { .body =
-    LOGIC_LUA_TRY LOGIC_LUA_NOW
-    "local mine = ARGV[1] .. '/' .. ARGV[2] .. '/'\n"
-    "for i = 5, #ARGV do\n"
-    "  local sess = ARGV[3] .. 'sess_' .. ARGV[i]\n"
-    "  local s = try('HMGET', sess, 'holder', 'mid', 'at')\n"
-    "  if s[1] and string.sub(s[1], 1, #mine) == mine\n"
-    "     and now - (tonumber(s[3]) or 0) > tonumber(ARGV[4])\n"
-    "  then\n"
-    "    redis.call('DEL', sess)\n"
-    "    local key = ARGV[3] .. 'key_' .. ARGV[i]\n"
-    "    if try('GET', key) == ARGV[1] then redis.call('DEL', key) end\n"
-    "    if s[2] and s[2] ~= '0' then\n"
-    "      local mid = ARGV[3] .. 'mid_' .. s[2]\n"
-    "      if try('HGET', mid, ARGV[i]) == ARGV[1] then\n"
-    "        redis.call('HDEL', mid, ARGV[i])\n"
-    "      end\n"
-    "    end\n"
-    "    swept = swept + 1\n"
-    "  end\n"
-    "end\n"
-    "return { '', broken, swept, 0 }\n"
-};
+#define LOGIC_SESSIONS_CALL  256
 
 
-typedef struct logic_op_s  logic_op_t;
-
-struct logic_op_s {
-    logic_call_t  *call;
-    int          (*send)(logic_op_t *op);
-    void         (*done)(logic_op_t *op, redisReply **field, size_t n);
-    const char    *name;
-    logic_who_t   *who;             /* Connect */
-    size_t         next;            /* Missing: keys asked about */
-    unsigned       again:1;
-};
-
-
-static void logic_op_start(logic_call_t *call, const char *name,
-    int (*send)(logic_op_t *), void (*done)(logic_op_t *, redisReply **,
-    size_t), logic_who_t *who);
-static void logic_op_end(logic_op_t *op, Goim__Reply__Code code,
-    const char *error);
-static void logic_op_told(svc_redis_t *r, redisReply *reply, void *data);
-static int logic_connect_send(logic_op_t *op);
-static void logic_connect_done(logic_op_t *op, redisReply **field, size_t n);
-static int logic_disconnect_send(logic_op_t *op);
-static void logic_disconnect_done(logic_op_t *op, redisReply **field,
-    size_t n);
-static int logic_heartbeat_send(logic_op_t *op);
-static void logic_heartbeat_done(logic_op_t *op, redisReply **field,
-    size_t n);
-static int logic_missing_send(logic_op_t *op);
-static void logic_missing_done(logic_op_t *op, redisReply **field, size_t n);
+/* A call on its way through the store: one session, or those of the call. */
+typedef struct {
+    logic_call_t           *call;
+    logic_who_t            *who;            /* Connect */
+    const char             *server;
+    const char             *zone;
+    Goim__Session           one;
+    Goim__Session          *single;         /* &one */
+    Goim__Session *const   *sessions;
+    size_t                  n;
+} logic_op_t;
 
 
-/* ---- one script for a call --------------------------------------------- */
+static logic_op_t *logic_op_new(logic_call_t *call, const char *what,
+    const char *server, const char *zone, Goim__Session **list, size_t n);
+static logic_op_t *logic_op_one(logic_call_t *call, const char *what,
+    const char *server, const char *zone, int64_t mid,
+    ProtobufCBinaryData key, uint64_t session);
+static store_ask_t logic_op_ask(const logic_op_t *op, store_pt cb);
+static void logic_op_free(logic_op_t *op);
+static void logic_op_failed(logic_op_t *op);
+static void logic_connect_done(const store_answer_t *a, void *data);
+static void logic_connected(logic_op_t *op, uint64_t life);
+static void logic_end(logic_op_t *op);
+static void logic_end_done(const store_answer_t *a, void *data);
+static void logic_renew(logic_op_t *op);
+static void logic_renew_replaced(size_t i, void *data);
+static void logic_renew_done(const store_answer_t *a, void *data);
+static void logic_missing_done(const store_answer_t *a, void *data);
+static void logic_announced_done(const store_answer_t *a, void *data);
 
-static void
-logic_op_start(logic_call_t *call, const char *name,
-    int (*send)(logic_op_t *), void (*done)(logic_op_t *, redisReply **,
-    size_t), logic_who_t *who)
+
+/* ---- a call and the store ---------------------------------------------- */
+
+/* NULL: the call has been answered */
+
+static logic_op_t *
+logic_op_new(logic_call_t *call, const char *what, const char *server,
+    const char *zone, Goim__Session **list, size_t n)
 {
+    size_t       i;
     logic_op_t  *op;
+
+    if (!logic_zone_valid(server, zone) || n > LOGIC_SESSIONS_CALL) {
+        logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, what);
+        return NULL;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (list[i]->key.len == 0 || list[i]->key.len > GOIM_KEY_MAX) {
+            logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, what);
+            return NULL;
+        }
+    }
 
     op = calloc(1, sizeof(logic_op_t));
     if (op == NULL) {
-        free(who);
         logic_reply_code(call, GOIM__REPLY__CODE__FAILED, "no memory");
-        return;
+        return NULL;
     }
 
     op->call = call;
-    op->name = name;
-    op->send = send;
-    op->done = done;
-    op->who = who;
+    op->server = server;
+    op->zone = zone;
+    op->sessions = list;
+    op->n = n;
 
-    if (send(op) != 0) {
-        logic_op_end(op, GOIM__REPLY__CODE__FAILED, "redis is away");
+    return op;
+}
+
+
+static logic_op_t *
+logic_op_one(logic_call_t *call, const char *what, const char *server,
+    const char *zone, int64_t mid, ProtobufCBinaryData key, uint64_t session)
+{
+    logic_op_t     *op;
+    Goim__Session   one = GOIM__SESSION__INIT, *list[1];
+
+    one.mid = mid;
+    one.key = key;
+    one.session = session;
+    list[0] = &one;
+
+    op = logic_op_new(call, what, server, zone, list, 1);
+
+    if (op != NULL) {
+        op->one = one;
+        op->single = &op->one;
+        op->sessions = &op->single;
     }
+
+    return op;
+}
+
+
+static store_ask_t
+logic_op_ask(const logic_op_t *op, store_pt cb)
+{
+    store_ask_t  ask;
+
+    ask.server = op->server;
+    ask.zone = op->zone;
+    ask.deadline = op->call->deadline;
+    ask.cb = cb;
+    ask.data = (void *) op;
+
+    return ask;
 }
 
 
 static void
-logic_op_end(logic_op_t *op, Goim__Reply__Code code, const char *error)
+logic_op_free(logic_op_t *op)
 {
-    if (code != GOIM__REPLY__CODE__OK) {
-        if (op->who != NULL) {
-            metrics_add(logic_m.connect_failed, 1);
-        }
-
-        logic_reply_code(op->call, code, error);
-    }
-
     free(op->who);
     free(op);
 }
 
 
 static void
-logic_op_told(svc_redis_t *r, redisReply *reply, void *data)
+logic_op_failed(logic_op_t *op)
 {
-    logic_op_t  *op = data;
-
-    (void) r;
-
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
-        || reply->elements < 3
-        || reply->element[0]->type != REDIS_REPLY_STRING)
-    {
-        /* a script that Redis had forgotten is sent along this time */
-
-        if (reply != NULL && reply->type == REDIS_REPLY_ERROR
-            && strncmp(reply->str, "NOSCRIPT", 8) == 0 && !op->again)
-        {
-            op->again = 1;
-
-            if (op->send(op) == 0) {
-                return;
-            }
-        }
-
-        logic_redis_said(op->name, reply);
-        logic_op_end(op, GOIM__REPLY__CODE__FAILED, "redis did not do it");
-        return;
+    if (op->who != NULL) {
+        metrics_add(logic_m.connect_failed, 1);
     }
 
-    op->again = 0;
-
-    if (reply->element[1]->integer > 0) {
-        static log_once_t  once;
-
-        metrics_add(logic_m.broken, reply->element[1]->integer);
-        log_seldom(&once, LOG_ERROR, "%s: a key of a wrong type in Redis was "
-                   "replaced", op->name);
-    }
-
-    op->done(op, reply->element, reply->elements);
-}
-
-
-/*
- * KEYS sess_ and key_, and mid_ when mid is over 0; then args. -1: not
- * connected.
- */
-
-static int
-logic_op_eval(logic_op_t *op, svc_script_t *script, const void *key,
-    size_t key_len, int64_t mid, size_t nargs, const char **args,
-    const size_t *lens)
-{
-    int              n, nkeys;
-    char             keys[3][LOGIC_KEY_BUF], text[24];
-    size_t           len[10];
-    const char      *argv[10];
-    logic_thread_t  *t;
-
-    t = op->call->thread;
-    nkeys = mid > 0 ? 3 : 2;
-
-    len[0] = logic_redis_key(t, keys[0], "sess_", key, key_len);
-    len[1] = logic_redis_key(t, keys[1], "key_", key, key_len);
-
-    n = snprintf(text, sizeof(text), "%" PRId64, mid);
-    len[2] = logic_redis_key(t, keys[2], "mid_", text, (size_t) n);
-
-    for (n = 0; n < nkeys; n++) {
-        argv[n] = keys[n];
-    }
-
-    memcpy(argv + nkeys, args, nargs * sizeof(char *));
-    memcpy(len + nkeys, lens, nargs * sizeof(size_t));
-
-    return svc_redis_eval(t->redis, script, logic_op_told, op, nkeys,
-                          nkeys + (int) nargs, argv, len);
-}
-
-
-/* Connect and Heartbeat have the same arguments. */
-
-static int
-logic_op_put(logic_op_t *op, svc_script_t *script, const char *server,
-    const char *zone, uint64_t session, const void *key, size_t key_len,
-    int64_t mid)
-{
-    char             holder[LOGIC_HOLDER_BUF], m[24], ttl[24];
-    size_t           len[6];
-    const char      *argv[6];
-    logic_thread_t  *t;
-
-    t = op->call->thread;
-
-    argv[0] = holder;
-    len[0] = (size_t) snprintf(holder, sizeof(holder), "%s/%s/%" PRIu64,
-                               server, zone, session);
-    argv[1] = server;
-    len[1] = strlen(server);
-    argv[2] = key;
-    len[2] = key_len;
-    argv[3] = m;
-    len[3] = (size_t) snprintf(m, sizeof(m), "%" PRId64, mid > 0 ? mid : 0);
-    argv[4] = ttl;
-    len[4] = (size_t) snprintf(ttl, sizeof(ttl), "%" PRId64, t->conf->ttl);
-    argv[5] = t->conf->redis.prefix;
-    len[5] = t->prefix_len;
-
-    return logic_op_eval(op, script, key, key_len, mid, 6, argv, len);
+    logic_reply_code(op->call, GOIM__REPLY__CODE__FAILED,
+                     "redis did not do it");
+    logic_op_free(op);
 }
 
 
@@ -349,6 +154,11 @@ logic_op_put(logic_op_t *op, svc_script_t *script, const char *server,
 void
 logic_session_connect(logic_call_t *call, logic_who_t *who)
 {
+    logic_op_t           *op;
+    store_ask_t           ask;
+    Goim__Connect        *c;
+    ProtobufCBinaryData   key;
+
     if (who->key_len == 0 && logic_key_make(who) != 0) {
         free(who);
         metrics_add(logic_m.connect_failed, 1);
@@ -356,58 +166,83 @@ logic_session_connect(logic_call_t *call, logic_who_t *who)
         return;
     }
 
-    logic_op_start(call, "connect", logic_connect_send, logic_connect_done,
-                   who);
-}
+    c = call->msg->connect;
+    key.data = (uint8_t *) who->key;
+    key.len = who->key_len;
 
+    op = logic_op_one(call, "connect", c->server, c->zone, who->mid, key,
+                      c->session);
+    if (op == NULL) {
+        free(who);
+        return;
+    }
 
-static int
-logic_connect_send(logic_op_t *op)
-{
-    Goim__Connect  *c;
+    op->who = who;
+    ask = logic_op_ask(op, logic_connect_done);
 
-    c = op->call->msg->connect;
+    /* a client whose comet has gone may be logging in elsewhere by now */
 
-    return logic_op_put(op, &logic_connect_script, c->server, c->zone,
-                        c->session, op->who->key, op->who->key_len,
-                        op->who->mid);
+    if (logic_rpc_gone(call)
+        || store_connect(call->thread->store, &ask, &op->one) != 0)
+    {
+        logic_op_failed(op);
+    }
 }
 
 
 static void
-logic_connect_done(logic_op_t *op, redisReply **field, size_t n)
+logic_connect_done(const store_answer_t *a, void *data)
 {
-    char                 holder[LOGIC_HOLDER_BUF], *p;
-    int                  len;
-    size_t               i;
-    logic_who_t         *who;
-    Goim__Connect       *c;
-    ProtobufCBinaryData  rooms[GOIM_ROOMS_MAX];
-    const logic_conf_t  *conf;
+    logic_op_t  *op = data;
+
+    int   len;
+    char  holder[LOGIC_HOLDER_BUF];
+
+    if (a->code == STORE_FAILED) {
+        logic_op_failed(op);
+        return;
+    }
+
+    if (a->code == STORE_NEWER) {
+        metrics_add(logic_m.connect_late, 1);
+        logic_reply_code(op->call, GOIM__REPLY__CODE__REPLACED,
+                         "a newer session has the key");
+        logic_op_free(op);
+        return;
+    }
+
+    metrics_add(logic_m.connects, 1);
+
+    len = snprintf(holder, sizeof(holder), "%s/%s/%" PRIu64, op->server,
+                   op->zone, op->one.session);
+
+    if (a->holder_len > 0
+        && (a->holder_len != (size_t) len
+            || memcmp(a->holder, holder, a->holder_len) != 0))
+    {
+        logic_kick(op->call->thread, a->holder, a->holder_len, op->who->key,
+                   op->who->key_len);
+    }
+
+    logic_connected(op, a->life);
+    logic_op_free(op);
+}
+
+
+static void
+logic_connected(logic_op_t *op, uint64_t life)
+{
+    char                 *p;
+    size_t                i;
+    logic_who_t          *who;
+    ProtobufCBinaryData   rooms[GOIM_ROOMS_MAX];
+    const logic_conf_t   *conf;
 
     Goim__Reply      reply = GOIM__REPLY__INIT;
     Goim__Connected  connected = GOIM__CONNECTED__INIT;
 
     who = op->who;
-    c = op->call->msg->connect;
     conf = op->call->thread->conf;
-
-    metrics_add(logic_m.connects, 1);
-
-    if (n > 2) {
-        metrics_add(logic_m.swept, field[2]->integer);
-    }
-
-    len = snprintf(holder, sizeof(holder), "%s/%s/%" PRIu64, c->server,
-                   c->zone, c->session);
-
-    if (field[0]->len > 0
-        && (field[0]->len != (size_t) len
-            || memcmp(field[0]->str, holder, field[0]->len) != 0))
-    {
-        logic_kick(op->call->thread, field[0]->str, field[0]->len, who->key,
-                   who->key_len);
-    }
 
     connected.mid = who->mid;
     connected.key.data = (uint8_t *) who->key;
@@ -417,7 +252,11 @@ logic_connect_done(logic_op_t *op, redisReply **field, size_t n)
     connected.n_accepts = who->naccepts;
     connected.accepts = who->accepts;
     connected.heartbeat = (uint32_t) (conf->heartbeat * conf->heartbeat_max);
-    connected.renew = (uint32_t) (conf->ttl / 3);
+    /* at the latest with the first heartbeat after twice that, and a third
+       of what is left then is for another try */
+
+    connected.renew = (uint32_t) ((conf->ttl - connected.heartbeat) / 3);
+    connected.life = life;
 
     for (i = 0, p = who->rooms; i < who->nrooms; i++) {
         rooms[i].data = (uint8_t *) p;
@@ -433,11 +272,10 @@ logic_connect_done(logic_op_t *op, redisReply **field, size_t n)
     reply.connected = &connected;
 
     logic_reply(op->call, &reply);
-    logic_op_end(op, GOIM__REPLY__CODE__OK, NULL);
 }
 
 
-/* ---- Disconnect -------------------------------------------------------- */
+/* ---- Disconnect, Ended ------------------------------------------------- */
 
 void
 logic_disconnect_call(logic_call_t *call)
@@ -446,63 +284,67 @@ logic_disconnect_call(logic_call_t *call)
 
     d = call->msg->disconnect;
 
-    if (!logic_zone_valid(d->server, d->zone) || d->key.len == 0
-        || d->key.len > GOIM_KEY_MAX)
-    {
-        logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "disconnect");
-        return;
-    }
-
-    logic_op_start(call, "disconnect", logic_disconnect_send,
-                   logic_disconnect_done, NULL);
+    logic_end(logic_op_one(call, "disconnect", d->server, d->zone, d->mid,
+                           d->key, d->session));
 }
 
 
-static int
-logic_disconnect_send(logic_op_t *op)
+void
+logic_ended_call(logic_call_t *call)
 {
-    char               holder[LOGIC_HOLDER_BUF];
-    size_t             len[4];
-    const char        *argv[4];
-    Goim__Disconnect  *d;
+    Goim__Ended  *e;
 
-    d = op->call->msg->disconnect;
+    e = call->msg->ended;
 
-    argv[0] = holder;
-    len[0] = (size_t) snprintf(holder, sizeof(holder), "%s/%s/%" PRIu64,
-                               d->server, d->zone, d->session);
-    argv[1] = d->server;
-    len[1] = strlen(d->server);
-    argv[2] = (const char *) d->key.data;
-    len[2] = d->key.len;
-    argv[3] = op->call->thread->conf->redis.prefix;
-    len[3] = op->call->thread->prefix_len;
-
-    return logic_op_eval(op, &logic_disconnect_script, d->key.data,
-                         d->key.len, 0, 4, argv, len);
+    logic_end(logic_op_new(call, "ended", e->server, e->zone, e->sessions,
+                           e->n_sessions));
 }
 
 
 static void
-logic_disconnect_done(logic_op_t *op, redisReply **field, size_t n)
+logic_end(logic_op_t *op)
 {
+    store_ask_t  ask;
+
+    if (op == NULL) {
+        return;
+    }
+
+    ask = logic_op_ask(op, logic_end_done);
+
+    if (store_end(op->call->thread->store, &ask, op->sessions, op->n) != 0) {
+        logic_op_failed(op);
+    }
+}
+
+
+static void
+logic_end_done(const store_answer_t *a, void *data)
+{
+    logic_op_t  *op = data;
+
     Goim__Reply         reply = GOIM__REPLY__INIT;
     Goim__Disconnected  disconnected = GOIM__DISCONNECTED__INIT;
 
-    disconnected.had = n > 3 && field[3]->integer == 1;
+    if (a->code != STORE_OK) {
+        logic_op_failed(op);
+        return;
+    }
 
-    metrics_add(disconnected.had ? logic_m.disconnects
-                                 : logic_m.stale_disconnects, 1);
+    metrics_add(logic_m.disconnects, (int64_t) a->count);
+    metrics_add(logic_m.stale_disconnects, (int64_t) (op->n - a->count));
+
+    disconnected.had = a->count > 0;
 
     reply.reply_case = GOIM__REPLY__REPLY_DISCONNECTED;
     reply.disconnected = &disconnected;
 
     logic_reply(op->call, &reply);
-    logic_op_end(op, GOIM__REPLY__CODE__OK, NULL);
+    logic_op_free(op);
 }
 
 
-/* ---- Heartbeat --------------------------------------------------------- */
+/* ---- Heartbeat, Renew -------------------------------------------------- */
 
 void
 logic_heartbeat_call(logic_call_t *call)
@@ -511,57 +353,86 @@ logic_heartbeat_call(logic_call_t *call)
 
     h = call->msg->heartbeat;
 
-    if (!logic_zone_valid(h->server, h->zone) || h->key.len == 0
-        || h->key.len > GOIM_KEY_MAX)
-    {
-        logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "heartbeat");
-        return;
-    }
-
-    logic_op_start(call, "heartbeat", logic_heartbeat_send,
-                   logic_heartbeat_done, NULL);
+    logic_renew(logic_op_one(call, "heartbeat", h->server, h->zone, h->mid,
+                             h->key, h->session));
 }
 
 
-static int
-logic_heartbeat_send(logic_op_t *op)
+void
+logic_renew_call(logic_call_t *call)
 {
-    Goim__Heartbeat  *h;
+    Goim__Renew  *r;
 
-    h = op->call->msg->heartbeat;
+    r = call->msg->renew;
 
-    return logic_op_put(op, &logic_heartbeat_script, h->server, h->zone,
-                        h->session, h->key.data, h->key.len, h->mid);
+    logic_renew(logic_op_new(call, "renew", r->server, r->zone, r->sessions,
+                             r->n_sessions));
 }
 
 
 static void
-logic_heartbeat_done(logic_op_t *op, redisReply **field, size_t n)
+logic_renew(logic_op_t *op)
 {
-    char              holder[LOGIC_HOLDER_BUF];
-    int               len;
-    Goim__Heartbeat  *h;
+    store_ask_t  ask;
 
-    h = op->call->msg->heartbeat;
-
-    metrics_add(logic_m.heartbeats, 1);
-    metrics_add(logic_m.swept, field[2]->integer);
-
-    if (n > 3 && field[3]->integer == 2) {
-        metrics_add(logic_m.restored, 1);
+    if (op == NULL) {
+        return;
     }
 
-    if (field[0]->len > 0) {
-        /* replaced without having noticed: the kick has been lost */
+    ask = logic_op_ask(op, logic_renew_done);
 
-        len = snprintf(holder, sizeof(holder), "%s/%s/%" PRIu64, h->server,
-                       h->zone, h->session);
-        logic_kick(op->call->thread, holder, (size_t) len, h->key.data,
-                   h->key.len);
+    if (store_renew(op->call->thread->store, &ask, op->sessions, op->n,
+                    logic_renew_replaced)
+        != 0)
+    {
+        logic_op_failed(op);
+    }
+}
+
+
+/* replaced without having noticed: the kick has been lost */
+
+static void
+logic_renew_replaced(size_t i, void *data)
+{
+    logic_op_t  *op = data;
+
+    int             len;
+    char            holder[LOGIC_HOLDER_BUF];
+    Goim__Session  *s;
+
+    s = op->sessions[i];
+    len = snprintf(holder, sizeof(holder), "%s/%s/%" PRIu64, op->server,
+                   op->zone, s->session);
+
+    logic_kick(op->call->thread, holder, (size_t) len, s->key.data,
+               s->key.len);
+}
+
+
+static void
+logic_renew_done(const store_answer_t *a, void *data)
+{
+    logic_op_t  *op = data;
+
+    Goim__Reply    reply = GOIM__REPLY__INIT;
+    Goim__Renewed  renewed = GOIM__RENEWED__INIT;
+
+    if (a->code != STORE_OK) {
+        logic_op_failed(op);
+        return;
     }
 
-    logic_reply_ok(op->call);
-    logic_op_end(op, GOIM__REPLY__CODE__OK, NULL);
+    metrics_add(logic_m.heartbeats, (int64_t) op->n);
+    metrics_add(logic_m.restored, (int64_t) a->count);
+
+    renewed.life = a->life;
+
+    reply.reply_case = GOIM__REPLY__REPLY_RENEWED;
+    reply.renewed = &renewed;
+
+    logic_reply(op->call, &reply);
+    logic_op_free(op);
 }
 
 
@@ -570,12 +441,14 @@ logic_heartbeat_done(logic_op_t *op, redisReply **field, size_t n)
 void
 logic_missing_call(logic_call_t *call)
 {
+    logic_op_t     *op;
+    store_ask_t     ask;
     Goim__Missing  *m;
 
     m = call->msg->missing;
+    op = logic_op_new(call, "missing", m->server, m->zone, NULL, 0);
 
-    if (!logic_zone_valid(m->server, m->zone)) {
-        logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "missing");
+    if (op == NULL) {
         return;
     }
 
@@ -583,65 +456,69 @@ logic_missing_call(logic_call_t *call)
 
     if (m->n_keys == 0) {
         logic_reply_ok(call);
+        logic_op_free(op);
         return;
     }
 
-    logic_op_start(call, "missing", logic_missing_send, logic_missing_done,
-                   NULL);
-}
+    ask = logic_op_ask(op, logic_missing_done);
 
-
-static int
-logic_missing_send(logic_op_t *op)
-{
-    size_t           i, n;
-    size_t           len[4 + LOGIC_MISSING_SLICE];
-    const char      *argv[4 + LOGIC_MISSING_SLICE];
-    Goim__Missing   *m;
-    logic_thread_t  *t;
-
-    m = op->call->msg->missing;
-    t = op->call->thread;
-
-    argv[0] = m->server;
-    len[0] = strlen(m->server);
-    argv[1] = m->zone;
-    len[1] = strlen(m->zone);
-    argv[2] = t->conf->redis.prefix;
-    len[2] = t->prefix_len;
-    argv[3] = LOGIC_MISSING_AGE;
-    len[3] = sizeof(LOGIC_MISSING_AGE) - 1;
-
-    n = 4;
-
-    for (i = op->next; i < m->n_keys && n < 4 + LOGIC_MISSING_SLICE; i++) {
-        argv[n] = (const char *) m->keys[i].data;
-        len[n++] = m->keys[i].len;
+    if (store_missing(call->thread->store, &ask, m->keys, m->n_keys) != 0) {
+        logic_op_failed(op);
     }
-
-    return svc_redis_eval(t->redis, &logic_missing_script, logic_op_told, op,
-                          0, (int) n, argv, len);
 }
 
 
 static void
-logic_missing_done(logic_op_t *op, redisReply **field, size_t n)
+logic_missing_done(const store_answer_t *a, void *data)
 {
-    (void) n;
+    logic_op_t  *op = data;
 
-    metrics_add(logic_m.missing_removed, field[2]->integer);
+    if (a->code != STORE_OK) {
+        logic_op_failed(op);
+        return;
+    }
 
-    op->next += LOGIC_MISSING_SLICE;
+    metrics_add(logic_m.missing_removed, (int64_t) a->count);
 
-    if (op->next < op->call->msg->missing->n_keys) {
+    logic_reply_ok(op->call);
+    logic_op_free(op);
+}
 
-        if (op->send(op) != 0) {
-            logic_op_end(op, GOIM__REPLY__CODE__FAILED, "redis is away");
-        }
 
+/* ---- Announced --------------------------------------------------------- */
+
+void
+logic_announced_call(logic_call_t *call)
+{
+    logic_op_t       *op;
+    store_ask_t       ask;
+    Goim__Announced  *a;
+
+    a = call->msg->announced;
+    op = logic_op_new(call, "announced", a->server, a->zone, NULL, 0);
+
+    if (op == NULL) {
+        return;
+    }
+
+    ask = logic_op_ask(op, logic_announced_done);
+
+    if (store_announced(call->thread->store, &ask, a->life) != 0) {
+        logic_op_failed(op);
+    }
+}
+
+
+static void
+logic_announced_done(const store_answer_t *a, void *data)
+{
+    logic_op_t  *op = data;
+
+    if (a->code != STORE_OK) {
+        logic_op_failed(op);
         return;
     }
 
     logic_reply_ok(op->call);
-    logic_op_end(op, GOIM__REPLY__CODE__OK, NULL);
+    logic_op_free(op);
 }

@@ -16,6 +16,11 @@ void logic_disconnect_call(logic_call_t *call);
 void logic_heartbeat_call(logic_call_t *call);
 void logic_missing_call(logic_call_t *call);
 
+/* of many sessions */
+void logic_renew_call(logic_call_t *call);
+void logic_ended_call(logic_call_t *call);
+void logic_announced_call(logic_call_t *call);
+
 void logic_receive_call(logic_call_t *call);
 
 #endif

@@ -20,7 +20,7 @@
 
 /* Fronts in another .so refer to it: one that was made for another layout of
    what is declared here does not load.  A change of the layout renames it. */
-#define NGX_GOIM_ABI            ngx_goim_abi_4
+#define NGX_GOIM_ABI            ngx_goim_abi_5
 
 extern const ngx_uint_t  NGX_GOIM_ABI;
 
@@ -109,8 +109,10 @@ struct ngx_goim_session_s {
     uint32_t                    naccepts;
     int32_t                    *accepts;    /* sorted */
     void                       *call;       /* outstanding at logic */
-    ngx_queue_t                 wait;
+    ngx_queue_t                 wait;       /* an auth for its turn; later
+                                               a renewal */
     ngx_uint_t                  peer;       /* the logic that knows it */
+    uint64_t                    life;       /* of Redis, that knows it */
     ngx_msec_t                  heartbeat;  /* interval allowed */
     ngx_msec_t                  alive;      /* time of the last one */
     ngx_msec_t                  renew;      /* when to tell logic */
@@ -126,6 +128,7 @@ struct ngx_goim_session_s {
     unsigned                    is_dirty:1;
     unsigned                    is_resumed:1;
     unsigned                    waiting:1;  /* auth, for the registration */
+    unsigned                    renewing:1; /* in a list of those who are */
     unsigned                    traced:1;   /* its steps are written down */
 };
 

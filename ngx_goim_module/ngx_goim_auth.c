@@ -8,21 +8,31 @@
 #include "ngx_goim_trace.h"
 
 
+#define NGX_GOIM_AUTH_BATCH     128         /* waiting ones that go on in a
+                                               turn of the event loop */
+#define NGX_GOIM_AUTH_BUCKETS   256
+
+
 /* An auth on its way.  It outlives its session: what logic has stored for
    the session is then taken back. */
 
 typedef struct {
+    ngx_queue_t             queue;          /* asked, by id */
     ngx_goim_session_t     *session;        /* NULL: gone */
     uint64_t                id;
     ngx_uint_t              peer;
     uint16_t                version;
     int32_t                 sequence;
+    ngx_uint_t              kicked;         /* replaced before it was told */
     size_t                  len;            /* of the token, while it waits */
     u_char                  token[1];
 } ngx_goim_auth_t;
 
 
+static void ngx_goim_auth_wait(ngx_goim_session_t *s);
+static void ngx_goim_auth_next(ngx_event_t *ev);
 static ngx_int_t ngx_goim_auth_call(ngx_goim_auth_t *auth);
+static ngx_int_t ngx_goim_auth_failed(ngx_goim_auth_t *auth);
 static void ngx_goim_auth_reply(void *data, const Goim__Reply *reply);
 static ngx_int_t ngx_goim_auth_accept(ngx_goim_session_t *s,
     const Goim__Connected *in);
@@ -30,13 +40,26 @@ static ngx_int_t ngx_goim_auth_accepts(ngx_goim_session_t *s,
     const Goim__Connected *in);
 
 
-static ngx_queue_t  ngx_goim_waiting;       /* for the registration */
+static ngx_queue_t  ngx_goim_waiting;       /* for the registration, or for
+                                               the first link to logic */
+static ngx_queue_t  ngx_goim_asked[NGX_GOIM_AUTH_BUCKETS];
+static ngx_event_t  ngx_goim_auth_event;
 
 
 void
 ngx_goim_auth_init(void)
 {
+    ngx_uint_t  i;
+
     ngx_queue_init(&ngx_goim_waiting);
+
+    for (i = 0; i < NGX_GOIM_AUTH_BUCKETS; i++) {
+        ngx_queue_init(&ngx_goim_asked[i]);
+    }
+
+    ngx_goim_auth_event.handler = ngx_goim_auth_next;
+    ngx_goim_auth_event.log = ngx_cycle->log;
+    ngx_goim_auth_event.data = &ngx_goim_no_connection;
 }
 
 
@@ -54,8 +77,8 @@ ngx_goim_auth_start(ngx_goim_session_t *s, goim_packet_t *p)
     }
 
     auth->session = s;
-    auth->id = s->id;
     auth->peer = NGX_GOIM_LOGIC_ANY;
+    auth->kicked = 0;
     auth->version = p->version;
     auth->sequence = p->sequence;
     auth->len = p->body_len;
@@ -64,11 +87,11 @@ ngx_goim_auth_start(ngx_goim_session_t *s, goim_packet_t *p)
     s->call = auth;
     s->busy = 1;
 
-    /* a node that logic does not know yet would miss what is pushed to it */
+    /* a node that logic does not know yet would miss what is pushed to it;
+       and nobody goes before those who wait */
 
-    if (!ngx_goim_zone->registered) {
-        s->waiting = 1;
-        ngx_queue_insert_tail(&ngx_goim_waiting, &s->wait);
+    if (!ngx_goim_zone->registered || !ngx_queue_empty(&ngx_goim_waiting)) {
+        ngx_goim_auth_wait(s);
         return NGX_AGAIN;
     }
 
@@ -76,13 +99,41 @@ ngx_goim_auth_start(ngx_goim_session_t *s, goim_packet_t *p)
 }
 
 
+static void
+ngx_goim_auth_wait(ngx_goim_session_t *s)
+{
+    s->waiting = 1;
+    ngx_queue_insert_tail(&ngx_goim_waiting, &s->wait);
+}
+
+
 void
 ngx_goim_auth_registered(void)
 {
+    if (!ngx_queue_empty(&ngx_goim_waiting)) {
+        ngx_post_event(&ngx_goim_auth_event, &ngx_posted_events);
+    }
+}
+
+
+/* Some of those who wait: the loop has other things to do, too, first of all
+   to say that this worker lives. */
+
+static void
+ngx_goim_auth_next(ngx_event_t *ev)
+{
+    ngx_uint_t           n;
     ngx_queue_t         *q;
     ngx_goim_session_t  *s;
 
-    while (ngx_goim_zone->registered && !ngx_queue_empty(&ngx_goim_waiting)) {
+    for (n = 0; n < NGX_GOIM_AUTH_BATCH; n++) {
+
+        if (!ngx_goim_zone->registered || ngx_goim_logic_starting()
+            || ngx_queue_empty(&ngx_goim_waiting))
+        {
+            return;
+        }
+
         q = ngx_queue_head(&ngx_goim_waiting);
         s = ngx_queue_data(q, ngx_goim_session_t, wait);
 
@@ -91,6 +142,8 @@ ngx_goim_auth_registered(void)
 
         (void) ngx_goim_auth_call(s->call);
     }
+
+    ngx_post_event(ev, &ngx_posted_next_events);
 }
 
 
@@ -103,6 +156,11 @@ ngx_goim_auth_call(ngx_goim_auth_t *auth)
     u_char               addr[NGX_SOCKADDR_STRLEN + 1];
 
     s = auth->session;
+
+    /* whoever logs in later has the larger number */
+
+    s->id = ngx_atomic_fetch_add(&ngx_goim_zone->session, 1) + 1;
+    auth->id = s->id;
 
     goim__call__init(&call);
     goim__connect__init(&connect);
@@ -128,14 +186,11 @@ ngx_goim_auth_call(ngx_goim_auth_t *auth)
     if (ngx_goim_logic_call(&call, &auth->peer, ngx_goim_auth_reply, auth)
         == NULL)
     {
-        ngx_goim_count(auth_failed, 1);
-
-        s->call = NULL;
-        ngx_free(auth);
-
-        ngx_goim_close(s, 1013, "no logic");
-        return NGX_ERROR;
+        return ngx_goim_auth_failed(auth);
     }
+
+    ngx_queue_insert_tail(&ngx_goim_asked[auth->id % NGX_GOIM_AUTH_BUCKETS],
+                          &auth->queue);
 
     if (s->cookie) {
         ngx_free(s->cookie);
@@ -143,6 +198,50 @@ ngx_goim_auth_call(ngx_goim_auth_t *auth)
     }
 
     return NGX_AGAIN;
+}
+
+
+/* A new worker's links are about to come up; else logic is not there. */
+
+static ngx_int_t
+ngx_goim_auth_failed(ngx_goim_auth_t *auth)
+{
+    ngx_goim_session_t  *s;
+
+    s = auth->session;
+
+    if (ngx_goim_logic_starting()) {
+        ngx_goim_auth_wait(s);
+        return NGX_AGAIN;
+    }
+
+    ngx_goim_count(auth_failed, 1);
+
+    s->call = NULL;
+    ngx_free(auth);
+
+    ngx_goim_close(s, 1013, "no logic");
+
+    return NGX_ERROR;
+}
+
+
+void
+ngx_goim_auth_kick(uint64_t id)
+{
+    ngx_queue_t      *q, *asked;
+    ngx_goim_auth_t  *auth;
+
+    asked = &ngx_goim_asked[id % NGX_GOIM_AUTH_BUCKETS];
+
+    for (q = ngx_queue_head(asked); q != asked; q = ngx_queue_next(q)) {
+        auth = ngx_queue_data(q, ngx_goim_auth_t, queue);
+
+        if (auth->id == id) {
+            auth->kicked = 1;
+            return;
+        }
+    }
 }
 
 
@@ -156,6 +255,8 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
     ngx_goim_auth_t      a;
     ngx_goim_session_t  *s;
 
+    ngx_queue_remove(&auth->queue);
+
     a = *auth;
     s = a.session;
     ngx_free(auth);
@@ -163,6 +264,14 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
     if (s) {
         s->call = NULL;
         s->peer = a.peer;
+    }
+
+    if (s && (a.kicked
+              || (reply && reply->code == GOIM__REPLY__CODE__REPLACED)))
+    {
+        ngx_goim_count(replaced, 1);
+        ngx_goim_close(s, 1008, "replaced");
+        return;
     }
 
     if (reply && reply->code == GOIM__REPLY__CODE__OK
@@ -227,6 +336,14 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in)
         return NGX_ERROR;
     }
 
+    old = ngx_goim_session_find(in->key.data, in->key.len);
+
+    if (old && old->id > s->id) {
+        ngx_goim_count(replaced, 1);
+        ngx_goim_close(s, 1008, "replaced");
+        return NGX_ERROR;
+    }
+
     s->key.data = ngx_alloc(in->key.len, ngx_cycle->log);
 
     if (s->key.data == NULL || ngx_goim_auth_accepts(s, in) != NGX_OK
@@ -236,8 +353,6 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in)
         ngx_goim_close(s, 1011, "no memory");
         return NGX_ERROR;
     }
-
-    old = ngx_goim_session_find(in->key.data, in->key.len);
 
     if (old) {
         ngx_goim_count(replaced, 1);
@@ -250,10 +365,17 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in)
     s->mid = in->mid;
     s->heartbeat = in->heartbeat;
     s->alive = ngx_current_msec;
+    s->life = in->life;
     s->renew_interval = in->renew;
     s->renew = ngx_current_msec + ngx_goim_jitter(in->renew);
 
     ngx_goim_session_enter(s);
+
+    /* stored in a life of Redis that has ended meanwhile */
+
+    if (s->life && s->life < ngx_goim_zone->life) {
+        ngx_goim_renew(s);
+    }
 
     ngx_goim_count(auths, 1);
     ngx_add_timer(s->connection->read, s->heartbeat);

@@ -132,9 +132,10 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
     ngx_goim_attach_init();
     ngx_goim_auth_init();
     ngx_goim_queue_init();
-    ngx_goim_disconnect_init();
 
     if (ngx_goim_session_init(cycle->log) != NGX_OK
+        || ngx_goim_disconnect_init() != NGX_OK
+        || ngx_goim_renew_init() != NGX_OK
         || ngx_goim_room_init(cycle->log) != NGX_OK
         || ngx_goim_fanout_init(cycle->log) != NGX_OK
         || ngx_goim_logic_init(gcf, ngx_goim_zone->id) != NGX_OK
@@ -305,6 +306,7 @@ ngx_goim_tick(ngx_event_t *ev)
     ngx_goim_tick_lease();
     ngx_goim_auth_registered();
     ngx_goim_disconnect_retry();
+    ngx_goim_renew_tick();
     ngx_goim_missing_report();
     ngx_goim_register_tick();
 
@@ -434,6 +436,7 @@ ngx_goim_leave_timer(ngx_event_t *ev)
 static ngx_uint_t
 ngx_goim_left(void)
 {
+    ngx_msec_t  heard;
     ngx_uint_t  late;
 
     if (ngx_goim_attached()) {
@@ -445,8 +448,15 @@ ngx_goim_left(void)
         ngx_goim_empty_since = ngx_current_msec;
     }
 
-    late = ngx_current_msec - ngx_goim_empty_since
-           > ngx_goim_conf->logic_timeout;
+    /* as long as logic goes on taking what it is told */
+
+    heard = ngx_goim_disconnect_heard();
+
+    if ((ngx_msec_int_t) (heard - ngx_goim_empty_since) < 0) {
+        heard = ngx_goim_empty_since;
+    }
+
+    late = ngx_current_msec - heard > ngx_goim_conf->logic_timeout;
 
     if (ngx_goim_disconnect_pending() && !late) {
         return 0;

@@ -103,6 +103,9 @@ void ngx_goim_auth_forget(ngx_goim_session_t *s);
 /* the node is registered: auths that waited for it go on */
 void ngx_goim_auth_registered(void);
 
+/* a newer session of its key is there, and this one has no answer yet */
+void ngx_goim_auth_kick(uint64_t id);
+
 
 /* ---- ngx_goim_sub.c: the operations a session accepts ---- */
 
@@ -116,7 +119,7 @@ void ngx_goim_sub_remove(ngx_goim_session_t *s, int32_t op);
 
 /* ---- ngx_goim_disconnect.c: what logic is to forget ---- */
 
-void ngx_goim_disconnect_init(void);
+ngx_int_t ngx_goim_disconnect_init(void);
 
 /* repeated until logic has answered; bounded */
 void ngx_goim_disconnect(ngx_goim_session_t *s);
@@ -125,11 +128,29 @@ void ngx_goim_disconnect(ngx_goim_session_t *s);
 void ngx_goim_disconnect_id(const Goim__Connected *in, uint64_t id,
     ngx_uint_t peer);
 
-/* Disconnects that logic has not answered yet */
+/* ends that logic has not answered yet, and when it last answered one */
 ngx_uint_t ngx_goim_disconnect_pending(void);
+ngx_msec_t ngx_goim_disconnect_heard(void);
 
 /* once a tick */
 void ngx_goim_disconnect_retry(void);
+
+
+/* ---- ngx_goim_renew.c: who lives on, and who is known to Redis ---- */
+
+ngx_int_t ngx_goim_renew_init(void);
+
+/* tell logic, with others, again until it was heard */
+void ngx_goim_renew(ngx_goim_session_t *s);
+
+/* the session ends */
+void ngx_goim_renew_forget(ngx_goim_session_t *s);
+
+/* once a tick */
+void ngx_goim_renew_tick(void);
+
+/* all sessions of the zone are known in this life of Redis */
+ngx_uint_t ngx_goim_announced(uint64_t life);
 
 
 /* ---- ngx_goim_room.c: who is where, in this worker ---- */

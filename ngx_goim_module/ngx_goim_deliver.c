@@ -263,7 +263,8 @@ ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
 }
 
 
-/* a session id is unique in its zone, so a late kick finds nobody */
+/* A session id is unique in its zone, so a late kick finds nobody; an early
+   one finds a session that does not know its key yet. */
 
 static void
 ngx_goim_deliver_kick(ngx_goim_record_t *rec)
@@ -286,6 +287,9 @@ ngx_goim_deliver_kick(ngx_goim_record_t *rec)
     if (s && s->id == rec->session) {
         ngx_goim_count(replaced, 1);
         ngx_goim_close(s, 1008, "replaced");
+
+    } else {
+        ngx_goim_auth_kick(rec->session);
     }
 }
 

@@ -1,7 +1,7 @@
 /*
  * A connection that outlives its disconnections.  It never holds a worker
- * back from leaving: all timers are cancelable, and a connection that nginx
- * wants closed (c->close: worker_shutdown_timeout) is closed for good.
+ * back from leaving, as all timers are cancelable; but neither is it ended by
+ * worker_shutdown_timeout.
  */
 
 #include "ngx_goim_link.h"
@@ -245,10 +245,14 @@ ngx_goim_link_read_handler(ngx_event_t *rev)
 
     if (c->close) {
 
-        /* sessions that end in the same sweep have a last word to logic */
+        /*
+         * worker_shutdown_timeout ends everything that is connected, so the
+         * last word of sessions and node to logic is yet to come: whose link
+         * it is ends it when that was heard.
+         */
 
-        l->closing = 1;
-        ngx_post_event(&l->flush, &ngx_posted_events);
+        c->close = 0;
+        c->error = 0;
         return;
     }
 
@@ -316,10 +320,6 @@ ngx_goim_link_write_handler(ngx_event_t *wev)
     c = wev->data;
     l = c->data;
 
-    if (c->close) {
-        return;
-    }
-
     if (!l->open) {
 
         if (wev->timedout) {
@@ -351,11 +351,6 @@ ngx_goim_link_flush_handler(ngx_event_t *ev)
     ngx_goim_link_t  *l;
 
     l = ev->data;
-
-    if (l->closing) {
-        ngx_goim_link_stop(l);
-        return;
-    }
 
     if (ngx_goim_link_send(l) != NGX_OK) {
         ngx_goim_link_drop(l);

@@ -108,7 +108,6 @@ struct ngx_goim_link_s {
 
     unsigned                      open:1;       /* connected */
     unsigned                      up:1;         /* and its owner content */
-    unsigned                      closing:1;    /* by nginx's wish */
     unsigned                      stopped:1;
     unsigned                      greeted:1;    /* said that it is up */
 };

@@ -60,6 +60,9 @@ typedef struct {
     ngx_event_t             fail;
     ngx_uint_t              pending;
     uint64_t                serial;
+
+    ngx_msec_t              started;
+    ngx_uint_t              been_up;    /* one was */
 } ngx_goim_logic_table_t;
 
 
@@ -129,6 +132,7 @@ ngx_goim_logic_init(ngx_goim_conf_t *gcf, const u_char *zone_id)
     }
 
     t->nlogics = gcf->logic.nelts;
+    t->started = ngx_current_msec;
     t->next = ngx_random() % t->nlogics;
     t->fail.data = t->logics;
 
@@ -218,6 +222,18 @@ ngx_goim_logic_up(void)
 
 
 ngx_uint_t
+ngx_goim_logic_starting(void)
+{
+    ngx_goim_logic_table_t  *t;
+
+    t = &ngx_goim_logic;
+
+    return t->nlogics && !t->been_up
+           && ngx_current_msec - t->started < t->conf->logic_timeout;
+}
+
+
+ngx_uint_t
 ngx_goim_logic_pending(void)
 {
     return ngx_goim_logic.pending;
@@ -253,6 +269,8 @@ ngx_goim_logic_send(ngx_goim_logic_t *logic, Goim__Call *call,
     }
 
     call->id = c->id;
+    call->sent = ngx_current_msec;
+    call->budget = ngx_goim_logic.conf->logic_timeout;
 
     len = goim__call__get_packed_size(call);
 
@@ -415,6 +433,7 @@ ngx_goim_logic_hello_handler(void *data, const Goim__Reply *reply)
         return;
     }
 
+    ngx_goim_logic.been_up = 1;
     ngx_goim_link_up(&logic->link);
 }
 

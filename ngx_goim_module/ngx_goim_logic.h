@@ -41,6 +41,9 @@ void ngx_goim_logic_cancel(ngx_goim_call_t *call);
 
 ngx_uint_t ngx_goim_logic_up(void);     /* how many are connected */
 
+/* none has been up yet, but this worker is so new that one may come */
+ngx_uint_t ngx_goim_logic_starting(void);
+
 ngx_uint_t ngx_goim_logic_pending(void);    /* calls without an answer yet */
 
 /*

@@ -15,6 +15,9 @@ static u_char *ngx_goim_record_address(u_char *p, Goim__Record *r,
     uint32_t *n, uint64_t *mask);
 static u_char *ngx_goim_record_keys(u_char *p, Goim__Record *r, uint32_t *n,
     uint64_t *mask);
+static u_char *ngx_goim_record_kick(u_char *p, Goim__Record *r, uint32_t *n,
+    uint64_t *mask);
+static void ngx_goim_record_all(uint64_t *mask);
 static u_char *ngx_goim_record_name(u_char *p, const void *name, size_t len);
 static u_char *ngx_goim_record_frame(u_char *p, Goim__Record *r,
     ngx_goim_record_t *rec);
@@ -127,8 +130,7 @@ static u_char *
 ngx_goim_record_address(u_char *p, Goim__Record *r, uint32_t *n,
     uint64_t *mask)
 {
-    ngx_str_t   room;
-    ngx_uint_t  i;
+    ngx_str_t  room;
 
     ngx_memzero(mask, NGX_GOIM_RING_MASK * sizeof(uint64_t));
 
@@ -148,24 +150,22 @@ ngx_goim_record_address(u_char *p, Goim__Record *r, uint32_t *n,
 
     case GOIM__RECORD__KIND__ALL:
 
-        for (i = 0; i < ngx_goim_zone->nslots; i++) {
-            if (ngx_goim_zone->slots[i].pid) {
-                mask[i / 64] |= (uint64_t) 1 << i % 64;
-            }
-        }
+        ngx_goim_record_all(mask);
 
         *n = 0;
 
         return p;
 
-    default: /* KEYS, KICK */
+    case GOIM__RECORD__KIND__KICK:
+        return ngx_goim_record_kick(p, r, n, mask);
+
+    default: /* KEYS */
         return ngx_goim_record_keys(p, r, n, mask);
     }
 }
 
 
-/* Keys that nobody here has are reported to logic, which takes them for ours;
-   a session that is to be closed may be gone already. */
+/* Keys that nobody here has are reported to logic, which takes them for ours. */
 
 static u_char *
 ngx_goim_record_keys(u_char *p, Goim__Record *r, uint32_t *n, uint64_t *mask)
@@ -183,17 +183,40 @@ ngx_goim_record_keys(u_char *p, Goim__Record *r, uint32_t *n, uint64_t *mask)
             p = ngx_goim_record_name(p, key.data, key.len);
             (*n)++;
 
-        } else if (r->kind == GOIM__RECORD__KIND__KEYS) {
+        } else {
             ngx_goim_missing(&key);
         }
     }
 
-    if (r->kind == GOIM__RECORD__KIND__KICK) {
-        p = ngx_goim_record_name(p, r->zone.data, r->zone.len);
-        (*n)++;
-    }
-
     return p;
+}
+
+
+/* Its session may not know yet that the key is its own, so all look. */
+
+static u_char *
+ngx_goim_record_kick(u_char *p, Goim__Record *r, uint32_t *n, uint64_t *mask)
+{
+    ngx_goim_record_all(mask);
+
+    *n = 2;
+
+    p = ngx_goim_record_name(p, r->keys[0].data, r->keys[0].len);
+
+    return ngx_goim_record_name(p, r->zone.data, r->zone.len);
+}
+
+
+static void
+ngx_goim_record_all(uint64_t *mask)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < ngx_goim_zone->nslots; i++) {
+        if (ngx_goim_zone->slots[i].pid) {
+            mask[i / 64] |= (uint64_t) 1 << i % 64;
+        }
+    }
 }
 
 

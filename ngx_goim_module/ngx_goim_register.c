@@ -19,6 +19,10 @@
 static void ngx_goim_register_call(void);
 static void ngx_goim_register_reply(void *data, const Goim__Reply *reply);
 static void ngx_goim_register_bodies(size_t max);
+static void ngx_goim_register_life(uint64_t life);
+static void ngx_goim_register_announce(void);
+static void ngx_goim_register_announced(void *data,
+    const Goim__Reply *reply);
 static ngx_int_t ngx_goim_register_refused(const Goim__Reply *reply);
 static ngx_int_t ngx_goim_register_replace(const char *holder);
 static void ngx_goim_register_timer(ngx_event_t *ev);
@@ -41,6 +45,10 @@ typedef struct {
     ngx_array_t            *counts;
     ngx_uint_t              bucket;
     ngx_uint_t              last;           /* no more to walk */
+
+    ngx_goim_call_t        *announce;       /* Announced under way */
+    uint64_t                announcing;     /* its life */
+    ngx_msec_t              announce_at;    /* not before */
 
     ngx_goim_call_t        *leave;
     ngx_uint_t              left;
@@ -87,6 +95,11 @@ ngx_goim_register_stop(void)
     if (g->call) {
         ngx_goim_logic_cancel(g->call);
         g->call = NULL;
+    }
+
+    if (g->announce) {
+        ngx_goim_logic_cancel(g->announce);
+        g->announce = NULL;
     }
 
     ngx_goim_online_end();
@@ -151,6 +164,7 @@ ngx_goim_register_call(void)
     reg.conn_count = st.sessions;
     reg.ip_count = st.addrs;
     reg.started = ngx_goim_zone->started;
+    reg.life = ngx_goim_zone->announced;
 
     if (ngx_goim_register.replaces) {
         reg.replaces = ngx_goim_register.replaces;
@@ -214,6 +228,7 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
     ngx_goim_zone->renew = in->renew;
     ngx_goim_zone->registered = 1;
 
+    ngx_goim_register_life(in->life);
     ngx_goim_register_again(in->renew);
     ngx_goim_auth_registered();
     ngx_goim_online_start();
@@ -236,6 +251,80 @@ ngx_goim_register_bodies(size_t max)
                       "\"%V\" takes %uz at most: make it %uzm, or \"max_body\" "
                       "of logic less", max, &ngx_goim_conf->shm_zone->shm.name,
                       room, (max + NGX_GOIM_REGISTER_AROUND) * 8 / 1048576 + 1);
+    }
+}
+
+
+/*
+ * A new life of Redis may lack the sessions of this zone: each worker tells
+ * logic of its own again, and when all have, logic is told that, too.  A zone
+ * that has never heard of one has let nobody in.
+ */
+
+static void
+ngx_goim_register_life(uint64_t life)
+{
+    if (life == 0 || life == ngx_goim_zone->life) {
+        return;
+    }
+
+    if (ngx_goim_zone->life == 0) {
+        ngx_goim_zone->announced = life;
+
+    } else {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "goim: another life of Redis, sessions are announced "
+                      "again");
+    }
+
+    ngx_goim_zone->life = life;
+}
+
+
+static void
+ngx_goim_register_announce(void)
+{
+    ngx_uint_t              peer;
+    Goim__Call              call;
+    Goim__Announced         announced;
+    ngx_goim_register_t    *g;
+
+    g = &ngx_goim_register;
+
+    if (!g->started || g->announce
+        || ngx_goim_zone->announced == ngx_goim_zone->life
+        || (ngx_msec_int_t) (ngx_current_msec - g->announce_at) < 0
+        || !ngx_goim_announced(ngx_goim_zone->life))
+    {
+        return;
+    }
+
+    goim__call__init(&call);
+    goim__announced__init(&announced);
+
+    call.call_case = GOIM__CALL__CALL_ANNOUNCED;
+    call.announced = &announced;
+
+    announced.server = (char *) ngx_goim_conf->server_id.data;
+    announced.zone = (char *) ngx_goim_zone->id;
+    announced.life = ngx_goim_zone->life;
+
+    peer = NGX_GOIM_LOGIC_ANY;
+
+    g->announcing = announced.life;
+    g->announce_at = ngx_current_msec + NGX_GOIM_REGISTER_RETRY;
+    g->announce = ngx_goim_logic_call(&call, &peer,
+                                      ngx_goim_register_announced, NULL);
+}
+
+
+static void
+ngx_goim_register_announced(void *data, const Goim__Reply *reply)
+{
+    ngx_goim_register.announce = NULL;
+
+    if (reply && reply->code == GOIM__REPLY__CODE__OK) {
+        ngx_goim_zone->announced = ngx_goim_register.announcing;
     }
 }
 
@@ -330,6 +419,8 @@ ngx_goim_register_replace(const char *holder)
 void
 ngx_goim_register_tick(void)
 {
+    ngx_goim_register_announce();
+
     if (ngx_quit || ngx_exiting || ngx_goim_zone->registered
         || ngx_goim_zone->renew == 0 || !ngx_goim_instance_orphan())
     {

@@ -28,7 +28,6 @@ static ngx_int_t ngx_goim_answer_receive(ngx_goim_session_t *s,
 
 static ngx_int_t ngx_goim_reply_online(ngx_goim_session_t *s,
     goim_packet_t *p);
-static void ngx_goim_session_renew(ngx_goim_session_t *s);
 
 
 /* A packet to logic whose answer the client awaits. */
@@ -176,6 +175,7 @@ ngx_goim_session_closed(ngx_goim_session_t *s)
         ngx_goim_index_delete(&ngx_goim_keys, &s->by_key);
         ngx_goim_key_delete(&s->zone_key);
         ngx_goim_room_exit(s);
+        ngx_goim_renew_forget(s);
         ngx_goim_disconnect(s);
 
         receive = s->call;
@@ -203,49 +203,15 @@ ngx_goim_op_heartbeat(ngx_goim_session_t *s, goim_packet_t *p)
 
     s->alive = ngx_current_msec;
 
-    ngx_goim_session_renew(s);
+    /* logic keeps the mappings of those who live: told now and then */
+
+    if (s->renew_interval
+        && (ngx_msec_int_t) (ngx_current_msec - s->renew) >= 0)
+    {
+        ngx_goim_renew(s);
+    }
 
     return ngx_goim_reply_online(s, p);
-}
-
-
-/* logic keeps the mappings of those who live: told now and then */
-
-static void
-ngx_goim_session_renew(ngx_goim_session_t *s)
-{
-    Goim__Call       call;
-    Goim__Heartbeat  heartbeat;
-
-    if (s->renew_interval == 0
-        || (ngx_msec_int_t) (ngx_current_msec - s->renew) < 0)
-    {
-        return;
-    }
-
-    goim__call__init(&call);
-    goim__heartbeat__init(&heartbeat);
-
-    call.call_case = GOIM__CALL__CALL_HEARTBEAT;
-    call.heartbeat = &heartbeat;
-
-    heartbeat.mid = s->mid;
-    heartbeat.key.data = s->key.data;
-    heartbeat.key.len = s->key.len;
-    heartbeat.server = (char *) ngx_goim_conf->server_id.data;
-    heartbeat.zone = (char *) ngx_goim_zone->id;
-    heartbeat.session = s->id;
-
-    if (ngx_goim_logic_call(&call, &s->peer, ngx_goim_ignore_reply, NULL)
-        == NULL)
-    {
-        ngx_goim_trace(s, "renew failed=\"no logic\"");
-        return;
-    }
-
-    ngx_goim_trace(s, "renew logic=%ui", s->peer);
-
-    s->renew = ngx_current_msec + ngx_goim_jitter(s->renew_interval);
 }
 
 

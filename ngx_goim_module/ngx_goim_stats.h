@@ -44,6 +44,7 @@
     X(flushes,           "Writes to sockets.")                               \
     X(zone_full,         "Times the zone had no room for a count.")          \
     X(leases,            "Times the reader's role was taken.")               \
+    X(ends_dropped,      "Ends of sessions that logic was not told of.")     \
     X(redis_connects,    "Connections made to Redis.")                       \
     X(redis_errors,      "Errors and refusals of Redis.")                    \
     X(logic_calls,       "Calls to logic.")                                  \

@@ -110,6 +110,8 @@ typedef struct {
                                                place for */
     ngx_atomic_t            sessions;       /* gauges, its own */
     ngx_atomic_t            authorized;
+    ngx_atomic_t            announced;      /* the life of Redis in which all
+                                               its sessions are known */
     ngx_uint_t              leaving;
     ngx_queue_t             contributions;
     ngx_uint_t              keys;           /* in the zone's table */
@@ -170,6 +172,9 @@ typedef struct {
     ngx_atomic_t            registered;
     ngx_msec_t              renew;          /* ms, as logic says */
     ngx_uint_t              reported;       /* Online was sent once */
+    ngx_atomic_t            life;           /* of Redis, as logic says */
+    ngx_atomic_t            announced;      /* in which logic has been told
+                                               that all sessions are known */
 
     ngx_goim_trace_zone_t   trace;
 

@@ -412,6 +412,231 @@ void   goim__heartbeat__free_unpacked
   assert(message->base.descriptor == &goim__heartbeat__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   goim__session__init
+                     (Goim__Session         *message)
+{
+  static const Goim__Session init_value = GOIM__SESSION__INIT;
+  *message = init_value;
+}
+size_t goim__session__get_packed_size
+                     (const Goim__Session *message)
+{
+  assert(message->base.descriptor == &goim__session__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__session__pack
+                     (const Goim__Session *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__session__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__session__pack_to_buffer
+                     (const Goim__Session *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__session__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Session *
+       goim__session__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Session *)
+     protobuf_c_message_unpack (&goim__session__descriptor,
+                                allocator, len, data);
+}
+void   goim__session__free_unpacked
+                     (Goim__Session *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__session__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   goim__renew__init
+                     (Goim__Renew         *message)
+{
+  static const Goim__Renew init_value = GOIM__RENEW__INIT;
+  *message = init_value;
+}
+size_t goim__renew__get_packed_size
+                     (const Goim__Renew *message)
+{
+  assert(message->base.descriptor == &goim__renew__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__renew__pack
+                     (const Goim__Renew *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__renew__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__renew__pack_to_buffer
+                     (const Goim__Renew *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__renew__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Renew *
+       goim__renew__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Renew *)
+     protobuf_c_message_unpack (&goim__renew__descriptor,
+                                allocator, len, data);
+}
+void   goim__renew__free_unpacked
+                     (Goim__Renew *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__renew__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   goim__renewed__init
+                     (Goim__Renewed         *message)
+{
+  static const Goim__Renewed init_value = GOIM__RENEWED__INIT;
+  *message = init_value;
+}
+size_t goim__renewed__get_packed_size
+                     (const Goim__Renewed *message)
+{
+  assert(message->base.descriptor == &goim__renewed__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__renewed__pack
+                     (const Goim__Renewed *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__renewed__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__renewed__pack_to_buffer
+                     (const Goim__Renewed *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__renewed__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Renewed *
+       goim__renewed__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Renewed *)
+     protobuf_c_message_unpack (&goim__renewed__descriptor,
+                                allocator, len, data);
+}
+void   goim__renewed__free_unpacked
+                     (Goim__Renewed *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__renewed__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   goim__ended__init
+                     (Goim__Ended         *message)
+{
+  static const Goim__Ended init_value = GOIM__ENDED__INIT;
+  *message = init_value;
+}
+size_t goim__ended__get_packed_size
+                     (const Goim__Ended *message)
+{
+  assert(message->base.descriptor == &goim__ended__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__ended__pack
+                     (const Goim__Ended *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__ended__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__ended__pack_to_buffer
+                     (const Goim__Ended *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__ended__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Ended *
+       goim__ended__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Ended *)
+     protobuf_c_message_unpack (&goim__ended__descriptor,
+                                allocator, len, data);
+}
+void   goim__ended__free_unpacked
+                     (Goim__Ended *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__ended__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   goim__announced__init
+                     (Goim__Announced         *message)
+{
+  static const Goim__Announced init_value = GOIM__ANNOUNCED__INIT;
+  *message = init_value;
+}
+size_t goim__announced__get_packed_size
+                     (const Goim__Announced *message)
+{
+  assert(message->base.descriptor == &goim__announced__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__announced__pack
+                     (const Goim__Announced *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__announced__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__announced__pack_to_buffer
+                     (const Goim__Announced *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__announced__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Announced *
+       goim__announced__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Announced *)
+     protobuf_c_message_unpack (&goim__announced__descriptor,
+                                allocator, len, data);
+}
+void   goim__announced__free_unpacked
+                     (Goim__Announced *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__announced__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   goim__receive__init
                      (Goim__Receive         *message)
 {
@@ -1484,7 +1709,7 @@ const ProtobufCMessageDescriptor goim__connect__descriptor =
   (ProtobufCMessageInit) goim__connect__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connected__field_descriptors[8] =
+static const ProtobufCFieldDescriptor goim__connected__field_descriptors[9] =
 {
   {
     "mid",
@@ -1582,21 +1807,35 @@ static const ProtobufCFieldDescriptor goim__connected__field_descriptors[8] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "life",
+    30,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connected, life),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__connected__field_indices_by_name[] = {
   3,   /* field[3] = accepts */
   4,   /* field[4] = heartbeat */
   1,   /* field[1] = key */
+  8,   /* field[8] = life */
   6,   /* field[6] = limited */
   0,   /* field[0] = mid */
   5,   /* field[5] = renew */
   2,   /* field[2] = room */
   7,   /* field[7] = rooms */
 };
-static const ProtobufCIntRange goim__connected__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__connected__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 30, 8 },
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor goim__connected__descriptor =
 {
@@ -1606,10 +1845,10 @@ const ProtobufCMessageDescriptor goim__connected__descriptor =
   "Goim__Connected",
   "goim",
   sizeof(Goim__Connected),
-  8,
+  9,
   goim__connected__field_descriptors,
   goim__connected__field_indices_by_name,
-  1,  goim__connected__number_ranges,
+  2,  goim__connected__number_ranges,
   (ProtobufCMessageInit) goim__connected__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -1831,6 +2070,300 @@ const ProtobufCMessageDescriptor goim__heartbeat__descriptor =
   (ProtobufCMessageInit) goim__heartbeat__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor goim__session__field_descriptors[3] =
+{
+  {
+    "mid",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Session, mid),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "key",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Session, key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "session",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Session, session),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__session__field_indices_by_name[] = {
+  1,   /* field[1] = key */
+  0,   /* field[0] = mid */
+  2,   /* field[2] = session */
+};
+static const ProtobufCIntRange goim__session__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor goim__session__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Session",
+  "Session",
+  "Goim__Session",
+  "goim",
+  sizeof(Goim__Session),
+  3,
+  goim__session__field_descriptors,
+  goim__session__field_indices_by_name,
+  1,  goim__session__number_ranges,
+  (ProtobufCMessageInit) goim__session__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__renew__field_descriptors[3] =
+{
+  {
+    "server",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Renew, server),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "zone",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Renew, zone),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sessions",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Renew, n_sessions),
+    offsetof(Goim__Renew, sessions),
+    &goim__session__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__renew__field_indices_by_name[] = {
+  0,   /* field[0] = server */
+  2,   /* field[2] = sessions */
+  1,   /* field[1] = zone */
+};
+static const ProtobufCIntRange goim__renew__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor goim__renew__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Renew",
+  "Renew",
+  "Goim__Renew",
+  "goim",
+  sizeof(Goim__Renew),
+  3,
+  goim__renew__field_descriptors,
+  goim__renew__field_indices_by_name,
+  1,  goim__renew__number_ranges,
+  (ProtobufCMessageInit) goim__renew__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__renewed__field_descriptors[1] =
+{
+  {
+    "life",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Renewed, life),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__renewed__field_indices_by_name[] = {
+  0,   /* field[0] = life */
+};
+static const ProtobufCIntRange goim__renewed__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor goim__renewed__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Renewed",
+  "Renewed",
+  "Goim__Renewed",
+  "goim",
+  sizeof(Goim__Renewed),
+  1,
+  goim__renewed__field_descriptors,
+  goim__renewed__field_indices_by_name,
+  1,  goim__renewed__number_ranges,
+  (ProtobufCMessageInit) goim__renewed__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__ended__field_descriptors[3] =
+{
+  {
+    "server",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Ended, server),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "zone",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Ended, zone),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sessions",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Ended, n_sessions),
+    offsetof(Goim__Ended, sessions),
+    &goim__session__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__ended__field_indices_by_name[] = {
+  0,   /* field[0] = server */
+  2,   /* field[2] = sessions */
+  1,   /* field[1] = zone */
+};
+static const ProtobufCIntRange goim__ended__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor goim__ended__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Ended",
+  "Ended",
+  "Goim__Ended",
+  "goim",
+  sizeof(Goim__Ended),
+  3,
+  goim__ended__field_descriptors,
+  goim__ended__field_indices_by_name,
+  1,  goim__ended__number_ranges,
+  (ProtobufCMessageInit) goim__ended__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__announced__field_descriptors[3] =
+{
+  {
+    "server",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Announced, server),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "zone",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Announced, zone),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "life",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Announced, life),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__announced__field_indices_by_name[] = {
+  2,   /* field[2] = life */
+  0,   /* field[0] = server */
+  1,   /* field[1] = zone */
+};
+static const ProtobufCIntRange goim__announced__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor goim__announced__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Announced",
+  "Announced",
+  "Goim__Announced",
+  "goim",
+  sizeof(Goim__Announced),
+  3,
+  goim__announced__field_descriptors,
+  goim__announced__field_indices_by_name,
+  1,  goim__announced__number_ranges,
+  (ProtobufCMessageInit) goim__announced__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor goim__receive__field_descriptors[7] =
 {
   {
@@ -1947,7 +2480,7 @@ const ProtobufCMessageDescriptor goim__receive__descriptor =
   (ProtobufCMessageInit) goim__receive__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__register__field_descriptors[19] =
+static const ProtobufCFieldDescriptor goim__register__field_descriptors[20] =
 {
   {
     "server",
@@ -2177,6 +2710,18 @@ static const ProtobufCFieldDescriptor goim__register__field_descriptors[19] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "life",
+    30,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Register, life),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__register__field_indices_by_name[] = {
   8,   /* field[8] = addrs */
@@ -2185,6 +2730,7 @@ static const unsigned goim__register__field_indices_by_name[] = {
   7,   /* field[7] = hostname */
   2,   /* field[2] = instance */
   12,   /* field[12] = ip_count */
+  19,   /* field[19] = life */
   10,   /* field[10] = offline */
   17,   /* field[17] = redis_db */
   18,   /* field[18] = redis_prefix */
@@ -2199,10 +2745,11 @@ static const unsigned goim__register__field_indices_by_name[] = {
   1,   /* field[1] = zone */
   5,   /* field[5] = zone_name */
 };
-static const ProtobufCIntRange goim__register__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__register__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 19 }
+  { 30, 19 },
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor goim__register__descriptor =
 {
@@ -2212,14 +2759,14 @@ const ProtobufCMessageDescriptor goim__register__descriptor =
   "Goim__Register",
   "goim",
   sizeof(Goim__Register),
-  19,
+  20,
   goim__register__field_descriptors,
   goim__register__field_indices_by_name,
-  1,  goim__register__number_ranges,
+  2,  goim__register__number_ranges,
   (ProtobufCMessageInit) goim__register__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__registered__field_descriptors[7] =
+static const ProtobufCFieldDescriptor goim__registered__field_descriptors[8] =
 {
   {
     "renew",
@@ -2305,20 +2852,34 @@ static const ProtobufCFieldDescriptor goim__registered__field_descriptors[7] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "life",
+    30,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Registered, life),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__registered__field_indices_by_name[] = {
   2,   /* field[2] = holder */
   6,   /* field[6] = lapsed */
+  7,   /* field[7] = life */
   3,   /* field[3] = max_body */
   5,   /* field[5] = missed */
   0,   /* field[0] = renew */
   4,   /* field[4] = seen */
   1,   /* field[1] = ttl */
 };
-static const ProtobufCIntRange goim__registered__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__registered__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 30, 7 },
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor goim__registered__descriptor =
 {
@@ -2328,10 +2889,10 @@ const ProtobufCMessageDescriptor goim__registered__descriptor =
   "Goim__Registered",
   "goim",
   sizeof(Goim__Registered),
-  7,
+  8,
   goim__registered__field_descriptors,
   goim__registered__field_indices_by_name,
-  1,  goim__registered__number_ranges,
+  2,  goim__registered__number_ranges,
   (ProtobufCMessageInit) goim__registered__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -2616,7 +3177,7 @@ const ProtobufCMessageDescriptor goim__missing__descriptor =
   (ProtobufCMessageInit) goim__missing__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__call__field_descriptors[10] =
+static const ProtobufCFieldDescriptor goim__call__field_descriptors[15] =
 {
   {
     "id",
@@ -2738,11 +3299,74 @@ static const ProtobufCFieldDescriptor goim__call__field_descriptors[10] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "sent",
+    30,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Call, sent),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "budget",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Call, budget),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "renew",
+    32,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Call, call_case),
+    offsetof(Goim__Call, renew),
+    &goim__renew__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ended",
+    33,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Call, call_case),
+    offsetof(Goim__Call, ended),
+    &goim__ended__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "announced",
+    34,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Call, call_case),
+    offsetof(Goim__Call, announced),
+    &goim__announced__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__call__field_indices_by_name[] = {
+  14,   /* field[14] = announced */
+  11,   /* field[11] = budget */
   2,   /* field[2] = connect */
   7,   /* field[7] = deregister */
   3,   /* field[3] = disconnect */
+  13,   /* field[13] = ended */
   4,   /* field[4] = heartbeat */
   1,   /* field[1] = hello */
   0,   /* field[0] = id */
@@ -2750,11 +3374,14 @@ static const unsigned goim__call__field_indices_by_name[] = {
   8,   /* field[8] = online */
   5,   /* field[5] = receive */
   6,   /* field[6] = register */
+  12,   /* field[12] = renew */
+  10,   /* field[10] = sent */
 };
-static const ProtobufCIntRange goim__call__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__call__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 30, 10 },
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor goim__call__descriptor =
 {
@@ -2764,31 +3391,33 @@ const ProtobufCMessageDescriptor goim__call__descriptor =
   "Goim__Call",
   "goim",
   sizeof(Goim__Call),
-  10,
+  15,
   goim__call__field_descriptors,
   goim__call__field_indices_by_name,
-  1,  goim__call__number_ranges,
+  2,  goim__call__number_ranges,
   (ProtobufCMessageInit) goim__call__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue goim__reply__code__enum_values_by_number[5] =
+static const ProtobufCEnumValue goim__reply__code__enum_values_by_number[6] =
 {
   { "OK", "GOIM__REPLY__CODE__OK", 0 },
   { "FAILED", "GOIM__REPLY__CODE__FAILED", 1 },
   { "DENIED", "GOIM__REPLY__CODE__DENIED", 2 },
   { "REFUSED", "GOIM__REPLY__CODE__REFUSED", 3 },
   { "MALFORMED", "GOIM__REPLY__CODE__MALFORMED", 4 },
+  { "REPLACED", "GOIM__REPLY__CODE__REPLACED", 16 },
 };
 static const ProtobufCIntRange goim__reply__code__value_ranges[] = {
-{0, 0},{0, 5}
+{0, 0},{16, 5},{0, 6}
 };
-static const ProtobufCEnumValueIndex goim__reply__code__enum_values_by_name[5] =
+static const ProtobufCEnumValueIndex goim__reply__code__enum_values_by_name[6] =
 {
   { "DENIED", 2 },
   { "FAILED", 1 },
   { "MALFORMED", 4 },
   { "OK", 0 },
   { "REFUSED", 3 },
+  { "REPLACED", 5 },
 };
 const ProtobufCEnumDescriptor goim__reply__code__descriptor =
 {
@@ -2797,15 +3426,15 @@ const ProtobufCEnumDescriptor goim__reply__code__descriptor =
   "Code",
   "Goim__Reply__Code",
   "goim",
-  5,
+  6,
   goim__reply__code__enum_values_by_number,
-  5,
+  6,
   goim__reply__code__enum_values_by_name,
-  1,
+  2,
   goim__reply__code__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__reply__field_descriptors[7] =
+static const ProtobufCFieldDescriptor goim__reply__field_descriptors[8] =
 {
   {
     "id",
@@ -2891,6 +3520,18 @@ static const ProtobufCFieldDescriptor goim__reply__field_descriptors[7] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "renewed",
+    32,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Reply, reply_case),
+    offsetof(Goim__Reply, renewed),
+    &goim__renewed__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__reply__field_indices_by_name[] = {
   1,   /* field[1] = code */
@@ -2900,11 +3541,13 @@ static const unsigned goim__reply__field_indices_by_name[] = {
   0,   /* field[0] = id */
   6,   /* field[6] = onlined */
   5,   /* field[5] = registered */
+  7,   /* field[7] = renewed */
 };
-static const ProtobufCIntRange goim__reply__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__reply__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 32, 7 },
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor goim__reply__descriptor =
 {
@@ -2914,10 +3557,10 @@ const ProtobufCMessageDescriptor goim__reply__descriptor =
   "Goim__Reply",
   "goim",
   sizeof(Goim__Reply),
-  7,
+  8,
   goim__reply__field_descriptors,
   goim__reply__field_indices_by_name,
-  1,  goim__reply__number_ranges,
+  2,  goim__reply__number_ranges,
   (ProtobufCMessageInit) goim__reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

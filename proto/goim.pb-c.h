@@ -24,6 +24,11 @@ typedef struct Goim__Connected Goim__Connected;
 typedef struct Goim__Disconnect Goim__Disconnect;
 typedef struct Goim__Disconnected Goim__Disconnected;
 typedef struct Goim__Heartbeat Goim__Heartbeat;
+typedef struct Goim__Session Goim__Session;
+typedef struct Goim__Renew Goim__Renew;
+typedef struct Goim__Renewed Goim__Renewed;
+typedef struct Goim__Ended Goim__Ended;
+typedef struct Goim__Announced Goim__Announced;
 typedef struct Goim__Receive Goim__Receive;
 typedef struct Goim__Register Goim__Register;
 typedef struct Goim__Registered Goim__Registered;
@@ -81,7 +86,11 @@ typedef enum _Goim__Reply__Code {
   /*
    * the call could not be understood
    */
-  GOIM__REPLY__CODE__MALFORMED = 4
+  GOIM__REPLY__CODE__MALFORMED = 4,
+  /*
+   * Connect: a newer session of the zone has the key
+   */
+  GOIM__REPLY__CODE__REPLACED = 16
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__REPLY__CODE)
 } Goim__Reply__Code;
 
@@ -256,10 +265,14 @@ struct  Goim__Connected
    */
   size_t n_rooms;
   ProtobufCBinaryData *rooms;
+  /*
+   * of Redis, in which it was stored
+   */
+  uint64_t life;
 };
 #define GOIM__CONNECTED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connected__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL }
+    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0 }
 
 
 struct  Goim__Disconnect
@@ -301,6 +314,81 @@ struct  Goim__Heartbeat
 #define GOIM__HEARTBEAT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__heartbeat__descriptor) \
     , 0, {0,NULL}, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+
+
+/*
+ * Many sessions of a zone at once: they live on, they have ended.
+ */
+struct  Goim__Session
+{
+  ProtobufCMessage base;
+  int64_t mid;
+  ProtobufCBinaryData key;
+  uint64_t session;
+};
+#define GOIM__SESSION__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__session__descriptor) \
+    , 0, {0,NULL}, 0 }
+
+
+struct  Goim__Renew
+{
+  ProtobufCMessage base;
+  char *server;
+  char *zone;
+  /*
+   * at most 256
+   */
+  size_t n_sessions;
+  Goim__Session **sessions;
+};
+#define GOIM__RENEW__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__renew__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
+
+
+struct  Goim__Renewed
+{
+  ProtobufCMessage base;
+  /*
+   * of Redis, in which they are known now
+   */
+  uint64_t life;
+};
+#define GOIM__RENEWED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__renewed__descriptor) \
+    , 0 }
+
+
+struct  Goim__Ended
+{
+  ProtobufCMessage base;
+  char *server;
+  char *zone;
+  /*
+   * at most 256
+   */
+  size_t n_sessions;
+  Goim__Session **sessions;
+};
+#define GOIM__ENDED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__ended__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
+
+
+/*
+ * All sessions of the zone are known in this life of Redis, by Renew.
+ */
+struct  Goim__Announced
+{
+  ProtobufCMessage base;
+  char *server;
+  char *zone;
+  uint64_t life;
+};
+#define GOIM__ANNOUNCED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__announced__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Goim__Receive
@@ -376,10 +464,14 @@ struct  Goim__Register
    * does not say
    */
   char *redis_prefix;
+  /*
+   * of Redis, in which all its sessions are
+   */
+  uint64_t life;
 };
 #define GOIM__REGISTER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__register__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Goim__Registered
@@ -420,10 +512,17 @@ struct  Goim__Registered
    * nobody knew it any more: it may have
    */
   protobuf_c_boolean lapsed;
+  /*
+   * missed what nobody counted
+   */
+  /*
+   * of Redis: another one than before may lack
+   */
+  uint64_t life;
 };
 #define GOIM__REGISTERED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__registered__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0 }
+    , 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0 }
 
 
 struct  Goim__Deregister
@@ -503,7 +602,10 @@ typedef enum {
   GOIM__CALL__CALL_REGISTER = 7,
   GOIM__CALL__CALL_DEREGISTER = 8,
   GOIM__CALL__CALL_ONLINE = 9,
-  GOIM__CALL__CALL_MISSING = 10
+  GOIM__CALL__CALL_MISSING = 10,
+  GOIM__CALL__CALL_RENEW = 32,
+  GOIM__CALL__CALL_ENDED = 33,
+  GOIM__CALL__CALL_ANNOUNCED = 34
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__CALL__CALL__CASE)
 } Goim__Call__CallCase;
 
@@ -514,6 +616,12 @@ struct  Goim__Call
    * echoed in the Reply
    */
   uint64_t id;
+  /*
+   * When nobody waits for the answer any more: `budget` ms after `sent`,
+   * by the caller's clock, which may be any that goes on. 0: always.
+   */
+  uint64_t sent;
+  uint32_t budget;
   Goim__Call__CallCase call_case;
   union {
     Goim__Hello *hello;
@@ -525,11 +633,14 @@ struct  Goim__Call
     Goim__Deregister *deregister;
     Goim__Online *online;
     Goim__Missing *missing;
+    Goim__Renew *renew;
+    Goim__Ended *ended;
+    Goim__Announced *announced;
   };
 };
 #define GOIM__CALL__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__call__descriptor) \
-    , 0, GOIM__CALL__CALL__NOT_SET, {0} }
+    , 0, 0, 0, GOIM__CALL__CALL__NOT_SET, {0} }
 
 
 typedef enum {
@@ -537,7 +648,8 @@ typedef enum {
   GOIM__REPLY__REPLY_CONNECTED = 4,
   GOIM__REPLY__REPLY_DISCONNECTED = 5,
   GOIM__REPLY__REPLY_REGISTERED = 6,
-  GOIM__REPLY__REPLY_ONLINED = 7
+  GOIM__REPLY__REPLY_ONLINED = 7,
+  GOIM__REPLY__REPLY_RENEWED = 32
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__REPLY__REPLY__CASE)
 } Goim__Reply__ReplyCase;
 
@@ -553,6 +665,7 @@ struct  Goim__Reply
     Goim__Disconnected *disconnected;
     Goim__Registered *registered;
     Goim__Onlined *onlined;
+    Goim__Renewed *renewed;
   };
 };
 #define GOIM__REPLY__INIT \
@@ -748,6 +861,101 @@ Goim__Heartbeat *
                       const uint8_t       *data);
 void   goim__heartbeat__free_unpacked
                      (Goim__Heartbeat *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Session methods */
+void   goim__session__init
+                     (Goim__Session         *message);
+size_t goim__session__get_packed_size
+                     (const Goim__Session   *message);
+size_t goim__session__pack
+                     (const Goim__Session   *message,
+                      uint8_t             *out);
+size_t goim__session__pack_to_buffer
+                     (const Goim__Session   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Session *
+       goim__session__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__session__free_unpacked
+                     (Goim__Session *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Renew methods */
+void   goim__renew__init
+                     (Goim__Renew         *message);
+size_t goim__renew__get_packed_size
+                     (const Goim__Renew   *message);
+size_t goim__renew__pack
+                     (const Goim__Renew   *message,
+                      uint8_t             *out);
+size_t goim__renew__pack_to_buffer
+                     (const Goim__Renew   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Renew *
+       goim__renew__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__renew__free_unpacked
+                     (Goim__Renew *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Renewed methods */
+void   goim__renewed__init
+                     (Goim__Renewed         *message);
+size_t goim__renewed__get_packed_size
+                     (const Goim__Renewed   *message);
+size_t goim__renewed__pack
+                     (const Goim__Renewed   *message,
+                      uint8_t             *out);
+size_t goim__renewed__pack_to_buffer
+                     (const Goim__Renewed   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Renewed *
+       goim__renewed__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__renewed__free_unpacked
+                     (Goim__Renewed *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Ended methods */
+void   goim__ended__init
+                     (Goim__Ended         *message);
+size_t goim__ended__get_packed_size
+                     (const Goim__Ended   *message);
+size_t goim__ended__pack
+                     (const Goim__Ended   *message,
+                      uint8_t             *out);
+size_t goim__ended__pack_to_buffer
+                     (const Goim__Ended   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Ended *
+       goim__ended__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__ended__free_unpacked
+                     (Goim__Ended *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Announced methods */
+void   goim__announced__init
+                     (Goim__Announced         *message);
+size_t goim__announced__get_packed_size
+                     (const Goim__Announced   *message);
+size_t goim__announced__pack
+                     (const Goim__Announced   *message,
+                      uint8_t             *out);
+size_t goim__announced__pack_to_buffer
+                     (const Goim__Announced   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Announced *
+       goim__announced__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__announced__free_unpacked
+                     (Goim__Announced *message,
                       ProtobufCAllocator *allocator);
 /* Goim__Receive methods */
 void   goim__receive__init
@@ -987,6 +1195,21 @@ typedef void (*Goim__Disconnected_Closure)
 typedef void (*Goim__Heartbeat_Closure)
                  (const Goim__Heartbeat *message,
                   void *closure_data);
+typedef void (*Goim__Session_Closure)
+                 (const Goim__Session *message,
+                  void *closure_data);
+typedef void (*Goim__Renew_Closure)
+                 (const Goim__Renew *message,
+                  void *closure_data);
+typedef void (*Goim__Renewed_Closure)
+                 (const Goim__Renewed *message,
+                  void *closure_data);
+typedef void (*Goim__Ended_Closure)
+                 (const Goim__Ended *message,
+                  void *closure_data);
+typedef void (*Goim__Announced_Closure)
+                 (const Goim__Announced *message,
+                  void *closure_data);
 typedef void (*Goim__Receive_Closure)
                  (const Goim__Receive *message,
                   void *closure_data);
@@ -1037,6 +1260,11 @@ extern const ProtobufCMessageDescriptor goim__connected__descriptor;
 extern const ProtobufCMessageDescriptor goim__disconnect__descriptor;
 extern const ProtobufCMessageDescriptor goim__disconnected__descriptor;
 extern const ProtobufCMessageDescriptor goim__heartbeat__descriptor;
+extern const ProtobufCMessageDescriptor goim__session__descriptor;
+extern const ProtobufCMessageDescriptor goim__renew__descriptor;
+extern const ProtobufCMessageDescriptor goim__renewed__descriptor;
+extern const ProtobufCMessageDescriptor goim__ended__descriptor;
+extern const ProtobufCMessageDescriptor goim__announced__descriptor;
 extern const ProtobufCMessageDescriptor goim__receive__descriptor;
 extern const ProtobufCMessageDescriptor goim__register__descriptor;
 extern const ProtobufCMessageDescriptor goim__registered__descriptor;

@@ -78,6 +78,15 @@ int svc_redis_is_full(svc_redis_t *r);
 /* When it came up last, by CLOCK_MONOTONIC in ms; 0: never. */
 int64_t svc_redis_since(svc_redis_t *r);
 
+/*
+ * Redis's clock now, in ms since 1970: told when the connection came up and
+ * reckoned from there. To be asked for again now and then, as clocks drift
+ * and are set; or what it said by another way.
+ */
+int64_t svc_redis_clock(svc_redis_t *r);
+void svc_redis_clock_ask(svc_redis_t *r);
+void svc_redis_clock_set(svc_redis_t *r, int64_t now);
+
 /* What it was made with. */
 struct event_base *svc_redis_base(svc_redis_t *r);
 const svc_redis_conf_t *svc_redis_conf(svc_redis_t *r);

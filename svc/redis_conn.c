@@ -152,6 +152,7 @@ svc_redis_disconnect(svc_redis_t *r)
     r->part = 0;
     r->nknown = 0;
     r->nasked = 0;
+    r->clock_sent = 0;
 }
 
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SVC_REDIS_CLOCK_TOOK  50     /* ms */
+
 
 static svc_script_t  svc_redis_life_script = { .body = redis_life_lua };
 
@@ -74,6 +76,66 @@ svc_redis_on_life(svc_redis_t *r, redisReply *reply, void *data)
     metrics_add(svc_redis_metrics.up, 1);
 
     svc_redis_tell(r, 1);
+}
+
+
+/* It is read between question and answer: in the middle, as far as we know. */
+static void
+svc_redis_on_time(svc_redis_t *r, redisReply *reply, void *data)
+{
+    int64_t  now, took;
+
+    (void) data;
+
+    took = svc_now() - r->clock_sent;
+    r->clock_sent = 0;
+
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
+        || reply->elements != 2
+        || reply->element[0]->type != REDIS_REPLY_STRING
+        || reply->element[1]->type != REDIS_REPLY_STRING)
+    {
+        svc_redis_refused(r, "TIME", reply);
+        return;
+    }
+
+    now = strtoll(reply->element[0]->str, NULL, 10) * 1000
+          + strtoll(reply->element[1]->str, NULL, 10) / 1000;
+
+    /* an answer that took long tells less than what is known */
+
+    if (r->state != SVC_REDIS_UP || took < SVC_REDIS_CLOCK_TOOK) {
+        svc_redis_clock_set(r, now + took / 2);
+    }
+}
+
+
+void
+svc_redis_clock_ask(svc_redis_t *r)
+{
+    const char  *argv[1];
+
+    argv[0] = "TIME";
+
+    if (r->clock_sent == 0
+        && svc_redis_send(r, svc_redis_on_time, NULL, 1, argv, NULL) == 0)
+    {
+        r->clock_sent = svc_now();
+    }
+}
+
+
+void
+svc_redis_clock_set(svc_redis_t *r, int64_t now)
+{
+    r->clock = now - svc_now();
+}
+
+
+int64_t
+svc_redis_clock(svc_redis_t *r)
+{
+    return svc_now() + r->clock;
 }
 
 
@@ -172,6 +234,8 @@ svc_redis_greet(svc_redis_t *r)
         argv[1] = db;
         svc_redis_send(r, svc_redis_on_auth, "SELECT", 2, argv, NULL);
     }
+
+    svc_redis_clock_ask(r);
 
     argv[0] = "INFO";
     argv[1] = "server";

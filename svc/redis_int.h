@@ -90,6 +90,8 @@ struct svc_redis_s {
     int64_t               full;         /* until then: OOM was said */
 
     uint64_t              life;
+    int64_t               clock;        /* Redis's, ahead of svc_now() */
+    int64_t               clock_sent;   /* when it was asked for */
     char                  run_id[64];
     char                 *prefix;
     char                 *life_key;

@@ -107,10 +107,10 @@ subtest 'auth is answered before the connection is registered: a push right'
 subtest 'mappings live 30 min and are renewed after up to 34; a lost mid_ is'
     . ' never restored' => sub
 {
-    # 6 s instead of 30 min, with a logic and a node of their own
+    # 16 s instead of 30 min, with a logic and a node of their own
     my $logic = Goim::Logic->new(redis => $redis->addr, bus => 'kafka',
         kafka => $c->kafka->addr, conf => { %registry,
-        session => { ttl => '6s' } });
+        session => { ttl => '16s', heartbeat => '8s', heartbeat_max => 1 } });
     my $node = Goim::Nginx->new(redis => $redis->addr, tcp => 1,
         logic => $logic->rpc_addr, server_id => 'brief');
     $node->wait_registered;

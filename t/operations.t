@@ -351,7 +351,7 @@ $_->stop for @{ $c->{nodes} }, @{ $c->{jobs} }, @{ $c->{logics} };
 $c = Goim::Cluster->new(workers => 1, nginx => { tcp => 1,
     goim => { handshake_timeout => '8s' } },
     logic => { conf => { session => { heartbeat => '4s',
-        heartbeat_max => 2, ttl => '9s' } } });
+        heartbeat_max => 2, ttl => '17s' } } });
 
 sub until_at {
     my ($when) = @_;
@@ -408,8 +408,9 @@ sub timed_out {
     is($counters->{heartbeat_timeouts}, 8, 'heartbeat timeouts are counted');
 }
 
-# logic hears of a heartbeat after a third of the mapping's time (9 s here), or
-# up to twice as long, which is drawn for each connection
+# logic hears of a heartbeat after a third of what the mapping's time (17 s
+# here) is longer than the heartbeats', or up to twice as long, which is drawn
+# for each connection
 {
     my $from = Time::HiRes::time();
     my %alive = map { my $kind = $_; map { ("renew $kind $_" => $c->client(

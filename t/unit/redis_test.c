@@ -547,6 +547,7 @@ test_slow(void **state)
     r = svc_redis_new(f->base, &conf, NULL);
     test_run(f->base, 10);
     peer = accept(fd, NULL, NULL);
+    say(f->base, peer, "*2\r\n$10\r\n1700000000\r\n$1\r\n0\r\n");
     say(f->base, peer, "$36\r\nrun_id:x\r\nredis_version:7.0.0\r\n12345\r\n");
     say(f->base, peer, "$3\r\nsha\r\n$13\r\n1700000000000\r\n");
     test_wait(f->base, test_redis_up, r);
@@ -631,6 +632,7 @@ test_hostile(void **state)
         "*-9\r\n", "$99999999999999999999\r\n", "-ERR max clients\r\n",
         "*3\r\n$-1\r\n:1\r\n+a\r\n", "$0\r\n\r\n$3\r\nabc\r\n",
         "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n",
+        "*2\r\n$1\r\n1\r\n:0\r\n", "*2\r\n$1\r\n1\r\n$1\r\n0\r\n"
         "$26\r\nrun_id:x\r\nredis_version:\r\n\r\n"
     };
 

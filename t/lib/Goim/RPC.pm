@@ -6,7 +6,7 @@
 #     is $r->{connected}{mid}, 1;
 #
 # server and zone are filled in where a call has them. code: 0 OK, 1 FAILED,
-# 2 DENIED, 3 REFUSED, 4 MALFORMED.
+# 2 DENIED, 3 REFUSED, 4 MALFORMED, 5 REPLACED (16 on the wire).
 
 package Goim::RPC;
 
@@ -20,7 +20,8 @@ use Goim::Socket ();
 use Goim::Test qw(slow wait_for);
 
 # what a reply's code is here: a number, so that 0 is false
-my %code = (OK => 0, FAILED => 1, DENIED => 2, REFUSED => 3, MALFORMED => 4);
+my %code = (OK => 0, FAILED => 1, DENIED => 2, REFUSED => 3, MALFORMED => 4,
+    REPLACED => 5);
 
 # hello => 0: the caller says it himself
 sub new {

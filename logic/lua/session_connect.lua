@@ -1,0 +1,31 @@
+#!lua
+--
+-- A session logs in: its key is its own from now on.
+--
+-- KEYS: goim:life
+-- ARGV: life of the connection, deadline (ms, Redis's clock), server, zone,
+--       ms that the mapping lives, prefix of keys; key, mid or 0, session
+-- Answer: { broken keys replaced, keys of the user swept, 1, holder before
+--         or '' }; { broken, 0, 0, holder }: a newer session of the same zone
+--         has the key, nothing was written
+-- Errors: LIFE, LATE <clock>; nothing was written then
+--
+-- use: life now late try older put
+
+local bad = life(KEYS[1], ARGV[1]) or late(ARGV[2])
+if bad then return bad end
+
+local s = { server = ARGV[3], ttl = ARGV[5], prefix = ARGV[6], key = ARGV[7],
+            mid = ARGV[8], at = now() }
+s.holder = ARGV[3] .. '/' .. ARGV[4] .. '/' .. ARGV[9]
+
+local old = try('HMGET', s.prefix .. 'sess_' .. s.key, 'holder', 'mid')
+if old[1] and older(s.holder, old[1]) then
+    return { broken, 0, 0, old[1] }
+end
+if old[2] and old[2] ~= s.mid and old[2] ~= '0' then
+    try('HDEL', s.prefix .. 'mid_' .. old[2], s.key)
+end
+
+put(s, 64)
+return { broken, swept, 1, old[1] or '' }
