@@ -362,8 +362,11 @@ ngx_goim_redis_closed(ngx_goim_link_t *l)
 
     r = l->data;
 
-    if (r->waiting) {
-        r->waiting = 0;
+    r->waiting = 0;
+
+    /* not when it is this timer that ends the connection */
+
+    if (r->timer.timer_set) {
         ngx_del_timer(&r->timer);
     }
 
