@@ -8,8 +8,20 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "svc/log.h"
+
+
+#define LOGIC_ASKED_HEADERS  8          /* of the upgrade */
+
+/* The headers of a request to the application. */
+typedef struct {
+    const char  *header[2 * (LOGIC_ASKED_HEADERS + 5) + 1];
+    size_t       nheader;
+    char        *owned[LOGIC_ASKED_HEADERS + 2];
+    size_t       nowned;
+} logic_asked_t;
 
 
 static void logic_auth_token(logic_call_t *call, const void *data,
@@ -17,6 +29,11 @@ static void logic_auth_token(logic_call_t *call, const void *data,
 static void logic_auth_fail(logic_call_t *call, const char *reason);
 static void logic_auth_deny(logic_call_t *call, const char *reason);
 static void logic_auth_ask(logic_call_t *call);
+static int logic_auth_passes(const logic_conf_t *conf, const char *name);
+static void logic_auth_header(logic_asked_t *a, const char *name,
+    const char *value);
+static void logic_auth_bytes(logic_asked_t *a, const char *name,
+    const ProtobufCBinaryData *value);
 static void logic_auth_told(const logic_answer_t *answer, void *data);
 
 
@@ -94,31 +111,81 @@ static void
 logic_auth_ask(logic_call_t *call)
 {
     int             rc;
-    char           *cookie;
-    const char     *header[9];
+    size_t          i;
+    logic_asked_t   a;
     Goim__Connect  *c;
 
     c = call->msg->connect;
+    memset(&a, 0, sizeof(a));
 
-    cookie = c->cookie.len == 0 ? NULL
-             : strndup((const char *) c->cookie.data, c->cookie.len);
+    logic_auth_header(&a, "Content-Type", "application/octet-stream");
+    logic_auth_header(&a, "X-Goim-Server", c->server);
+    logic_auth_header(&a, "X-Goim-Addr", c->addr);
+    logic_auth_bytes(&a, "Cookie", &c->cookie);
 
-    header[0] = "Content-Type";
-    header[1] = "application/octet-stream";
-    header[2] = "X-Goim-Server";
-    header[3] = c->server;
-    header[4] = "X-Goim-Addr";
-    header[5] = c->addr;
-    header[6] = cookie != NULL && cookie[0] != '\0' ? "Cookie" : NULL;
-    header[7] = cookie;
-    header[8] = NULL;
+    if (logic_auth_passes(call->thread->conf, "query")) {
+        logic_auth_bytes(&a, "X-Goim-Query", &c->query);
+    }
 
-    rc = logic_hook_post(call->thread->auth, "", header, c->token.data,
+    for (i = 0; i < c->n_headers && i < LOGIC_ASKED_HEADERS; i++) {
+        if (logic_auth_passes(call->thread->conf, c->headers[i]->name)) {
+            logic_auth_bytes(&a, c->headers[i]->name, &c->headers[i]->value);
+        }
+    }
+
+    rc = logic_hook_post(call->thread->auth, "", a.header, c->token.data,
                          c->token.len, logic_auth_told, call);
-    free(cookie);
+
+    while (a.nowned > 0) {
+        free(a.owned[--a.nowned]);
+    }
 
     if (rc != 0) {
         logic_auth_fail(call, "too many logins wait for the application");
+    }
+}
+
+
+/* Whether [auth] pass has it. */
+
+static int
+logic_auth_passes(const logic_conf_t *conf, const char *name)
+{
+    size_t  i;
+
+    for (i = 0; logic_pass_names[i] != NULL; i++) {
+        if (strcasecmp(name, logic_pass_names[i]) == 0) {
+            return conf->pass >> i & 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static void
+logic_auth_header(logic_asked_t *a, const char *name, const char *value)
+{
+    a->header[a->nheader++] = name;
+    a->header[a->nheader++] = value;
+}
+
+
+static void
+logic_auth_bytes(logic_asked_t *a, const char *name,
+    const ProtobufCBinaryData *value)
+{
+    char  *copy;
+
+    if (value->len == 0) {
+        return;
+    }
+
+    copy = strndup((const char *) value->data, value->len);
+
+    if (copy != NULL) {
+        a->owned[a->nowned++] = copy;
+        logic_auth_header(a, name, copy);
     }
 }
 

@@ -20,6 +20,7 @@ static int logic_conf_region(void *conf, const char *name, const char *value,
     char *err, size_t size);
 static int logic_conf_addr(const char *name, const char *addr, char *err,
     size_t size);
+static int logic_conf_pass(logic_conf_t *lcf, char *err, size_t size);
 static int logic_conf_hook(const char *section, logic_hook_conf_t *hook,
     char *err, size_t size);
 
@@ -101,6 +102,8 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("backoff", "jitter", CONF_NUM, jitter, "0.3", 0, 1),
 
     LOGIC_CONF("auth", "mode", CONF_STR, auth_mode, "trust", 0, 0),
+    LOGIC_CONF("auth", "pass", CONF_STR, pass_list,
+               "query, Origin, User-Agent, Authorization, X-Request-Id", 0, 0),
     LOGIC_HOOK_CONF("auth", auth_hook),
     LOGIC_HOOK_CONF("receive", receive_hook),
 
@@ -113,6 +116,10 @@ static const conf_free_t  logic_free[] = {
     { "kafka", logic_conf_kafka },
     { "regions", logic_conf_region },
     { NULL, NULL }
+};
+
+const char *const  logic_pass_names[] = {
+    "query", "Origin", "User-Agent", "Authorization", "X-Request-Id", NULL
 };
 
 const conf_schema_t  logic_schema = { logic_keys, logic_free };
@@ -216,7 +223,8 @@ logic_conf_check(void *conf, char *err, size_t size)
         return -1;
     }
 
-    if (logic_conf_hook("auth", &lcf->auth_hook, err, size) != 0
+    if (logic_conf_pass(lcf, err, size) != 0
+        || logic_conf_hook("auth", &lcf->auth_hook, err, size) != 0
         || logic_conf_hook("receive", &lcf->receive_hook, err, size) != 0
         || svc_redis_check(&lcf->redis, err, size) != 0)
     {
@@ -240,6 +248,38 @@ logic_conf_addr(const char *name, const char *addr, char *err, size_t size)
     if (svc_listen_check(addr, why, sizeof(why)) != 0) {
         snprintf(err, size, "[logic] %s: %s", name, why);
         return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+logic_conf_pass(logic_conf_t *lcf, char *err, size_t size)
+{
+    size_t       i, len;
+    const char  *p;
+
+    for (p = lcf->pass_list + strspn(lcf->pass_list, ", \t"); *p != '\0';
+         p += len, p += strspn(p, ", \t"))
+    {
+        len = strcspn(p, ", \t");
+
+        for (i = 0; logic_pass_names[i] != NULL; i++) {
+            if (strlen(logic_pass_names[i]) == len
+                && strncasecmp(p, logic_pass_names[i], len) == 0)
+            {
+                lcf->pass |= 1u << i;
+                break;
+            }
+        }
+
+        if (logic_pass_names[i] == NULL) {
+            snprintf(err, size, "[auth] pass: \"%.*s\" is none of query, "
+                     "Origin, User-Agent, Authorization, X-Request-Id",
+                     (int) len, p);
+            return -1;
+        }
     }
 
     return 0;

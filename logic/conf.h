@@ -84,10 +84,15 @@ typedef struct {
 
     char              *auth_mode;
     logic_auth_t       auth;
+    char              *pass_list;
+    unsigned           pass;            /* bits: of logic_pass_names */
     logic_hook_conf_t  auth_hook;
     logic_hook_conf_t  receive_hook;
 } logic_conf_t;
 
+
+/* What [auth] pass can name, and NULL. */
+extern const char *const    logic_pass_names[];
 
 extern const conf_schema_t  logic_schema;
 

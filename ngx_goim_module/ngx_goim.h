@@ -70,6 +70,22 @@ typedef struct {
 } ngx_goim_item_t;
 
 
+/* Of the request that became the session, for the application: one
+   allocation. */
+
+#define NGX_GOIM_MAX_HEADERS  8
+
+typedef struct {
+    ngx_str_t                   cookie;
+    ngx_str_t                   query;
+    ngx_uint_t                  nheaders;
+    struct {
+        const char             *name;
+        ngx_str_t               value;
+    }                           headers[NGX_GOIM_MAX_HEADERS];
+} ngx_goim_upgrade_t;
+
+
 struct ngx_goim_session_s {
     ngx_connection_t           *connection;
     const struct ngx_goim_front_s  *front;
@@ -81,7 +97,7 @@ struct ngx_goim_session_s {
                                                has to end */
     ngx_str_t                   addr;       /* the client's, text, no port;
                                                owned by the session */
-    ngx_buf_t                  *cookie;     /* until auth was sent; owned */
+    ngx_goim_upgrade_t         *upgrade;    /* until auth was sent; owned */
 
     /* output: ngx_goim_queue.c */
     ngx_goim_item_t            *items;      /* &item, or allocated */

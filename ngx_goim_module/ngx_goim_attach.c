@@ -418,8 +418,8 @@ ngx_goim_finalize(ngx_goim_session_t *s)
 
     s->front->finalize(s);
 
-    if (s->cookie) {
-        ngx_free(s->cookie);
+    if (s->upgrade) {
+        ngx_free(s->upgrade);
     }
 
     if (s->rooms) {

@@ -33,6 +33,8 @@ static void ngx_goim_auth_wait(ngx_goim_session_t *s);
 static void ngx_goim_auth_next(ngx_event_t *ev);
 static ngx_int_t ngx_goim_auth_call(ngx_goim_auth_t *auth);
 static ngx_int_t ngx_goim_auth_failed(ngx_goim_auth_t *auth);
+static void ngx_goim_auth_upgrade(Goim__Connect *connect,
+    ngx_goim_upgrade_t *up, Goim__Header *header, Goim__Header **headers);
 static void ngx_goim_auth_reply(void *data, const Goim__Reply *reply);
 static ngx_int_t ngx_goim_auth_accept(ngx_goim_session_t *s,
     const Goim__Connected *in);
@@ -151,6 +153,8 @@ static ngx_int_t
 ngx_goim_auth_call(ngx_goim_auth_t *auth)
 {
     Goim__Call           call;
+    Goim__Header         header[NGX_GOIM_MAX_HEADERS];
+    Goim__Header        *headers[NGX_GOIM_MAX_HEADERS];
     Goim__Connect        connect;
     ngx_goim_session_t  *s;
     u_char               addr[NGX_SOCKADDR_STRLEN + 1];
@@ -178,9 +182,8 @@ ngx_goim_auth_call(ngx_goim_auth_t *auth)
     connect.token.data = auth->token;
     connect.token.len = auth->len;
 
-    if (s->cookie) {
-        connect.cookie.data = s->cookie->pos;
-        connect.cookie.len = s->cookie->last - s->cookie->pos;
+    if (s->upgrade) {
+        ngx_goim_auth_upgrade(&connect, s->upgrade, header, headers);
     }
 
     if (ngx_goim_logic_call(&call, &auth->peer, ngx_goim_auth_reply, auth)
@@ -192,9 +195,9 @@ ngx_goim_auth_call(ngx_goim_auth_t *auth)
     ngx_queue_insert_tail(&ngx_goim_asked[auth->id % NGX_GOIM_AUTH_BUCKETS],
                           &auth->queue);
 
-    if (s->cookie) {
-        ngx_free(s->cookie);
-        s->cookie = NULL;
+    if (s->upgrade) {
+        ngx_free(s->upgrade);
+        s->upgrade = NULL;
     }
 
     return NGX_AGAIN;
@@ -242,6 +245,32 @@ ngx_goim_auth_kick(uint64_t id)
             return;
         }
     }
+}
+
+
+static void
+ngx_goim_auth_upgrade(Goim__Connect *connect, ngx_goim_upgrade_t *up,
+    Goim__Header *header, Goim__Header **headers)
+{
+    ngx_uint_t  i;
+
+    connect->cookie.data = up->cookie.data;
+    connect->cookie.len = up->cookie.len;
+    connect->query.data = up->query.data;
+    connect->query.len = up->query.len;
+
+    for (i = 0; i < up->nheaders; i++) {
+        goim__header__init(&header[i]);
+
+        header[i].name = (char *) up->headers[i].name;
+        header[i].value.data = up->headers[i].value.data;
+        header[i].value.len = up->headers[i].value.len;
+
+        headers[i] = &header[i];
+    }
+
+    connect->headers = headers;
+    connect->n_headers = up->nheaders;
 }
 
 

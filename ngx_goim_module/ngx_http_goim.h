@@ -47,6 +47,13 @@ ngx_int_t ngx_http_goim_detach(ngx_http_request_t *r,
     const ngx_goim_app_t *app);
 
 
+/* ---- ngx_http_goim_upgrade.c ---- */
+
+/* What the application may want to see of the request; NULL: nothing. */
+ngx_int_t ngx_http_goim_upgrade(ngx_http_request_t *r,
+    ngx_goim_upgrade_t **upgrade);
+
+
 /* ---- ngx_http_goim_front.c ---- */
 
 /*

@@ -8,8 +8,6 @@
 #include "ngx_http_goim.h"
 
 
-#define NGX_HTTP_GOIM_MAX_COOKIE    8192
-
 /* ms: how often to look whether the request is free, and how long */
 #define NGX_HTTP_GOIM_RETRY         20
 #define NGX_HTTP_GOIM_PATIENCE      60000
@@ -30,7 +28,7 @@ typedef struct {
     u_char                   addr_text[NGX_SOCKADDR_STRLEN];
     u_char                  *early;
     size_t                   early_len;
-    ngx_buf_t               *cookie;
+    ngx_goim_upgrade_t      *upgrade;
 } ngx_http_goim_kept_t;
 
 
@@ -41,10 +39,6 @@ static void ngx_http_goim_detach_now(ngx_http_request_t *r,
     const ngx_goim_app_t *app);
 static ngx_int_t ngx_http_goim_keep(ngx_http_request_t *r,
     const ngx_goim_app_t *app, ngx_http_goim_kept_t *kept);
-static ngx_int_t ngx_http_goim_keep_cookie(ngx_http_request_t *r,
-    ngx_http_goim_kept_t *kept);
-static ngx_table_elt_t *ngx_http_goim_next_cookie(ngx_list_part_t **part,
-    ngx_uint_t *i);
 static void ngx_http_goim_free_kept(ngx_http_goim_kept_t *kept);
 static void ngx_http_goim_free_buffers(ngx_connection_t *c,
     ngx_http_connection_t *hc);
@@ -218,8 +212,8 @@ ngx_http_goim_detach_now(ngx_http_request_t *r, const ngx_goim_app_t *app)
         return;
     }
 
-    s->cookie = kept.cookie;
-    kept.cookie = NULL;
+    s->upgrade = kept.upgrade;
+    kept.upgrade = NULL;
 
     ngx_http_goim_front_start(s, kept.early, kept.early_len);
 
@@ -256,103 +250,8 @@ ngx_http_goim_keep(ngx_http_request_t *r, const ngx_goim_app_t *app,
         ngx_memcpy(kept->early, b->pos, kept->early_len);
     }
 
-    return app == &ngx_goim_app ? ngx_http_goim_keep_cookie(r, kept) : NGX_OK;
-}
-
-
-/*
- * Browsers send one header; several are joined as HTTP/2 would have them.
- * What does not fit is left out as a whole.
- */
-
-static ngx_int_t
-ngx_http_goim_keep_cookie(ngx_http_request_t *r, ngx_http_goim_kept_t *kept)
-{
-    size_t            len, n;
-    ngx_buf_t        *b;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    len = 0;
-    i = 0;
-    part = &r->headers_in.headers.part;
-
-    while ((h = ngx_http_goim_next_cookie(&part, &i)) != NULL) {
-        len += h->value.len + 2;
-    }
-
-    if (len == 0) {
-        return NGX_OK;
-    }
-
-    len = ngx_min(len, NGX_HTTP_GOIM_MAX_COOKIE);
-
-    b = ngx_alloc(sizeof(ngx_buf_t) + len, r->connection->log);
-    if (b == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memzero(b, sizeof(ngx_buf_t));
-
-    b->start = (u_char *) b + sizeof(ngx_buf_t);
-    b->pos = b->start;
-    b->last = b->start;
-    b->end = b->start + len;
-
-    kept->cookie = b;
-
-    i = 0;
-    part = &r->headers_in.headers.part;
-
-    while ((h = ngx_http_goim_next_cookie(&part, &i)) != NULL) {
-        n = h->value.len + (b->last > b->start ? 2 : 0);
-
-        if (n > (size_t) (b->end - b->last)) {
-            ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                          "goim: cookies over %d bytes are left out",
-                          NGX_HTTP_GOIM_MAX_COOKIE);
-            continue;
-        }
-
-        if (b->last > b->start) {
-            *b->last++ = ';';
-            *b->last++ = ' ';
-        }
-
-        b->last = ngx_cpymem(b->last, h->value.data, h->value.len);
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_table_elt_t *
-ngx_http_goim_next_cookie(ngx_list_part_t **part, ngx_uint_t *i)
-{
-    ngx_table_elt_t  *h;
-
-    for ( ;; ) {
-
-        if (*i >= (*part)->nelts) {
-            if ((*part)->next == NULL) {
-                return NULL;
-            }
-
-            *part = (*part)->next;
-            *i = 0;
-            continue;
-        }
-
-        h = (ngx_table_elt_t *) (*part)->elts + (*i)++;
-
-        if (h->key.len == sizeof("cookie") - 1
-            && ngx_strncmp(h->lowcase_key, "cookie", sizeof("cookie") - 1)
-               == 0)
-        {
-            return h;
-        }
-    }
+    return app == &ngx_goim_app ? ngx_http_goim_upgrade(r, &kept->upgrade)
+                                : NGX_OK;
 }
 
 
@@ -363,8 +262,8 @@ ngx_http_goim_free_kept(ngx_http_goim_kept_t *kept)
         ngx_free(kept->early);
     }
 
-    if (kept->cookie) {
-        ngx_free(kept->cookie);
+    if (kept->upgrade) {
+        ngx_free(kept->upgrade);
     }
 }
 

@@ -187,6 +187,51 @@ void   goim__hello__free_unpacked
   assert(message->base.descriptor == &goim__hello__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   goim__header__init
+                     (Goim__Header         *message)
+{
+  static const Goim__Header init_value = GOIM__HEADER__INIT;
+  *message = init_value;
+}
+size_t goim__header__get_packed_size
+                     (const Goim__Header *message)
+{
+  assert(message->base.descriptor == &goim__header__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__header__pack
+                     (const Goim__Header *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__header__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__header__pack_to_buffer
+                     (const Goim__Header *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__header__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Header *
+       goim__header__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Header *)
+     protobuf_c_message_unpack (&goim__header__descriptor,
+                                allocator, len, data);
+}
+void   goim__header__free_unpacked
+                     (Goim__Header *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__header__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   goim__connect__init
                      (Goim__Connect         *message)
 {
@@ -1606,7 +1651,58 @@ const ProtobufCMessageDescriptor goim__hello__descriptor =
   (ProtobufCMessageInit) goim__hello__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connect__field_descriptors[6] =
+static const ProtobufCFieldDescriptor goim__header__field_descriptors[2] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Header, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Header, value),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__header__field_indices_by_name[] = {
+  0,   /* field[0] = name */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange goim__header__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor goim__header__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Header",
+  "Header",
+  "Goim__Header",
+  "goim",
+  sizeof(Goim__Header),
+  2,
+  goim__header__field_descriptors,
+  goim__header__field_indices_by_name,
+  1,  goim__header__number_ranges,
+  (ProtobufCMessageInit) goim__header__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__connect__field_descriptors[8] =
 {
   {
     "server",
@@ -1680,10 +1776,36 @@ static const ProtobufCFieldDescriptor goim__connect__field_descriptors[6] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "query",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connect, query),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "headers",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Connect, n_headers),
+    offsetof(Goim__Connect, headers),
+    &goim__header__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__connect__field_indices_by_name[] = {
   5,   /* field[5] = addr */
   3,   /* field[3] = cookie */
+  7,   /* field[7] = headers */
+  6,   /* field[6] = query */
   0,   /* field[0] = server */
   2,   /* field[2] = session */
   4,   /* field[4] = token */
@@ -1692,7 +1814,7 @@ static const unsigned goim__connect__field_indices_by_name[] = {
 static const ProtobufCIntRange goim__connect__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor goim__connect__descriptor =
 {
@@ -1702,7 +1824,7 @@ const ProtobufCMessageDescriptor goim__connect__descriptor =
   "Goim__Connect",
   "goim",
   sizeof(Goim__Connect),
-  6,
+  8,
   goim__connect__field_descriptors,
   goim__connect__field_indices_by_name,
   1,  goim__connect__number_ranges,

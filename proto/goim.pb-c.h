@@ -19,6 +19,7 @@ typedef struct Goim__PushMsg Goim__PushMsg;
 typedef struct Goim__Record Goim__Record;
 typedef struct Goim__Delivery Goim__Delivery;
 typedef struct Goim__Hello Goim__Hello;
+typedef struct Goim__Header Goim__Header;
 typedef struct Goim__Connect Goim__Connect;
 typedef struct Goim__Connected Goim__Connected;
 typedef struct Goim__Disconnect Goim__Disconnect;
@@ -213,6 +214,17 @@ struct  Goim__Hello
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
+struct  Goim__Header
+{
+  ProtobufCMessage base;
+  char *name;
+  ProtobufCBinaryData value;
+};
+#define GOIM__HEADER__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__header__descriptor) \
+    , (char *)protobuf_c_empty_string, {0,NULL} }
+
+
 struct  Goim__Connect
 {
   ProtobufCMessage base;
@@ -234,10 +246,19 @@ struct  Goim__Connect
    * the client's address, no port
    */
   char *addr;
+  /*
+   * of the upgrade request
+   */
+  ProtobufCBinaryData query;
+  /*
+   * its Origin, User-Agent, Authorization,
+   */
+  size_t n_headers;
+  Goim__Header **headers;
 };
 #define GOIM__CONNECT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connect__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, {0,NULL}, {0,NULL}, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, {0,NULL}, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0,NULL }
 
 
 struct  Goim__Connected
@@ -767,6 +788,25 @@ Goim__Hello *
 void   goim__hello__free_unpacked
                      (Goim__Hello *message,
                       ProtobufCAllocator *allocator);
+/* Goim__Header methods */
+void   goim__header__init
+                     (Goim__Header         *message);
+size_t goim__header__get_packed_size
+                     (const Goim__Header   *message);
+size_t goim__header__pack
+                     (const Goim__Header   *message,
+                      uint8_t             *out);
+size_t goim__header__pack_to_buffer
+                     (const Goim__Header   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Header *
+       goim__header__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__header__free_unpacked
+                     (Goim__Header *message,
+                      ProtobufCAllocator *allocator);
 /* Goim__Connect methods */
 void   goim__connect__init
                      (Goim__Connect         *message);
@@ -1180,6 +1220,9 @@ typedef void (*Goim__Delivery_Closure)
 typedef void (*Goim__Hello_Closure)
                  (const Goim__Hello *message,
                   void *closure_data);
+typedef void (*Goim__Header_Closure)
+                 (const Goim__Header *message,
+                  void *closure_data);
 typedef void (*Goim__Connect_Closure)
                  (const Goim__Connect *message,
                   void *closure_data);
@@ -1255,6 +1298,7 @@ extern const ProtobufCMessageDescriptor goim__record__descriptor;
 extern const ProtobufCEnumDescriptor    goim__record__kind__descriptor;
 extern const ProtobufCMessageDescriptor goim__delivery__descriptor;
 extern const ProtobufCMessageDescriptor goim__hello__descriptor;
+extern const ProtobufCMessageDescriptor goim__header__descriptor;
 extern const ProtobufCMessageDescriptor goim__connect__descriptor;
 extern const ProtobufCMessageDescriptor goim__connected__descriptor;
 extern const ProtobufCMessageDescriptor goim__disconnect__descriptor;

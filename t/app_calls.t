@@ -136,6 +136,33 @@ subtest 'what is a login' => sub {
     $logic->stop;
 };
 
+subtest 'what is passed on' => sub {
+    my @names = qw(Origin User-Agent Authorization X-Request-Id);
+    my $asks = sub {
+        my ($pass) = @_;
+        my ($logic, $rpc) = logic({ url => $http->url('/auth'),
+            pass => $pass });
+        $rpc->call(connect => { session => ++$session, token => 'x',
+            query => 'a=b', headers => [(map { { name => $_,
+                value => "the $_" } } @names, 'X-Evil'),
+                { name => 'Origin', value => "x\r\nX-Evil: 1" }] });
+        $logic->stop;
+        my $head = ($http->seen)[-1]{head};
+        unlike $head, qr/evil/i, 'nothing else';
+        return join ' ', $head =~ /^(X-Goim-Query|@{[join '|', @names]}):/mg;
+    };
+    is $asks->(undef), "X-Goim-Query @names", 'all of it';
+    is $asks->(''), '', 'nothing';
+    is $asks->('origin,QUERY'), 'X-Goim-Query Origin', 'some';
+
+    my $bad = Goim::Logic->new(redis => $redis->addr, stopped => 1,
+        conf => { auth => { pass => 'Origin, X-Forwarded-For' } });
+    my ($rc, $said) = $bad->test_conf;
+    is $rc, 1, 'another header';
+    like $said, qr/\[auth\] pass: "X-Forwarded-For" is none of query, Origin/,
+        'is named';
+};
+
 subtest 'https' => sub {
     my ($logic, $rpc) = logic({ url => $https->url('/auth?v=1', 'localhost'),
         ca => "$cert/cert.pem" });
