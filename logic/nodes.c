@@ -514,6 +514,8 @@ logic_register_valid(const Goim__Register *r)
         || strlen(r->env) > LOGIC_NODE_TEXT
         || strlen(r->hostname) > LOGIC_NODE_TEXT
         || strlen(r->version) > LOGIC_NODE_TEXT
+        || strlen(r->redis_run_id) > LOGIC_NODE_TEXT
+        || strlen(r->redis_prefix) > LOGIC_NODE_TEXT
         || r->n_addrs > LOGIC_NODE_ADDRS)
     {
         return 0;
@@ -531,9 +533,72 @@ logic_register_valid(const Goim__Register *r)
 }
 
 
+/*
+ * Whether the node reads from the Redis that its messages are written to: the
+ * same run of it, the same database and prefix. Else *what says what differs.
+ */
+static int
+logic_register_same(logic_thread_t *t, const Goim__Register *r, char *what,
+    size_t size)
+{
+    const svc_redis_conf_t  *conf;
+
+    conf = &t->conf->redis;
+
+    if (r->redis_run_id[0] == '\0') {
+        return 1;
+    }
+
+    if (strcmp(r->redis_run_id, svc_redis_run_id(t->redis)) != 0) {
+        snprintf(what, size, "the node has Redis with run_id %.64s, logic "
+                 "%s with run_id %s", r->redis_run_id, conf->addr,
+                 svc_redis_run_id(t->redis));
+        return 0;
+    }
+
+    if (r->redis_db != (uint32_t) conf->db) {
+        snprintf(what, size, "the node has Redis's database %" PRIu32
+                 ", logic %" PRId64, r->redis_db, conf->db);
+        return 0;
+    }
+
+    if (strcmp(r->redis_prefix, conf->prefix) != 0) {
+        snprintf(what, size, "the node has prefix \"%.64s\", logic \"%s\"",
+                 r->redis_prefix, conf->prefix);
+        return 0;
+    }
+
+    return 1;
+}
+
+
+static void
+logic_register_other(logic_call_t *call, const char *what)
+{
+    Goim__Reply       reply = GOIM__REPLY__INIT;
+    Goim__Registered  registered = GOIM__REGISTERED__INIT;
+
+    static log_once_t  other;
+
+    log_seldom(&other, LOG_ERROR, "register: \"%s\" refused: %s",
+               call->msg->register_->server, what);
+    metrics_add(logic_m.registers_refused, 1);
+
+    reply.code = GOIM__REPLY__CODE__REFUSED;
+    reply.error = (char *) what;
+    reply.reply_case = GOIM__REPLY__REPLY_REGISTERED;
+    reply.registered = &registered;
+
+    logic_reply(call, &reply);
+}
+
+
 void
 logic_register_call(logic_call_t *call)
 {
+    char             what[512];
+    logic_thread_t  *t;
+
     if (!logic_register_valid(call->msg->register_)) {
         logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "register");
         return;
@@ -547,6 +612,15 @@ logic_register_call(logic_call_t *call)
     }
 
     metrics_add(logic_m.registers, 1);
+
+    t = call->thread;
+
+    if (svc_redis_is_up(t->redis)
+        && !logic_register_same(t, call->msg->register_, what, sizeof(what)))
+    {
+        logic_register_other(call, what);
+        return;
+    }
 
     if (registry_register(call->thread->registry, call->msg->register_,
                           logic_registered, call)

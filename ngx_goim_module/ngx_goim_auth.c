@@ -92,7 +92,7 @@ ngx_goim_auth_start(ngx_goim_session_t *s, goim_packet_t *p)
     /* a node that logic does not know yet would miss what is pushed to it;
        and nobody goes before those who wait */
 
-    if (!ngx_goim_zone->registered || !ngx_queue_empty(&ngx_goim_waiting)) {
+    if (!ngx_goim_registered() || !ngx_queue_empty(&ngx_goim_waiting)) {
         ngx_goim_auth_wait(s);
         return NGX_AGAIN;
     }
@@ -130,7 +130,7 @@ ngx_goim_auth_next(ngx_event_t *ev)
 
     for (n = 0; n < NGX_GOIM_AUTH_BATCH; n++) {
 
-        if (!ngx_goim_zone->registered || ngx_goim_logic_starting()
+        if (!ngx_goim_registered() || ngx_goim_logic_starting()
             || ngx_queue_empty(&ngx_goim_waiting))
         {
             return;

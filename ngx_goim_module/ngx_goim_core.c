@@ -131,6 +131,7 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
     ngx_goim_instance_start(cycle);
     ngx_goim_attach_init();
     ngx_goim_auth_init();
+    ngx_goim_lapse_init();
     ngx_goim_queue_init();
 
     if (ngx_goim_session_init(cycle->log) != NGX_OK
@@ -309,6 +310,7 @@ ngx_goim_tick(ngx_event_t *ev)
     ngx_goim_renew_tick();
     ngx_goim_missing_report();
     ngx_goim_register_tick();
+    ngx_goim_lapse_tick();
 
     /* a wake-up can get lost with the worker that owed it */
 

@@ -242,6 +242,12 @@ void ngx_goim_missing_report(void);     /* once a tick */
 void ngx_goim_reader_start(void);       /* the lease was taken */
 void ngx_goim_reader_stop(void);        /* the lease is gone or given up */
 
+/* the run of Redis that is read; "" while that is not known */
+u_char *ngx_goim_reader_run_id(void);
+
+/* renew the registration there, as logic does not */
+void ngx_goim_reader_renew(void);
+
 
 /* ---- ngx_goim_instance.c: which run of nginx this is ---- */
 
@@ -252,11 +258,27 @@ ngx_uint_t ngx_goim_instance_orphan(void);
 ngx_uint_t ngx_goim_instance_dead(const char *holder);
 
 
+/* ---- ngx_goim_lapse.c: messages were missed while nobody heard of us ---- */
+
+void ngx_goim_lapse_init(void);
+
+/* what logic says with a registration that was sent then */
+void ngx_goim_lapse_check(const Goim__Registered *in, ngx_msec_t sent);
+
+void ngx_goim_lapse_tick(void);         /* in each worker */
+
+
 /* ---- ngx_goim_register.c: the node's registration and its counts ---- */
 
 void ngx_goim_register_start(void);     /* the stream's start is fixed */
 void ngx_goim_register_stop(void);
 void ngx_goim_register_tick(void);      /* in each worker */
+
+/* the node's entry in the registry; to be freed.  NULL: no memory */
+u_char *ngx_goim_register_entry(size_t *len);
+
+/* it stands in Redis; sent: when that was asked for */
+void ngx_goim_register_renewed(ngx_msec_t sent);
 
 /*
  * A clean stop: the node leaves the registry.  NGX_AGAIN until logic has

@@ -17,9 +17,12 @@
 #define NGX_GOIM_READ_BLOCK     "1000"      /* ms */
 #define NGX_GOIM_READ_TIMEOUT   5000        /* longer than the blocking */
 #define NGX_GOIM_READ_RETRY     500
+#define NGX_GOIM_READ_RUN_ID    63
+#define NGX_GOIM_READ_KEY       1024
 
 /* bytes of an answer: one that is longer is given up, and less asked for; a
    single entry may be as long as a client of Redis can make it */
+#define NGX_GOIM_READ_SHORT     (1024 * 1024)   /* what is no message */
 #define NGX_GOIM_READ_LIMIT     (64 * 1024 * 1024)
 #define NGX_GOIM_READ_ONE       ((size_t) 1024 * 1024 * 1024 + 65536)
 
@@ -34,6 +37,10 @@ typedef struct {
     ngx_event_t             wait;
 
     ngx_uint_t              count;          /* entries to ask for */
+
+    u_char                  run_id[NGX_GOIM_READ_RUN_ID + 1];
+    ngx_uint_t              renew;          /* before the next read */
+    ngx_msec_t              renewed;        /* when that was sent */
 } ngx_goim_reader_t;
 
 
@@ -41,12 +48,17 @@ static void ngx_goim_reader_calm(void);
 static void ngx_goim_reader_up(void);
 static void ngx_goim_reader_down(void);
 static void ngx_goim_reader_retry(ngx_event_t *ev);
+static void ngx_goim_reader_info(struct redisReply *reply);
 static void ngx_goim_reader_check(void);
 static void ngx_goim_reader_checked(struct redisReply *reply);
 static ngx_int_t ngx_goim_reader_last_id(struct redisReply *reply,
     uint64_t *id);
 static void ngx_goim_reader_begin(uint64_t *last);
 static void ngx_goim_reader_read(void);
+static ngx_int_t ngx_goim_reader_enter(void);
+static size_t ngx_goim_reader_field(u_char *field);
+static void ngx_goim_reader_entered(struct redisReply *reply);
+static void ngx_goim_reader_seen(struct redisReply *reply);
 static void ngx_goim_reader_wait(ngx_event_t *ev);
 static void ngx_goim_reader_reply(struct redisReply *reply);
 static void ngx_goim_reader_count(struct redisReply *entries);
@@ -128,19 +140,58 @@ ngx_goim_reader_calm(void)
 static void
 ngx_goim_reader_up(void)
 {
+    ngx_str_t  args[2];
+
     ngx_goim_reader_calm();
 
     if (ngx_goim_lease_held()) {
         ngx_goim_zone->lease.connected = 1;
     }
 
+    ngx_str_set(&args[0], "INFO");
+    ngx_str_set(&args[1], "server");
+
+    ngx_goim_reader_command(ngx_goim_reader_info,
+                            ngx_goim_conf->redis_timeout, NGX_GOIM_READ_SHORT,
+                            args, 2);
+}
+
+
+/* Who must not ask for it does without. */
+
+static void
+ngx_goim_reader_info(struct redisReply *reply)
+{
+    char    *p;
+    size_t   len;
+
+    p = (reply->type == REDIS_REPLY_STRING) ? strstr(reply->str, "\nrun_id:")
+                                            : NULL;
+
+    if (p) {
+        p += sizeof("\nrun_id:") - 1;
+        len = strspn(p, "0123456789abcdef");
+
+        (void) ngx_cpystrn(ngx_goim_reader.run_id, (u_char *) p,
+                           ngx_min(len, NGX_GOIM_READ_RUN_ID) + 1);
+    }
+
     ngx_goim_reader_check();
+}
+
+
+u_char *
+ngx_goim_reader_run_id(void)
+{
+    return ngx_goim_reader.run_id;
 }
 
 
 static void
 ngx_goim_reader_down(void)
 {
+    ngx_goim_reader.run_id[0] = '\0';
+
     /* maybe the answer was too long to come whole */
 
     ngx_goim_reader.count = ngx_max(ngx_goim_reader.count / 2, 1);
@@ -287,6 +338,14 @@ ngx_goim_reader_read(void)
     uint64_t   *id;
     ngx_str_t   args[8];
 
+    if (ngx_goim_reader.renew) {
+        ngx_goim_reader.renew = 0;
+
+        if (ngx_goim_reader_enter() == NGX_OK) {
+            return;
+        }
+    }
+
     if (ngx_goim_reader_behind()) {
         ngx_add_timer(&ngx_goim_reader.wait, NGX_GOIM_READ_WAIT);
         return;
@@ -311,6 +370,107 @@ ngx_goim_reader_read(void)
                             args, 8);
 }
 
+
+/* ---- the node's entry in the registry, written by its own hand ---- */
+
+void
+ngx_goim_reader_renew(void)
+{
+    ngx_goim_reader.renew = 1;
+}
+
+
+static ngx_int_t
+ngx_goim_reader_enter(void)
+{
+    u_char     key[NGX_GOIM_READ_KEY], field[NGX_GOIM_READ_KEY];
+    ngx_int_t  rc;
+    ngx_str_t  args[4];
+
+    args[3].data = ngx_goim_register_entry(&args[3].len);
+    if (args[3].data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&args[0], "HSET");
+
+    args[1].data = key;
+    args[1].len = ngx_snprintf(key, sizeof(key), "%Vgoim:nodes",
+                               &ngx_goim_conf->redis_prefix)
+                  - key;
+    args[2].data = field;
+    args[2].len = ngx_goim_reader_field(field);
+
+    ngx_goim_reader.renewed = ngx_current_msec;
+
+    rc = ngx_goim_redis_command(ngx_goim_reader_entered,
+                                ngx_goim_conf->redis_timeout,
+                                NGX_GOIM_READ_SHORT, args, 4);
+    ngx_free(args[3].data);
+
+    return rc;
+}
+
+
+static size_t
+ngx_goim_reader_field(u_char *field)
+{
+    return ngx_snprintf(field, NGX_GOIM_READ_KEY, "%V/%s",
+                        &ngx_goim_conf->server_id, ngx_goim_zone->id)
+           - field;
+}
+
+
+/* and the time of it: what has none is never swept */
+
+static void
+ngx_goim_reader_entered(struct redisReply *reply)
+{
+    u_char       key[NGX_GOIM_READ_KEY], field[NGX_GOIM_READ_KEY];
+    u_char       ms[NGX_INT64_LEN];
+    ngx_str_t    args[4];
+    ngx_time_t  *tp;
+
+    if (reply->type == REDIS_REPLY_ERROR) {
+        ngx_goim_count(redis_errors, 1);
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "goim: the node could not be renewed in Redis: %s",
+                      reply->str);
+        ngx_goim_reader_read();
+        return;
+    }
+
+    ngx_goim_register_renewed(ngx_goim_reader.renewed);
+
+    tp = ngx_timeofday();
+
+    ngx_str_set(&args[0], "ZADD");
+
+    args[1].data = key;
+    args[1].len = ngx_snprintf(key, sizeof(key), "%Vgoim:nodes:seen",
+                               &ngx_goim_conf->redis_prefix)
+                  - key;
+    args[2].data = ms;
+    args[2].len = ngx_sprintf(ms, "%uL",
+                              (uint64_t) tp->sec * 1000 + tp->msec)
+                  - ms;
+    args[3].data = field;
+    args[3].len = ngx_goim_reader_field(field);
+
+    ngx_goim_reader_command(ngx_goim_reader_seen,
+                            ngx_goim_conf->redis_timeout, NGX_GOIM_READ_SHORT,
+                            args, 4);
+}
+
+
+static void
+ngx_goim_reader_seen(struct redisReply *reply)
+{
+    ngx_goim_reader_read();
+}
+
+
+/* ---- the ring has room ---- */
 
 /* Whoever has nothing to do with the messages is not woken for them, so those
    that are behind are told to look. */

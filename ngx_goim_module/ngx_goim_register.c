@@ -10,6 +10,7 @@
 
 #define NGX_GOIM_REGISTER_RETRY  1000       /* ms */
 #define NGX_GOIM_REGISTER_SAY    60         /* s between two lines */
+#define NGX_GOIM_REGISTER_OTHER  3          /* s before another Redis is one */
 #define NGX_GOIM_ONLINE_ROOMS    500        /* a call, about */
 
 /* bytes of a ring's entry around a message */
@@ -17,6 +18,10 @@
 
 
 static void ngx_goim_register_call(void);
+static ngx_int_t ngx_goim_register_info(Goim__Register *reg);
+static void ngx_goim_register_late(void);
+static void ngx_goim_register_orphan(void);
+static void ngx_goim_register_other(const char *error);
 static void ngx_goim_register_reply(void *data, const Goim__Reply *reply);
 static void ngx_goim_register_bodies(size_t max);
 static void ngx_goim_register_life(uint64_t life);
@@ -37,7 +42,9 @@ static void ngx_goim_leave_reply(void *data, const Goim__Reply *reply);
 typedef struct {
     ngx_event_t             timer;
     ngx_goim_call_t        *call;           /* Register under way */
+    ngx_msec_t              sent;           /* when it was */
     time_t                  said;
+    time_t                  other;          /* since when Redis differs */
     char                   *replaces;       /* a dead instance, or NULL */
 
     ngx_goim_call_t        *online;         /* Online under way */
@@ -109,32 +116,81 @@ ngx_goim_register_stop(void)
 static void
 ngx_goim_register_call(void)
 {
-    char              **addrs;
-    ngx_str_t          *addr;
-    ngx_uint_t          i, peer;
-    Goim__Call          call;
-    Goim__Register      reg;
-    ngx_goim_conf_t    *gcf;
-    ngx_goim_stats_t    st;
-    u_char              hostname[NGX_MAXHOSTNAMELEN + 1];
+    ngx_uint_t            peer;
+    Goim__Call            call;
+    Goim__Register        reg;
+    ngx_goim_register_t  *g;
+
+    g = &ngx_goim_register;
+
+    if (ngx_goim_register_info(&reg) != NGX_OK) {
+        ngx_goim_register_again(NGX_GOIM_REGISTER_RETRY);
+        return;
+    }
+
+    goim__call__init(&call);
+
+    call.call_case = GOIM__CALL__CALL_REGISTER;
+    call.register_ = &reg;
+
+    if (g->replaces) {
+        reg.replaces = g->replaces;
+    }
+
+    reg.seen = ngx_goim_zone->registration.seen;
+    reg.redis_run_id = (char *) ngx_goim_reader_run_id();
+    reg.redis_db = ngx_goim_conf->redis_db;
+
+    if (ngx_goim_conf->redis_prefix.len) {
+        reg.redis_prefix = (char *) ngx_goim_conf->redis_prefix.data;
+    }
+
+    peer = NGX_GOIM_LOGIC_ANY;
+
+    g->sent = ngx_current_msec;
+    g->call = ngx_goim_logic_call(&call, &peer, ngx_goim_register_reply,
+                                  NULL);
+    if (reg.addrs) {
+        ngx_free(reg.addrs);
+    }
+
+    if (g->call == NULL) {
+        ngx_goim_register_again(NGX_GOIM_TICK);
+    }
+}
+
+
+/* What the node says of itself; addrs are to be freed. */
+
+static ngx_int_t
+ngx_goim_register_info(Goim__Register *reg)
+{
+    ngx_str_t        *addr;
+    ngx_uint_t        i;
+    ngx_goim_conf_t  *gcf;
+    ngx_goim_stats_t  st;
+
+    static u_char  hostname[NGX_MAXHOSTNAMELEN + 1];
 
     gcf = ngx_goim_conf;
-    addrs = NULL;
+
+    goim__register__init(reg);
 
     if (gcf->addrs.nelts) {
-        addrs = ngx_alloc(gcf->addrs.nelts * sizeof(char *), ngx_cycle->log);
-
-        if (addrs == NULL) {
-            ngx_goim_register_again(NGX_GOIM_REGISTER_RETRY);
-            return;
+        reg->addrs = ngx_alloc(gcf->addrs.nelts * sizeof(char *),
+                               ngx_cycle->log);
+        if (reg->addrs == NULL) {
+            return NGX_ERROR;
         }
     }
 
     addr = gcf->addrs.elts;
 
     for (i = 0; i < gcf->addrs.nelts; i++) {
-        addrs[i] = (char *) addr[i].data;
+        reg->addrs[i] = (char *) addr[i].data;
     }
+
+    reg->n_addrs = gcf->addrs.nelts;
 
     ngx_memzero(&st, sizeof(st));
     ngx_goim_get_stats(&st);
@@ -144,48 +200,25 @@ ngx_goim_register_call(void)
     ngx_cpystrn(hostname, ngx_cycle->hostname.data,
                 ngx_min(ngx_cycle->hostname.len, NGX_MAXHOSTNAMELEN) + 1);
 
-    goim__call__init(&call);
-    goim__register__init(&reg);
-
-    call.call_case = GOIM__CALL__CALL_REGISTER;
-    call.register_ = &reg;
-
-    reg.server = (char *) gcf->server_id.data;
-    reg.zone = (char *) ngx_goim_zone->id;
-    reg.instance = (char *) ngx_goim_instance();
-    reg.region = (char *) gcf->region.data;
-    reg.zone_name = (char *) gcf->zone_name.data;
-    reg.env = (char *) gcf->env.data;
-    reg.hostname = (char *) hostname;
-    reg.version = NGX_GOIM_VERSION;
-    reg.addrs = addrs;
-    reg.n_addrs = gcf->addrs.nelts;
-    reg.weight = gcf->weight;
-    reg.conn_count = st.sessions;
-    reg.ip_count = st.addrs;
-    reg.started = ngx_goim_zone->started;
-    reg.life = ngx_goim_zone->announced;
-
-    if (ngx_goim_register.replaces) {
-        reg.replaces = ngx_goim_register.replaces;
-    }
+    reg->server = (char *) gcf->server_id.data;
+    reg->zone = (char *) ngx_goim_zone->id;
+    reg->instance = (char *) ngx_goim_instance();
+    reg->region = (char *) gcf->region.data;
+    reg->zone_name = (char *) gcf->zone_name.data;
+    reg->env = (char *) gcf->env.data;
+    reg->hostname = (char *) hostname;
+    reg->version = NGX_GOIM_VERSION;
+    reg->weight = gcf->weight;
+    reg->conn_count = st.sessions;
+    reg->ip_count = st.addrs;
+    reg->started = ngx_goim_zone->started;
+    reg->life = ngx_goim_zone->announced;
 
     /* who is about to stop gets no new clients */
 
-    reg.offline = gcf->offline || ngx_exiting;
+    reg->offline = gcf->offline || ngx_exiting;
 
-    peer = NGX_GOIM_LOGIC_ANY;
-
-    ngx_goim_register.call = ngx_goim_logic_call(&call, &peer,
-                                                 ngx_goim_register_reply,
-                                                 NULL);
-    if (addrs) {
-        ngx_free(addrs);
-    }
-
-    if (ngx_goim_register.call == NULL) {
-        ngx_goim_register_again(NGX_GOIM_TICK);
-    }
+    return NGX_OK;
 }
 
 
@@ -202,6 +235,8 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
         return;
     }
 
+    ngx_goim_register.other = 0;
+
     if (reply == NULL || reply->code != GOIM__REPLY__CODE__OK
         || reply->reply_case != GOIM__REPLY__REPLY_REGISTERED
         || reply->registered->renew == 0)
@@ -217,7 +252,7 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
         return;
     }
 
-    if (!ngx_goim_zone->registered) {
+    if (!ngx_goim_registered()) {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "goim: node \"%V\" is registered, zone %s",
                       &ngx_goim_conf->server_id, ngx_goim_zone->id);
@@ -225,8 +260,11 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
         ngx_goim_register_bodies(in->max_body);
     }
 
-    ngx_goim_zone->renew = in->renew;
-    ngx_goim_zone->registered = 1;
+    ngx_goim_lapse_check(in, ngx_goim_register.sent);
+
+    ngx_goim_zone->registration.renew = in->renew;
+    ngx_goim_zone->registration.ttl = in->ttl;
+    ngx_goim_register_renewed(ngx_goim_register.sent);
 
     ngx_goim_register_life(in->life);
     ngx_goim_register_again(in->renew);
@@ -252,6 +290,53 @@ ngx_goim_register_bodies(size_t max)
                       "of logic less", max, &ngx_goim_conf->shm_zone->shm.name,
                       room, (max + NGX_GOIM_REGISTER_AROUND) * 8 / 1048576 + 1);
     }
+}
+
+
+void
+ngx_goim_register_renewed(ngx_msec_t sent)
+{
+    ngx_goim_registration_t  *reg;
+
+    reg = &ngx_goim_zone->registration;
+
+    reg->renewed = sent;
+    ngx_memory_barrier();
+    reg->confirmed = 1;
+}
+
+
+u_char *
+ngx_goim_register_entry(size_t *len)
+{
+    u_char          *p;
+    Goim__Node       node;
+    ngx_time_t      *tp;
+    Goim__Register   reg;
+
+    if (ngx_goim_register_info(&reg) != NGX_OK) {
+        return NULL;
+    }
+
+    tp = ngx_timeofday();
+
+    goim__node__init(&node);
+
+    node.info = &reg;
+    node.seen = (uint64_t) tp->sec * 1000 + tp->msec;
+
+    *len = goim__node__get_packed_size(&node);
+    p = ngx_alloc(*len, ngx_cycle->log);
+
+    if (p) {
+        (void) goim__node__pack(&node, p);
+    }
+
+    if (reg.addrs) {
+        ngx_free(reg.addrs);
+    }
+
+    return p;
 }
 
 
@@ -339,15 +424,21 @@ ngx_goim_register_refused(const Goim__Reply *reply)
 {
     const char  *holder;
 
-    ngx_goim_zone->registered = 0;
-
     holder = "unknown";
 
     if (reply->reply_case == GOIM__REPLY__REPLY_REGISTERED) {
         holder = reply->registered->holder;
     }
 
-    if (ngx_goim_zone->renew == 0 && ngx_goim_instance_dead(holder)
+    if (*holder == '\0') {
+        ngx_goim_register_other(reply->error);
+        return NGX_OK;
+    }
+
+    ngx_goim_zone->registration.confirmed = 0;
+
+    if (ngx_goim_zone->registration.renew == 0
+        && ngx_goim_instance_dead(holder)
         && (ngx_goim_register.replaces == NULL
             || ngx_strcmp(ngx_goim_register.replaces, holder) != 0))
     {
@@ -377,6 +468,37 @@ ngx_goim_register_refused(const Goim__Reply *reply)
                   holder);
 
     return NGX_OK;
+}
+
+
+/*
+ * Logic has another Redis than this node, another database or prefix: what is
+ * pushed would never arrive.  While Redis restarts or fails over the two may
+ * differ for a moment.
+ */
+
+static void
+ngx_goim_register_other(const char *error)
+{
+    ngx_goim_register_t  *g;
+
+    g = &ngx_goim_register;
+
+    if (g->other == 0) {
+        g->other = ngx_time();
+    }
+
+    if (ngx_time() - g->other < NGX_GOIM_REGISTER_OTHER
+        || ngx_time() - g->said < NGX_GOIM_REGISTER_SAY)
+    {
+        return;
+    }
+
+    g->said = ngx_time();
+
+    ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,
+                  "goim: \"redis\" is not the one of logic, no client is let "
+                  "in: %*s", ngx_min(ngx_strlen(error), 512), error);
 }
 
 
@@ -410,19 +532,50 @@ ngx_goim_register_replace(const char *holder)
 }
 
 
+void
+ngx_goim_register_tick(void)
+{
+    ngx_goim_register_late();
+    ngx_goim_register_announce();
+    ngx_goim_register_orphan();
+}
+
+
+/*
+ * Logic cannot be told, or cannot tell Redis.  As long as Redis is in reach
+ * of this worker the node is there, and says so itself.  Once its time has
+ * passed that is no use: others took it for gone, and only logic can say what
+ * it missed.
+ */
+
+static void
+ngx_goim_register_late(void)
+{
+    ngx_goim_registration_t  *reg;
+
+    reg = &ngx_goim_zone->registration;
+
+    if (ngx_goim_register.started && ngx_goim_registered()
+        && ngx_current_msec - reg->renewed >= reg->renew + reg->renew / 4
+        && ngx_goim_lease_held())
+    {
+        ngx_goim_reader_renew();
+    }
+}
+
+
 /*
  * A worker without a master whose node is another's now can let nobody in, and
  * is told to stop by nobody: it stops by itself, as on QUIT.  Its sessions stay
  * as long as they would then.
  */
 
-void
-ngx_goim_register_tick(void)
+static void
+ngx_goim_register_orphan(void)
 {
-    ngx_goim_register_announce();
-
-    if (ngx_quit || ngx_exiting || ngx_goim_zone->registered
-        || ngx_goim_zone->renew == 0 || !ngx_goim_instance_orphan())
+    if (ngx_quit || ngx_exiting || ngx_goim_zone->registration.confirmed
+        || ngx_goim_zone->registration.renew == 0
+        || !ngx_goim_instance_orphan())
     {
         return;
     }
@@ -608,12 +761,12 @@ ngx_goim_register_leave(void)
 
     g = &ngx_goim_register;
 
-    if (g->left || !ngx_goim_zone->registered) {
+    if (g->left || !ngx_goim_zone->registration.confirmed) {
         return g->leave ? NGX_AGAIN : NGX_OK;
     }
 
     g->left = 1;
-    ngx_goim_zone->registered = 0;
+    ngx_goim_zone->registration.confirmed = 0;
     ngx_goim_register_stop();
 
     goim__call__init(&call);

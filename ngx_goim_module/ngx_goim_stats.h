@@ -31,6 +31,9 @@
     X(broken,            "Stream entries or records that do not parse.")     \
     X(holes,             "Holes seen in the node's stream.")                 \
     X(missed,            "Entries missing in those holes, where countable.") \
+    X(lapses,            "Times the node was late and missed messages.")     \
+    X(lapse_records,     "Records that job did not append meanwhile.")       \
+    X(lapse_closed,      "Sessions closed as they missed messages.")         \
     X(epochs,            "Changes of the bus epoch.")                        \
     X(lapped,            "Times a worker fell a whole ring behind.")         \
     X(corrupt,           "Ring entries whose checksum did not match.")       \

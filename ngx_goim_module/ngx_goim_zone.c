@@ -676,6 +676,17 @@ ngx_goim_positions(const uint8_t *epoch)
 
 
 ngx_uint_t
+ngx_goim_registered(void)
+{
+    ngx_goim_registration_t  *reg;
+
+    reg = &ngx_goim_zone->registration;
+
+    return reg->confirmed && ngx_current_msec - reg->renewed < reg->ttl;
+}
+
+
+ngx_uint_t
 ngx_goim_seen(const uint8_t *epoch, uint32_t partition,
     const goim_offset_t *offset)
 {
@@ -738,7 +749,7 @@ ngx_goim_get_stats(ngx_goim_stats_t *st)
     ngx_memcpy(st->zone_id, zone->id, sizeof(st->zone_id));
 
     st->started = (time_t) (zone->started / 1000);
-    st->registered = zone->registered != 0;
+    st->registered = ngx_goim_registered();
     st->ring_size = zone->ring->size;
     st->ring_written = head;
 }

@@ -22,7 +22,7 @@
 
 
 #define NGX_GOIM_ZONE_MAGIC     0x656e6f7a6d696f67ULL   /* "goimzone" */
-#define NGX_GOIM_ZONE_LAYOUT    3
+#define NGX_GOIM_ZONE_LAYOUT    4
 
 #define NGX_GOIM_SLOTS          (NGX_GOIM_RING_MASK * 64)
 #define NGX_GOIM_PARTITIONS     4096
@@ -137,6 +137,26 @@ typedef struct {
 } ngx_goim_positions_t;
 
 
+/* As logic or Redis confirmed it; set by the lease's holder. */
+
+typedef struct {
+    ngx_atomic_t            confirmed;
+    ngx_atomic_t            renewed;        /* ngx_current_msec */
+    ngx_msec_t              renew;          /* ms, as logic says */
+    ngx_msec_t              ttl;
+    uint64_t                seen;           /* Redis's time of it, ms */
+    uint64_t                missed;         /* records, as told last */
+
+    /* registered anew, and the newest session of then: an older one may have
+       missed what was for it */
+    ngx_msec_t              anew;
+    ngx_atomic_t            anew_session;
+
+    ngx_atomic_t            lapses;
+    ngx_atomic_t            lapse_session;
+} ngx_goim_registration_t;
+
+
 /* The list is list[version % 2]; a new one is written to the other place, so
    that the version is the one commit. */
 typedef struct {
@@ -168,9 +188,7 @@ typedef struct {
     uint8_t                 epoch[16];      /* digest of the bus epoch */
     ngx_goim_positions_t    positions[NGX_GOIM_EPOCHS];
 
-    /* registration: ngx_current_msec, set by the lease holder */
-    ngx_atomic_t            registered;
-    ngx_msec_t              renew;          /* ms, as logic says */
+    ngx_goim_registration_t  registration;
     ngx_uint_t              reported;       /* Online was sent once */
     ngx_atomic_t            life;           /* of Redis, as logic says */
     ngx_atomic_t            announced;      /* in which logic has been told
@@ -253,6 +271,9 @@ ngx_int_t ngx_goim_zone_publish(ngx_goim_ring_entry_t *e, u_char *data);
 ngx_int_t ngx_goim_zone_resume(uint64_t *id, ngx_log_t *log);
 
 /* whether it is at or before what was read of the partition in that epoch */
+/* the node's registration is confirmed, and its time has not passed */
+ngx_uint_t ngx_goim_registered(void);
+
 ngx_uint_t ngx_goim_seen(const uint8_t *epoch, uint32_t partition,
     const goim_offset_t *offset);
 

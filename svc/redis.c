@@ -536,6 +536,13 @@ svc_redis_prefix(svc_redis_t *r)
 }
 
 
+const char *
+svc_redis_run_id(svc_redis_t *r)
+{
+    return r->run_id;
+}
+
+
 uint64_t
 svc_redis_life(svc_redis_t *r)
 {

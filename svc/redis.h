@@ -75,6 +75,9 @@ uint64_t svc_redis_life(svc_redis_t *r);
 /* Whether it refused something with OOM in the last seconds. */
 int svc_redis_is_full(svc_redis_t *r);
 
+/* Redis's own name of it. Valid while up. */
+const char *svc_redis_run_id(svc_redis_t *r);
+
 /* When it came up last, by CLOCK_MONOTONIC in ms; 0: never. */
 int64_t svc_redis_since(svc_redis_t *r);
 
