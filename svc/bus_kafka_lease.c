@@ -11,8 +11,8 @@
 
 #include "bus_kafka_consumer.h"
 
-#include "svc/lua/bus_redis_leave.lua.h"
-#include "svc/lua/bus_redis_tick.lua.h"
+#include "svc/lua/bus_kafka_leave.lua.h"
+#include "svc/lua/bus_kafka_tick.lua.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -25,8 +25,8 @@
 #define BUS_KAFKA_RENEW     750                     /* ms */
 
 
-static svc_script_t  bus_kafka_tick_script = { .body = bus_redis_tick_lua };
-static svc_script_t  bus_kafka_leave_script = { .body = bus_redis_leave_lua };
+static svc_script_t  bus_kafka_tick_script = { .body = bus_kafka_tick_lua };
+static svc_script_t  bus_kafka_leave_script = { .body = bus_kafka_leave_lua };
 
 
 typedef struct {

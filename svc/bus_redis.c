@@ -50,6 +50,7 @@ bus_redis_init(bus_redis_t *b, const bus_conf_t *conf, svc_redis_t *r,
     snprintf(b->life_key, BUS_REDIS_KEY, "%sgoim:life", prefix);
     snprintf(b->hash_key, BUS_REDIS_KEY, "%sgoim:bus", prefix);
     snprintf(b->base, BUS_REDIS_BASE, "%sgoim:bus:", prefix);
+    snprintf(b->tag, BUS_REDIS_BASE, "%sgoim:{", prefix);
 
     return 0;
 }
@@ -59,7 +60,7 @@ bus_redis_init(bus_redis_t *b, const bus_conf_t *conf, svc_redis_t *r,
 static int
 bus_redis_take(bus_redis_t *b, const redisReply *reply)
 {
-    char               text[128], hex[2 * BUS_EPOCH_LEN + 1];
+    char               text[128];
     const redisReply  *epoch, *partitions;
 
     if (svc_redis_class(reply) != SVC_REDIS_OK) {
@@ -107,10 +108,7 @@ bus_redis_take(bus_redis_t *b, const redisReply *reply)
              (long long) b->generation);
 
     bus_epoch(b->epoch, text);
-    bus_hex(hex, b->epoch, BUS_EPOCH_LEN);
-
-    snprintf(b->done_key, BUS_REDIS_KEY, "%sgoim:done:%s",
-             svc_redis_prefix(b->r), hex);
+    bus_hex(b->epoch_hex, b->epoch, BUS_EPOCH_LEN);
 
     return 0;
 }

@@ -3,11 +3,8 @@
  *
  *     <prefix>goim:bus            hash: epoch, partitions
  *     <prefix>goim:bus:<n>        stream of partition n: k (key), v (payload)
- *     <prefix>goim:bus:<n>:lease  string "<job> <fence>", expires
- *     <prefix>goim:bus:<n>:fence  counter of leases
- *     <prefix>goim:bus:jobs       sorted set of jobs by expiry
- *     <prefix>goim:bus:notes      stream: something changed, look now
- *     <prefix>goim:done:<epoch>   hash: partition -> id of the last one done
+ *
+ * and the keys of lease.h and done.h.
  */
 
 #ifndef SVC_BUS_REDIS_H
@@ -30,8 +27,9 @@ struct bus_redis_s {
     char                life_key[BUS_REDIS_KEY];
     char                hash_key[BUS_REDIS_KEY];
     char                base[BUS_REDIS_BASE];       /* ...goim:bus: */
-    char                done_key[BUS_REDIS_KEY];    /* valid when ready */
-    uint8_t             epoch[BUS_EPOCH_LEN];
+    char                tag[BUS_REDIS_BASE];        /* ...goim:{ */
+    uint8_t             epoch[BUS_EPOCH_LEN];       /* valid when ready */
+    char                epoch_hex[2 * BUS_EPOCH_LEN + 1];
     int                 ready;          /* for this connection */
     int                 known;          /* it was, once */
     int                 asking;

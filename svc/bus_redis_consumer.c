@@ -1,429 +1,340 @@
 /*
- * The Redis bus: reading. Leases say whose a partition is (bus_redis_lease.c
- * renews and takes them), a connection of its own waits for new records.
+ * The Redis bus: whose the partitions are, and how far they are done.
  */
 
 #include "bus_redis_consumer.h"
 
+#include "svc/lua/bus_redis_mend.lua.h"
+
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 
-#define BUS_REDIS_BLOCK         1000                /* ms */
-#define BUS_REDIS_READ_BYTES    (1024 * 1024)       /* about, a reply */
-#define BUS_REDIS_READ_MAX      256                 /* records a reply */
-#define BUS_REDIS_RECORD        128                 /* beside its payload */
-#define BUS_REDIS_READ_RETRY    200                 /* ms */
+#define BUS_REDIS_LOOK      1000                    /* ms */
 
 
-static void bus_redis_on_read(svc_redis_t *r, redisReply *reply, void *data);
+static svc_script_t  bus_redis_mend_script = { .body = bus_redis_mend_lua };
 
 
-/* ---- asking ---- */
+/* ---- taken and lost ---- */
 
-/*
- * So many records of each stream that a reply has about the bytes wanted. It
- * grows with what comes, as nothing is known of the records to come: after
- * small ones large ones may follow, so many at once at most. A reply that
- * failed is asked for again by halves.
- */
 static void
-bus_redis_count(bus_redis_consumer_t *c, size_t most)
+bus_redis_taken(uint32_t n, void *data)
 {
-    size_t  n, streams;
+    bus_redis_consumer_t  *c;
 
-    streams = c->owned > 0 ? c->owned : 1;
+    c = data;
 
-    n = BUS_REDIS_READ_BYTES / (c->record_size * streams);
-
-    if (n > BUS_REDIS_READ_MAX / streams) {
-        n = BUS_REDIS_READ_MAX / streams;
-    }
-
-    if (n > 2 * most) {
-        n = 2 * most;
-    }
-
-    c->count = n < 1 ? 1 : n;
+    done_read(c->done, n, lease_name(c->lease, n));
 }
 
 
-/* The reply did not come: half of it. */
 static void
-bus_redis_less(bus_redis_consumer_t *c)
+bus_redis_lost(uint32_t n, void *data)
 {
-    if (c->count > 1) {
-        c->count /= 2;
+    bus_redis_part_t      *part;
+    bus_redis_consumer_t  *c;
 
-    } else if (c->owned >> c->narrow > 1) {
-        c->narrow++;
+    c = data;
+    part = &c->parts[n];
+
+    done_forget(c->done, n);
+
+    if (part->ready) {
+        part->ready = 0;
+        c->owned--;
+
+        c->base.events.revoked(&c->base, n, c->base.events.data);
     }
 }
 
 
-/* Which streams are read: all, or so many in turns after failures. */
+/* The last effects have been sent: behind them the place, then the lease. */
 static void
-bus_redis_choose(bus_redis_consumer_t *c)
+bus_redis_giving(uint32_t n, void *data)
 {
-    uint32_t           i, n;
+    bus_redis_consumer_t  *c;
+
+    c = data;
+
+    done_save(c->done, n);
+    bus_redis_lost(n, data);
+}
+
+
+static void
+bus_redis_looked(void *data)
+{
+    bus_redis_read(data);
+}
+
+
+static void
+bus_redis_ended(void *data)
+{
+    bus_redis_consumer_t  *c;
+
+    c = data;
+    c->left = 1;
+
+    bus_redis_check_end(c);
+}
+
+
+/* ---- done ---- */
+
+static void
+bus_redis_answered(svc_redis_t *r, redisReply *reply, void *data)
+{
+    bus_redis_consumer_t  *c;
+
+    (void) r;
+    (void) reply;
+
+    c = data;
+    c->calls--;
+
+    bus_redis_check_end(c);
+}
+
+
+static void
+bus_redis_on_len(svc_redis_t *r, redisReply *reply, void *data)
+{
     bus_redis_part_t  *part;
 
-    n = c->owned >> c->narrow;
+    part = data;
 
-    if (n < 1) {
-        n = 1;
+    if (reply != NULL && reply->type == REDIS_REPLY_INTEGER) {
+        part->len = reply->integer;
     }
 
-    for (i = 0; i < c->bus.n; i++) {
-        c->parts[i].asked = 0;
+    if (part->len == 0) {
+        part->moved = svc_now();
     }
 
-    for (i = 0; i < c->bus.n && n > 0; i++) {
-        part = &c->parts[(c->turn + i) % c->bus.n];
+    bus_redis_answered(r, reply, part->c);
+}
 
-        if (part->owned) {
-            part->asked = 1;
-            n--;
-        }
-    }
 
-    c->turn = (c->turn + i) % c->bus.n;
+static void
+bus_redis_ask_len(bus_redis_consumer_t *c, bus_redis_part_t *part)
+{
+    c->calls += (svc_redis_callf(c->bus.r, bus_redis_on_len, part,
+                                 "XLEN %s", part->stream) == 0);
+}
+
+
+static void
+bus_redis_place(uint32_t n, const goim_offset_t *place, void *data)
+{
+    bus_redis_part_t      *part;
+    bus_redis_consumer_t  *c;
+
+    c = data;
+    part = &c->parts[n];
+
+    goim_offset_get(place, &part->ms, &part->seq);
+    part->asked = 0;
+    part->len = 0;
+    part->moved = svc_now();
+    part->ready = 1;
+    c->owned++;
+
+    log_write(LOG_INFO, "bus: partition %u taken, from %" PRIu64 "-%" PRIu64,
+              n, part->ms, part->seq);
+
+    bus_redis_ask_len(c, part);
+    bus_redis_read_again(c);
+}
+
+
+/* What is done is not read again. */
+static void
+bus_redis_saved(uint32_t n, const goim_offset_t *place, void *data)
+{
+    char                   id[44];
+    uint64_t               ms, seq;
+    bus_redis_consumer_t  *c;
+
+    c = data;
+
+    goim_offset_get(place, &ms, &seq);
+    snprintf(id, sizeof(id), "%" PRIu64 "-%" PRIu64, ms, seq + 1);
+
+    c->calls += (svc_redis_callf(c->bus.r, bus_redis_answered, c,
+                                 "XTRIM %s MINID %s", c->parts[n].stream, id)
+                 == 0);
+}
+
+
+static void
+bus_redis_fenced(uint32_t n, void *data)
+{
+    lease_lose(((bus_redis_consumer_t *) data)->lease, n,
+               "another has the lease");
+}
+
+
+static void
+bus_redis_idle(void *data)
+{
+    bus_redis_check_end(data);
 }
 
 
 void
-bus_redis_read(bus_redis_consumer_t *c)
+bus_redis_done(bus_consumer_t *base, uint32_t partition,
+    const goim_offset_t *offset)
 {
-    int               argc;
-    char              count[24], block[24];
-    size_t            n;
-    uint32_t          i;
-    const char      **argv;
-    bus_redis_part_t *part;
+    bus_redis_consumer_t  *c;
 
-    if (c->reading || c->paused || c->ending || !c->bus.ready
-        || !svc_redis_is_up(c->reader)
-        || svc_redis_life(c->reader) != c->life)
+    c = (bus_redis_consumer_t *) base;
+
+    if (!c->ending && partition < c->bus.n && c->parts[partition].ready) {
+        done_move(c->done, partition, offset);
+        c->parts[partition].moved = svc_now();
+    }
+}
+
+
+/* ---- keys of another type ---- */
+
+static void
+bus_redis_mended(svc_redis_t *r, redisReply *reply, void *data)
+{
+    if (reply != NULL && reply->type == REDIS_REPLY_INTEGER
+        && reply->integer > 0)
     {
-        return;
+        log_write(LOG_ERROR, "bus: %lld keys were of another type and have "
+                  "been deleted", reply->integer);
     }
 
-    snprintf(count, sizeof(count), "%zu", c->count);
-    snprintf(block, sizeof(block), "%d", c->narrow > 0 ? 1 : BUS_REDIS_BLOCK);
+    bus_redis_answered(r, reply, data);
+}
 
-    bus_redis_choose(c);
 
-    argv = malloc((6 + 2 * ((size_t) c->owned + 1)) * sizeof(char *));
+void
+bus_redis_mend(bus_redis_consumer_t *c)
+{
+    int           n;
+    uint32_t      i;
+    const char  **argv;
+
+    argv = malloc((c->bus.n + 1) * sizeof(char *));
     if (argv == NULL) {
         abort();
     }
 
-    argc = 0;
-    argv[argc++] = "XREAD";
-    argv[argc++] = "COUNT";
-    argv[argc++] = count;
-    argv[argc++] = "BLOCK";
-    argv[argc++] = block;
-    argv[argc++] = "STREAMS";
-    argv[argc++] = c->notes_key;
+    n = 0;
+    argv[n++] = c->notes_key;
 
     for (i = 0; i < c->bus.n; i++) {
-        if (c->parts[i].asked) {
-            argv[argc++] = c->parts[i].stream;
+        if (c->parts[i].ready) {
+            argv[n++] = c->parts[i].stream;
         }
     }
 
-    n = (size_t) argc - 6;
-    argv[argc++] = c->note;
-
-    for (i = 0; i < c->bus.n; i++) {
-        part = &c->parts[i];
-
-        if (part->asked) {
-            snprintf(part->cursor, sizeof(part->cursor), "%llu-%llu",
-                     (unsigned long long) part->ms,
-                     (unsigned long long) part->seq);
-            argv[argc++] = part->cursor;
-        }
-    }
-
-    if ((size_t) argc == 6 + 2 * n
-        && svc_redis_call(c->reader, bus_redis_on_read, c, argc, argv, NULL)
-           == 0)
-    {
-        c->reading = 1;
-    }
+    c->calls += (svc_redis_eval(c->bus.r, &bus_redis_mend_script,
+                                bus_redis_mended, c, n, n, argv, NULL) == 0);
 
     free(argv);
 }
 
 
-/*
- * A read that waits does not know of partitions that came meanwhile: end it.
- * Without the right to do so the wait ends by itself after a second.
- */
-void
-bus_redis_read_again(bus_redis_consumer_t *c)
-{
-    if (!c->reading) {
-        bus_redis_read(c);
-        return;
-    }
-
-    if (c->reader_id != 0) {
-        svc_redis_callf(c->bus.r, NULL, NULL, "CLIENT UNBLOCK %lld",
-                        c->reader_id);
-    }
-}
-
-
-/* ---- records ---- */
-
-static int
-bus_redis_named(const redisReply *name, const char *want)
-{
-    return name->type == REDIS_REPLY_STRING && strcmp(name->str, want) == 0;
-}
-
-
-/* 0: record, -1: broken */
-static int
-bus_redis_fields(const redisReply *fields, bus_record_t *rec)
-{
-    size_t             i;
-    const redisReply  *v;
-
-    if (fields->type != REDIS_REPLY_ARRAY) {
-        return -1;
-    }
-
-    for (i = 0; i + 1 < fields->elements; i += 2) {
-        v = fields->element[i + 1];
-
-        if (bus_redis_named(fields->element[i], "v")
-            && v->type == REDIS_REPLY_STRING)
-        {
-            rec->payload = (const uint8_t *) v->str;
-            rec->len = v->len;
-            return 0;
-        }
-    }
-
-    return -1;
-}
-
+/* ---- Redis comes and goes ---- */
 
 static void
-bus_redis_record(bus_redis_consumer_t *c, bus_redis_part_t *part,
-    const redisReply *entry)
+bus_redis_asked(bus_redis_t *b, int ok, void *data)
 {
-    uint64_t      ms, seq;
-    bus_record_t  rec;
+    uint64_t               life;
+    bus_redis_consumer_t  *c;
 
-    if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2
-        || entry->element[0]->type != REDIS_REPLY_STRING
-        || bus_redis_id(entry->element[0]->str, entry->element[0]->len, &ms,
-                        &seq) != 0)
+    c = data;
+
+    if (c->ending || !ok) {
+        bus_redis_check_end(c);
+        return;                 /* it is asked again in a second */
+    }
+
+    life = svc_redis_life(b->r);
+
+    /*
+     * What is known of the places may be newer than what this Redis knows:
+     * begin at what it knows.
+     */
+
+    if (c->known && (life != c->life
+                     || memcmp(c->epoch, b->epoch, BUS_EPOCH_LEN) != 0))
     {
-        return;
+        lease_lose_all(c->lease, "Redis is another one");
     }
 
-    if (ms < part->ms || (ms == part->ms && seq <= part->seq)) {
-        return;
+    c->life = life;
+    memcpy(c->epoch, b->epoch, BUS_EPOCH_LEN);
+    c->known = 1;
+
+    if (svc_redis_is_up(c->reader) && svc_redis_life(c->reader) != life) {
+        svc_redis_reconnect(c->reader);
     }
 
-    part->ms = ms;
-    part->seq = seq;
-
-    if (bus_redis_fields(entry->element[1], &rec) != 0) {
-        metrics_add(c->broken, 1);
-        log_seldom(&c->broken_log, LOG_ERROR, "bus: record %s of partition "
-                   "%u has no field \"v\", skipped", entry->element[0]->str,
-                   part->n);
-        return;
-    }
-
-    /* a large one is remembered for some time */
-
-    if (rec.len + BUS_REDIS_RECORD >= c->record_size) {
-        c->record_size = rec.len + BUS_REDIS_RECORD;
-
-    } else {
-        c->record_size -= (c->record_size - rec.len) / 64;
-    }
-
-    rec.partition = part->n;
-    goim_offset_set(&rec.offset, ms, seq);
-
-    c->base.events.record(&c->base, &rec, c->base.events.data);
-}
-
-
-static bus_redis_part_t *
-bus_redis_part(bus_redis_consumer_t *c, const redisReply *name)
-{
-    char                *end;
-    size_t               n;
-    unsigned long        i;
-
-    n = strlen(c->bus.base);
-
-    if (name->type != REDIS_REPLY_STRING || name->len <= n) {
-        return NULL;
-    }
-
-    i = strtoul(name->str + n, &end, 10);
-
-    return *end == '\0' && i < c->bus.n ? &c->parts[i] : NULL;
-}
-
-
-/*
- * The job may pause in the middle: the rest is not kept, but read again from
- * where the cursor stands.
- */
-static void
-bus_redis_stream(bus_redis_consumer_t *c, const redisReply *stream)
-{
-    size_t             i;
-    redisReply        *entries;
-    bus_redis_part_t  *part;
-
-    if (stream->type != REDIS_REPLY_ARRAY || stream->elements != 2
-        || stream->element[1]->type != REDIS_REPLY_ARRAY)
-    {
-        return;
-    }
-
-    entries = stream->element[1];
-
-    if (bus_redis_named(stream->element[0], c->notes_key)) {
-        bus_redis_noted(c, entries);
-        return;
-    }
-
-    part = bus_redis_part(c, stream->element[0]);
-
-    if (part == NULL) {
-        return;
-    }
-
-    if (entries->elements > c->most) {
-        c->most = entries->elements;
-    }
-
-    for (i = 0; i < entries->elements; i++) {
-
-        /* asked: since the read was sent it has been this job's all along */
-
-        if (c->paused || c->ending || !part->owned || !part->asked
-            || !bus_redis_holds(c, part))
-        {
-            return;
-        }
-
-        bus_redis_record(c, part, entries->element[i]);
-    }
+    done_begin(c->done, c->epoch, life);
+    lease_begin(c->lease, life);
 }
 
 
 static void
-bus_redis_on_read(svc_redis_t *r, redisReply *reply, void *data)
+bus_redis_up(svc_redis_t *r, void *data)
 {
-    size_t                 i;
+    (void) r;
+
+    bus_redis_ask(&((bus_redis_consumer_t *) data)->bus);
+}
+
+
+static void
+bus_redis_down(svc_redis_t *r, void *data)
+{
     bus_redis_consumer_t  *c;
 
     (void) r;
 
     c = data;
-    c->reading = 0;
+    c->bus.ready = 0;
 
-    if (reply == NULL || c->ending) {
-        bus_redis_less(c);
-        bus_redis_check_end(c);
-        return;
-    }
-
-    if (reply->type == REDIS_REPLY_ERROR) {
-        log_seldom(&c->read_log, LOG_ERROR, "bus: cannot read: %s",
-                   reply->str);
-
-        if (svc_redis_class(reply) == SVC_REDIS_TYPE) {
-            bus_redis_mend(c);
-        }
-
-        svc_timer(c->retry, BUS_REDIS_READ_RETRY);
-        return;
-    }
-
-    c->most = 0;
-    c->narrow -= (c->narrow > 0);
-
-    if (reply->type == REDIS_REPLY_ARRAY) {
-        for (i = 0; i < reply->elements; i++) {
-            bus_redis_stream(c, reply->element[i]);
-        }
-    }
-
-    bus_redis_count(c, c->most);
-
-    bus_redis_read(c);
+    lease_pause(c->lease);
 }
 
 
 static void
-bus_redis_on_retry(evutil_socket_t fd, short what, void *data)
+bus_redis_on_look(evutil_socket_t fd, short what, void *data)
 {
+    uint32_t               i;
+    bus_redis_consumer_t  *c;
+
     (void) fd;
     (void) what;
 
-    bus_redis_read(data);
-}
-
-
-/* ---- the reader's connection ---- */
-
-static void
-bus_redis_on_id(svc_redis_t *r, redisReply *reply, void *data)
-{
-    (void) r;
-
-    if (reply != NULL && reply->type == REDIS_REPLY_INTEGER) {
-        ((bus_redis_consumer_t *) data)->reader_id = reply->integer;
-    }
-}
-
-
-static void
-bus_redis_reader_up(svc_redis_t *r, void *data)
-{
-    bus_redis_consumer_t  *c;
-
     c = data;
 
-    /* notes are for now: what came before is seen without them */
+    svc_timer(c->look, BUS_REDIS_LOOK);
 
-    strcpy(c->note, "$");
-    c->reader_id = 0;
-
-    svc_redis_callf(r, bus_redis_on_id, c, "CLIENT ID");
-
-    if (c->known && svc_redis_life(r) != c->life
-        && svc_redis_is_up(c->bus.r))
-    {
-        /* the other connection has not noticed that Redis is another one */
-
-        svc_redis_reconnect(c->bus.r);
+    if (!c->bus.ready) {
+        bus_redis_ask(&c->bus);
         return;
     }
 
-    bus_redis_read(c);
+    for (i = 0; i < c->bus.n; i++) {
+        if (c->parts[i].ready) {
+            bus_redis_ask_len(c, &c->parts[i]);
+        }
+    }
 }
 
 
-/* ---- the interface ---- */
+/* ---- beginning and end ---- */
 
 static void
 bus_redis_parts(bus_redis_consumer_t *c)
@@ -438,6 +349,7 @@ bus_redis_parts(bus_redis_consumer_t *c)
 
     for (i = 0; i < c->bus.n; i++) {
         part = &c->parts[i];
+        part->c = c;
         part->n = i;
 
         if (asprintf(&part->stream, "%s%u", c->bus.base, i) == -1) {
@@ -447,12 +359,76 @@ bus_redis_parts(bus_redis_consumer_t *c)
 }
 
 
+static void
+bus_redis_on_end(evutil_socket_t fd, short what, void *data)
+{
+    void                 (*freed)(void *data);
+    void                  *freed_data;
+    uint32_t               i;
+    bus_redis_consumer_t  *c;
+
+    (void) fd;
+    (void) what;
+
+    c = data;
+    freed = c->freed;
+    freed_data = c->freed_data;
+
+    c->left = 0;
+    svc_redis_free(c->reader);
+
+    lease_free(c->lease);
+    done_free(c->done);
+
+    event_free(c->look);
+    event_free(c->retry);
+    event_free(c->end);
+
+    for (i = 0; i < c->bus.n; i++) {
+        free(c->parts[i].stream);
+    }
+
+    free(c->parts);
+    free(c);
+
+    freed(freed_data);
+}
+
+
+void
+bus_redis_check_end(bus_redis_consumer_t *c)
+{
+    if (c->left && c->calls == 0 && !c->bus.asking && !done_busy(c->done)) {
+        event_active(c->end, EV_TIMEOUT, 0);
+    }
+}
+
+
+void
+bus_redis_consumer_free(bus_consumer_t *base, void (*freed)(void *data),
+    void *data)
+{
+    bus_redis_consumer_t  *c;
+
+    c = (bus_redis_consumer_t *) base;
+
+    c->ending = 1;
+    c->freed = freed;
+    c->freed_data = data;
+
+    svc_redis_unwatch(c->bus.r, c->watch);
+    event_del(c->look);
+    event_del(c->retry);
+
+    lease_end(c->lease);
+}
+
+
 bus_consumer_t *
 bus_redis_consumer_new(struct event_base *base, const bus_conf_t *conf,
     svc_redis_t *r, const bus_consumer_events_t *events, char *err,
     size_t size)
 {
-    svc_redis_conf_t       reader;
     svc_redis_events_t     watch;
     bus_redis_consumer_t  *c;
 
@@ -468,32 +444,44 @@ bus_redis_consumer_new(struct event_base *base, const bus_conf_t *conf,
 
     c->base.events = *events;
     c->loop = base;
-    c->record_size = BUS_REDIS_RECORD;
-    c->count = 1;
-    strcpy(c->note, "$");
-    snprintf(c->notes_key, BUS_REDIS_KEY, "%snotes", c->bus.base);
+    c->bus.done = bus_redis_asked;
+    c->bus.data = c;
 
-    bus_job_name(c->me, sizeof(c->me));
     bus_redis_parts(c);
 
-    c->broken = metrics_counter("goim_bus_broken_records_total", NULL,
-        "Records of the bus that could not be read and were skipped.");
-    c->retry = evtimer_new(base, bus_redis_on_retry, c);
+    c->lease = lease_new(base, r, c->bus.n, &(lease_events_t) {
+        .taken = bus_redis_taken,
+        .lost = bus_redis_lost,
+        .giving = bus_redis_giving,
+        .looked = bus_redis_looked,
+        .ended = bus_redis_ended,
+        .data = c
+    });
 
-    if (c->retry == NULL) {
+    c->done = done_new(base, r, c->bus.n, &(done_events_t) {
+        .read = bus_redis_place,
+        .saved = bus_redis_saved,
+        .fenced = bus_redis_fenced,
+        .idle = bus_redis_idle,
+        .data = c
+    });
+
+    c->look = evtimer_new(base, bus_redis_on_look, c);
+    c->end = evtimer_new(base, bus_redis_on_end, c);
+
+    if (c->look == NULL || c->end == NULL) {
         abort();
     }
 
-    bus_redis_lease_start(c);
-
-    reader = *svc_redis_conf(r);
-    reader.timeout += BUS_REDIS_BLOCK;
-
-    watch.up = bus_redis_reader_up;
-    watch.down = NULL;
+    watch.up = bus_redis_up;
+    watch.down = bus_redis_down;
     watch.data = c;
+    c->watch = svc_redis_watch(r, &watch);
 
-    c->reader = svc_redis_new(base, &reader, &watch);
+    bus_redis_read_init(c);
+
+    svc_timer(c->look, BUS_REDIS_LOOK);
+    bus_redis_ask(&c->bus);
 
     return &c->base;
 }
@@ -515,8 +503,8 @@ bus_redis_consumer_holds(bus_consumer_t *base, uint32_t partition)
 
     c = (bus_redis_consumer_t *) base;
 
-    return partition < c->bus.n && c->parts[partition].owned
-           && bus_redis_holds(c, &c->parts[partition]);
+    return partition < c->bus.n && c->parts[partition].ready
+           && lease_holds(c->lease, partition);
 }
 
 
@@ -550,12 +538,31 @@ bus_redis_consumer_lag(bus_consumer_t *base)
     lag = 0;
 
     for (i = 0; i < c->bus.n; i++) {
-        if (c->parts[i].owned) {
+        if (c->parts[i].ready) {
             lag += c->parts[i].len;
         }
     }
 
     return lag;
+}
+
+
+uint32_t
+bus_redis_consumer_stuck(bus_consumer_t *base)
+{
+    int64_t                now;
+    uint32_t               i, n;
+    bus_redis_consumer_t  *c;
+
+    c = (bus_redis_consumer_t *) base;
+    now = svc_now();
+    n = 0;
+
+    for (i = 0; i < c->bus.n; i++) {
+        n += (c->parts[i].ready && now - c->parts[i].moved > BUS_STUCK);
+    }
+
+    return n;
 }
 
 
@@ -570,20 +577,4 @@ int
 bus_redis_consumer_healthy(bus_consumer_t *base)
 {
     return svc_redis_is_up(((bus_redis_consumer_t *) base)->reader);
-}
-
-
-void
-bus_redis_consumer_delete(bus_redis_consumer_t *c)
-{
-    uint32_t  i;
-
-    event_free(c->retry);
-
-    for (i = 0; i < c->bus.n; i++) {
-        free(c->parts[i].stream);
-    }
-
-    free(c->parts);
-    free(c);
 }

@@ -302,9 +302,9 @@ bus_redis_pick(bus_redis_producer_t *p, bus_redis_batch_t *batch)
 static int
 bus_redis_send(bus_redis_producer_t *p, bus_redis_batch_t *batch)
 {
-    int          argc;
+    int          argc, keys;
     char         stream[BUS_REDIS_BATCH][BUS_REDIS_KEY], life[24];
-    char         number[BUS_REDIS_BATCH][12];
+    char         done[BUS_REDIS_BATCH][BUS_REDIS_KEY];
     size_t       i, len[3 + 4 * BUS_REDIS_BATCH];
     bus_item_t  *item;
     const char  *argv[3 + 4 * BUS_REDIS_BATCH];
@@ -315,25 +315,27 @@ bus_redis_send(bus_redis_producer_t *p, bus_redis_batch_t *batch)
     argc = 0;
     argv[argc] = p->bus.life_key;
     len[argc++] = strlen(p->bus.life_key);
-    argv[argc] = p->bus.done_key;
-    len[argc++] = strlen(p->bus.done_key);
-
-    for (i = 0; i < batch->n; i++) {
-        snprintf(number[i], sizeof(number[i]), "%u",
-                 batch->item[i]->partition);
-        argv[argc] = stream[i];
-        len[argc++] = (size_t) snprintf(stream[i], BUS_REDIS_KEY, "%s%s",
-                                        p->bus.base, number[i]);
-    }
-
-    argv[argc] = life;
-    len[argc++] = strlen(life);
 
     for (i = 0; i < batch->n; i++) {
         item = batch->item[i];
 
-        argv[argc] = number[i];
-        len[argc++] = strlen(number[i]);
+        argv[argc] = stream[i];
+        len[argc++] = (size_t) snprintf(stream[i], BUS_REDIS_KEY, "%s%u",
+                                        p->bus.base, item->partition);
+        argv[argc] = done[i];
+        len[argc++] = (size_t) snprintf(done[i], BUS_REDIS_KEY, "%s%u}:done",
+                                        p->bus.tag, item->partition);
+    }
+
+    keys = argc;
+    argv[argc] = life;
+    len[argc++] = strlen(life);
+    argv[argc] = p->bus.epoch_hex;
+    len[argc++] = strlen(p->bus.epoch_hex);
+
+    for (i = 0; i < batch->n; i++) {
+        item = batch->item[i];
+
         argv[argc] = (char *) item->bytes;
         len[argc++] = item->key_len;
         argv[argc] = (char *) item->bytes + item->key_len;
@@ -341,8 +343,7 @@ bus_redis_send(bus_redis_producer_t *p, bus_redis_batch_t *batch)
     }
 
     return svc_redis_eval(p->bus.r, &bus_redis_append_script,
-                          bus_redis_answer, batch, (int) batch->n + 2, argc,
-                          argv, len);
+                          bus_redis_answer, batch, keys, argc, argv, len);
 }
 
 

@@ -108,81 +108,110 @@ is_deeply run('bus_redis_setup', ['goim:bus'], 'epoch-1', 4),
 is_deeply run('bus_redis_setup', ['goim:bus'], 'epoch-2', 8),
     ['epoch-1', 4], 'the others find it';
 
-is_deeply run('bus_redis_append', ['goim:life', 'done', 'goim:bus:0',
-    'goim:bus:1', 'goim:bus:0'], $life, map { ($_, 'k', 'v') } 0, 1, 0),
-    ["$life-0", "$life-0", "$life-1"], 'an id a record';
-like error { run('bus_redis_append', ['goim:life', 'done', 'goim:bus:0'],
-    $life - 1, 0, 'k', 'v') }, qr/^LIFE /, 'another life';
+sub bus_append {
+    my ($life, @n) = @_;
+    return run('bus_redis_append', ['goim:life',
+        map { ("goim:bus:$_", "goim:{$_}:done") } @n], $life, 'epoch',
+        map { ('k', 'v') } @n);
+}
 
-$redis->cmd('HSET', 'done', 0, "$life-1");
+is_deeply bus_append($life, 0, 1, 0), ["$life-0", "$life-0", "$life-1"],
+    'an id a record';
+like error { bus_append($life - 1, 0) }, qr/^LIFE /, 'another life';
+
+$redis->cmd('HSET', 'goim:{0}:done', 'epoch', "$life-1");
 $redis->cmd('DEL', 'goim:bus:0');
-like error { run('bus_redis_append', ['goim:life', 'done', 'goim:bus:0'],
-    $life, 0, 'k', 'v') }, qr/^LIFE lifted/, 'a partition that was lost';
+like error { bus_append($life, 0) }, qr/^LIFE lifted/,
+    'a partition that was lost';
 cmp_ok $redis->cmd('HGET', 'goim:life', 'n'), '>', $life, 'lifts the life';
 
-# ---- the registry of nodes ---------------------------------------------------
+$redis->cmd('SET', 'goim:bus:notes', 'broken');
+is run('bus_redis_mend', ['goim:bus:notes', 'goim:bus:1']), 1,
+    'what is no stream is deleted';
+is $redis->cmd('EXISTS', 'goim:bus:1'), 1, 'a stream is not';
+
+# ---- leases ------------------------------------------------------------------
 
 $redis->cmd('FLUSHALL');
+$life = run('redis_life', ['goim:life'], 'run-5');
 
-sub enter {
-    my ($server, $zone, %arg) = @_;
-    return run('node_register', ['goim:nodes', 'goim:nodes:version',
-        'goim:nodes:seen', "goim:nodes:zones:$server", "goim:node:$server",
-        'goim:nodes:missed'], $server, $zone, $arg{instance} || "h/$server",
-        $arg{replaces} || '', 30_000, 'packed', 3600, $arg{before} || 0,
-        $arg{known} || 0, 20_000);
+# share, members, own leases, others', as Perl hashes
+sub turn {
+    my ($me, $turn, $members, $leases) = @_;
+    my ($share, @lists) = @{ run('lease_tick',
+        ['goim:life', 'members', 'notes'], $life, 'goim:{', 'goim:bus:', $me,
+        $turn, 4, scalar(keys %{ $members || {} }), %{ $members || {} },
+        %{ $leases || {} }) };
+    return ($share, map { +{ @$_ } } @lists);
 }
 
-sub leave {
-    my ($server, $zone) = @_;
-    return run('node_leave', ['goim:nodes', 'goim:nodes:version',
-        'goim:nodes:seen', "goim:nodes:zones:$server"], $server, $zone,
-        'unpacked');
+sub leases { return join ' ', sort keys %{ $_[0] } }
+
+my ($share, $members, $mine, $others) = turn('a', 1);
+is "$share: @{[leases($mine)]}", '4: 0 1 2 3', 'alone one has all';
+is $redis->cmd('GET', 'goim:{2}:lease'), "a $mine->{2} 1", 'a lease';
+is_deeply [map { $redis->cmd('TTL', $_) } 'goim:{2}:lease', 'members'],
+    [-1, -1], 'no clock of Redis\'s ends it';
+
+($share, $members, $mine, $others) = turn('b', 1);
+is "$share: @{[leases($mine)]}", '2: ', 'who comes has a share, and waits';
+is leases($others), '0 1 2 3', 'for what another has';
+is_deeply $members, { a => 1, b => 1 }, 'both are members';
+
+is run('lease_give', ['goim:{3}:lease', 'notes'], "a 99", 'a'), 'FENCED',
+    'only the holder gives a lease up';
+is run('lease_give', ["goim:{$_}:lease", 'notes'], 'a 1', 'a'), 'OK',
+    'the holder does' for 2, 3;
+($share, $members, $mine) = turn('b', 2);
+is leases($mine), '2 3', 'then the other takes it';
+is $mine->{3}, 2, 'with a higher fence';
+
+# who has not been seen to do anything is over, if that is still so
+turn('a', 2);
+($share, $members, $mine) = turn('b', 3, { a => 1 }, { 0 => 'a 1 1' });
+is "$share: @{[leases($mine)]}", '2: 2 3', 'not who has renewed meanwhile';
+($share, $members, $mine) = turn('b', 4, { a => 2 }, { 0 => 'a 1 2',
+    1 => 'a 1 2' });
+is "$share: @{[leases($mine)]}", '4: 0 1 2 3', 'who has not is over';
+
+is run('lease_leave', ['members', 'notes'], 'b'), 'OK', 'one leaves';
+is $redis->cmd('EXISTS', 'members'), 0, 'and is no member';
+
+$redis->cmd('DEL', map { "goim:{$_}:lease" } 0 .. 3);
+$redis->cmd('SET', 'goim:bus:1:lease', 'old 7', 'PX', 60_000);
+($share, $members, $mine) = turn('c', 1);
+is leases($mine), '0 2 3', 'a lease of the version before is one';
+like error { $life--; turn('c', 2) }, qr/^LIFE /, 'another life';
+$life++;
+
+# ---- places ------------------------------------------------------------------
+
+$redis->cmd('SET', 'goim:{0}:lease', 'a 5 1');
+my @save = ('goim:life', 'goim:{0}:done', 'goim:{0}:lease');
+my @read = ('goim:{0}:done', 'goim:done:e');
+
+sub saved {
+    my ($lease, $place) = @_;
+    return run('done_save', \@save, $life, 'e', $place, 60, $lease);
 }
 
-sub entry { return $redis->cmd('HGET', 'goim:nodes', $_[0]) }
+sub stands { return run('done_read', \@read, 'e', 0, 60) }
 
-my $r = enter('a', 'z1');
-like $r->[2], qr/^\d{13}$/, 'registered: Redis\'s time';
-is_deeply [@$r[0, 1, 3, 4]], ['OK', 0, 0, 0], 'and nothing was missed';
-is $redis->cmd('HGET', 'goim:nodes', 'created'), $r->[2], 'a new registry';
-like entry('a/z1'), qr/^packed\x10[\x80-\xff]{5}[\x01-\x7f]$/s,
-    'the packed node, and when';
-is_deeply enter('a', 'z2', instance => 'h/other'), ['REFUSED', 'h/a'],
-    'another instance is told who has it';
-is enter('a', 'z2', instance => 'h/other', replaces => 'h/a')->[0], 'OK',
-    'unless that one is dead';
-like entry('a/z1'), qr/\x18\x01$/, 'which has left then';
-
-my $version = $redis->cmd('GET', 'goim:nodes:version');
-is_deeply leave('a', 'z2'), ['OK', 0], 'it leaves';
-like entry('a/z2'), qr/\x18\x01$/, 'its entry says so';
-is $redis->cmd('GET', 'goim:nodes:version'), $version + 1, 'that is news';
-leave('a', 'z2');
-is $redis->cmd('GET', 'goim:nodes:version'), $version + 1, 'once';
-
-leave('c', 'z1');
-is entry('c/z1'), "unpacked\x18\x01", 'one that was swept says it too';
-
-is enter('b', 'z1', before => 1)->[4], 1,
-    'one that was registered, and nobody knows: it has lapsed';
-is run('node_missed', ['goim:nodes:missed'], 'b', 3), 3, 'it missed some';
-is run('node_missed', ['goim:nodes:missed'], 'b', 4), 7, 'and some more';
-is_deeply [@{ enter('b', 'z1', before => 1) }[3, 4]], [7, 0],
-    'known, and told how much it missed';
-
-$redis->cmd('FLUSHALL');
-is enter('b', 'z1', before => 1)->[4], 0, 'Redis lost it: that is no lapse';
-like $redis->cmd('HGET', 'goim:nodes', 'created'), qr/^\d+ lost$/,
-    'and the others are waited for';
-is enter('c', 'z1', before => 1)->[4], 0, 'as long as they come in time';
-$redis->cmd('FLUSHALL');
-enter('d', 'z1', known => 1);
-like $redis->cmd('HGET', 'goim:nodes', 'created'), qr/ lost$/,
-    'the same when the caller knows nodes';
-
-$redis->cmd('FLUSHALL');
-$redis->cmd('SET', $_, 'broken') for 'goim:nodes', 'goim:nodes:zones:a';
-is enter('a', 'z1')->[1], 1, 'keys of another type are replaced';
+is stands(), '', 'nothing is done';
+is saved('a 5', '7-2'), 'OK', 'a place';
+is stands(), '7-2', 'is where one goes on';
+is saved('a 5', '7-1'), 'OK', 'one before it';
+is stands(), '7-2', 'changes nothing';
+is saved('a 4', '8-0'), 'FENCED', 'nor does who had the lease before';
+is saved('a 5', '10-0'), 'OK', 'numbers are no text';
+is stands(), '10-0', 'ten is more than seven';
+is run('done_read', \@read, 'other', 0, 60), '', 'another epoch, another place';
+$redis->cmd('HSET', 'goim:done:e', 0, '12-3');
+is stands(), '12-3', 'a place of the version before';
+is saved('a 5', '13-0'), 'OK', 'goes on';
+is stands(), '13-0', 'from there';
+like error { run('done_save', \@save, $life - 1, 'e', '14-0', 60, 'a 5') },
+    qr/^LIFE /, 'another life';
+cmp_ok $redis->cmd('TTL', 'goim:{0}:done'), '>', 0, 'it ends by itself';
 
 done_testing;

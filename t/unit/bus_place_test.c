@@ -134,10 +134,12 @@ redis_test_broken(void **state)
 
     /* leases, places and the rest */
 
-    test_do(&bus.redis, "DEL p:goim:bus:%d:lease", p);
-    test_do(&bus.redis, "LPUSH p:goim:bus:%d:lease x", p);
-    test_do(&bus.redis, "SET p:goim:bus:%d:fence x", p);
-    test_do(&bus.redis, "SET p:goim:bus:jobs x");
+    test_do(&bus.redis, "DEL p:goim:{%d}:lease", p);
+    test_do(&bus.redis, "LPUSH p:goim:{%d}:lease x", p);
+    test_do(&bus.redis, "SET p:goim:{%d}:fence x", p);
+    test_do(&bus.redis, "DEL p:goim:{%d}:done", p);
+    test_do(&bus.redis, "SET p:goim:{%d}:done x", p);
+    test_do(&bus.redis, "SET p:goim:bus:members x");
     test_do(&bus.redis, "SET p:goim:bus:notes x");
     maker_send_many(&m, 1, 30, 40, 10000);
     eater_wait(&e, 41);
@@ -197,6 +199,58 @@ redis_test_older(void **state)
     eater_wait(&e, 16);
     assert_string_equal(e.seen[15].text, "k0:10");
     assert_true(goim_offset_cmp(&e.seen[9].offset, &e.seen[15].offset) < 0);
+
+    maker_stop(&m);
+    eater_end(&e);
+}
+
+
+/* The places of a version before stand in one hash for all partitions. */
+static void
+redis_test_upgrade(void **state)
+{
+    int          p;
+    char         epoch[33], place[64];
+    eater_t      e;
+    maker_t      m;
+    redisReply  *done;
+
+    (void) state;
+
+    p = (int) goim_partition("k0", 2, PARTITIONS);
+
+    maker_ready(&m);
+    maker_send_many(&m, 1, 0, 10, 5000);
+    maker_wait(&m);
+
+    eater_start(&e, 0);
+    eater_wait(&e, 10);
+    bus_done(e.c, e.seen[3].partition, &e.seen[3].offset);
+    eater_end(&e);
+
+    done = test_cmd(&bus.redis, "HGETALL p:goim:{%d}:done", p);
+    assert_int_equal(done->elements, 2);
+    snprintf(epoch, sizeof(epoch), "%s", done->element[0]->str);
+    snprintf(place, sizeof(place), "%s", done->element[1]->str);
+    freeReplyObject(done);
+
+    test_do(&bus.redis, "DEL p:goim:{%d}:done", p);
+    test_do(&bus.redis, "HSET p:goim:done:%s %d %s", epoch, p, place);
+
+    eater_start(&e, 0);
+    eater_wait(&e, 6);
+    test_run(bus.base, 100);
+    assert_int_equal(e.n, 6);
+    assert_string_equal(e.seen[0].text, "k0:4");
+    bus_done(e.c, e.seen[5].partition, &e.seen[5].offset);
+    eater_end(&e);
+
+    /* what stands there is not newer for ever */
+
+    eater_start(&e, 0);
+    eater_wait_owned(&e, NULL, PARTITIONS);
+    test_run(bus.base, 200);
+    assert_int_equal(e.n, 0);
 
     maker_stop(&m);
     eater_end(&e);
@@ -378,6 +432,7 @@ main(void)
     const struct CMUnitTest  with_redis[] = {
         BUS_CASE(redis_test_broken),
         BUS_CASE(redis_test_older),
+        BUS_CASE(redis_test_upgrade),
     };
     const struct CMUnitTest  with_kafka[] = {
         BUS_CASE(kafka_test_older),

@@ -1,7 +1,7 @@
--- note(key, job): tell the jobs that wait on the stream `key` to look at who
+-- note(key, who): tell those that wait on the stream `key` to look at who
 -- has which partition.
 
-local function note(key, job)
-    redis.pcall('XADD', key, 'MAXLEN', 16, '*', 'j', job)
+local function note(key, who)
+    redis.pcall('XADD', key, 'MAXLEN', 16, '*', 'j', who)
     redis.call('EXPIRE', key, 3600)
 end
