@@ -10,6 +10,7 @@
 
 #define GOIM_FRAME_HEAD  10         /* the longest */
 
+#define GOIM_FRAME_CONT    0
 #define GOIM_FRAME_TEXT    1
 #define GOIM_FRAME_BINARY  2
 #define GOIM_FRAME_CLOSE   8

@@ -74,3 +74,34 @@ goim_hash(const uint64_t seed[2], const void *data, size_t len)
 
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
+
+
+uint32_t
+goim_fnv1a(const void *data, size_t len)
+{
+    size_t          i;
+    uint32_t        h;
+    const uint8_t  *p = data;
+
+    h = 2166136261u;
+
+    for (i = 0; i < len; i++) {
+        h = (h ^ p[i]) * 16777619u;
+    }
+
+    return h;
+}
+
+
+uint64_t
+goim_fnv1a_64(uint64_t h, const void *data, size_t len)
+{
+    size_t          i;
+    const uint8_t  *p = data;
+
+    for (i = 0; i < len; i++) {
+        h = (h ^ p[i]) * 1099511628211ull;
+    }
+
+    return h;
+}

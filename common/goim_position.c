@@ -3,6 +3,7 @@
  */
 
 #include "goim_position.h"
+#include "goim_hash.h"
 
 
 void
@@ -37,17 +38,9 @@ goim_offset_get(const goim_offset_t *o, uint64_t *high, uint64_t *low)
 uint32_t
 goim_partition(const void *key, size_t len, uint32_t partitions)
 {
-    size_t          i;
-    uint32_t        h;
-    const uint8_t  *p;
+    uint32_t  h;
 
-    p = key;
-    h = 2166136261u;
-
-    for (i = 0; i < len; i++) {
-        h ^= p[i];
-        h *= 16777619u;
-    }
+    h = goim_fnv1a(key, len);
 
     /* Sarama takes the hash for an int32 and its absolute value */
 

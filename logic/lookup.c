@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/goim_hash.h"
+
 #define LOGIC_LOOKUP_KEYS   4       /* under way, of one push */
 #define LOGIC_LOOKUP_MIDS   256
 
@@ -327,15 +329,10 @@ logic_lookup_add(logic_push_t *p, const char *key, size_t len,
 static const char *
 logic_lookup_server(logic_push_t *p, const store_place_t *place)
 {
-    size_t            i;
     uint32_t          hash;
     logic_server_t   *s, **bucket;
 
-    hash = 2166136261u;
-
-    for (i = 0; i < place->len; i++) {
-        hash = (hash ^ (uint8_t) place->server[i]) * 16777619u;
-    }
+    hash = goim_fnv1a(place->server, place->len);
 
     bucket = &p->servers[hash & (LOGIC_PUSH_SERVERS - 1)];
 

@@ -124,7 +124,8 @@ struct ngx_goim_session_s {
     void                       *rooms;      /* it may enter; NULL: any */
     uint32_t                    naccepts;
     int32_t                    *accepts;    /* sorted */
-    void                       *call;       /* outstanding at logic */
+    struct ngx_goim_auth_s     *auth;       /* outstanding at logic, or */
+    struct ngx_goim_receive_s  *receive;    /* a packet */
     ngx_queue_t                 wait;       /* an auth for its turn; later
                                                a renewal */
     ngx_uint_t                  peer;       /* the logic that knows it */

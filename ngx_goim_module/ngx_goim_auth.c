@@ -16,7 +16,7 @@
 /* An auth on its way.  It outlives its session: what logic has stored for
    the session is then taken back. */
 
-typedef struct {
+typedef struct ngx_goim_auth_s {
     ngx_queue_t             queue;          /* asked, by id */
     ngx_goim_session_t     *session;        /* NULL: gone */
     uint64_t                id;
@@ -86,7 +86,7 @@ ngx_goim_auth_start(ngx_goim_session_t *s, goim_packet_t *p)
     auth->len = p->body_len;
     ngx_memcpy(auth->token, p->body, p->body_len);
 
-    s->call = auth;
+    s->auth = auth;
     s->busy = 1;
 
     /* a node that logic does not know yet would miss what is pushed to it;
@@ -142,7 +142,7 @@ ngx_goim_auth_next(ngx_event_t *ev)
         ngx_queue_remove(q);
         s->waiting = 0;
 
-        (void) ngx_goim_auth_call(s->call);
+        (void) ngx_goim_auth_call(s->auth);
     }
 
     ngx_post_event(ev, &ngx_posted_next_events);
@@ -220,7 +220,7 @@ ngx_goim_auth_failed(ngx_goim_auth_t *auth)
 
     ngx_goim_count(auth_failed, 1);
 
-    s->call = NULL;
+    s->auth = NULL;
     ngx_free(auth);
 
     ngx_goim_close(s, 1013, "no logic");
@@ -291,7 +291,7 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
     ngx_free(auth);
 
     if (s) {
-        s->call = NULL;
+        s->auth = NULL;
         s->peer = a.peer;
     }
 
@@ -444,7 +444,9 @@ ngx_goim_auth_forget(ngx_goim_session_t *s)
 {
     ngx_goim_auth_t  *auth;
 
-    auth = s->call;
+    auth = s->auth;
+
+    s->auth = NULL;
 
     if (s->waiting) {
         ngx_queue_remove(&s->wait);

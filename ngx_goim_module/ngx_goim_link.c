@@ -506,20 +506,13 @@ ngx_goim_link_error(ngx_goim_link_t *l, ngx_err_t err, const char *fmt, ...)
 void
 ngx_goim_link_drop(ngx_goim_link_t *l)
 {
+    ngx_uint_t  open;
+
     if (l->ops->errors >= 0) {
         ngx_goim_counters[l->ops->errors]++;
     }
 
     ngx_goim_link_say(l);
-
-    ngx_goim_link_reset(l);
-}
-
-
-void
-ngx_goim_link_reset(ngx_goim_link_t *l)
-{
-    ngx_uint_t  open;
 
     open = l->open;
 

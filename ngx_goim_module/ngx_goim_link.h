@@ -141,9 +141,6 @@ ngx_int_t ngx_goim_link_error(ngx_goim_link_t *l, ngx_err_t err,
 /* Close and connect again later; ngx_goim_link_error() was told why. */
 void ngx_goim_link_drop(ngx_goim_link_t *l);
 
-/* The same without a word, because the owner wishes so. */
-void ngx_goim_link_reset(ngx_goim_link_t *l);
-
 /* Close for good, after writing what the socket takes at once. */
 void ngx_goim_link_stop(ngx_goim_link_t *l);
 

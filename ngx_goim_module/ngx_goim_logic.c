@@ -58,7 +58,6 @@ typedef struct {
     ngx_queue_t             free;
     ngx_queue_t             failed;     /* their callbacks are due */
     ngx_event_t             fail;
-    ngx_uint_t              pending;
     uint64_t                serial;
 
     ngx_msec_t              started;
@@ -202,7 +201,6 @@ ngx_goim_logic_call(Goim__Call *call, ngx_uint_t *peer, ngx_goim_logic_pt cb,
 void
 ngx_goim_logic_cancel(ngx_goim_call_t *call)
 {
-    ngx_goim_logic.pending--;
 
     ngx_goim_logic_free_call(call);
 }
@@ -230,13 +228,6 @@ ngx_goim_logic_starting(void)
 
     return t->nlogics && !t->been_up
            && ngx_current_msec - t->started < t->conf->logic_timeout;
-}
-
-
-ngx_uint_t
-ngx_goim_logic_pending(void)
-{
-    return ngx_goim_logic.pending;
 }
 
 
@@ -300,7 +291,6 @@ ngx_goim_logic_send(ngx_goim_logic_t *logic, Goim__Call *call,
     ngx_queue_insert_tail(&logic->calls, &c->queue);
 
     if (cb != ngx_goim_logic_hello_handler) {
-        ngx_goim_logic.pending++;
     }
 
     if (!logic->timer.timer_set) {
@@ -373,7 +363,6 @@ ngx_goim_logic_fail_handler(ngx_event_t *ev)
         cb = c->cb;
         data = c->data;
 
-        ngx_goim_logic.pending--;
         ngx_goim_logic_free_call(c);
 
         ngx_goim_count(logic_failed, 1);
@@ -588,7 +577,6 @@ ngx_goim_logic_reply(ngx_goim_logic_t *logic, const u_char *frame, size_t len)
         data = c->data;
 
         if (cb != ngx_goim_logic_hello_handler) {
-            ngx_goim_logic.pending--;
         }
 
         ngx_goim_logic_free_call(c);

@@ -44,8 +44,6 @@ ngx_uint_t ngx_goim_logic_up(void);     /* how many are connected */
 /* none has been up yet, but this worker is so new that one may come */
 ngx_uint_t ngx_goim_logic_starting(void);
 
-ngx_uint_t ngx_goim_logic_pending(void);    /* calls without an answer yet */
-
 /*
  * For shutdown: send what is queued, as far as the sockets take it, close the
  * links and stop reconnecting.  Calls without an answer fail, by an event.

@@ -32,7 +32,7 @@ static ngx_int_t ngx_goim_reply_online(ngx_goim_session_t *s,
 
 /* A packet to logic whose answer the client awaits. */
 
-typedef struct {
+typedef struct ngx_goim_receive_s {
     ngx_goim_session_t     *session;
     ngx_goim_call_t        *call;
     uint16_t                version;
@@ -169,8 +169,6 @@ ngx_goim_session_enter(ngx_goim_session_t *s)
 static void
 ngx_goim_session_closed(ngx_goim_session_t *s)
 {
-    ngx_goim_receive_t  *receive;
-
     if (s->authorized) {
         ngx_goim_index_delete(&ngx_goim_keys, &s->by_key);
         ngx_goim_key_delete(&s->zone_key);
@@ -178,18 +176,16 @@ ngx_goim_session_closed(ngx_goim_session_t *s)
         ngx_goim_renew_forget(s);
         ngx_goim_disconnect(s);
 
-        receive = s->call;
-
-        if (receive) {
-            ngx_goim_logic_cancel(receive->call);
-            ngx_free(receive);
+        if (s->receive) {
+            ngx_goim_logic_cancel(s->receive->call);
+            ngx_free(s->receive);
+            s->receive = NULL;
         }
 
     } else {
         ngx_goim_auth_forget(s);
     }
 
-    s->call = NULL;
     s->authorized = 0;
 }
 
@@ -357,7 +353,7 @@ ngx_goim_op_receive(ngx_goim_session_t *s, goim_packet_t *p)
     ngx_goim_count(receives, 1);
     ngx_goim_trace(s, "receive logic=%ui", s->peer);
 
-    s->call = r;
+    s->receive = r;
     s->busy = 1;
 
     return NGX_AGAIN;
@@ -374,7 +370,7 @@ ngx_goim_receive_reply(void *data, const Goim__Reply *reply)
     ngx_goim_session_t  *s;
 
     s = r->session;
-    s->call = NULL;
+    s->receive = NULL;
 
     if (reply && reply->code == GOIM__REPLY__CODE__OK) {
         ngx_goim_trace(s, "received");

@@ -50,7 +50,7 @@ ngx_goim_ws_parse(ngx_goim_ws_t *ws, u_char **pos, u_char *last,
         return NGX_GOIM_WS_MORE;
     }
 
-    if (ws->opcode >= NGX_GOIM_WS_CLOSE) {
+    if (ws->opcode >= GOIM_FRAME_CLOSE) {
         return ngx_goim_ws_parse_control(ws, pos, last, ev);
     }
 
@@ -106,11 +106,11 @@ ngx_goim_ws_parse_head(ngx_goim_ws_t *ws, u_char **pos, u_char *last,
         return ngx_goim_ws_bad(ev, 1002, reason);
     }
 
-    if (ws->opcode < NGX_GOIM_WS_CLOSE && ws->left > ws->max - ws->total) {
+    if (ws->opcode < GOIM_FRAME_CLOSE && ws->left > ws->max - ws->total) {
         return ngx_goim_ws_bad(ev, 1009, "message too big");
     }
 
-    if (ws->opcode == NGX_GOIM_WS_TEXT || ws->opcode == NGX_GOIM_WS_BINARY) {
+    if (ws->opcode == GOIM_FRAME_TEXT || ws->opcode == GOIM_FRAME_BINARY) {
         ws->message = ws->opcode;
     }
 
@@ -137,16 +137,16 @@ ngx_goim_ws_first_byte(ngx_goim_ws_t *ws)
 
     switch (ws->opcode) {
 
-    case NGX_GOIM_WS_CONT:
+    case GOIM_FRAME_CONT:
         return ws->message ? NULL : "continuation of nothing";
 
-    case NGX_GOIM_WS_TEXT:
-    case NGX_GOIM_WS_BINARY:
+    case GOIM_FRAME_TEXT:
+    case GOIM_FRAME_BINARY:
         return ws->message ? "new message within a message" : NULL;
 
-    case NGX_GOIM_WS_CLOSE:
-    case NGX_GOIM_WS_PING:
-    case NGX_GOIM_WS_PONG:
+    case GOIM_FRAME_CLOSE:
+    case GOIM_FRAME_PING:
+    case GOIM_FRAME_PONG:
         return ws->fin ? NULL : "fragmented control frame";
 
     default:
@@ -166,7 +166,7 @@ ngx_goim_ws_second_byte(ngx_goim_ws_t *ws)
 
     len = ws->head[1] & NGX_GOIM_WS_LEN;
 
-    if (ws->opcode >= NGX_GOIM_WS_CLOSE && len > NGX_GOIM_WS_CONTROL) {
+    if (ws->opcode >= GOIM_FRAME_CLOSE && len > NGX_GOIM_WS_CONTROL) {
         return "control frame too long";
     }
 
@@ -286,7 +286,7 @@ ngx_goim_ws_parse_data(ngx_goim_ws_t *ws, u_char **pos, u_char *last,
     ev->fin = ws->fin;
     ev->last = ws->fin && ws->left == 0;
 
-    if (ws->message == NGX_GOIM_WS_TEXT
+    if (ws->message == GOIM_FRAME_TEXT
         && (!ngx_goim_ws_utf8(&ws->utf8, p, n) || (ev->last && ws->utf8)))
     {
         return ngx_goim_ws_bad(ev, 1007, "text is not UTF-8");
@@ -321,30 +321,6 @@ ngx_goim_ws_frame_done(ngx_goim_ws_t *ws)
     ws->payload = 0;
     ws->nhead = 0;
     ws->size = 0;
-}
-
-
-size_t
-ngx_goim_ws_head(u_char *p, unsigned opcode, size_t len)
-{
-    int     shift;
-    size_t  n;
-
-    p[0] = NGX_GOIM_WS_FIN | opcode;
-
-    if (len < NGX_GOIM_WS_LEN16) {
-        p[1] = len;
-        return 2;
-    }
-
-    p[1] = len <= 0xffff ? NGX_GOIM_WS_LEN16 : NGX_GOIM_WS_LEN64;
-    shift = len <= 0xffff ? 8 : 56;
-
-    for (n = 2; shift >= 0; shift -= 8) {
-        p[n++] = (uint64_t) len >> shift;
-    }
-
-    return n;
 }
 
 
@@ -399,7 +375,7 @@ ngx_goim_ws_close_frame(u_char *p, unsigned code, const char *reason)
         len = NGX_GOIM_WS_CONTROL - 2;
     }
 
-    (void) ngx_goim_ws_head(p, NGX_GOIM_WS_CLOSE, 2 + len);
+    (void) goim_frame_head(p, GOIM_FRAME_CLOSE, 2 + len);
 
     p[2] = code >> 8;
     p[3] = code;

@@ -11,16 +11,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/goim_frame.h"
 
-#define NGX_GOIM_WS_CONT        0x0
-#define NGX_GOIM_WS_TEXT        0x1
-#define NGX_GOIM_WS_BINARY      0x2
-#define NGX_GOIM_WS_CLOSE       0x8
-#define NGX_GOIM_WS_PING        0x9
-#define NGX_GOIM_WS_PONG        0xa
+
 
 #define NGX_GOIM_WS_CONTROL     125     /* the longest control payload */
-#define NGX_GOIM_WS_HEAD        10      /* the longest header of the server */
 
 
 /* What ngx_goim_ws_parse() came to. */
@@ -80,10 +75,6 @@ ngx_goim_ws_rc_t ngx_goim_ws_parse(ngx_goim_ws_t *ws, u_char **pos,
 
 /* nothing but max is worth keeping */
 int ngx_goim_ws_at_rest(const ngx_goim_ws_t *ws);
-
-/* The header of an unmasked, final frame to p (NGX_GOIM_WS_HEAD bytes);
- * returns its length. */
-size_t ngx_goim_ws_head(u_char *p, unsigned opcode, size_t len);
 
 /*
  * The code for the answer to a close frame with this payload: the one it has,

@@ -27,7 +27,7 @@ const ngx_goim_app_t  ngx_http_goim_echo = {
     NULL,
     ngx_http_goim_echo_timeout,
     NGX_HTTP_GOIM_ECHO_MESSAGE,
-    NGX_HTTP_GOIM_ECHO_MESSAGE + NGX_GOIM_WS_HEAD
+    NGX_HTTP_GOIM_ECHO_MESSAGE + GOIM_FRAME_HEAD
 };
 
 
@@ -36,13 +36,13 @@ ngx_http_goim_echo_message(ngx_goim_session_t *s, u_char *data, size_t len,
     ngx_uint_t text)
 {
     size_t           n;
-    u_char           head[NGX_GOIM_WS_HEAD];
+    u_char           head[GOIM_FRAME_HEAD];
     ngx_int_t        rc;
     ngx_goim_buf_t  *b;
 
     ngx_add_timer(s->connection->read, NGX_HTTP_GOIM_ECHO_IDLE);
 
-    n = ngx_goim_ws_head(head, text ? NGX_GOIM_WS_TEXT : NGX_GOIM_WS_BINARY,
+    n = goim_frame_head(head, text ? GOIM_FRAME_TEXT : GOIM_FRAME_BINARY,
                          len);
 
     b = ngx_goim_buf_alloc(n + len);

@@ -72,7 +72,7 @@ static const char  ngx_http_goim_by_client[] = "closed by the client";
 static size_t
 ngx_http_goim_head(u_char *p, size_t len)
 {
-    return ngx_goim_ws_head(p, NGX_GOIM_WS_BINARY, len);
+    return goim_frame_head(p, GOIM_FRAME_BINARY, len);
 }
 
 
@@ -248,7 +248,7 @@ ngx_http_goim_data(ngx_goim_session_t *s, ngx_http_goim_input_t *in,
     ngx_int_t   rc;
     ngx_uint_t  text;
 
-    text = ev->opcode == NGX_GOIM_WS_TEXT;
+    text = ev->opcode == GOIM_FRAME_TEXT;
 
     if (ev->last && in->message == NULL) {
         return s->app->message(s, ev->data, ev->len, text);
@@ -325,19 +325,19 @@ static ngx_int_t
 ngx_http_goim_control(ngx_goim_session_t *s, ngx_goim_ws_event_t *ev)
 {
     size_t    len;
-    u_char    pong[NGX_GOIM_WS_HEAD + NGX_GOIM_WS_CONTROL];
+    u_char    pong[GOIM_FRAME_HEAD + NGX_GOIM_WS_CONTROL];
     unsigned  code;
 
     switch (ev->opcode) {
 
-    case NGX_GOIM_WS_PING:
-        len = ngx_goim_ws_head(pong, NGX_GOIM_WS_PONG, ev->len);
+    case GOIM_FRAME_PING:
+        len = goim_frame_head(pong, GOIM_FRAME_PONG, ev->len);
         ngx_memcpy(pong + len, ev->data, ev->len);
 
         return ngx_goim_send_copy(s, pong, len + ev->len) == NGX_ERROR
                ? NGX_ERROR : NGX_OK;
 
-    case NGX_GOIM_WS_CLOSE:
+    case GOIM_FRAME_CLOSE:
         if (ngx_goim_ws_close_code(ev->data, ev->len, &code)) {
             ngx_goim_close(s, code, ngx_http_goim_by_client);
 
@@ -347,7 +347,7 @@ ngx_http_goim_control(ngx_goim_session_t *s, ngx_goim_ws_event_t *ev)
 
         return NGX_ERROR;
 
-    default: /* NGX_GOIM_WS_PONG: nobody asked for one */
+    default: /* GOIM_FRAME_PONG: nobody asked for one */
         return NGX_OK;
     }
 }

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/goim_hash.h"
+
 
 static const bus_driver_t *bus_drivers[] = {
     &bus_redis_driver, &bus_kafka_driver, NULL
@@ -420,17 +422,11 @@ bus_item_new(bus_items_t *items, const void *key, size_t key_len,
 void
 bus_epoch(uint8_t epoch[BUS_EPOCH_LEN], const char *text)
 {
-    int          i;
-    uint64_t     a, b;
-    const char  *p;
+    int       i;
+    uint64_t  a, b;
 
-    a = 14695981039346656037ull;
-    b = a ^ 0x9e3779b97f4a7c15ull;
-
-    for (p = text; *p != '\0'; p++) {
-        a = (a ^ (uint8_t) *p) * 1099511628211ull;
-        b = (b ^ (uint8_t) *p) * 1099511628211ull;
-    }
+    a = goim_fnv1a_64(GOIM_FNV64, text, strlen(text));
+    b = goim_fnv1a_64(GOIM_FNV64 ^ 0x9e3779b97f4a7c15ull, text, strlen(text));
 
     for (i = 7; i >= 0; i--) {
         epoch[i] = (uint8_t) a;

@@ -564,13 +564,6 @@ svc_redis_since(svc_redis_t *r)
 }
 
 
-struct event_base *
-svc_redis_base(svc_redis_t *r)
-{
-    return r->base;
-}
-
-
 const svc_redis_conf_t *
 svc_redis_conf(svc_redis_t *r)
 {

@@ -91,7 +91,6 @@ void svc_redis_clock_ask(svc_redis_t *r);
 void svc_redis_clock_set(svc_redis_t *r, int64_t now);
 
 /* What it was made with. */
-struct event_base *svc_redis_base(svc_redis_t *r);
 const svc_redis_conf_t *svc_redis_conf(svc_redis_t *r);
 
 /*

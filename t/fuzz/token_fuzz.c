@@ -49,8 +49,8 @@ parse(const uint8_t *data, size_t size, int limited)
         return;
     }
 
-    if (who.key_len > LOGIC_KEY_MAX || strlen(who.key) != who.key_len
-        || who.naccepts > LOGIC_ACCEPTS_MAX || who.nrooms > LOGIC_ROOMS_MAX
+    if (who.key_len > GOIM_KEY_MAX || strlen(who.key) != who.key_len
+        || who.naccepts > GOIM_ACCEPTS_MAX || who.nrooms > GOIM_ROOMS_MAX
         || (who.nrooms > 0 && !limited))
     {
         abort();

@@ -83,7 +83,7 @@ feed(ngx_goim_ws_t *ws, said_t *said, const unsigned char *data, size_t len)
             add(said, &ev.opcode, 1);
             said->events++;
 
-            if (ev.opcode == NGX_GOIM_WS_CLOSE) {
+            if (ev.opcode == GOIM_FRAME_CLOSE) {
                 (void) ngx_goim_ws_close_code(ev.data, ev.len, &code);
 
                 if (ngx_goim_ws_close_frame(out, code, "") != 4) {

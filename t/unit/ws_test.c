@@ -79,8 +79,8 @@ feed(ngx_goim_ws_t *ws, said_t *said, const unsigned char *data, size_t len)
         }
 
         if (rc == NGX_GOIM_WS_FRAME) {
-            say(said, ev.opcode == NGX_GOIM_WS_PING ? 'P'
-                      : ev.opcode == NGX_GOIM_WS_PONG ? 'O' : 'C',
+            say(said, ev.opcode == GOIM_FRAME_PING ? 'P'
+                      : ev.opcode == GOIM_FRAME_PONG ? 'O' : 'C',
                 ev.data, ev.len);
             continue;
         }
@@ -96,7 +96,7 @@ feed(ngx_goim_ws_t *ws, said_t *said, const unsigned char *data, size_t len)
         if (ev.last) {
             assert_int_equal(ev.left, 0);
             assert_true(ev.fin);
-            say(said, ev.opcode == NGX_GOIM_WS_TEXT ? 'T' : 'B',
+            say(said, ev.opcode == GOIM_FRAME_TEXT ? 'T' : 'B',
                 said->message, said->size);
             said->size = 0;
         }
@@ -516,19 +516,19 @@ test_unmask(void **state)
 static void
 test_head(void **state)
 {
-    unsigned char  head[NGX_GOIM_WS_HEAD];
+    unsigned char  head[GOIM_FRAME_HEAD];
 
     (void) state;
 
-    assert_int_equal(ngx_goim_ws_head(head, NGX_GOIM_WS_TEXT, 0), 2);
+    assert_int_equal(goim_frame_head(head, GOIM_FRAME_TEXT, 0), 2);
     assert_memory_equal(head, "\x81\x00", 2);
-    assert_int_equal(ngx_goim_ws_head(head, NGX_GOIM_WS_BINARY, 125), 2);
+    assert_int_equal(goim_frame_head(head, GOIM_FRAME_BINARY, 125), 2);
     assert_memory_equal(head, "\x82\x7d", 2);
-    assert_int_equal(ngx_goim_ws_head(head, NGX_GOIM_WS_BINARY, 126), 4);
+    assert_int_equal(goim_frame_head(head, GOIM_FRAME_BINARY, 126), 4);
     assert_memory_equal(head, "\x82\x7e\x00\x7e", 4);
-    assert_int_equal(ngx_goim_ws_head(head, NGX_GOIM_WS_BINARY, 65535), 4);
+    assert_int_equal(goim_frame_head(head, GOIM_FRAME_BINARY, 65535), 4);
     assert_memory_equal(head, "\x82\x7e\xff\xff", 4);
-    assert_int_equal(ngx_goim_ws_head(head, NGX_GOIM_WS_BINARY, 65536), 10);
+    assert_int_equal(goim_frame_head(head, GOIM_FRAME_BINARY, 65536), 10);
     assert_memory_equal(head, "\x82\x7f\0\0\0\0\0\x01\0\0", 10);
 }
 
