@@ -486,7 +486,7 @@ ngx_goim_last(void)
         slot = &ngx_goim_zone->slots[i];
 
         if (slot->pid && slot->leaving != NGX_GOIM_LEFT
-            && !(kill(slot->pid, 0) == -1 && ngx_errno == ESRCH))
+            && !ngx_goim_process_dead(slot->pid))
         {
             last = 0;
         }

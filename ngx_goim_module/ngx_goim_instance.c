@@ -254,5 +254,5 @@ ngx_goim_instance_dead(const char *holder)
     pid = ngx_atoi((u_char *) part, len);
 
     return same[3] && known[3] && pid > 0
-           && kill((pid_t) pid, 0) == -1 && ngx_errno == ESRCH;
+           && ngx_goim_process_dead((ngx_pid_t) pid);
 }

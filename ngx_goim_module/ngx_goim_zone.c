@@ -375,6 +375,40 @@ ngx_goim_slot_behind(uint64_t *mask)
 }
 
 
+ngx_uint_t
+ngx_goim_process_dead(ngx_pid_t pid)
+{
+    u_char    *p, name[sizeof("/proc//stat") + NGX_INT64_LEN], buf[256];
+    ssize_t    n;
+    ngx_fd_t   fd;
+
+    if (kill(pid, 0) == -1) {
+        return ngx_errno == ESRCH;
+    }
+
+    ngx_sprintf(name, "/proc/%P/stat%Z", pid);
+
+    fd = ngx_open_file(name, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+    if (fd == NGX_INVALID_FILE) {
+        return 0;
+    }
+
+    n = ngx_read_fd(fd, buf, sizeof(buf) - 1);
+    (void) ngx_close_file(fd);
+
+    if (n <= 0) {
+        return 0;
+    }
+
+    /* pid (name) state: the name may hold anything */
+
+    buf[n] = '\0';
+    p = (u_char *) strrchr((char *) buf, ')');
+
+    return p && p[1] == ' ' && (p[2] == 'Z' || p[2] == 'X');
+}
+
+
 void
 ngx_goim_slot_reap(ngx_log_t *log)
 {
@@ -386,9 +420,7 @@ ngx_goim_slot_reap(ngx_log_t *log)
         slot = &ngx_goim_zone->slots[i];
         pid = slot->pid;
 
-        if (pid == 0 || pid == ngx_pid
-            || kill(pid, 0) == 0 || ngx_errno != ESRCH)
-        {
+        if (pid == 0 || pid == ngx_pid || !ngx_goim_process_dead(pid)) {
             continue;
         }
 

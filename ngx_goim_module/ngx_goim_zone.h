@@ -254,6 +254,9 @@ void ngx_goim_slot_beat(void);
  */
 ngx_uint_t ngx_goim_slot_behind(uint64_t *mask);
 
+/* there is no such process, or what is left of it waits for its parent */
+ngx_uint_t ngx_goim_process_dead(ngx_pid_t pid);
+
 /* release the slots of workers that died without a word */
 void ngx_goim_slot_reap(ngx_log_t *log);
 

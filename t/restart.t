@@ -4,6 +4,8 @@
 use strict;
 use warnings;
 
+use POSIX ();
+
 use lib 't/lib';
 use Goim::Client;
 use Goim::Cluster;
@@ -134,6 +136,64 @@ subtest 'the machine was rebooted' => sub {
     $nginx = twin();
     eventually { $nginx->error_log =~ /\[emerg\].*is held by another/ } 20,
         'is not pushed away';
+};
+
+# what is left of a process that nobody reaped: its number, and who is to blame
+sub zombie {
+    pipe my $in, my $out or die "pipe: $!";
+    my $parent = fork // die "fork: $!";
+
+    if (!$parent) {
+        my $child = fork // POSIX::_exit(1);
+        POSIX::_exit(0) if !$child;
+        syswrite $out, "$child\n";
+        sleep 300;
+        POSIX::_exit(0);
+    }
+    chomp(my $child = <$in>);
+    wait_for { slurp("/proc/$child/stat") =~ /\) Z / } 10, 'it is dead';
+    return ($child, $parent);
+}
+
+subtest 'a master that nobody reaped' => sub {
+    my ($pid, $parent) = zombie();
+    my $first = twin(server_id => 'comet-5');
+    $first->wait_registered(20);
+    my ($mine) = map { /^\d+ (.*)/ }
+        values %{ $c->redis->hgetall('goim:nodes:zones:comet-5') };
+    $first->stop;
+    (my $dead = $mine) =~ s{/\d+/[0-9a-f]+$}{/$pid/0123456789abcdef};
+    my $rpc = Goim::RPC->new($c->logic->{rpc_port}, server => 'comet-5',
+        zone => 'unreaped');
+    is $rpc->register(instance => $dead)->{code}, 0, 'it was registered';
+    my $next = twin(server_id => 'comet-5');
+    $next->wait_registered(20);
+    like $next->error_log, qr/was held by \Q$dead\E, which is dead/, 'is dead';
+    kill 'KILL', $parent;
+    $next->stop;
+};
+
+# nothing is left to the time that a call or a registration lasts
+subtest 'QUIT with clients' => sub {
+    my @conf = (server_id => 'comet-6',
+        main => 'worker_shutdown_timeout 1s;',
+        goim => { logic_timeout => '60s' });
+    my $first = twin(@conf);
+    $first->wait_registered(20);
+    my @clients = map { client($first, "quit$_") } 1 .. 10;
+    my $master = $first->master;
+    $first->signal('QUIT');
+    is $_->closed(20), 1001, 'is told' for @clients;
+    eventually { !Goim::Proc::running($master) } 20, 'it ends';
+    is scalar(@{ $c->redis->cmd('HKEYS', 'goim:nodes:zones:comet-6') }), 0,
+        'and has left the registry';
+    is $c->redis->cmd('EXISTS', map { "sess_quit$_" } 1 .. 10), 0,
+        'as have its clients';
+    my $next = twin(@conf);
+    $next->wait_registered(20);
+    gets(client($next, 'quit1'), 'on', 'a successor anywhere');
+    unlike $next->error_log, qr/\[emerg\]/, 'is not refused';
+    $next->stop;
 };
 
 done_testing;
