@@ -24,7 +24,7 @@ typedef struct {
 /* What the configuration may change. */
 
 static const bus_kafka_prop_t bus_kafka_producer_defaults[] = {
-    { "linger.ms", "0" },
+    { "linger.ms", "1" },
     { "topic.metadata.refresh.interval.ms", "30000" },
     { "queue.buffering.max.messages", "200000" },
     { "queue.buffering.max.kbytes", "131072" },
