@@ -108,6 +108,8 @@ struct ngx_goim_session_s {
     uint32_t                    queued;     /* bytes */
     uint32_t                    unsettled;  /* of items, the last ones, since a
                                                write was refused */
+    uint32_t                    offered;    /* bytes that TLS has refused, and
+                                               must be offered again */
     uint32_t                    wasted;     /* bytes read while closing */
     ngx_queue_t                 dirty;
     ngx_queue_t                 resumed;

@@ -358,7 +358,10 @@ ngx_goim_queue_settle_first(ngx_goim_session_t *s)
 }
 
 
-/* leave only what is partly sent: a frame may not end in its middle */
+/*
+ * Leave only what is partly sent: a frame may not end in its middle.  What was
+ * offered to TLS counts as sent, for it is in a record already.
+ */
 
 static void
 ngx_goim_queue_cut(ngx_goim_session_t *s)
@@ -369,6 +372,10 @@ ngx_goim_queue_cut(ngx_goim_session_t *s)
 
     while (s->nitems > 1) {
         item = &s->items[(s->first + s->nitems - 1) % s->size];
+
+        if (s->queued - (item->last - item->pos) < s->offered) {
+            break;
+        }
 
         s->queued -= item->last - item->pos;
         s->nitems--;
@@ -457,6 +464,11 @@ ngx_goim_queue_flush(ngx_goim_session_t *s)
         n = ngx_goim_queue_write(s);
 
         if (n == NGX_AGAIN || n == 0) {
+#if (NGX_SSL)
+            if (c->ssl) {
+                s->offered = ngx_min(s->queued, NGX_GOIM_QUEUE_RECORD);
+            }
+#endif
             ngx_goim_trace(s, "flush bytes=0 left=%uD", s->queued);
             break;
         }
@@ -465,6 +477,7 @@ ngx_goim_queue_flush(ngx_goim_session_t *s)
             return NGX_ERROR;
         }
 
+        s->offered = 0;
         ngx_goim_count(flushes, 1);
         ngx_goim_queue_sent(s, n);
         ngx_goim_trace(s, "flush bytes=%z left=%uD", n, s->queued);

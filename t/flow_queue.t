@@ -11,9 +11,10 @@ use Goim::Cluster;
 use Goim::Proto qw(proto_encode);
 use Goim::Test;
 
-my $small = free_port();
+my ($small, $small_tls) = (free_port(), free_port());
 my $c = Goim::Cluster->new(workers => 1, nginx => { ssl => 1, tcp => 1,
-    server => "listen 127.0.0.1:$small sndbuf=4k;",
+    server => "listen 127.0.0.1:$small sndbuf=4k;\n"
+        . "listen 127.0.0.1:$small_tls ssl sndbuf=4k;",
     goim => { zone => 'goim 64m', queue_size => '1m' } });
 my ($node, $api, $redis) = ($c->node, $c->api, $c->redis);
 my ($worker) = $node->workers;
@@ -54,7 +55,7 @@ sub numbers { return map { substr($_->{body}, 0, 6) + 0 } @{ $_[0]{pushes} } }
 sub rss { return slurp("/proc/$worker/status") =~ /RssAnon:\s+(\d+)/ ? $1 : die }
 
 {
-    my ($n, $rounds) = (10, 60);
+    my ($n, $rounds) = (10, 40);
     my $fast = $c->client(room => 'live://2', accepts => [1000]);
     my @slow = map { Goim::Client->new(port => $small, key => "slow$_",
         accepts => [1000], rcvbuf => 4096) } 1 .. $n;
@@ -98,15 +99,23 @@ sub rss { return slurp("/proc/$worker/status") =~ /RssAnon:\s+(\d+)/ ? $1 : die 
     $_->drop for @slow, $fast;
 }
 
-# ---- at the bound, who does not read is closed, or misses what is too much ----
+# ---- at the bound, who does not read is closed, and told so ----
 
+for my $case (['ws', $small, 60, 40_000], ['ws', $small, 1200, 1000],
+    ['wss', $small_tls, 60, 40_000], ['wss', $small_tls, 1200, 1000])
 {
-    my $slow = Goim::Client->new(port => $small, room => 'live://3',
-        accepts => [1000], rcvbuf => 4096);
-    for (1 .. 60) {
-        $api->room(1000, 'live', '3', 'z' x 40_000);
+    my ($kind, $port, $n, $size) = @$case;
+    my $before = count('slow_closed');
+    my $slow = Goim::Client->new(port => $port, transport => $kind,
+        key => 'slow', accepts => [1000], rcvbuf => 4096);
+
+    # a little is read now and then, so that writes end anywhere
+    for my $i (1 .. $n) {
+        $api->keys(1000, ['slow'], 'z' x $size);
+        $slow->transport->socket->fill if $i % 20 == 0 && $i < $n / 2;
     }
-    eventually { count('slow_closed') == 1 } 10, 'who does not read is closed';
+    eventually { count('slow_closed') == $before + 1 } 10,
+        "$kind, $n x $size: who does not read is closed";
     is($slow->closed(20), 1008, 'and told so');
 }
 
