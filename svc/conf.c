@@ -193,7 +193,14 @@ conf_file(const char *path, char *err, size_t size)
 
     fclose(f);
 
-    if (n > 0 && text[n - 1] == '\n') {
+    /* as editors leave it: a mark of UTF-8 before, ends of lines behind */
+
+    if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        n -= 3;
+        memmove(text, text + 3, n);
+    }
+
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r')) {
         n--;
     }
 

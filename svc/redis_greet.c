@@ -177,7 +177,7 @@ svc_redis_info(const redisReply *reply, const char *name, char *value,
 static void
 svc_redis_on_info(svc_redis_t *r, redisReply *reply, void *data)
 {
-    char         version[32];
+    char         version[32], mode[32];
     const char  *argv[2];
 
     (void) data;
@@ -194,6 +194,16 @@ svc_redis_on_info(svc_redis_t *r, redisReply *reply, void *data)
     if (strtol(version, NULL, 10) < 7) {
         log_seldom(&r->failures, LOG_ERROR, "redis %s: version %s is too "
                    "old, 7.0 or newer is needed", r->conf.addr, version);
+        svc_redis_reconnect(r);
+        return;
+    }
+
+    if (svc_redis_info(reply, "redis_mode", mode, sizeof(mode)) == 0
+        && strcmp(mode, "cluster") == 0)
+    {
+        log_seldom(&r->failures, LOG_ERROR, "redis %s: it runs as a cluster, "
+                   "which is not supported: scripts touch keys of several "
+                   "slots", r->conf.addr);
         svc_redis_reconnect(r);
         return;
     }

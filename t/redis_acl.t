@@ -1,0 +1,138 @@
+# Redis as people run it: everything works for a user who may do what
+# docs/operations.md says and nothing more; passwords in files as editors leave
+# them; a cluster is refused with a word.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use Goim::Test;
+use Goim::Cluster;
+use Goim::Kafka;
+use Goim::Job;
+use Goim::Logic;
+use Goim::Redis;
+
+my $doc = slurp('docs/operations.md');
+my ($acl) = $doc =~ /^ +(user goim on .*?)\n\n/ms or die 'no ACL in the docs';
+$acl =~ s/\s+/ /g;
+$acl =~ s/^user //;
+$acl =~ s/<password>/se\@cret/;
+$acl =~ s/<prefix>/im:/;
+
+my $kafka = Goim::Kafka->new;
+
+sub log_of {
+    my ($redis) = @_;
+    my @log = map { my %e = @$_; "$e{reason}: $e{object} in $e{context}" }
+        @{ $redis->cmd('ACL', 'LOG', 100) };
+    return \@log;
+}
+
+for my $bus (qw(redis kafka)) {
+    subtest "bus on $bus" => sub { everything($bus) };
+}
+
+sub everything {
+    my ($bus) = @_;
+    my $port = free_port();
+    my $password = spew(folder('password') . '/redis', "se\@cret\n");
+    my %user = (conf => { redis => { user => 'goim', prefix => 'im:',
+        password_file => $password }, registry => { renew => '300ms',
+        ttl => '3s' } });
+    my $c = Goim::Cluster->new(bus => $bus, kafka => $bus eq 'kafka'
+        && $kafka, redis => { port => $port, conf => { user => $acl } },
+        logic => \%user, job => \%user, nodes => 2,
+        nginx => { redis => "127.0.0.1:$port user=goim password=se\@cret"
+            . ' prefix=im:' });
+    my $api = $c->api;
+
+    my %who = (mid => 7, room => 'live://1', accepts => [1000]);
+    my $one = eval { $c->client(%who, key => 'one') } or diag explain log_of($c->redis);
+    my $two = $c->client(%who, key => 'two', node => 1);
+    is $c->logic->health->{status}, 200, 'logic is healthy';
+    is $c->job->health->{status}, 200, 'job is healthy';
+
+    $one->heartbeat;
+    $one->change_room('live://2');
+    $two->change_room('live://2');
+    $one->change_room('live://1');
+
+    is $api->keys(1000, ['one'], 'to a key')->{code}, 0, 'keys';
+    is $api->mids(1000, [7], 'to a mid')->{code}, 0, 'mids';
+    is $api->room(1000, 'live', '1', 'to a room')->{code}, 0, 'room';
+    is $api->all(1000, 'to all')->{code}, 0, 'all';
+    is_deeply log_of($c->redis), [], 'nothing is refused';
+    is_deeply [sort map { $_->{body} } $one->pushes(4)],
+        ['to a key', 'to a mid', 'to a room', 'to all'], 'arrive';
+    is_deeply [sort map { $_->{body} } $two->pushes(2)],
+        ['to a mid', 'to all'], 'where they should';
+
+    eventually { $api->online_total->{data}{conn_count} == 2 } 20, 'total';
+    eventually { ($api->online_room('live', 1)->{data}{1} || 0) == 1 } 20,
+        'a room';
+    eventually { @{ $api->online_top('live', 10)->{data} || [] } == 2 } 20,
+        'top';
+    is scalar @{ $api->nodes_instances->{data} || [] }, 2, 'nodes';
+
+    # a newer connection of the same key ends the one before
+    my $again = $c->client(%who, key => 'one', node => 1);
+    ok defined $one->closed, 'replaced';
+    is $api->keys(1000, ['one'], 'to the newer')->{code}, 0, 'keys again';
+    is $again->push->{body}, 'to the newer', 'arrives';
+
+    $again->close;
+    eventually { $api->online_total->{data}{conn_count} == 1 } 20, 'gone';
+
+    # a node goes and comes; a job and a logic too
+    $c->node(0)->stop;
+    eventually { @{ $api->nodes_instances->{data} || [] } == 1 } 20,
+        'deregistered';
+    $c->node(0)->start;
+    $c->node(0)->wait_registered(20);
+    is $c->job->stop, 0, 'job stops';
+    $c->job->start;
+    is $c->logic->stop, 0, 'logic stops';
+    $c->logic->start;
+    $c->redis->restart;
+    eventually { $c->logic->health->{status} == 200
+        && $c->job->health->{status} == 200 } 20, 'Redis starts again';
+    eventually { ($api->all(1000, 'at the end')->{code} // 1) == 0 } 20,
+        'pushed';
+    eventually { $two->pump; grep { $_->{body} eq 'at the end' }
+        @{ $two->{pushes} } } 20, 'and delivered';
+
+    is_deeply log_of($c->redis), [], 'nothing was refused';
+
+    $_->stop for @{ $c->{nodes} }, @{ $c->{jobs} }, @{ $c->{logics} };
+}
+
+# ---- password files ----------------------------------------------------------
+
+my $redis = Goim::Redis->new(conf => { requirepass => 'se@cret' });
+
+for my $file (["\xef\xbb\xbfse\@cret", 'a byte order mark'],
+    ["se\@cret\r\n", 'CRLF'], ["se\@cret\n\n\n", 'blank last lines'],
+    ["\xef\xbb\xbfse\@cret\r\n\r\n", 'all of it'])
+{
+    my ($text, $name) = @$file;
+    my $path = spew(folder('password') . '/redis', $text);
+    my $job = Goim::Job->new(redis => $redis->addr, bus => 'redis',
+        conf => { redis => { password_file => $path } });
+    eventually { $job->health->{status} == 200 } 20, "a password with $name";
+    $job->stop;
+}
+
+# ---- a cluster ---------------------------------------------------------------
+
+my $cluster = Goim::Redis->new(conf => { 'cluster-enabled' => 'yes' });
+
+for my $class (qw(Goim::Logic Goim::Job)) {
+    my $service = $class->new(redis => $cluster->addr, bus => 'redis');
+    eventually { $service->logs =~ /it runs as a cluster, which is not/ } 20,
+        "$class says that it is a cluster";
+    is $service->health->{status}, 503, 'and is not healthy';
+    $service->stop;
+}
+
+done_testing;
