@@ -201,7 +201,7 @@ my %own = (
         ['http', 'max_header', '1'], ['http', 'trusted_proxies', '10.0.0.0/33'],
         ['push', 'timeout', '2m'], ['push', 'max_keys', '0'],
         ['push', 'max_pending', '1'],
-        ['session', 'ttl', '0'], ['session', 'heartbeat', '2d'],
+        ['session', 'ttl', '0'], ['session', 'ttl', '959s'], ['session', 'heartbeat', '2d'],
         ['session', 'heartbeat_max', '101'],
         ['online', 'max_rooms', '0'], ['online', 'cache', '61s'],
         ['nodes', 'tcp_port', '65536'], ['nodes', 'ws_port', 'x'],

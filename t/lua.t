@@ -214,4 +214,107 @@ like error { run('done_save', \@save, $life - 1, 'e', '14-0', 60, 'a 5') },
     qr/^LIFE /, 'another life';
 cmp_ok $redis->cmd('TTL', 'goim:{0}:done'), '>', 0, 'it ends by itself';
 
+# ---- sessions ----------------------------------------------------------------
+
+$redis->cmd('FLUSHALL');
+$life = run('redis_life', ['goim:life'], 'run-5');
+
+sub late { return 4_000_000_000_000 }
+
+# server, zone, number, sessions as [key, mid, session] or keys
+sub session {
+    my ($name, @args) = @_;
+    my ($zone, $number) = splice @args, 0, 2;
+    return run("session_$name", ['goim:life'], $life, late(), 'n', $zone,
+        $number, 'p_', map { ref $_ ? @$_ : $_ } @args);
+}
+
+sub holder { return $redis->cmd('HGET', "p_sess_$_[0]", 'holder') }
+
+for my $name (qw(connect renew end missing)) {
+    my @args = ('n', 'z', 1000, 'p_', 'k', 1, 1);
+    like error { run("session_$name", ['goim:life'], $life - 1, late(),
+        @args) }, qr/^LIFE /, "session_$name: another life";
+    like error { run("session_$name", ['goim:life'], $life, 1000, @args) },
+        qr/^LATE \d{13}$/, "session_$name: late, and told Redis's clock";
+}
+is $redis->cmd('KEYS', 'p_*')->[0], undef, 'nothing was written';
+
+is_deeply session('connect', 'z', 9000, ['k', 7, 10]), [0, 0, 1, ''],
+    'a login';
+is holder('k'), 'n/z/10', 'has its key';
+is $redis->cmd('GET', 'p_key_k'), 'n', 'its server';
+is_deeply $redis->hgetall('p_mid_7'), { k => 'n' }, 'its user';
+cmp_ok $redis->cmd('PTTL', "p_${_}_" . ($_ eq 'mid' ? 7 : 'k')), '<=', 9000,
+    "$_ ends" for qw(sess key mid);
+is_deeply session('connect', 'z', 9000, ['k', 7, 9]), [0, 0, 0, 'n/z/10'],
+    'an older one of the zone is not let in';
+is_deeply session('connect', 'z', 9000, ['k', 7, 11]), [0, 0, 1, 'n/z/10'],
+    'a newer one is, and replaces it';
+is_deeply session('connect', 'y', 9000, ['k', 8, 1]), [0, 0, 1, 'n/z/11'],
+    'one of another zone, too';
+is $redis->cmd('EXISTS', 'p_mid_7'), 0, 'the user before has it no more';
+
+is_deeply session('renew', 'y', 9000, ['k', 8, 1], ['new', 0, 2]),
+    [0, 0, 1], 'renewed, one of them restored';
+is_deeply session('renew', 'z', 9000, ['a', 0, 3], ['k', 7, 11]),
+    [0, 0, 1, 1], 'which of them was replaced';
+is_deeply session('renew', 'y', 9000, ['k', 8, 5]), [0, 0, 1],
+    'what an older one of the zone has is taken back';
+is holder('k'), 'n/y/5', 'by the newer one';
+
+# a user of many keys that are dead
+$redis->cmd('HSET', 'p_mid_9', map { ("ghost$_", 'n') } 1 .. 200);
+my $swept = 0;
+$swept += session('connect', 'z', 9000, ["key$_", 9, $_])->[1] for 1 .. 30;
+is $swept, 200, 'dead keys of a user go, however many there are';
+is $redis->cmd('HLEN', 'p_mid_9'), 30, 'those that live stay';
+
+is_deeply session('missing', 'z', 5000, 'key1', 'nobody'), [0, 0, 0],
+    'missing, but new';
+$redis->cmd('HSET', 'p_sess_key1', 'at', 1);
+is_deeply session('missing', 'y', 5000, 'key1'), [0, 0, 0],
+    'missing elsewhere';
+is_deeply session('missing', 'z', 5000, 'key1', 'nobody'), [0, 0, 1],
+    'missing';
+is $redis->cmd('HEXISTS', 'p_mid_9', 'key1'), 0, 'the user too';
+
+is_deeply session('end', 'y', 0, ['k', 8, 4], ['nobody', 0, 1]), [0, 0, 0],
+    'the end of an older one';
+is_deeply session('end', 'y', 0, ['k', 8, 6], ['key2', 9, 99]), [0, 0, 1],
+    'of a newer one takes what the older one has, of this zone';
+is $redis->cmd('EXISTS', 'p_sess_k', 'p_key_k', 'p_mid_8'), 0, 'all of it';
+$redis->cmd('SET', 'p_sess_key2', 'broken');
+is_deeply session('end', 'z', 0, ['key2', 9, 2]), [1, 0, 0],
+    'a key of another type is replaced';
+
+# ---- a new life --------------------------------------------------------------
+
+my @restore = ('goim:life', 'goim:restoring', 'goim:nodes',
+    'goim:nodes:seen');
+
+sub restore { return run('session_restore', \@restore, $life, @_) }
+sub whole   { return $redis->cmd('HGET', 'goim:life', 'whole') }
+
+like error { run('session_restore', \@restore, $life - 1, 9000, '') },
+    qr/^LIFE /, 'another life';
+is restore(9000, ''), 1, 'a new installation is whole';
+is whole(), 1, 'and says so';
+
+# a node that is registered, and one that has left
+$redis->cmd('HSET', 'goim:nodes', 'a/z1', 'packed', 'b/z1', "packed\x18\x01");
+$redis->cmd('ZADD', 'goim:nodes:seen', 1, $_) for 'a/z1', 'b/z1';
+$life = run('redis_life', ['goim:life'], 'run-6');
+is whole(), undef, 'a new life does not';
+is restore(9000, '', 'c/z1'), 0, 'the first who comes waits';
+is_deeply [sort grep { $_ } keys %{ $redis->hgetall('goim:restoring') }],
+    ['a/z1', 'c/z1'], 'for those he knew and those that Redis knows';
+is restore(9000, 'a/z1'), 0, 'one has announced';
+is restore(9000, '', 'a/z1'), 0, 'and is not awaited again';
+is restore(9000, 'c/z1'), 1, 'all have';
+is restore(9000, '', 'd/z1'), 0, 'one that says it was there before';
+is restore(9000, ''), 0, 'is awaited';
+$redis->cmd('HSET', 'goim:restoring', 'd/z1', 1000);
+is restore(9000, ''), 1, 'until its time is up';
+
 done_testing;
