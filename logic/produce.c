@@ -4,6 +4,7 @@
 
 #include "push.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,23 +13,22 @@
 #define LOGIC_PUSH_WINDOW  (4 * 1024 * 1024)    /* bytes of a push at the bus */
 
 
-typedef struct {
-    logic_push_t  *push;
-    size_t         bytes;
-} logic_record_t;
-
-
 static void logic_push_produced(bus_result_t result, void *data);
 static void logic_push_group(logic_push_t *p, size_t end);
+
+
+static size_t
+logic_push_pack(const void *what, uint8_t *payload)
+{
+    return goim__push_msg__pack(what, payload);
+}
 
 
 void
 logic_push_produce(logic_push_t *p, Goim__PushMsg *msg, const char *key,
     size_t len)
 {
-    size_t           size;
-    int64_t          left;
-    uint8_t         *payload;
+    bus_message_t    m;
     logic_record_t  *rec;
 
     p->producing = 1;
@@ -37,32 +37,44 @@ logic_push_produce(logic_push_t *p, Goim__PushMsg *msg, const char *key,
     msg->msg.data = (uint8_t *) p->query.msg;
     msg->msg.len = p->query.msg_len;
 
-    size = goim__push_msg__get_packed_size(msg);
-    left = p->deadline - svc_now();
-
-    rec = malloc(sizeof(logic_record_t));
-    payload = malloc(size);
-
-    if (left <= 0 || rec == NULL || payload == NULL) {
-        free(rec);
-        free(payload);
+    if (bus_producer_down(p->thread->bus)) {
+        p->away = 1;
         p->failed++;
         return;
     }
 
-    goim__push_msg__pack(msg, payload);
+    m.key = key;
+    m.key_len = len;
+    m.len = goim__push_msg__get_packed_size(msg);
+    m.pack = logic_push_pack;
+    m.what = msg;
+    m.timeout = p->deadline - svc_now();
+    m.cb = logic_push_produced;
+
+    /* most pushes are one record */
+
+    rec = p->first.push == NULL ? &p->first : malloc(sizeof(logic_record_t));
+
+    if (m.timeout <= 0 || rec == NULL) {
+
+        if (rec != &p->first) {
+            free(rec);
+        }
+
+        p->failed++;
+        return;
+    }
 
     rec->push = p;
-    rec->bytes = size;
+    rec->bytes = m.len;
+    m.data = rec;
 
     p->writes++;
-    p->window += size;
+    p->window += m.len;
 
     metrics_add(logic_m.push_records, 1);
 
-    bus_produce(p->thread->bus, key, len, payload, size, left,
-                logic_push_produced, rec);
-    free(payload);
+    bus_produce(p->thread->bus, &m);
 }
 
 
@@ -75,7 +87,13 @@ logic_push_produced(bus_result_t result, void *data)
     p = rec->push;
     p->writes--;
     p->window -= rec->bytes;
-    free(rec);
+
+    if (rec == &p->first) {
+        p->first.push = NULL;
+
+    } else {
+        free(rec);
+    }
 
     switch (result) {
 
@@ -154,6 +172,8 @@ logic_push_group(logic_push_t *p, size_t end)
 void
 logic_push_settle(logic_push_t *p)
 {
+    char  away[64];
+
     if (p->req == NULL) {
         logic_push_release(p);
         return;
@@ -167,7 +187,10 @@ logic_push_settle(logic_push_t *p)
         logic_push_answer(p, 0, "");
 
     } else if (p->unknown == 0 && p->ok == 0) {
-        logic_push_answer(p, -500, "the bus did not take it");
+        snprintf(away, sizeof(away), "the bus is away: %s",
+                 p->thread->conf->bus.driver);
+        logic_push_answer(p, -500, p->away ? away
+                                           : "the bus did not take it");
 
     } else {
         logic_push_answer(p, -504, p->ok > 0

@@ -43,6 +43,12 @@ struct logic_server_s {
     char             name[];
 };
 
+/* one at the bus */
+typedef struct {
+    logic_push_t    *push;
+    size_t           bytes;
+} logic_record_t;
+
 #define LOGIC_PUSH_SERVERS  64      /* buckets, a power of two */
 
 struct logic_push_s {
@@ -73,6 +79,7 @@ struct logic_push_s {
     size_t                     written;     /* of the targets */
     unsigned                   writes;      /* under way */
     size_t                     window;      /* bytes under way */
+    logic_record_t             first;       /* push NULL: not in use */
     unsigned                   ok;
     unsigned                   failed;
     unsigned                   unknown;
@@ -81,6 +88,7 @@ struct logic_push_s {
     unsigned                   missing:1;   /* one was not found */
     unsigned                   crowded:1;   /* more targets than allowed */
     unsigned                   producing:1;
+    unsigned                   away:1;      /* the bus is known to be down */
 };
 
 

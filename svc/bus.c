@@ -13,6 +13,9 @@
 
 #include "common/goim_hash.h"
 
+#define BUS_DOWN_TICK   100         /* ms */
+#define BUS_DOWN_AFTER  1000        /* ms */
+
 
 static const bus_driver_t *bus_drivers[] = {
     &bus_redis_driver, &bus_kafka_driver, NULL
@@ -50,10 +53,47 @@ bus_check(const bus_conf_t *conf, char *err, size_t size)
 
 /* ---- producer ---- */
 
+static void
+bus_producer_tick(evutil_socket_t fd, short what, void *data)
+{
+    bus_producer_t  *p = data;
+
+    (void) fd;
+    (void) what;
+
+    if (p->driver->producer_reaches(p)) {
+        p->away = 0;
+        p->down = 0;
+        return;
+    }
+
+    if (p->away == 0) {
+        p->away = svc_now();
+        return;
+    }
+
+    if (!p->down && svc_now() - p->away >= BUS_DOWN_AFTER) {
+        p->down = 1;
+
+        if (p->driver->producer_down != NULL) {
+            p->driver->producer_down(p);
+        }
+    }
+}
+
+
+int
+bus_producer_down(bus_producer_t *p)
+{
+    return p->down && !p->driver->producer_reaches(p);
+}
+
+
 bus_producer_t *
 bus_producer_new(struct event_base *base, const bus_conf_t *conf,
     svc_redis_t *r, char *err, size_t size)
 {
+    struct timeval       tv;
     bus_producer_t      *p;
     const bus_driver_t  *driver;
 
@@ -64,8 +104,18 @@ bus_producer_new(struct event_base *base, const bus_conf_t *conf,
 
     p = driver->producer_new(base, conf, r, err, size);
 
-    if (p != NULL) {
-        p->driver = driver;
+    if (p == NULL) {
+        return NULL;
+    }
+
+    p->driver = driver;
+    p->tick = event_new(base, -1, EV_PERSIST, bus_producer_tick, p);
+
+    tv.tv_sec = 0;
+    tv.tv_usec = BUS_DOWN_TICK * 1000;
+
+    if (p->tick == NULL || event_add(p->tick, &tv) != 0) {
+        abort();
     }
 
     return p;
@@ -80,11 +130,9 @@ bus_producer_partitions(bus_producer_t *p)
 
 
 void
-bus_produce(bus_producer_t *p, const void *key, size_t key_len,
-    const void *payload, size_t len, int64_t timeout, bus_produced_pt cb,
-    void *data)
+bus_produce(bus_producer_t *p, const bus_message_t *m)
 {
-    p->driver->produce(p, key, key_len, payload, len, timeout, cb, data);
+    p->driver->produce(p, m);
 }
 
 
@@ -98,6 +146,7 @@ bus_producer_healthy(bus_producer_t *p)
 void
 bus_producer_free(bus_producer_t *p)
 {
+    event_free(p->tick);
     p->driver->producer_free(p);
 }
 
@@ -341,36 +390,32 @@ bus_items_done(bus_items_t *items)
 
 
 bus_item_t *
-bus_item_new(bus_items_t *items, const void *key, size_t key_len,
-    const void *payload, size_t len, int64_t timeout, bus_produced_pt cb,
-    void *data)
+bus_item_new(bus_items_t *items, const bus_message_t *m)
 {
     int           full;
+    size_t        n;
     bus_item_t   *item, **place, *before;
 
-    full = (items->n >= BUS_ITEMS_MAX
-            || items->bytes + key_len + len > BUS_BYTES_MAX);
+    n = m->key_len + m->len;
+    full = (items->n >= BUS_ITEMS_MAX || items->bytes + n > BUS_BYTES_MAX);
 
-    item = malloc(sizeof(bus_item_t) + (full ? 0 : key_len + len));
+    item = malloc(sizeof(bus_item_t) + (full ? 0 : n));
     if (item == NULL) {
         abort();
     }
 
     memset(item, 0, sizeof(bus_item_t));
-    item->cb = cb;
-    item->data = data;
+    item->cb = m->cb;
+    item->data = m->data;
 
     if (!full) {
-        item->key_len = key_len;
-        item->len = len;
-        memcpy(item->bytes, key, key_len);
-
-        if (len > 0) {
-            memcpy(item->bytes + key_len, payload, len);
-        }
+        item->key_len = m->key_len;
+        item->len = m->len;
+        memcpy(item->bytes, m->key, m->key_len);
+        m->pack(m->what, item->bytes + m->key_len);
     }
 
-    item->deadline = svc_now() + timeout;
+    item->deadline = svc_now() + m->timeout;
     items->n++;
     items->bytes += item->key_len + item->len;
 
@@ -406,7 +451,7 @@ bus_item_new(bus_items_t *items, const void *key, size_t key_len,
     }
 
     if (items->first == item) {
-        svc_timer(items->timer, timeout);
+        svc_timer(items->timer, m->timeout);
 
     } else {
         bus_items_expect(items);

@@ -71,15 +71,31 @@ bus_producer_t *bus_producer_new(struct event_base *base,
 /* The number of partitions, 0 while it is not known (broker away). */
 uint32_t bus_producer_partitions(bus_producer_t *p);
 
+typedef struct {
+    const void       *key;          /* its partition follows from it */
+    size_t            key_len;
+    size_t            len;          /* of the payload */
+    size_t          (*pack)(const void *what, uint8_t *payload);
+    const void       *what;
+    int64_t           timeout;      /* ms */
+    bus_produced_pt   cb;
+    void             *data;
+} bus_message_t;
+
 /*
- * Write one record; the partition follows from the key. The callback comes
- * exactly once, not from inside this call, within about `timeout` ms. A
- * record that was not handed over when the time was up is BUS_FAILED, and
- * may then not be written later.
+ * Write one record; its payload is packed into the driver's own memory before
+ * this returns. The callback comes exactly once, not from inside this call,
+ * within about `timeout`. A record that was not handed over when the time was
+ * up is BUS_FAILED, and may then not be written later.
  */
-void bus_produce(bus_producer_t *p, const void *key, size_t key_len,
-    const void *payload, size_t len, int64_t timeout, bus_produced_pt cb,
-    void *data);
+void bus_produce(bus_producer_t *p, const bus_message_t *m);
+
+/*
+ * The bus is known to be away, and has been for a second at least: what is
+ * written now would only wait. What waited until then has been told so where
+ * it was not handed over. A shorter absence is ridden out.
+ */
+int bus_producer_down(bus_producer_t *p);
 
 /* Whether a produce now has a fair chance: for /health. */
 int bus_producer_healthy(bus_producer_t *p);

@@ -23,9 +23,9 @@ typedef struct {
                         const bus_conf_t *conf, svc_redis_t *r, char *err,
                         size_t size);
     uint32_t        (*producer_partitions)(bus_producer_t *p);
-    void            (*produce)(bus_producer_t *p, const void *key,
-                        size_t key_len, const void *payload, size_t len,
-                        int64_t timeout, bus_produced_pt cb, void *data);
+    void            (*produce)(bus_producer_t *p, const bus_message_t *m);
+    int             (*producer_reaches)(bus_producer_t *p);
+    void            (*producer_down)(bus_producer_t *p);  /* may be NULL */
     int             (*producer_healthy)(bus_producer_t *p);
     void            (*producer_free)(bus_producer_t *p);
 
@@ -49,6 +49,9 @@ typedef struct {
 
 struct bus_producer_s {
     const bus_driver_t     *driver;
+    struct event           *tick;
+    int64_t                 away;       /* since when; 0: it is there */
+    int                     down;
 };
 
 struct bus_consumer_s {
@@ -101,9 +104,7 @@ void bus_items_init(bus_items_t *items, struct event_base *base,
 void bus_items_done(bus_items_t *items);
 
 /* A new item; NULL when too much is outstanding (cb comes: BUS_FAILED). */
-bus_item_t *bus_item_new(bus_items_t *items, const void *key, size_t key_len,
-    const void *payload, size_t len, int64_t timeout, bus_produced_pt cb,
-    void *data);
+bus_item_t *bus_item_new(bus_items_t *items, const bus_message_t *m);
 
 /* Answer unless it has been; the item stays the driver's. */
 void bus_item_answer(bus_items_t *items, bus_item_t *item,

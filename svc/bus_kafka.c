@@ -429,6 +429,7 @@ const bus_driver_t  bus_kafka_driver = {
     .producer_new = bus_kafka_producer_new,
     .producer_partitions = bus_kafka_producer_partitions,
     .produce = bus_kafka_produce,
+    .producer_reaches = bus_kafka_producer_healthy,
     .producer_healthy = bus_kafka_producer_healthy,
     .producer_free = bus_kafka_producer_free,
     .consumer_new = bus_kafka_consumer_new,

@@ -43,9 +43,7 @@ rd_kafka_conf_t *bus_kafka_conf(const bus_conf_t *conf, rd_kafka_type_t type,
 bus_producer_t *bus_kafka_producer_new(struct event_base *base,
     const bus_conf_t *conf, svc_redis_t *r, char *err, size_t size);
 uint32_t bus_kafka_producer_partitions(bus_producer_t *p);
-void bus_kafka_produce(bus_producer_t *p, const void *key, size_t key_len,
-    const void *payload, size_t len, int64_t timeout, bus_produced_pt cb,
-    void *data);
+void bus_kafka_produce(bus_producer_t *p, const bus_message_t *m);
 int bus_kafka_producer_healthy(bus_producer_t *p);
 void bus_kafka_producer_free(bus_producer_t *p);
 

@@ -296,9 +296,7 @@ bus_kafka_producer_partitions(bus_producer_t *base)
 
 
 void
-bus_kafka_produce(bus_producer_t *base, const void *key, size_t key_len,
-    const void *payload, size_t len, int64_t timeout, bus_produced_pt cb,
-    void *data)
+bus_kafka_produce(bus_producer_t *base, const bus_message_t *m)
 {
     int                    rc;
     bus_item_t            *item;
@@ -308,8 +306,7 @@ bus_kafka_produce(bus_producer_t *base, const void *key, size_t key_len,
 
     p = (bus_kafka_producer_t *) base;
 
-    item = bus_item_new(&p->items, key, key_len, payload, len, timeout, cb,
-                        data);
+    item = bus_item_new(&p->items, m);
     if (item == NULL) {
         return;
     }
@@ -322,8 +319,8 @@ bus_kafka_produce(bus_producer_t *base, const void *key, size_t key_len,
     /* the item holds the bytes until it is reported: no copy */
 
     rc = rd_kafka_produce(p->topic, RD_KAFKA_PARTITION_UA, 0,
-                          item->bytes + key_len, len, item->bytes, key_len,
-                          item);
+                          item->bytes + m->key_len, m->len, item->bytes,
+                          m->key_len, item);
     if (rc == -1) {
         metrics_add(p->refused, 1);
         log_seldom(&refused, LOG_ERROR, "bus: not written to %s: %s",

@@ -56,9 +56,9 @@ int bus_redis_id(const char *text, size_t len, uint64_t *ms, uint64_t *seq);
 bus_producer_t *bus_redis_producer_new(struct event_base *base,
     const bus_conf_t *conf, svc_redis_t *r, char *err, size_t size);
 uint32_t bus_redis_producer_partitions(bus_producer_t *p);
-void bus_redis_produce(bus_producer_t *p, const void *key, size_t key_len,
-    const void *payload, size_t len, int64_t timeout, bus_produced_pt cb,
-    void *data);
+void bus_redis_produce(bus_producer_t *p, const bus_message_t *m);
+int bus_redis_producer_reaches(bus_producer_t *p);
+void bus_redis_producer_down(bus_producer_t *p);
 int bus_redis_producer_healthy(bus_producer_t *p);
 void bus_redis_producer_free(bus_producer_t *p);
 

@@ -545,26 +545,50 @@ bus_redis_producer_partitions(bus_producer_t *base)
 
 
 void
-bus_redis_produce(bus_producer_t *base, const void *key, size_t key_len,
-    const void *payload, size_t len, int64_t timeout, bus_produced_pt cb,
-    void *data)
+bus_redis_produce(bus_producer_t *base, const bus_message_t *m)
 {
     bus_item_t            *item;
     bus_redis_producer_t  *p;
 
     p = (bus_redis_producer_t *) base;
 
-    item = bus_item_new(&p->items, key, key_len, payload, len, timeout, cb,
-                        data);
+    item = bus_item_new(&p->items, m);
     if (item == NULL) {
         return;
     }
 
-    item->partition = goim_partition(key, key_len, p->bus.n);
+    item->partition = goim_partition(m->key, m->key_len, p->bus.n);
 
     bus_redis_wait(p, item);
 
     event_active(p->flush, EV_TIMEOUT, 0);
+}
+
+
+int
+bus_redis_producer_reaches(bus_producer_t *base)
+{
+    bus_redis_producer_t  *p;
+
+    p = (bus_redis_producer_t *) base;
+
+    return svc_redis_is_up(p->bus.r) && p->bus.ready;
+}
+
+
+/* What waits has not been sent. */
+void
+bus_redis_producer_down(bus_producer_t *base)
+{
+    bus_item_t            *item;
+    bus_redis_producer_t  *p;
+
+    p = (bus_redis_producer_t *) base;
+
+    while ((item = p->waiting) != NULL) {
+        bus_redis_shift(p);
+        bus_item_fail(&p->items, item);
+    }
 }
 
 
@@ -575,7 +599,7 @@ bus_redis_producer_healthy(bus_producer_t *base)
 
     p = (bus_redis_producer_t *) base;
 
-    return svc_redis_is_up(p->bus.r) && p->bus.ready && p->backoff == 0;
+    return bus_redis_producer_reaches(base) && p->backoff == 0;
 }
 
 

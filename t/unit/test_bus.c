@@ -357,11 +357,24 @@ maker_ready(maker_t *m)
 }
 
 
+static size_t  maker_len;
+
+
+static size_t
+maker_pack(const void *what, uint8_t *payload)
+{
+    memcpy(payload, what, maker_len);
+
+    return maker_len;
+}
+
+
 void
 maker_send_raw(maker_t *m, const char *key, const void *payload, size_t len,
     int64_t timeout)
 {
-    int  before;
+    int            before;
+    bus_message_t  msg;
 
     if (nmade % 1024 == 0) {
         made = realloc(made, (nmade + 1024) * sizeof(made_t));
@@ -374,8 +387,17 @@ maker_send_raw(maker_t *m, const char *key, const void *payload, size_t len,
     m->sent++;
     before = m->answered;
 
-    bus_produce(m->p, key, strlen(key), payload, len, timeout,
-                maker_produced, (void *) nmade++);
+    msg.key = key;
+    msg.key_len = strlen(key);
+    msg.len = len;
+    msg.pack = maker_pack;
+    msg.what = payload;
+    msg.timeout = timeout;
+    msg.cb = maker_produced;
+    msg.data = (void *) nmade++;
+
+    maker_len = len;
+    bus_produce(m->p, &msg);
 
     /* never from inside the call */
 
