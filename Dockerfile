@@ -28,12 +28,13 @@ RUN apt-get update \
        librdkafka1 libhiredis0.14 libprotobuf-c1 libjansson4 \
        libevent-2.1-7 libevent-pthreads-2.1-7 libinih1 \
        libcurl4 ca-certificates \
-    && rm -rf /var/lib/apt/lists/* /etc/nginx/modules-enabled/* \
+    && rm -rf /var/lib/apt/lists/* \
     && ln -sf /dev/stdout /var/log/nginx/access.log \
     && ln -sf /dev/stderr /var/log/nginx/error.log
 
 COPY --from=build /out/ /
 COPY conf/nginx.conf /etc/nginx/nginx.conf
+COPY conf/modules-enabled/ /etc/nginx/modules-enabled/
 COPY conf/logic.conf conf/job.conf /etc/ngx_goim/
 
 EXPOSE 3101 3102 3103 3111 3112 3119

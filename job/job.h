@@ -25,6 +25,7 @@
 #include "svc/bus.h"
 #include "svc/http.h"
 #include "svc/metrics.h"
+#include "svc/notify.h"
 #include "svc/redis.h"
 #include "svc/registry.h"
 
@@ -93,6 +94,7 @@ struct job_s {
     svc_redis_t        *redis;
     registry_t         *registry;
     bus_consumer_t     *consumer;
+    notify_t           *notify;
     job_metrics_t       m;
     http_server_t      *http;
 

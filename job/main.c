@@ -122,6 +122,17 @@ job_check(void *conf, char *err, size_t size)
 }
 
 
+/* Redis and the bus are there. */
+static int
+job_ready(void *data)
+{
+    (void) data;
+
+    return svc_redis_is_up(job.redis) && job.consumer != NULL
+           && bus_consumer_healthy(job.consumer);
+}
+
+
 static int
 job_start(struct event_base *base)
 {
@@ -157,6 +168,8 @@ job_start(struct event_base *base)
         goto failed;
     }
 
+    job.notify = notify_new(base, job_ready, NULL);
+
     log_write(LOG_NOTICE, "job " SVC_VERSION ": bus %s, redis %s",
               job_conf.bus.driver, job_conf.redis.addr);
 
@@ -180,6 +193,8 @@ job_drain(void)
 static void
 job_stop(void)
 {
+    notify_free(job.notify);
+
     job_http_stop(&job);
 
     /* what Redis still owes is told to those that asked */

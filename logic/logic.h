@@ -36,6 +36,7 @@
 #include "svc/bus.h"
 #include "svc/http.h"
 #include "svc/listen.h"
+#include "svc/notify.h"
 #include "svc/redis.h"
 #include "svc/registry.h"
 
@@ -68,6 +69,7 @@ struct logic_thread_s {
     int64_t                       drained;    /* when it was asked */
     int64_t                       idle;       /* since when, while draining */
 
+    notify_t                     *notify;     /* of the first thread */
     svc_redis_t                  *redis;
     store_t                      *store;
     bus_producer_t               *bus;

@@ -218,6 +218,17 @@ logic_stop(void)
 }
 
 
+/* Redis and the bus are there. */
+
+static int
+logic_thread_ready(void *data)
+{
+    logic_thread_t  *t = data;
+
+    return svc_redis_is_up(t->redis) && bus_producer_healthy(t->bus);
+}
+
+
 static int
 logic_thread_init(logic_thread_t *t, char *err, size_t size)
 {
@@ -301,6 +312,10 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
         return -1;
     }
 
+    if (t->index == 0) {
+        t->notify = notify_new(t->base, logic_thread_ready, t);
+    }
+
     return logic_rpc_start(t, err, size);
 }
 
@@ -310,6 +325,7 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
 static void
 logic_thread_free(logic_thread_t *t)
 {
+    notify_free(t->notify);
     http_server_free(t->http);
     logic_rpc_stop(t);
     logic_hook_free(t->auth);

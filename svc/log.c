@@ -79,30 +79,34 @@ log_open(const char *path, log_level_t level)
 }
 
 
-void
+int
 log_reopen(void)
 {
-    int  fd;
+    int  fd, rc;
 
     if (log_path[0] == '\0') {
-        return;
+        return 0;
     }
 
     fd = log_open_file(log_path);
     if (fd == -1) {
         log_write(LOG_ERROR, "log \"%s\": cannot open again: %s", log_path,
                   strerror(errno));
-        return;
+        return -1;
     }
 
     /* the number stays the same, so no other thread can write to a gap */
 
-    if (dup3(fd, log_fd, O_CLOEXEC) == -1) {
+    rc = dup3(fd, log_fd, O_CLOEXEC) == -1 ? -1 : 0;
+
+    if (rc == -1) {
         log_write(LOG_ERROR, "log \"%s\": cannot open again: %s", log_path,
                   strerror(errno));
     }
 
     close(fd);
+
+    return rc;
 }
 
 

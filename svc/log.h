@@ -21,7 +21,7 @@ int log_level(const char *name);
 int log_open(const char *path, log_level_t level);
 
 /* SIGHUP: open the same path again (after logrotate). */
-void log_reopen(void);
+int log_reopen(void);
 
 void log_write(log_level_t level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -5,6 +5,7 @@
 #include "loop.h"
 
 #include "log.h"
+#include "notify.h"
 
 #include <errno.h>
 #include <event2/thread.h>
@@ -165,6 +166,7 @@ svc_drain(const svc_t *svc)
     struct timeval  tv;
 
     svc_loop.draining = 1;
+    notify_say("STOPPING=1");
 
     ms = svc->drain_time != NULL ? *svc->drain_time : 10000;
     tv.tv_sec = ms / 1000;
@@ -223,8 +225,9 @@ svc_hangup(evutil_socket_t fd, short what, void *data)
     (void) what;
     (void) data;
 
-    log_reopen();
-    log_write(LOG_NOTICE, "%s: log opened again", svc_loop.svc->name);
+    if (log_reopen() == 0) {
+        log_write(LOG_NOTICE, "%s: log opened again", svc_loop.svc->name);
+    }
 }
 
 
