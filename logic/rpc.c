@@ -28,6 +28,8 @@
 
 #define LOGIC_RPC_CALLS   16384                 /* under way, a connection */
 #define LOGIC_RPC_OUTPUT  (4 * 1024 * 1024)
+#define LOGIC_RPC_CANCELS 1024                  /* looked ahead for */
+#define LOGIC_RPC_CANCEL  32                    /* bytes, of one, at most */
 #define LOGIC_RPC_HELLO   10                    /* s */
 #define LOGIC_RPC_BYE     5                     /* s for the last reply */
 #define LOGIC_RPC_BUDGET  60000                 /* ms, of a call without one */
@@ -48,6 +50,9 @@ struct logic_link_s {
     int64_t                     ahead[2];
     int64_t                     ahead_since;    /* 0: never seen */
 
+    uint64_t                    cancels[LOGIC_RPC_CANCELS];
+    size_t                      ncancels;       /* in the input */
+
     char                        peer[NI_MAXHOST + 8];
     char                        server[GOIM_SERVER_MAX + 1];
     unsigned                    greeted:1;
@@ -62,8 +67,10 @@ static void logic_rpc_read(struct bufferevent *bev, void *data);
 static void logic_rpc_wrote(struct bufferevent *bev, void *data);
 static void logic_rpc_event(struct bufferevent *bev, short what, void *data);
 static void logic_rpc_error(logic_link_t *link, const char *reason);
+static void logic_rpc_look(logic_link_t *link, struct evbuffer *in);
 static int logic_rpc_call(logic_link_t *link, const uint8_t *data,
     size_t len);
+static void logic_rpc_cancel(logic_call_t *call);
 static int64_t logic_rpc_deadline(logic_link_t *link, const Goim__Call *msg);
 static void logic_rpc_hello(logic_call_t *call);
 static void logic_rpc_flow(logic_link_t *link);
@@ -174,6 +181,7 @@ logic_rpc_accept(int fd, void *data)
 
     bufferevent_setwatermark(link->bev, EV_READ, 0,
                              GOIM_RPC_MAX + GOIM_RPC_HEADER);
+    bufferevent_set_max_single_read(link->bev, GOIM_RPC_MAX);
     bufferevent_setcb(link->bev, logic_rpc_read, logic_rpc_wrote,
                       logic_rpc_event, link);
     bufferevent_enable(link->bev, EV_READ | EV_WRITE);
@@ -192,6 +200,8 @@ logic_rpc_read(struct bufferevent *bev, void *data)
 
     in = bufferevent_get_input(bev);
     link->reading = 1;
+
+    logic_rpc_look(link, in);
 
     while (!link->paused && !link->closing) {
 
@@ -233,6 +243,45 @@ logic_rpc_read(struct bufferevent *bev, void *data)
     if (link->closing) {
         bufferevent_disable(bev, EV_READ);
         logic_rpc_flow(link);
+    }
+}
+
+
+/*
+ * Who stood still finds logins in the input and, behind them, that nobody
+ * waits for them any more.
+ */
+
+static void
+logic_rpc_look(logic_link_t *link, struct evbuffer *in)
+{
+    size_t          len, used, frame_len;
+    Goim__Call     *msg;
+    const uint8_t  *p, *frame;
+
+    link->ncancels = 0;
+
+    len = evbuffer_get_length(in);
+    p = evbuffer_pullup(in, -1);
+
+    while (goim_rpc_parse(p, len, &frame, &frame_len, &used) == GOIM_RPC_OK
+           && link->ncancels < LOGIC_RPC_CANCELS)
+    {
+        p += used;
+        len -= used;
+
+        msg = frame_len <= LOGIC_RPC_CANCEL
+              ? goim__call__unpack(NULL, frame_len, frame) : NULL;
+
+        if (msg == NULL) {
+            continue;
+        }
+
+        if (msg->call_case == GOIM__CALL__CALL_CANCEL) {
+            link->cancels[link->ncancels++] = msg->cancel->id;
+        }
+
+        goim__call__free_unpacked(msg, NULL);
     }
 }
 
@@ -361,6 +410,7 @@ logic_rpc_close(logic_link_t *link)
 static int
 logic_rpc_call(logic_link_t *link, const uint8_t *data, size_t len)
 {
+    size_t         i;
     Goim__Call    *msg;
     logic_call_t  *call;
 
@@ -381,6 +431,10 @@ logic_rpc_call(logic_link_t *link, const uint8_t *data, size_t len)
     call->link = link;
     call->msg = msg;
     call->deadline = logic_rpc_deadline(link, msg);
+
+    for (i = 0; i < link->ncancels && !call->cancelled; i++) {
+        call->cancelled = msg->id == link->cancels[i];
+    }
 
     TAILQ_INSERT_TAIL(&link->calls, call, entry);
     link->ncalls++;
@@ -450,6 +504,10 @@ logic_rpc_call(logic_link_t *link, const uint8_t *data, size_t len)
         logic_announced_call(call);
         break;
 
+    case GOIM__CALL__CALL_CANCEL:
+        logic_rpc_cancel(call);
+        break;
+
     default:
         /* perhaps a newer comet's */
         logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "unknown call");
@@ -457,6 +515,31 @@ logic_rpc_call(logic_link_t *link, const uint8_t *data, size_t len)
     }
 
     return 0;
+}
+
+
+/* one that waits for the application, perhaps */
+
+static void
+logic_rpc_cancel(logic_call_t *call)
+{
+    logic_call_t  *c;
+    logic_link_t  *link;
+
+    link = call->link;
+
+    TAILQ_FOREACH(c, &link->calls, entry) {
+        if (c != call && c->msg->id == call->msg->cancel->id) {
+            c->cancelled = 1;
+            break;
+        }
+    }
+
+    TAILQ_REMOVE(&link->calls, call, entry);
+    link->ncalls--;
+
+    goim__call__free_unpacked(call->msg, NULL);
+    free(call);
 }
 
 
@@ -508,7 +591,10 @@ logic_rpc_gone(const logic_call_t *call)
 {
     struct pollfd  p;
 
-    if (call->link == NULL || call->deadline <= svc_now()) {
+    if (call->link == NULL || call->cancelled
+        || call->deadline <= svc_now())
+    {
+        metrics_add(logic_m.late, 1);
         return 1;
     }
 
@@ -516,8 +602,15 @@ logic_rpc_gone(const logic_call_t *call)
     p.events = POLLRDHUP;
     p.revents = 0;
 
-    return poll(&p, 1, 0) == 1
-           && (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+    if (poll(&p, 1, 0) != 1
+        || (p.revents & (POLLRDHUP | POLLHUP | POLLERR)) == 0)
+    {
+        return 0;
+    }
+
+    metrics_add(logic_m.late, 1);
+
+    return 1;
 }
 
 

@@ -18,6 +18,7 @@ struct logic_call_s {
     Goim__Call                 *msg;
     int64_t                     deadline;   /* by svc_now(): then nobody waits
                                                for the answer any more */
+    unsigned                    cancelled:1;
 };
 
 int logic_rpc_start(logic_thread_t *t, char *err, size_t size);

@@ -19,6 +19,7 @@
 typedef struct ngx_goim_auth_s {
     ngx_queue_t             queue;          /* asked, by id */
     ngx_goim_session_t     *session;        /* NULL: gone */
+    ngx_goim_call_t        *call;           /* once it is asked */
     uint64_t                id;
     ngx_uint_t              peer;
     uint16_t                version;
@@ -186,9 +187,9 @@ ngx_goim_auth_call(ngx_goim_auth_t *auth)
         ngx_goim_auth_upgrade(&connect, s->upgrade, header, headers);
     }
 
-    if (ngx_goim_logic_call(&call, &auth->peer, ngx_goim_auth_reply, auth)
-        == NULL)
-    {
+    auth->call = ngx_goim_logic_call(&call, &auth->peer, ngx_goim_auth_reply,
+                                     auth);
+    if (auth->call == NULL) {
         return ngx_goim_auth_failed(auth);
     }
 
@@ -454,5 +455,6 @@ ngx_goim_auth_forget(ngx_goim_session_t *s)
 
     } else if (auth) {
         auth->session = NULL;
+        ngx_goim_logic_abandon(auth->call);
     }
 }

@@ -199,6 +199,39 @@ ngx_goim_logic_call(Goim__Call *call, ngx_uint_t *peer, ngx_goim_logic_pt cb,
 
 
 void
+ngx_goim_logic_abandon(ngx_goim_call_t *c)
+{
+    size_t        len;
+    u_char       *p;
+    Goim__Call    call;
+    Goim__Cancel  cancel;
+
+    /* on the same link, so that it is found there; without an id: no answer */
+
+    if (c->logic == NULL || !c->logic->link.up) {
+        return;
+    }
+
+    goim__call__init(&call);
+    goim__cancel__init(&cancel);
+
+    call.call_case = GOIM__CALL__CALL_CANCEL;
+    call.cancel = &cancel;
+    cancel.id = c->id;
+
+    len = goim__call__get_packed_size(&call);
+    p = ngx_goim_link_reserve(&c->logic->link, GOIM_RPC_HEADER + len);
+
+    if (p) {
+        goim_rpc_header(p, len);
+        (void) goim__call__pack(&call, p + GOIM_RPC_HEADER);
+
+        ngx_goim_link_commit(&c->logic->link, GOIM_RPC_HEADER + len);
+    }
+}
+
+
+void
 ngx_goim_logic_cancel(ngx_goim_call_t *call)
 {
 

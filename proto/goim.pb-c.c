@@ -682,6 +682,51 @@ void   goim__announced__free_unpacked
   assert(message->base.descriptor == &goim__announced__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   goim__cancel__init
+                     (Goim__Cancel         *message)
+{
+  static const Goim__Cancel init_value = GOIM__CANCEL__INIT;
+  *message = init_value;
+}
+size_t goim__cancel__get_packed_size
+                     (const Goim__Cancel *message)
+{
+  assert(message->base.descriptor == &goim__cancel__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__cancel__pack
+                     (const Goim__Cancel *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__cancel__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__cancel__pack_to_buffer
+                     (const Goim__Cancel *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__cancel__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Cancel *
+       goim__cancel__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Cancel *)
+     protobuf_c_message_unpack (&goim__cancel__descriptor,
+                                allocator, len, data);
+}
+void   goim__cancel__free_unpacked
+                     (Goim__Cancel *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__cancel__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   goim__receive__init
                      (Goim__Receive         *message)
 {
@@ -2486,6 +2531,44 @@ const ProtobufCMessageDescriptor goim__announced__descriptor =
   (ProtobufCMessageInit) goim__announced__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor goim__cancel__field_descriptors[1] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Cancel, id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__cancel__field_indices_by_name[] = {
+  0,   /* field[0] = id */
+};
+static const ProtobufCIntRange goim__cancel__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor goim__cancel__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Cancel",
+  "Cancel",
+  "Goim__Cancel",
+  "goim",
+  sizeof(Goim__Cancel),
+  1,
+  goim__cancel__field_descriptors,
+  goim__cancel__field_indices_by_name,
+  1,  goim__cancel__number_ranges,
+  (ProtobufCMessageInit) goim__cancel__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor goim__receive__field_descriptors[7] =
 {
   {
@@ -3299,7 +3382,7 @@ const ProtobufCMessageDescriptor goim__missing__descriptor =
   (ProtobufCMessageInit) goim__missing__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__call__field_descriptors[15] =
+static const ProtobufCFieldDescriptor goim__call__field_descriptors[16] =
 {
   {
     "id",
@@ -3481,10 +3564,23 @@ static const ProtobufCFieldDescriptor goim__call__field_descriptors[15] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "cancel",
+    35,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Call, call_case),
+    offsetof(Goim__Call, cancel),
+    &goim__cancel__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__call__field_indices_by_name[] = {
   14,   /* field[14] = announced */
   11,   /* field[11] = budget */
+  15,   /* field[15] = cancel */
   2,   /* field[2] = connect */
   7,   /* field[7] = deregister */
   3,   /* field[3] = disconnect */
@@ -3503,7 +3599,7 @@ static const ProtobufCIntRange goim__call__number_ranges[2 + 1] =
 {
   { 1, 0 },
   { 30, 10 },
-  { 0, 15 }
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor goim__call__descriptor =
 {
@@ -3513,7 +3609,7 @@ const ProtobufCMessageDescriptor goim__call__descriptor =
   "Goim__Call",
   "goim",
   sizeof(Goim__Call),
-  15,
+  16,
   goim__call__field_descriptors,
   goim__call__field_indices_by_name,
   2,  goim__call__number_ranges,

@@ -30,6 +30,7 @@ typedef struct Goim__Renew Goim__Renew;
 typedef struct Goim__Renewed Goim__Renewed;
 typedef struct Goim__Ended Goim__Ended;
 typedef struct Goim__Announced Goim__Announced;
+typedef struct Goim__Cancel Goim__Cancel;
 typedef struct Goim__Receive Goim__Receive;
 typedef struct Goim__Register Goim__Register;
 typedef struct Goim__Registered Goim__Registered;
@@ -412,6 +413,20 @@ struct  Goim__Announced
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
 
 
+/*
+ * Nobody waits any more for the answer to that Connect of this connection: it
+ * is not carried out, if it has not been.
+ */
+struct  Goim__Cancel
+{
+  ProtobufCMessage base;
+  uint64_t id;
+};
+#define GOIM__CANCEL__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__cancel__descriptor) \
+    , 0 }
+
+
 struct  Goim__Receive
 {
   ProtobufCMessage base;
@@ -626,7 +641,8 @@ typedef enum {
   GOIM__CALL__CALL_MISSING = 10,
   GOIM__CALL__CALL_RENEW = 32,
   GOIM__CALL__CALL_ENDED = 33,
-  GOIM__CALL__CALL_ANNOUNCED = 34
+  GOIM__CALL__CALL_ANNOUNCED = 34,
+  GOIM__CALL__CALL_CANCEL = 35
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__CALL__CALL__CASE)
 } Goim__Call__CallCase;
 
@@ -657,6 +673,10 @@ struct  Goim__Call
     Goim__Renew *renew;
     Goim__Ended *ended;
     Goim__Announced *announced;
+    /*
+     * no answer
+     */
+    Goim__Cancel *cancel;
   };
 };
 #define GOIM__CALL__INIT \
@@ -997,6 +1017,25 @@ Goim__Announced *
 void   goim__announced__free_unpacked
                      (Goim__Announced *message,
                       ProtobufCAllocator *allocator);
+/* Goim__Cancel methods */
+void   goim__cancel__init
+                     (Goim__Cancel         *message);
+size_t goim__cancel__get_packed_size
+                     (const Goim__Cancel   *message);
+size_t goim__cancel__pack
+                     (const Goim__Cancel   *message,
+                      uint8_t             *out);
+size_t goim__cancel__pack_to_buffer
+                     (const Goim__Cancel   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Cancel *
+       goim__cancel__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__cancel__free_unpacked
+                     (Goim__Cancel *message,
+                      ProtobufCAllocator *allocator);
 /* Goim__Receive methods */
 void   goim__receive__init
                      (Goim__Receive         *message);
@@ -1253,6 +1292,9 @@ typedef void (*Goim__Ended_Closure)
 typedef void (*Goim__Announced_Closure)
                  (const Goim__Announced *message,
                   void *closure_data);
+typedef void (*Goim__Cancel_Closure)
+                 (const Goim__Cancel *message,
+                  void *closure_data);
 typedef void (*Goim__Receive_Closure)
                  (const Goim__Receive *message,
                   void *closure_data);
@@ -1309,6 +1351,7 @@ extern const ProtobufCMessageDescriptor goim__renew__descriptor;
 extern const ProtobufCMessageDescriptor goim__renewed__descriptor;
 extern const ProtobufCMessageDescriptor goim__ended__descriptor;
 extern const ProtobufCMessageDescriptor goim__announced__descriptor;
+extern const ProtobufCMessageDescriptor goim__cancel__descriptor;
 extern const ProtobufCMessageDescriptor goim__receive__descriptor;
 extern const ProtobufCMessageDescriptor goim__register__descriptor;
 extern const ProtobufCMessageDescriptor goim__registered__descriptor;

@@ -52,7 +52,19 @@ subtest 'a call that nobody waits for is not carried out' => sub {
     is $connect->(6), 0, 'a call without a time has all of it';
     is $logic->metrics->{goim_logic_late_total}, 2, 'they are counted';
 
-    # the end of the connection lies behind the call
+    # that nobody waits lies behind the call, or the end of the connection does
+    stop($logic);
+    my $gone = $rpc->send(connect => { session => 8,
+        token => '{"key":"k8"}' });
+    $rpc->send_raw(Goim::RPC::frame(Goim::Proto::proto_encode('Call',
+        { cancel => { id => $gone } })));
+    my $next = $rpc->send(connect => { session => 9,
+        token => '{"key":"k9"}' });
+    $logic->resume;
+    is $rpc->reply($next)->{code}, 0, 'a login';
+    is $rpc->reply($gone)->{code}, 1, 'the one before was taken back';
+    ok !$redis->cmd('EXISTS', 'sess_k8'), 'and not carried out';
+
     stop($logic);
     $rpc->send(connect => { session => 7, token => '{"key":"k7"}' });
     $rpc->send(disconnect => { session => 1, key => 'k1' });
@@ -162,6 +174,26 @@ subtest 'a logic stands still, and goes on after clients have moved' => sub {
     is scalar(grep { ($_->push || { body => '' })->{body} eq 'hello' } @live),
         30, 'all get it';
     is $c->node(1)->status->{counters}{replaced}, 0, 'none was replaced';
+
+    # clients that wait less long than the node
+    $still = $c->logic(1);
+    stop($still);
+    my @short = map { my $p = $c->client(auth => 0);
+        $p->send(7, qq({"key":"s$_"})); $p } 1 .. 30;
+    Time::HiRes::sleep(0.3);
+    $_->drop for @short;
+    my @moved = map { my $p = $c->client(node => 1, auth => 0);
+        $p->send(7, qq({"key":"s$_"})); $p } 1 .. 30;
+    Goim::Client->pump_all(\@moved, 0.5, sub { 0 });
+    my @in;
+    @{$_->{replies}} ? push @in, $_ : $_->drop for @moved;
+    @moved = @in;
+    cmp_ok scalar @moved, '>', 0, 'some are in by the other logic';
+    $still->resume;
+    wait_for { $still->health->{status} == 200 } 20, 'it goes on';
+    $rpc->call(connect => { session => 2, token => '{"key":"last"}' });
+    Time::HiRes::sleep(0.3);
+    is scalar(grep { $_->closed(0) } @moved), 0, 'nobody is closed here too';
 };
 
 # ---- a way to Redis that is held ---------------------------------------------
