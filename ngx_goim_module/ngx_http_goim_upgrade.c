@@ -67,9 +67,11 @@ ngx_http_goim_upgrade(ngx_http_request_t *r, ngx_goim_upgrade_t **upgrade)
     p = ngx_http_goim_upgrade_cookies(r, up, p);
     p = ngx_http_goim_upgrade_headers(r, up, p);
 
-    up->query.data = p;
-    up->query.len = r->args.len;
-    ngx_memcpy(p, r->args.data, r->args.len);
+    if (r->args.len) {
+        up->query.data = p;
+        up->query.len = r->args.len;
+        ngx_memcpy(p, r->args.data, r->args.len);
+    }
 
     *upgrade = up;
 
