@@ -20,7 +20,7 @@
 
 /* Fronts in another .so refer to it: one that was made for another layout of
    what is declared here does not load.  A change of the layout renames it. */
-#define NGX_GOIM_ABI            ngx_goim_abi_5
+#define NGX_GOIM_ABI            ngx_goim_abi_6
 
 extern const ngx_uint_t  NGX_GOIM_ABI;
 
@@ -142,6 +142,8 @@ struct ngx_goim_session_s {
     unsigned                    busy:1;     /* a message's answer is awaited:
                                                give no other message */
     unsigned                    closing:1;
+    unsigned                    parted:1;   /* the peer has sent its close
+                                               frame, or will not */
     unsigned                    shut:1;     /* our side is shut down */
     unsigned                    authorized:1;
     unsigned                    is_dirty:1;
@@ -167,6 +169,12 @@ typedef struct ngx_goim_front_s {
     /* the close frame (at most 131 bytes) to p; returns its length */
     size_t                    (*bye)(u_char *p, ngx_uint_t code,
                                      const char *reason);
+
+    /* while closing: bytes that came behind the close frame, in a buffer that
+       may be changed.  NGX_AGAIN: the peer's close frame is not among them.
+       NULL where there is no such frame */
+    ngx_int_t                 (*parted)(ngx_goim_session_t *s, u_char *p,
+                                        u_char *last);
 
     /* bytes that came, in a buffer of the worker's; NGX_ERROR: s is closing
        or gone */
@@ -234,12 +242,15 @@ ngx_goim_session_t *ngx_goim_attach(ngx_connection_t *c,
  */
 ngx_int_t ngx_goim_may_attach(void);
 
+/* whether max_per_addr lets no more in from this one */
+ngx_uint_t ngx_goim_addr_full(ngx_str_t *addr);
+
 /*
  * The one way a session ends; idempotent.  code is an RFC 6455 status code,
  * 0 when the peer is gone: nothing is sent then.  reason is a literal for
  * the close frame and the log.  What is queued goes out first; then the
- * close frame, shutdown(), what the peer still sends, within a bound, and
- * front->finalize().  s may be freed on return.
+ * close frame; then the peer's is awaited, and after shutdown() its end, both
+ * within a bound; front->finalize().  s may be freed on return.
  */
 void ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code,
     const char *reason);

@@ -90,6 +90,17 @@ ngx_goim_may_attach(void)
 }
 
 
+ngx_uint_t
+ngx_goim_addr_full(ngx_str_t *addr)
+{
+    ngx_uint_t  max;
+
+    max = ngx_goim_conf->max_per_addr;
+
+    return max && ngx_goim_addr_count(addr) >= max;
+}
+
+
 ngx_goim_session_t *
 ngx_goim_attach(ngx_connection_t *c, const ngx_goim_front_t *front,
     const ngx_goim_app_t *app, ngx_str_t *addr)
@@ -242,6 +253,10 @@ ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code, const char *reason)
 
     len = s->front->bye(bye, code, reason);
 
+    if (s->front->parted == NULL) {
+        s->parted = 1;
+    }
+
     if (len) {
         b = ngx_goim_buf_alloc(len);
 
@@ -273,8 +288,10 @@ ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code, const char *reason)
 
 
 /*
- * All is sent.  Closing at once would send a reset when the client's bytes
- * are still unread, and the reset can overtake the close frame.
+ * All is sent.  A client that sees our end before it has answered the close
+ * frame may take the connection for lost, and never learn why it was closed.
+ * Closing at once would also send a reset when the client's bytes are still
+ * unread, and the reset can overtake the close frame.
  */
 
 void
@@ -285,6 +302,11 @@ ngx_goim_close_sent(ngx_goim_session_t *s)
     c = s->connection;
 
     if (s->shut) {
+        return;
+    }
+
+    if (!s->parted) {
+        ngx_post_event(c->read, &ngx_posted_events);
         return;
     }
 
@@ -367,6 +389,10 @@ ngx_goim_close_linger(ngx_event_t *rev)
         return;
     }
 
+    if (!s->parted) {
+        s->parted = s->front->parted(s, waste, waste) != NGX_AGAIN;
+    }
+
     while (s->wasted < NGX_GOIM_LINGER_BYTES && rev->ready) {
 
         n = c->recv(c, waste, sizeof(waste));
@@ -381,12 +407,21 @@ ngx_goim_close_linger(ngx_event_t *rev)
         }
 
         s->wasted += n;
+
+        if (!s->parted) {
+            s->parted = s->front->parted(s, waste, waste + n) != NGX_AGAIN;
+        }
     }
 
     if (s->wasted >= NGX_GOIM_LINGER_BYTES
         || ngx_handle_read_event(rev, 0) != NGX_OK)
     {
         ngx_goim_finalize(s);
+        return;
+    }
+
+    if (s->parted && s->nitems == 0) {
+        ngx_goim_close_sent(s);
     }
 }
 

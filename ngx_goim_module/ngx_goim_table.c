@@ -48,6 +48,23 @@ ngx_goim_addr_join(ngx_str_t *addr, ngx_uint_t max, ngx_goim_contrib_t **c)
 }
 
 
+uint32_t
+ngx_goim_addr_count(ngx_str_t *addr)
+{
+    uint32_t         n;
+    ngx_goim_sum_t  *sum;
+
+    ngx_goim_lock();
+
+    sum = ngx_goim_sum_find(NGX_GOIM_ADDRS, addr, ngx_goim_sum_hash(addr));
+    n = sum ? ngx_goim_sum_count(sum) : 0;
+
+    ngx_goim_unlock();
+
+    return n;
+}
+
+
 void
 ngx_goim_addr_join_locked(ngx_str_t *addr, ngx_goim_contrib_t **c)
 {

@@ -290,6 +290,7 @@ ngx_goim_positions_t *ngx_goim_positions(const uint8_t *epoch);
    NGX_DECLINED: there are max already, in all workers; 0: no limit. */
 ngx_int_t ngx_goim_addr_join(ngx_str_t *addr, ngx_uint_t max,
     ngx_goim_contrib_t **contrib);
+uint32_t ngx_goim_addr_count(ngx_str_t *addr);      /* in all workers */
 void ngx_goim_addr_leave(ngx_goim_contrib_t **contrib);
 
 /* This worker has count members of a room now; *unplaced: the zone is full.

@@ -33,6 +33,10 @@ typedef struct {
 static size_t ngx_http_goim_head(u_char *p, size_t len);
 static size_t ngx_http_goim_bye(u_char *p, ngx_uint_t code,
     const char *reason);
+static ngx_int_t ngx_http_goim_parted(ngx_goim_session_t *s, u_char *p,
+    u_char *last);
+static ngx_int_t ngx_http_goim_close_frame(ngx_http_goim_input_t *in,
+    u_char **pos, u_char *last);
 static void ngx_http_goim_resume(ngx_goim_session_t *s);
 static void ngx_http_goim_finalize(ngx_goim_session_t *s);
 static size_t ngx_http_goim_kept(ngx_goim_session_t *s);
@@ -58,6 +62,7 @@ const ngx_goim_front_t  ngx_http_goim_front = {
     ngx_http_goim_head,
     1,
     ngx_http_goim_bye,
+    ngx_http_goim_parted,
     ngx_http_goim_input,
     ngx_http_goim_kept,
     ngx_http_goim_resume,
@@ -81,6 +86,66 @@ ngx_http_goim_bye(u_char *p, ngx_uint_t code, const char *reason)
 {
     return ngx_goim_ws_close_frame(p, code,
                                reason == ngx_http_goim_by_client ? "" : reason);
+}
+
+
+/* whatever else comes is thrown away, also what came while s was busy */
+
+static ngx_int_t
+ngx_http_goim_parted(ngx_goim_session_t *s, u_char *p, u_char *last)
+{
+    ngx_http_goim_input_t  *in;
+
+    if (s->input == NULL) {
+        s->input = ngx_calloc(sizeof(ngx_http_goim_input_t), ngx_cycle->log);
+
+        if (s->input == NULL) {
+            return NGX_OK;
+        }
+    }
+
+    in = s->input;
+    in->ws.max = NGX_MAX_OFF_T_VALUE;
+
+    if (in->rest
+        && ngx_http_goim_close_frame(in, &in->pos, in->last) == NGX_OK)
+    {
+        return NGX_OK;
+    }
+
+    return ngx_http_goim_close_frame(in, &p, last);
+}
+
+
+/* NGX_OK also where no frame can be made out any more */
+
+static ngx_int_t
+ngx_http_goim_close_frame(ngx_http_goim_input_t *in, u_char **pos,
+    u_char *last)
+{
+    ngx_goim_ws_event_t  ev;
+
+    for ( ;; ) {
+
+        switch (ngx_goim_ws_parse(&in->ws, pos, last, &ev)) {
+
+        case NGX_GOIM_WS_MORE:
+            return NGX_AGAIN;
+
+        case NGX_GOIM_WS_DATA:
+            break;
+
+        case NGX_GOIM_WS_FRAME:
+            if (ev.opcode == GOIM_FRAME_CLOSE) {
+                return NGX_OK;
+            }
+
+            break;
+
+        default: /* NGX_GOIM_WS_BAD */
+            return NGX_OK;
+        }
+    }
 }
 
 
@@ -226,6 +291,10 @@ ngx_http_goim_parse(ngx_goim_session_t *s, ngx_http_goim_input_t *in,
             break;
 
         default: /* NGX_GOIM_WS_BAD */
+
+            /* its answer to our close frame is awaited all the same */
+
+            ngx_memzero(&in->ws, sizeof(ngx_goim_ws_t));
             ngx_goim_close_malformed(s, ev.code, ev.reason);
             rc = NGX_ERROR;
         }
@@ -338,6 +407,8 @@ ngx_http_goim_control(ngx_goim_session_t *s, ngx_goim_ws_event_t *ev)
                ? NGX_ERROR : NGX_OK;
 
     case GOIM_FRAME_CLOSE:
+        s->parted = 1;
+
         if (ngx_goim_ws_close_code(ev->data, ev->len, &code)) {
             ngx_goim_close(s, code, ngx_http_goim_by_client);
 

@@ -108,6 +108,11 @@ ngx_http_goim_handshake(ngx_http_request_t *r)
                                     "no place for another connection");
     }
 
+    if (ngx_goim_addr_full(&r->connection->addr_text)) {
+        return ngx_http_goim_refuse(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                    "\"max_per_addr\" is reached");
+    }
+
     rc = ngx_http_goim_switch(r, &hs.key);
 
     if (rc != NGX_OK) {
@@ -257,7 +262,10 @@ ngx_http_goim_switch(ngx_http_request_t *r, ngx_str_t *key)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    /* nginx has a reason phrase for none of 1xx, but clients read one */
+
     r->headers_out.status = NGX_HTTP_SWITCHING_PROTOCOLS;
+    ngx_str_set(&r->headers_out.status_line, "101 Switching Protocols");
     r->keepalive = 0;
 
     /* limit_rate would leave a timer and wev->delayed behind */

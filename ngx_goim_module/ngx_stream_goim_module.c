@@ -121,6 +121,7 @@ static const ngx_goim_front_t  ngx_stream_goim_front = {
     ngx_stream_goim_head,
     0,
     ngx_stream_goim_bye,
+    NULL,
     ngx_stream_goim_input,
     ngx_stream_goim_kept,
     ngx_stream_goim_resume,
