@@ -50,11 +50,15 @@ sub number {
 my $module = $text{"$root/ngx_goim_module/ngx_goim_conf.c"};
 my $keys = join '', map { $text{"$root/$_"} } qw(job/main.c logic/conf.c);
 
+# what is told to librdkafka
+my $kafka = $text{"$root/svc/bus_kafka.c"};
+
 sub default_of {
     my ($name) = @_;
 
     if ($name =~ /^\[(\w+)\] (\w+)$/) {
-        my ($value) = $keys =~ /"$1",\s+"$2",\s+CONF_\w+,[^"]*?"([^"]*)"/;
+        my ($value)
+            = $keys =~ /(?:"$1"|section),\s+"$2",\s+CONF_\w+,[^"]*?"([^"]*)"/;
         return defined $value ? number($value) : undef;
     }
     my ($expr) = $module
@@ -75,6 +79,11 @@ for my $row (grep { /^\| / } split /\n/, $part) {
         is(value($1), number($most), "$1: $most ($what)");
     } elsif ($by =~ /^\[(.+)\]\(\S+\)$/) {
         is(default_of($1), number($most), "$1: $most ($what)");
+    } elsif ($by =~ /^`([a-z.]+)`$/) {
+        my $name = $1;
+        my ($value) = $kafka =~ /\{ "\Q$name\E", "(\d+)" \}/;
+        $value *= 1024 if $value && $name =~ /kbytes/;
+        is($value, number($most), "$name: $most ($what)");
     } else {
         fail("$what: by whom: $by");
     }
