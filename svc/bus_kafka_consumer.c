@@ -235,16 +235,21 @@ bus_kafka_up(svc_redis_t *r, void *data)
 {
     bus_kafka_consumer_t  *c;
 
+    (void) r;
+
     c = data;
 
-    if (c->life != 0 && c->life != svc_redis_life(r)) {
-        bus_kafka_lose_all(c, "Redis is another one");
-    }
-
-    c->life = svc_redis_life(r);
-
-    bus_kafka_save(c);
     bus_kafka_renew(c);
+    bus_kafka_save(c);
+}
+
+
+static void
+bus_kafka_down(svc_redis_t *r, void *data)
+{
+    (void) r;
+
+    lease_pause(((bus_kafka_consumer_t *) data)->lease);
 }
 
 
@@ -267,8 +272,6 @@ bus_kafka_consumer_new(struct event_base *base, const bus_conf_t *conf,
     c->loop = base;
     c->conf = conf;
     c->r = r;
-    c->lost = metrics_counter("goim_bus_partitions_lost_total", NULL,
-        "Partitions that were lost without having been given up.");
     c->went_back = metrics_counter("goim_bus_logs_back_total", NULL,
         "Logs of partitions that went back: other records stand where some "
         "had been done.");
@@ -287,7 +290,7 @@ bus_kafka_consumer_new(struct event_base *base, const bus_conf_t *conf,
     if (bus_kafka_client_open(c, err, size) != 0) {
         event_free(c->save);
         event_free(c->again);
-        event_free(c->renew);
+        lease_free(c->lease);
         bus_kafka_place_done(c);
         free(c);
         return NULL;
@@ -302,7 +305,7 @@ bus_kafka_consumer_new(struct event_base *base, const bus_conf_t *conf,
     svc_timer(c->tick, 0);
 
     watch.up = bus_kafka_up;
-    watch.down = NULL;
+    watch.down = bus_kafka_down;
     watch.data = c;
     c->watch = svc_redis_watch(r, &watch);
 

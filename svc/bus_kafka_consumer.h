@@ -19,6 +19,7 @@
 #define SVC_BUS_KAFKA_CONSUMER_H
 
 #include "bus_kafka_asker.h"
+#include "lease.h"
 
 #define BUS_KAFKA_KEY       512
 #define BUS_KAFKA_AGAIN     200             /* ms */
@@ -40,8 +41,7 @@ typedef enum {
 
 
 typedef struct {
-    unsigned            leased:1;       /* ours, until */
-    unsigned            releasing:1;    /* to be given up, or under way */
+    unsigned            leased:1;       /* ours */
     unsigned            want:1;         /* to be begun */
     unsigned            owned:1;        /* what is outstanding of it counts */
     unsigned            fetched:1;      /* librdkafka reads it */
@@ -49,9 +49,6 @@ typedef struct {
     unsigned            back:1;         /* its log went back */
     unsigned            drain:1;        /* to be begun when all is done */
     bus_kafka_mode_t    mode;
-
-    char                lease[160];     /* its value: "<job> <fence>" */
-    int64_t             until;          /* by this clock, it is surely held */
 
     uint64_t            run;
     int64_t             done;           /* offset, -1: none */
@@ -111,10 +108,8 @@ typedef struct bus_kafka_consumer_s {
     struct event           *again;          /* make the clients anew */
     uint32_t                sockets;        /* as many as were seen */
 
-    char                    me[128];
-    struct event           *renew;
-    int                     ticking;
-    char                    lease_base[BUS_KAFKA_KEY];
+    lease_t                *lease;
+    int                     gained;         /* some, in this turn of them */
     bus_kafka_part_t       *parts;
     size_t                  nparts;
     uint32_t                owned;
@@ -126,7 +121,7 @@ typedef struct bus_kafka_consumer_s {
     bus_kafka_marks_t      *marks;
     uint8_t                 epoch[BUS_EPOCH_LEN];
     char                    life_key[BUS_KAFKA_KEY];
-    char                    done_key[BUS_KAFKA_KEY];
+    char                    done_key[BUS_KAFKA_KEY];    /* "": no epoch yet */
     uint64_t                life;           /* what is known belongs to it */
 
     struct event           *save;
@@ -136,16 +131,15 @@ typedef struct bus_kafka_consumer_s {
 
     rd_kafka_topic_partition_list_t  *last; /* to be told at the end */
     int                     ending;
+    int                     left;           /* the leases are given up */
     struct event           *end;
     void                  (*freed)(void *data);
     void                   *freed_data;
 
-    metric_t               *lost;
     metric_t               *went_back;
     metric_t               *removed;
     log_once_t              log;
     log_once_t              save_log;
-    log_once_t              lease_log;
 } bus_kafka_consumer_t;
 
 
@@ -160,15 +154,11 @@ void bus_kafka_event(rd_kafka_event_t *ev, void *data);
 /* bus_kafka_lease.c */
 
 void bus_kafka_lease_init(bus_kafka_consumer_t *c);
+
+/* Redis can be used, or there are more partitions. */
 void bus_kafka_renew(bus_kafka_consumer_t *c);
 void bus_kafka_lose(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
     const char *why);
-
-/* Another run of Redis, or of the client. */
-void bus_kafka_lose_all(bus_kafka_consumer_t *c, const char *why);
-
-/* The end: save, give up. */
-void bus_kafka_leave(bus_kafka_consumer_t *c);
 
 /* bus_kafka_client.c */
 

@@ -14,7 +14,7 @@
 
 
 #define BUS_KAFKA_SAVE      50              /* ms */
-#define BUS_KAFKA_SAVE_ARGS 11              /* of a partition, with its keys */
+#define BUS_KAFKA_SAVE_ARGS 10              /* of a partition, with its keys */
 
 
 static svc_script_t  bus_kafka_save_script = { .body = bus_kafka_save_lua };
@@ -23,10 +23,9 @@ static svc_script_t  bus_kafka_save_script = { .body = bus_kafka_save_lua };
 /* A partition's part in a save. */
 typedef struct {
     int32_t     n;
-    int         release;
     uint64_t    run;
     int64_t     done;
-    char        lease[160];
+    char        lease[LEASE_NAME];
     char        lease_key[BUS_KAFKA_KEY];
     char        key[BUS_KAFKA_KEY];
     char        number[12];
@@ -67,14 +66,11 @@ bus_kafka_saved_part(bus_kafka_consumer_t *c,
 
     part = bus_kafka_part(c, saved->n);
 
-    if (strcmp(part->lease, saved->lease) != 0) {
+    if (strcmp(lease_name(c->lease, (uint32_t) saved->n), saved->lease) != 0) {
         return;                 /* of a lease before */
     }
 
-    if (saved->release) {
-        part->releasing = 0;
-
-    } else if (!ok) {
+    if (!ok) {
         part->dirty = part->owned;
 
     } else if (part->run == saved->run && part->summed < saved->done) {
@@ -183,29 +179,14 @@ bus_kafka_save_part(bus_kafka_consumer_t *c, bus_kafka_saving_part_t *save,
     bus_kafka_part_t *part, bus_kafka_args_t *args)
 {
     save->n = bus_kafka_number(c, part);
-    save->release = part->releasing;
     save->run = part->run;
     save->done = part->done;
 
-    strcpy(save->lease, part->lease);
+    strcpy(save->lease, lease_name(c->lease, (uint32_t) save->n));
     snprintf(save->number, sizeof(save->number), "%d", (int) save->n);
 
     bus_kafka_arg(args, save->lease, strlen(save->lease));
-    bus_kafka_arg(args, save->release ? "1" : "0", 1);
     bus_kafka_arg(args, save->number, strlen(save->number));
-
-    if (!part->dirty) {
-
-        /* the lease only: a place that is not there, and no sums */
-
-        bus_kafka_arg(args, "", 0);
-        bus_kafka_arg(args, "", 0);
-        bus_kafka_arg(args, "0", 1);
-        bus_kafka_arg(args, "", 0);
-        bus_kafka_arg(args, "0", 1);
-        bus_kafka_arg(args, "", 0);
-        return;
-    }
 
     bus_kafka_place_text(save->place, sizeof(save->place), part);
     snprintf(save->head, sizeof(save->head), "%" PRIu64 "-%" PRId64 " %"
@@ -217,11 +198,10 @@ bus_kafka_save_part(bus_kafka_consumer_t *c, bus_kafka_saving_part_t *save,
 }
 
 
-/* To be saved, or given up. */
 static int
 bus_kafka_to_save(const bus_kafka_part_t *part)
 {
-    return part->leased && (part->dirty || part->releasing);
+    return part->leased && part->dirty;
 }
 
 
@@ -230,16 +210,14 @@ bus_kafka_save_all(bus_kafka_consumer_t *c, bus_kafka_saving_t *call,
     bus_kafka_args_t *args)
 {
     int                       keys, rc;
-    char                      life[24], notes[BUS_KAFKA_KEY + 8];
+    char                      life[24];
     size_t                    i, n;
     bus_kafka_saving_part_t  *save;
 
     snprintf(life, sizeof(life), "%" PRIu64, c->life);
-    snprintf(notes, sizeof(notes), "%snotes", c->lease_base);
 
     bus_kafka_arg(args, c->life_key, strlen(c->life_key));
     bus_kafka_arg(args, c->done_key, strlen(c->done_key));
-    bus_kafka_arg(args, notes, strlen(notes));
 
     for (i = 0, n = 0; i < c->nparts; i++) {
 
@@ -248,8 +226,8 @@ bus_kafka_save_all(bus_kafka_consumer_t *c, bus_kafka_saving_t *call,
         }
 
         save = &call->part[n++];
-        snprintf(save->lease_key, sizeof(save->lease_key), "%.480s%zu:lease",
-                 c->lease_base, i);
+        lease_key(c->lease, (uint32_t) i, save->lease_key,
+                  sizeof(save->lease_key));
         bus_kafka_sums_key(c, save->key, (int32_t) i);
 
         bus_kafka_arg(args, save->lease_key, strlen(save->lease_key));
@@ -260,7 +238,6 @@ bus_kafka_save_all(bus_kafka_consumer_t *c, bus_kafka_saving_t *call,
 
     bus_kafka_arg(args, life, strlen(life));
     bus_kafka_arg(args, BUS_KAFKA_EXPIRE, strlen(BUS_KAFKA_EXPIRE));
-    bus_kafka_arg(args, c->me, strlen(c->me));
 
     for (i = 0; i < c->nparts; i++) {
         if (bus_kafka_to_save(&c->parts[i])) {
@@ -296,7 +273,7 @@ bus_kafka_save(bus_kafka_consumer_t *c)
         return -1;
     }
 
-    max = 6 + n * BUS_KAFKA_SAVE_ARGS;
+    max = 4 + n * BUS_KAFKA_SAVE_ARGS;
     args.n = 0;
     args.v = malloc(max * sizeof(char *));
     args.len = malloc(max * sizeof(size_t));

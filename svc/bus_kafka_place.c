@@ -116,7 +116,7 @@ bus_kafka_epoch_known(bus_kafka_consumer_t *c)
 {
     char  *id, text[512], hex[2 * BUS_EPOCH_LEN + 1];
 
-    if (c->lease_base[0] != '\0') {
+    if (c->done_key[0] != '\0') {
         return 0;
     }
 
@@ -134,8 +134,6 @@ bus_kafka_epoch_known(bus_kafka_consumer_t *c)
     bus_hex(hex, c->epoch, BUS_EPOCH_LEN);
 
     snprintf(c->done_key, sizeof(c->done_key), "%sgoim:done:%s",
-             svc_redis_prefix(c->r), hex);
-    snprintf(c->lease_base, sizeof(c->lease_base), "%sgoim:kafka:%s:",
              svc_redis_prefix(c->r), hex);
 
     return 0;

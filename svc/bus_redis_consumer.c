@@ -27,7 +27,7 @@ bus_redis_taken(uint32_t n, void *data)
 
     c = data;
 
-    done_read(c->done, n, lease_name(c->lease, n));
+    done_read(c->done, n);
 }
 
 
@@ -260,28 +260,19 @@ bus_redis_asked(bus_redis_t *b, int ok, void *data)
     }
 
     life = svc_redis_life(b->r);
-
-    /*
-     * What is known of the places may be newer than what this Redis knows:
-     * begin at what it knows.
-     */
-
-    if (c->known && (life != c->life
-                     || memcmp(c->epoch, b->epoch, BUS_EPOCH_LEN) != 0))
-    {
-        lease_lose_all(c->lease, "Redis is another one");
-    }
-
     c->life = life;
-    memcpy(c->epoch, b->epoch, BUS_EPOCH_LEN);
-    c->known = 1;
 
     if (svc_redis_is_up(c->reader) && svc_redis_life(c->reader) != life) {
         svc_redis_reconnect(c->reader);
     }
 
-    done_begin(c->done, c->epoch, life);
-    lease_begin(c->lease, life);
+    /*
+     * In another life what is known of the places may be newer than what this
+     * Redis knows: all is lost, and begins at what it knows.
+     */
+
+    done_begin(c->done, b->epoch, life);
+    lease_begin(c->lease, b->epoch, b->n, life);
 }
 
 
@@ -449,7 +440,7 @@ bus_redis_consumer_new(struct event_base *base, const bus_conf_t *conf,
 
     bus_redis_parts(c);
 
-    c->lease = lease_new(base, r, c->bus.n, &(lease_events_t) {
+    c->lease = lease_new(base, r, c->bus.base, &(lease_events_t) {
         .taken = bus_redis_taken,
         .lost = bus_redis_lost,
         .giving = bus_redis_giving,
@@ -458,7 +449,7 @@ bus_redis_consumer_new(struct event_base *base, const bus_conf_t *conf,
         .data = c
     });
 
-    c->done = done_new(base, r, c->bus.n, &(done_events_t) {
+    c->done = done_new(base, r, c->lease, c->bus.n, &(done_events_t) {
         .read = bus_redis_place,
         .saved = bus_redis_saved,
         .fenced = bus_redis_fenced,

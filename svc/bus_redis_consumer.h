@@ -42,9 +42,8 @@ struct bus_redis_consumer_s {
     bus_redis_part_t    *parts;
     uint32_t             owned;         /* parts that are ready */
 
-    uint64_t             life;          /* what is known belongs to it */
-    uint8_t              epoch[BUS_EPOCH_LEN];
-    int                  known;         /* life and epoch are */
+    uint64_t             life;          /* what is known belongs to it; 0:
+                                           nothing is */
     struct event        *look;          /* ask, and how long streams are */
     size_t               calls;         /* on bus.r, not answered yet */
 

@@ -434,7 +434,7 @@ bus_redis_reader_up(svc_redis_t *r, void *data)
 
     svc_redis_callf(r, bus_redis_on_id, c, "CLIENT ID");
 
-    if (c->known && svc_redis_life(r) != c->life
+    if (c->life != 0 && svc_redis_life(r) != c->life
         && svc_redis_is_up(c->bus.r))
     {
         /* the other connection has not noticed that Redis is another one */

@@ -21,7 +21,6 @@
 #define DONE_RETRY     200                  /* ms */
 #define DONE_EXPIRE    "2592000"            /* s: 30 days */
 #define DONE_KEY       512
-#define DONE_LEASE     160
 
 
 static svc_script_t  done_read_script = { .body = done_read_lua };
@@ -35,13 +34,13 @@ typedef struct {
     unsigned       saving:1;
     unsigned       turn;            /* grows with done_forget() */
     goim_offset_t  place;
-    char           lease[DONE_LEASE];
 } done_part_t;
 
 
 struct done_s {
     struct event_base  *base;
     svc_redis_t        *r;
+    lease_t            *lease;
     done_events_t       events;
     char                life_key[DONE_KEY];
     char                keys[DONE_KEY];         /* ...goim:{ */
@@ -217,11 +216,10 @@ done_ask(done_t *d, uint32_t n)
 
 
 void
-done_read(done_t *d, uint32_t n, const char *lease)
+done_read(done_t *d, uint32_t n)
 {
     done_forget(d, n);
 
-    snprintf(d->parts[n].lease, DONE_LEASE, "%s", lease);
     d->parts[n].asked = 1;
 
     done_ask(d, n);
@@ -286,7 +284,7 @@ done_was_saved(svc_redis_t *r, redisReply *reply, void *data)
 void
 done_save(done_t *d, uint32_t n)
 {
-    char          life[24], done[DONE_KEY + 32], lease[DONE_KEY + 32];
+    char          life[24], done[DONE_KEY + 32], lease[DONE_KEY + 64];
     char          place[44];
     uint64_t      high, low;
     const char   *argv[8];
@@ -303,7 +301,7 @@ done_save(done_t *d, uint32_t n)
 
     snprintf(life, sizeof(life), "%" PRIu64, d->life);
     snprintf(done, sizeof(done), "%s%u}:done", d->keys, n);
-    snprintf(lease, sizeof(lease), "%s%u}:lease", d->keys, n);
+    lease_key(d->lease, n, lease, sizeof(lease));
     snprintf(place, sizeof(place), "%" PRIu64 "-%" PRIu64, high, low);
 
     argv[0] = d->life_key;
@@ -313,7 +311,7 @@ done_save(done_t *d, uint32_t n)
     argv[4] = d->epoch;
     argv[5] = place;
     argv[6] = DONE_EXPIRE;
-    argv[7] = part->lease;
+    argv[7] = lease_name(d->lease, n);
 
     call = done_call(d, n);
 
@@ -410,7 +408,7 @@ done_busy(done_t *d)
 
 
 done_t *
-done_new(struct event_base *base, svc_redis_t *r, uint32_t n,
+done_new(struct event_base *base, svc_redis_t *r, lease_t *lease, uint32_t n,
     const done_events_t *events)
 {
     done_t      *d;
@@ -425,6 +423,7 @@ done_new(struct event_base *base, svc_redis_t *r, uint32_t n,
 
     d->base = base;
     d->r = r;
+    d->lease = lease;
     d->n = n;
     d->events = *events;
     snprintf(d->life_key, DONE_KEY, "%sgoim:life", prefix);

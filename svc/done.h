@@ -11,7 +11,7 @@
 #ifndef SVC_DONE_H
 #define SVC_DONE_H
 
-#include "bus_int.h"
+#include "lease.h"
 
 typedef struct done_s  done_t;
 
@@ -32,8 +32,8 @@ typedef struct {
     void   *data;
 } done_events_t;
 
-done_t *done_new(struct event_base *base, svc_redis_t *r, uint32_t n,
-    const done_events_t *events);
+done_t *done_new(struct event_base *base, svc_redis_t *r, lease_t *lease,
+    uint32_t n, const done_events_t *events);
 
 /* Nothing may wait for an answer: see done_busy(). */
 void done_free(done_t *d);
@@ -42,8 +42,8 @@ int done_busy(done_t *d);
 /* Redis can be used: in this life, with places of this epoch. */
 void done_begin(done_t *d, const uint8_t epoch[BUS_EPOCH_LEN], uint64_t life);
 
-/* Read the place of a partition whose lease, "<holder> <fence>", one has. */
-void done_read(done_t *d, uint32_t n, const char *lease);
+/* Read the place of a partition whose lease one has. */
+void done_read(done_t *d, uint32_t n);
 
 /* It is done up to and including `offset`; saved within 100 ms. */
 void done_move(done_t *d, uint32_t n, const goim_offset_t *offset);

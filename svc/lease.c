@@ -3,12 +3,9 @@
  * others look at once; without it they look once a third of a lease's time.
  */
 
-#include "lease.h"
+#include "lease_int.h"
 
-#include "bus_int.h"
 #include "clock.h"
-#include "log.h"
-#include "metrics.h"
 
 #include "svc/lua/lease_give.lua.h"
 #include "svc/lua/lease_leave.lua.h"
@@ -20,68 +17,12 @@
 #include <string.h>
 
 
-#define LEASE_TIME      4000                /* ms */
-#define LEASE_TICK      (LEASE_TIME / 3)
-#define LEASE_MARGIN    (LEASE_TIME / 8)    /* not relied on */
-#define LEASE_KEY       512
-#define LEASE_MEMBERS   1024                /* known at most */
-#define LEASE_FIXED     10                  /* arguments before the lists */
+#define LEASE_FIXED     11                  /* arguments before the lists */
 
 
 static svc_script_t  lease_tick_script = { .body = lease_tick_lua };
 static svc_script_t  lease_give_script = { .body = lease_give_lua };
 static svc_script_t  lease_leave_script = { .body = lease_leave_lua };
-
-
-/* Something of another's in Redis, and since when it has been like that. */
-typedef struct {
-    char      name[LEASE_NAME];     /* a member; "" for a lease */
-    char      value[LEASE_NAME];
-    int64_t   since;
-    uint64_t  look;                 /* when it was seen last */
-} lease_sight_t;
-
-
-typedef struct {
-    int            owned;
-    int            releasing;       /* the word of it is under way */
-    char           name[LEASE_NAME];
-    int64_t        until;           /* by this clock, it is surely held */
-    uint64_t       look;
-    lease_sight_t  other;
-} lease_part_t;
-
-
-struct lease_s {
-    struct event_base  *base;
-    svc_redis_t        *r;
-    lease_events_t      events;
-    char                me[128];
-    char                life_key[LEASE_KEY];
-    char                members_key[LEASE_KEY];
-    char                notes_key[LEASE_KEY];
-    char                keys[LEASE_KEY];        /* ...goim:{ */
-    char                before[LEASE_KEY];      /* ...goim:bus: */
-    uint32_t            n;
-    lease_part_t       *parts;
-    uint32_t            owned;
-    lease_sight_t      *members;
-    size_t              nmembers;
-
-    uint64_t            life;
-    int                 ready;
-    uint64_t            turn;
-    uint64_t            look;
-    struct event       *tick;
-    struct event       *end;
-    int                 ticking;
-    int                 again;
-    int                 ending;
-    size_t              calls;          /* not answered yet */
-
-    metric_t           *fenced;
-    log_once_t          log;
-};
 
 
 /* A call under way. */
@@ -94,18 +35,6 @@ typedef struct {
 
 
 static void lease_tick(lease_t *l);
-
-
-/* Milliseconds that only grow, and do while the machine sleeps. */
-static int64_t
-lease_now(void)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_BOOTTIME, &ts);
-
-    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 
 int
@@ -126,6 +55,13 @@ const char *
 lease_name(lease_t *l, uint32_t n)
 {
     return l->parts[n].name;
+}
+
+
+void
+lease_key(lease_t *l, uint32_t n, char *key, size_t size)
+{
+    snprintf(key, size, "%s%u}:lease%s", l->keys, n, l->scope);
 }
 
 
@@ -220,14 +156,14 @@ lease_given(svc_redis_t *r, redisReply *reply, void *data)
 static void
 lease_give(lease_t *l, uint32_t n)
 {
-    char           key[LEASE_KEY + 32];
+    char           key[LEASE_KEY + 64];
     const char    *argv[4];
     lease_call_t  *call;
 
     lease_drop(l, n);
     l->events.giving(n, l->events.data);
 
-    snprintf(key, sizeof(key), "%s%u}:lease", l->keys, n);
+    lease_key(l, n, key, sizeof(key));
 
     argv[0] = key;
     argv[1] = l->notes_key;
@@ -245,142 +181,6 @@ lease_give(lease_t *l, uint32_t n)
 
     l->calls++;
     l->parts[n].releasing = 1;
-}
-
-
-/* ---- what others have ---- */
-
-static void
-lease_saw(lease_t *l, lease_sight_t *s, const redisReply *value)
-{
-    if (strcmp(s->value, value->str) != 0) {
-        snprintf(s->value, sizeof(s->value), "%s", value->str);
-        s->since = lease_now();
-    }
-
-    s->look = l->look;
-}
-
-
-static void
-lease_saw_member(lease_t *l, const redisReply *name, const redisReply *turn)
-{
-    size_t  i;
-
-    if (strcmp(name->str, l->me) == 0) {
-        return;
-    }
-
-    for (i = 0; i < l->nmembers; i++) {
-        if (strcmp(l->members[i].name, name->str) == 0) {
-            lease_saw(l, &l->members[i], turn);
-            return;
-        }
-    }
-
-    if (l->nmembers == LEASE_MEMBERS) {
-        return;
-    }
-
-    l->members = realloc(l->members,
-                         (l->nmembers + 1) * sizeof(lease_sight_t));
-    if (l->members == NULL) {
-        abort();
-    }
-
-    memset(&l->members[i], 0, sizeof(lease_sight_t));
-    snprintf(l->members[i].name, LEASE_NAME, "%s", name->str);
-    l->nmembers++;
-
-    lease_saw(l, &l->members[i], turn);
-}
-
-
-static int
-lease_is_text(const redisReply *e)
-{
-    return e->type == REDIS_REPLY_STRING && e->len < LEASE_NAME
-           && strlen(e->str) == e->len;
-}
-
-
-static void
-lease_saw_members(lease_t *l, const redisReply *list)
-{
-    size_t  i, kept;
-
-    for (i = 0; i + 1 < list->elements; i += 2) {
-        if (lease_is_text(list->element[i])
-            && lease_is_text(list->element[i + 1]))
-        {
-            lease_saw_member(l, list->element[i], list->element[i + 1]);
-        }
-    }
-
-    for (i = 0, kept = 0; i < l->nmembers; i++) {
-        if (l->members[i].look == l->look) {
-            l->members[kept++] = l->members[i];
-        }
-    }
-
-    l->nmembers = kept;
-}
-
-
-static void
-lease_saw_others(lease_t *l, const redisReply *list)
-{
-    size_t       i;
-    redisReply  *e;
-
-    for (i = 0; i + 1 < list->elements; i += 2) {
-        e = list->element[i];
-
-        if (e->type == REDIS_REPLY_INTEGER && e->integer >= 0
-            && e->integer < l->n && lease_is_text(list->element[i + 1]))
-        {
-            lease_saw(l, &l->parts[e->integer].other, list->element[i + 1]);
-        }
-    }
-}
-
-
-static int
-lease_over(const lease_t *l, const lease_sight_t *s)
-{
-    return s->look == l->look && s->value[0] != '\0'
-           && lease_now() >= s->since + LEASE_TIME;
-}
-
-
-/* When to look again: as soon as something may be over. */
-static int64_t
-lease_next(lease_t *l)
-{
-    size_t    i;
-    int64_t   next, now;
-
-    now = lease_now();
-    next = now + LEASE_TICK;
-
-    for (i = 0; i < l->nmembers; i++) {
-        if (l->members[i].since + LEASE_TIME < next) {
-            next = l->members[i].since + LEASE_TIME;
-        }
-    }
-
-    for (i = 0; i < l->n; i++) {
-        if (l->parts[i].other.look == l->look
-            && l->parts[i].other.value[0] != '\0'
-            && l->parts[i].other.since + LEASE_TIME < next)
-        {
-            next = l->parts[i].other.since + LEASE_TIME;
-        }
-    }
-
-    /* who is over and stays cannot be helped oftener */
-
-    return next - now > LEASE_TICK / 8 ? next - now : LEASE_TICK / 8;
 }
 
 
@@ -558,7 +358,7 @@ lease_tick(lease_t *l)
         return;
     }
 
-    if (!l->ready || l->ending) {
+    if (!l->ready || l->ending || l->n == 0) {
         return;
     }
 
@@ -581,11 +381,12 @@ lease_tick(lease_t *l)
     argv[2] = l->notes_key;
     argv[3] = life;
     argv[4] = l->keys;
-    argv[5] = l->before;
-    argv[6] = l->me;
-    argv[7] = turn;
-    argv[8] = n;
-    argv[9] = over;
+    argv[5] = l->scope;
+    argv[6] = l->before;
+    argv[7] = l->me;
+    argv[8] = turn;
+    argv[9] = n;
+    argv[10] = over;
 
     call = lease_call(l, 0);
 
@@ -656,23 +457,52 @@ lease_noted(lease_t *l, const redisReply *entries)
 
 /* ---- beginning and end ---- */
 
-void
-lease_begin(lease_t *l, uint64_t life)
+static void
+lease_grow(lease_t *l, uint32_t n)
 {
-    uint32_t  n;
+    if (n <= l->n) {
+        return;
+    }
 
-    if (l->life != life) {
+    l->parts = realloc(l->parts, n * sizeof(lease_part_t));
+    if (l->parts == NULL) {
+        abort();
+    }
 
-        /* what was seen is no measure of what stands there now */
+    memset(l->parts + l->n, 0, (n - l->n) * sizeof(lease_part_t));
+    l->n = n;
+}
 
-        for (n = 0; n < l->n; n++) {
-            l->parts[n].other.value[0] = '\0';
+
+void
+lease_begin(lease_t *l, const uint8_t epoch[BUS_EPOCH_LEN], uint32_t n,
+    uint64_t life)
+{
+    char      scope[sizeof(l->scope)];
+    uint32_t  i;
+
+    scope[0] = ':';
+    bus_hex(scope + 1, epoch, BUS_EPOCH_LEN);
+
+    lease_grow(l, n);
+
+    if (l->life != life || strcmp(l->scope, scope) != 0) {
+
+        /* nor is what was seen a measure of what stands there now */
+
+        lease_lose_all(l, "Redis is another one");
+
+        for (i = 0; i < l->n; i++) {
+            l->parts[i].other.value[0] = '\0';
         }
 
         l->nmembers = 0;
+        l->life = life;
+        strcpy(l->scope, scope);
+        snprintf(l->members_key, LEASE_KEY, "%sgoim:bus:members%s",
+                 svc_redis_prefix(l->r), scope);
     }
 
-    l->life = life;
     l->ready = 1;
 
     lease_tick(l);
@@ -719,8 +549,9 @@ lease_end(lease_t *l)
     argv[1] = l->notes_key;
     argv[2] = l->me;
 
-    if (svc_redis_eval(l->r, &lease_leave_script, lease_left, l, 2, 3, argv,
-                       NULL) == 0)
+    if (l->scope[0] != '\0'
+        && svc_redis_eval(l->r, &lease_leave_script, lease_left, l, 2, 3,
+                          argv, NULL) == 0)
     {
         l->calls++;
     }
@@ -744,7 +575,7 @@ lease_on_end(evutil_socket_t fd, short what, void *data)
 
 
 lease_t *
-lease_new(struct event_base *base, svc_redis_t *r, uint32_t n,
+lease_new(struct event_base *base, svc_redis_t *r, const char *before,
     const lease_events_t *events)
 {
     lease_t     *l;
@@ -760,23 +591,20 @@ lease_new(struct event_base *base, svc_redis_t *r, uint32_t n,
     l->base = base;
     l->r = r;
     l->events = *events;
-    l->n = n;
 
     snprintf(l->life_key, LEASE_KEY, "%sgoim:life", prefix);
-    snprintf(l->members_key, LEASE_KEY, "%sgoim:bus:members", prefix);
     snprintf(l->notes_key, LEASE_KEY, "%sgoim:bus:notes", prefix);
     snprintf(l->keys, LEASE_KEY, "%sgoim:{", prefix);
-    snprintf(l->before, LEASE_KEY, "%sgoim:bus:", prefix);
+    snprintf(l->before, LEASE_KEY, "%s", before);
     bus_job_name(l->me, sizeof(l->me));
 
     l->fenced = metrics_counter("goim_bus_partitions_lost_total", NULL,
         "Partitions that were lost without having been given up.");
 
-    l->parts = calloc(n, sizeof(lease_part_t));
     l->tick = evtimer_new(base, lease_on_tick, l);
     l->end = evtimer_new(base, lease_on_end, l);
 
-    if (l->parts == NULL || l->tick == NULL || l->end == NULL) {
+    if (l->tick == NULL || l->end == NULL) {
         abort();
     }
 

@@ -2,10 +2,12 @@
  * Who reads which partition, for drivers of the bus whose broker does not
  * share them out: leases in Redis, and members who take a share each.
  *
- *     <prefix>goim:{<n>}:lease    "<holder> <fence> <turn>"
- *     <prefix>goim:{<n>}:fence    counter of leases
- *     <prefix>goim:bus:members    hash: holder -> its last turn
- *     <prefix>goim:bus:notes      stream: something changed, look now
+ *     <prefix>goim:{<n>}:lease:<epoch>    "<holder> <fence> <turn>"
+ *     <prefix>goim:{<n>}:fence:<epoch>    counter of leases
+ *     <prefix>goim:bus:members:<epoch>    hash: holder -> its last turn
+ *     <prefix>goim:bus:notes              stream: something changed, look now
+ *
+ * The epoch is the bus's: two that are used at once do not meet.
  *
  * A partition has one holder at a time, by a lease with a number that grows
  * with each new one; scripts compare it (done_save.lua). Whoever has more than
@@ -17,7 +19,7 @@
 #ifndef SVC_LEASE_H
 #define SVC_LEASE_H
 
-#include "redis.h"
+#include "bus_int.h"
 
 #define LEASE_NAME  160         /* "<holder> <fence>" */
 
@@ -42,11 +44,14 @@ typedef struct {
     void   *data;
 } lease_events_t;
 
-lease_t *lease_new(struct event_base *base, svc_redis_t *r, uint32_t n,
-    const lease_events_t *events);
+/* before: what leases of a version before began with, "" for none. */
+lease_t *lease_new(struct event_base *base, svc_redis_t *r,
+    const char *before, const lease_events_t *events);
 
-/* Redis can be used, in this life: another one begins without leases. */
-void lease_begin(lease_t *l, uint64_t life);
+/* Redis can be used, in this life, and there are n partitions, perhaps more
+ * than before. Of another epoch or life all is lost. */
+void lease_begin(lease_t *l, const uint8_t epoch[BUS_EPOCH_LEN], uint32_t n,
+    uint64_t life);
 
 /* It cannot for now: leases run out. */
 void lease_pause(lease_t *l);
@@ -59,8 +64,11 @@ void lease_lose(lease_t *l, uint32_t n, const char *why);
 int lease_owned(lease_t *l, uint32_t n);
 int lease_holds(lease_t *l, uint32_t n);
 
-/* "<holder> <fence>" of a partition that is owned. */
+/* "<holder> <fence>" of a partition that is owned, or was last. */
 const char *lease_name(lease_t *l, uint32_t n);
+
+/* Where it stands in Redis. */
+void lease_key(lease_t *l, uint32_t n, char *key, size_t size);
 
 /* Entries of the stream of notes: somebody came, went or gave up. */
 void lease_noted(lease_t *l, const redisReply *entries);

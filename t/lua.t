@@ -139,7 +139,7 @@ $life = run('redis_life', ['goim:life'], 'run-5');
 sub turn {
     my ($me, $turn, $members, $leases) = @_;
     my ($share, @lists) = @{ run('lease_tick',
-        ['goim:life', 'members', 'notes'], $life, 'goim:{', 'goim:bus:', $me,
+        ['goim:life', 'members', 'notes'], $life, 'goim:{', ':e', 'goim:bus:', $me,
         $turn, 4, scalar(keys %{ $members || {} }), %{ $members || {} },
         %{ $leases || {} }) };
     return ($share, map { +{ @$_ } } @lists);
@@ -149,18 +149,18 @@ sub leases { return join ' ', sort keys %{ $_[0] } }
 
 my ($share, $members, $mine, $others) = turn('a', 1);
 is "$share: @{[leases($mine)]}", '4: 0 1 2 3', 'alone one has all';
-is $redis->cmd('GET', 'goim:{2}:lease'), "a $mine->{2} 1", 'a lease';
-is_deeply [map { $redis->cmd('TTL', $_) } 'goim:{2}:lease', 'members'],
-    [-1, -1], 'no clock of Redis\'s ends it';
+is $redis->cmd('GET', 'goim:{2}:lease:e'), "a $mine->{2} 1", 'a lease';
+cmp_ok $redis->cmd('TTL', $_), '>', 29 * 86400, "$_: no clock ends it soon"
+    for 'goim:{2}:lease:e', 'goim:{2}:fence:e', 'members';
 
 ($share, $members, $mine, $others) = turn('b', 1);
 is "$share: @{[leases($mine)]}", '2: ', 'who comes has a share, and waits';
 is leases($others), '0 1 2 3', 'for what another has';
 is_deeply $members, { a => 1, b => 1 }, 'both are members';
 
-is run('lease_give', ['goim:{3}:lease', 'notes'], "a 99", 'a'), 'FENCED',
+is run('lease_give', ['goim:{3}:lease:e', 'notes'], "a 99", 'a'), 'FENCED',
     'only the holder gives a lease up';
-is run('lease_give', ["goim:{$_}:lease", 'notes'], 'a 1', 'a'), 'OK',
+is run('lease_give', ["goim:{$_}:lease:e", 'notes'], 'a 1', 'a'), 'OK',
     'the holder does' for 2, 3;
 ($share, $members, $mine) = turn('b', 2);
 is leases($mine), '2 3', 'then the other takes it';
@@ -177,7 +177,7 @@ is "$share: @{[leases($mine)]}", '4: 0 1 2 3', 'who has not is over';
 is run('lease_leave', ['members', 'notes'], 'b'), 'OK', 'one leaves';
 is $redis->cmd('EXISTS', 'members'), 0, 'and is no member';
 
-$redis->cmd('DEL', map { "goim:{$_}:lease" } 0 .. 3);
+$redis->cmd('DEL', map { "goim:{$_}:lease:e" } 0 .. 3);
 $redis->cmd('SET', 'goim:bus:1:lease', 'old 7', 'PX', 60_000);
 ($share, $members, $mine) = turn('c', 1);
 is leases($mine), '0 2 3', 'a lease of the version before is one';
@@ -186,8 +186,8 @@ $life++;
 
 # ---- places ------------------------------------------------------------------
 
-$redis->cmd('SET', 'goim:{0}:lease', 'a 5 1');
-my @save = ('goim:life', 'goim:{0}:done', 'goim:{0}:lease');
+$redis->cmd('SET', 'goim:{0}:lease:e', 'a 5 1');
+my @save = ('goim:life', 'goim:{0}:done', 'goim:{0}:lease:e');
 my @read = ('goim:{0}:done', 'goim:done:e');
 
 sub saved {

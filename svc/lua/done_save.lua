@@ -2,21 +2,18 @@
 --
 -- Save how far a partition is done. A place only grows.
 --
--- KEYS: goim:life, goim:{<partition>}:done, goim:{<partition>}:lease
+-- KEYS: goim:life, goim:{<partition>}:done, the partition's lease
 -- ARGV: life of the connection, epoch, place, seconds that places stay, the
 --       lease: "<holder> <fence>"
 -- Answer: 'OK', or 'FENCED' when the lease is another's: nothing was done
 -- Errors: LIFE
 --
--- use: life fit place
+-- use: life fit lease place
 
 local bad = life(KEYS[1], ARGV[1])
 if bad then return bad end
 
-local lease = redis.pcall('GET', KEYS[3])
-if type(lease) ~= 'string' or string.match(lease, '^(.*) %d+$') ~= ARGV[5] then
-    return 'FENCED'
-end
+if not lease(KEYS[3], ARGV[5]) then return 'FENCED' end
 
 fit(KEYS[2], 'hash')
 if farther(ARGV[3], redis.call('HGET', KEYS[2], ARGV[2])) then

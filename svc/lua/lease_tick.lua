@@ -3,14 +3,15 @@
 -- A holder's turn: say that it is there, renew its leases, take what is free
 -- up to its share. In a full Redis too: only a consumer can empty it.
 --
--- No clock of Redis's is in it, no expiry either. A lease is "<holder> <fence> <turn>", a member
+-- No clock of Redis's is in it, but that all stays for 30 days. A lease is "<holder> <fence> <turn>", a member
 -- has the number of its last turn; whoever has seen one of them unchanged for
 -- a lease's time, by his own clock, may say so: it is over if it still is what
 -- he saw.
 --
 -- KEYS: goim:life, members, notes
--- ARGV: life of the connection, what the keys of partitions begin with, that
---       of versions before, holder, its turn, number of partitions, number
+-- ARGV: life of the connection, what the keys of partitions begin with, what
+--       they end with, what leases of versions before begin with or '',
+--       holder, its turn, number of partitions, number
 --       of members that are over, then holder and turn of each, then
 --       partition and value of each lease that is over
 -- Answer: { share, { holder, turn of each member }, { partition, fence of
@@ -25,22 +26,24 @@
 local bad = life(KEYS[1], ARGV[1])
 if bad then return bad end
 
-local base, before, me, turn = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local n, nover = tonumber(ARGV[6]), tonumber(ARGV[7])
+local base, scope, before, me, turn = unpack(ARGV, 2, 6)
+local n, nover = tonumber(ARGV[7]), tonumber(ARGV[8])
+local stay = 2592000
 
 fit(KEYS[2], 'hash')
 fit(KEYS[3], 'stream')
 
-for i = 8, 6 + 2 * nover, 2 do
+for i = 9, 7 + 2 * nover, 2 do
     if redis.call('HGET', KEYS[2], ARGV[i]) == ARGV[i + 1] then
         redis.call('HDEL', KEYS[2], ARGV[i])
     end
 end
 
 local over = {}
-for i = 8 + 2 * nover, #ARGV, 2 do over[ARGV[i]] = ARGV[i + 1] end
+for i = 9 + 2 * nover, #ARGV, 2 do over[ARGV[i]] = ARGV[i + 1] end
 
 if redis.call('HSET', KEYS[2], me, turn) == 1 then note(KEYS[3], me) end
+redis.call('EXPIRE', KEYS[2], stay)
 
 local members = redis.call('HKEYS', KEYS[2])
 table.sort(members)
@@ -52,13 +55,14 @@ end
 local mine, others, free = {}, {}, {}
 
 local function take(p, fence)
-    redis.call('SET', base .. p .. '}:lease', me .. ' ' .. fence .. ' ' .. turn)
+    redis.call('SET', base .. p .. '}:lease' .. scope,
+               me .. ' ' .. fence .. ' ' .. turn, 'EX', stay)
     mine[#mine + 1] = p
     mine[#mine + 1] = fence
 end
 
 for p = 0, n - 1 do
-    local key = base .. p .. '}:lease'
+    local key = base .. p .. '}:lease' .. scope
     fit(key, 'string')
     local value = redis.call('GET', key)
     local holder, fence = string.match(value or '', '^(.*) (%d+) %d+$')
@@ -67,19 +71,21 @@ for p = 0, n - 1 do
     elseif holder and over[tostring(p)] ~= value then
         others[#others + 1] = p
         others[#others + 1] = value
-    elseif redis.call('PTTL', before .. p .. ':lease') <= 0 then
+    elseif before == ''
+           or redis.call('PTTL', before .. p .. ':lease') <= 0 then
         free[#free + 1] = p
     end
 end
 
 for _, p in ipairs(free) do
     if #mine >= 2 * share then break end
-    local key = base .. p .. '}:fence'
+    local key = base .. p .. '}:fence' .. scope
     local fence = redis.pcall('INCR', key)
     if type(fence) ~= 'number' then
         redis.call('DEL', key)
         fence = redis.call('INCR', key)
     end
+    redis.call('EXPIRE', key, stay)
     take(p, string.format('%.0f', fence))
 end
 

@@ -7,6 +7,8 @@
 
 #include "test_bus.h"
 
+#include "svc/bus_int.h"
+
 
 static void
 test_place(void **state)
@@ -97,6 +99,8 @@ static void
 redis_test_broken(void **state)
 {
     int       p;
+    char      epoch[2 * BUS_EPOCH_LEN + 1];
+    size_t    len;
     eater_t   e;
     maker_t   m;
 
@@ -134,12 +138,13 @@ redis_test_broken(void **state)
 
     /* leases, places and the rest */
 
-    test_do(&bus.redis, "DEL p:goim:{%d}:lease", p);
-    test_do(&bus.redis, "LPUSH p:goim:{%d}:lease x", p);
-    test_do(&bus.redis, "SET p:goim:{%d}:fence x", p);
+    bus_hex(epoch, bus_consumer_epoch(e.c, &len), BUS_EPOCH_LEN);
+    test_do(&bus.redis, "DEL p:goim:{%d}:lease:%s", p, epoch);
+    test_do(&bus.redis, "LPUSH p:goim:{%d}:lease:%s x", p, epoch);
+    test_do(&bus.redis, "SET p:goim:{%d}:fence:%s x", p, epoch);
     test_do(&bus.redis, "DEL p:goim:{%d}:done", p);
     test_do(&bus.redis, "SET p:goim:{%d}:done x", p);
-    test_do(&bus.redis, "SET p:goim:bus:members x");
+    test_do(&bus.redis, "SET p:goim:bus:members:%s x", epoch);
     test_do(&bus.redis, "SET p:goim:bus:notes x");
     maker_send_many(&m, 1, 30, 40, 10000);
     eater_wait(&e, 41);

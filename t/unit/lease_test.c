@@ -9,7 +9,8 @@
 #include <sys/syscall.h>
 
 
-#define N  8
+#define N      8
+#define EPOCH  "30313233343536373839616263646500"
 
 
 /* A machine that has slept: its boot clock is ahead by so much. */
@@ -39,6 +40,8 @@ typedef struct {
     int       ended;
 } holder_t;
 
+
+static const uint8_t        epoch[BUS_EPOCH_LEN] = "0123456789abcde";
 
 static test_redis_t         redis;
 static struct event_base   *base;
@@ -119,8 +122,8 @@ holder_start(holder_t *h)
     };
 
     memset(h, 0, sizeof(*h));
-    h->l = lease_new(base, r, N, &events);
-    lease_begin(h->l, svc_redis_life(r));
+    h->l = lease_new(base, r, "p:goim:bus:", &events);
+    lease_begin(h->l, epoch, N, svc_redis_life(r));
 }
 
 
@@ -193,7 +196,7 @@ test_share(void **state)
     holder_end(&a);
     test_wait(base, has_all, &b);
     holder_end(&b);
-    assert_int_equal(test_num(&redis, "EXISTS p:goim:bus:members"), 0);
+    assert_int_equal(test_num(&redis, "EXISTS p:goim:bus:members:" EPOCH), 0);
 }
 
 
@@ -270,8 +273,8 @@ test_lost(void **state)
     holder_start(&a);
     test_wait(base, has_all, &a);
 
-    test_do(&redis, "DEL p:goim:{3}:lease");
-    test_do(&redis, "SET p:goim:{3}:lease %s", "somebody/1/x 99 1");
+    test_do(&redis, "DEL p:goim:{3}:lease:" EPOCH);
+    test_do(&redis, "SET p:goim:{3}:lease:" EPOCH " %s", "somebody/1/x 99 1");
     test_run(base, 2500);
     assert_int_equal(a.lost, 1);
     assert_int_equal(a.owned, N - 1);
