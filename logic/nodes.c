@@ -14,6 +14,7 @@
 
 #include "svc/clock.h"
 #include "svc/log.h"
+#include "svc/stream.h"
 
 #define LOGIC_NODES_POLL     1000       /* ms */
 #define LOGIC_NODES_OFFLINE  65536      /* put offline by hand, at most */
@@ -670,6 +671,8 @@ logic_registered(const registry_answer_t *a, void *data)
 
     } else {
         logic_online_renew(call->thread, info->server, info->zone);
+        svc_stream_read(call->thread->redis, info->server, info->zone,
+                        info->read);
 
         /* its sessions may be unknown in this life of Redis */
 

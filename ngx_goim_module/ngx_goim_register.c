@@ -171,6 +171,7 @@ ngx_goim_register_info(Goim__Register *reg)
     ngx_goim_stats_t  st;
 
     static u_char  hostname[NGX_MAXHOSTNAMELEN + 1];
+    static u_char  read[sizeof(st.stream_id)];
 
     gcf = ngx_goim_conf;
 
@@ -213,6 +214,9 @@ ngx_goim_register_info(Goim__Register *reg)
     reg->ip_count = st.addrs;
     reg->started = ngx_goim_zone->started;
     reg->life = ngx_goim_zone->announced;
+
+    ngx_memcpy(read, st.stream_id, sizeof(read));
+    reg->read = (char *) read;
 
     /* who is about to stop gets no new clients */
 

@@ -2685,7 +2685,7 @@ const ProtobufCMessageDescriptor goim__receive__descriptor =
   (ProtobufCMessageInit) goim__receive__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__register__field_descriptors[20] =
+static const ProtobufCFieldDescriptor goim__register__field_descriptors[21] =
 {
   {
     "server",
@@ -2916,6 +2916,18 @@ static const ProtobufCFieldDescriptor goim__register__field_descriptors[20] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "read",
+    20,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Register, read),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "life",
     30,
     PROTOBUF_C_LABEL_NONE,
@@ -2935,8 +2947,9 @@ static const unsigned goim__register__field_indices_by_name[] = {
   7,   /* field[7] = hostname */
   2,   /* field[2] = instance */
   12,   /* field[12] = ip_count */
-  19,   /* field[19] = life */
+  20,   /* field[20] = life */
   10,   /* field[10] = offline */
+  19,   /* field[19] = read */
   17,   /* field[17] = redis_db */
   18,   /* field[18] = redis_prefix */
   16,   /* field[16] = redis_run_id */
@@ -2953,8 +2966,8 @@ static const unsigned goim__register__field_indices_by_name[] = {
 static const ProtobufCIntRange goim__register__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 30, 19 },
-  { 0, 20 }
+  { 30, 20 },
+  { 0, 21 }
 };
 const ProtobufCMessageDescriptor goim__register__descriptor =
 {
@@ -2964,7 +2977,7 @@ const ProtobufCMessageDescriptor goim__register__descriptor =
   "Goim__Register",
   "goim",
   sizeof(Goim__Register),
-  20,
+  21,
   goim__register__field_descriptors,
   goim__register__field_indices_by_name,
   2,  goim__register__number_ranges,

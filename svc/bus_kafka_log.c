@@ -47,8 +47,13 @@ bus_kafka_fetch(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
     } else {
         part->fetched = 1;
 
+        /* librdkafka may remember it paused from when it was read before */
+
         if (c->paused) {
             rd_kafka_pause_partitions(c->rk, list);
+
+        } else {
+            rd_kafka_resume_partitions(c->rk, list);
         }
     }
 

@@ -200,6 +200,7 @@ registry_register(registry_t *g, const Goim__Register *info,
     kept.redis_run_id = (char *) "";
     kept.redis_db = 0;
     kept.redis_prefix = (char *) "";
+    kept.read = (char *) "";
 
     packed = registry_pack(&kept, &len);
 

@@ -6,6 +6,7 @@
 
 #include "svc/lua/node_append.lua.h"
 #include "svc/lua/node_append_full.lua.h"
+#include "svc/lua/node_read.lua.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +15,11 @@
 
 static svc_script_t  svc_stream_script = { .body = node_append_lua };
 static svc_script_t  svc_stream_full_script = { .body = node_append_full_lua };
+static svc_script_t  svc_stream_read_script = { .body = node_read_lua };
 
 
 #define SVC_STREAM_KEY  1024
+#define SVC_STREAM_ID   41          /* two numbers */
 
 
 int
@@ -62,4 +65,37 @@ svc_stream_append(svc_redis_t *r, const char *server, size_t maxlen,
                                   : &svc_stream_script;
 
     return svc_redis_eval(r, script, cb, data, 2, 6, argv, argvlen);
+}
+
+
+void
+svc_stream_read(svc_redis_t *r, const char *server, const char *zone,
+    const char *id)
+{
+    int          i;
+    char         keys[3][SVC_STREAM_KEY];
+    const char  *argv[5];
+
+    static const char *const  names[] = {
+        "goim:node", "goim:nodes:read", "goim:nodes:zones"
+    };
+
+    if (id[0] == '\0' || strlen(id) > SVC_STREAM_ID || !svc_redis_is_up(r)
+        || strlen(svc_redis_prefix(r)) + strlen(server) + 32
+           > SVC_STREAM_KEY)
+    {
+        return;
+    }
+
+    for (i = 0; i < 3; i++) {
+        snprintf(keys[i], SVC_STREAM_KEY, "%s%s:%s", svc_redis_prefix(r),
+                 names[i], server);
+        argv[i] = keys[i];
+    }
+
+    argv[3] = zone;
+    argv[4] = id;
+
+    (void) svc_redis_eval(r, &svc_stream_read_script, NULL, NULL, 3, 5, argv,
+                          NULL);
 }

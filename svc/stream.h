@@ -22,4 +22,12 @@
 int svc_stream_append(svc_redis_t *r, const char *server, size_t maxlen,
     const void *delivery, size_t len, svc_redis_pt cb, void *data);
 
+/*
+ * A zone of the node has read its stream up to `id`, as it says with each
+ * registration; "": it does not say. When Redis fills up, what all zones of
+ * the node have read is thrown away.
+ */
+void svc_stream_read(svc_redis_t *r, const char *server, const char *zone,
+    const char *id);
+
 #endif

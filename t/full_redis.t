@@ -31,18 +31,21 @@ sub waiting {
     return $n;
 }
 
-# What a node reads of its stream: counts each push in %$seen by its number,
-# and gives back the id behind the last entry.
+# What a node reads of its stream behind what it has: counts each push in
+# %$seen by its number; the id of the last entry.
+my %has;
+
 sub read_stream {
     my ($server, $seen) = @_;
-    my $id = '0-0';
-    for my $entry ($redis->xrange("goim:node:$server")) {
-        $id = $entry->[0];
+    for my $entry ($redis->xrange("goim:node:$server",
+        $has{$server} ? "($has{$server}" : '-'))
+    {
+        $has{$server} = $entry->[0];
         for (@{ proto_decode('Delivery', $entry->[1]{d})->{records} }) {
             $seen->{$1}++ if $_->{body} =~ /(\d+) x/;
         }
     }
-    return $id =~ s/(\d+)$/$1 + 1/er;
+    return $has{$server};
 }
 
 # pushes until one is refused; how many were accepted
@@ -75,6 +78,18 @@ is scalar(keys %$seen), $sent, 'each push is in the node\'s stream';
 is scalar(grep { $_ > 1 } values %$seen), 0, 'once';
 cmp_ok memory(), '<', $max * 1.12, 'memory stays within 10 % more';
 
+sub length_of { return $redis->cmd('XLEN', "goim:node:$_[0]") }
+
+my $length = length_of('comet-1');
+$node->register(read => '1-1');
+is length_of('comet-1'), $length, 'what the node has not read stays';
+$node->register(read => read_stream('comet-1', {}));
+eventually { length_of('comet-1') == 1 } 10, 'what it has read does not';
+is $api->room(1000, 'live', 'more', 'x')->{code}, 0,
+    'pushes are taken again';
+eventually { waiting() == 0 } 10, 'and arrive';
+$has{'comet-1'} = undef;
+
 # ---- two nodes need twice as much: job holds back ----------------------------
 
 my $other = Goim::RPC->new($logic->{rpc_port}, server => 'comet-2',
@@ -97,11 +112,8 @@ cmp_ok waiting(), '>', 0, 'the rest waits in the bus';
 
 my %all;
 eventually {
-    register();
-    for my $server ('comet-1', 'comet-2') {
-        my $end = read_stream($server, $all{$server} ||= {});
-        $redis->cmd('XTRIM', "goim:node:$server", 'MINID', $end);
-    }
+    $node->register(read => read_stream('comet-1', $all{'comet-1'} ||= {}));
+    $other->register(read => read_stream('comet-2', $all{'comet-2'} ||= {}));
     waiting() == 0 && !grep { scalar(keys %{ $all{$_} || {} }) != $sent }
         'comet-1', 'comet-2';
 } 40, 'as the nodes read, all of it arrives';

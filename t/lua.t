@@ -98,6 +98,26 @@ $redis->cmd('XADD', 'goim:node:a', '9007199254740-0', 'd', 'strange');
 like error { node_append($life) }, qr/^LIFE lifted/, 'an id above the life';
 is $redis->cmd('HGET', 'goim:life', 'n'), '9007199254741', 'lifts it';
 
+# ---- what nodes have read ----------------------------------------------------
+
+$redis->cmd('FLUSHALL');
+$redis->cmd('XADD', 'goim:node:a', "7-$_", 'd', 'x') for 0 .. 9;
+$redis->cmd('HSET', 'goim:nodes:zones:a', 'z1', time() . '000 i',
+    'z2', time() . '000 i', 'old', '1000 i');
+
+sub node_read {
+    return run('node_read', ['goim:node:a', 'goim:nodes:read:a',
+        'goim:nodes:zones:a'], @_);
+}
+
+is node_read('z1', '7-9'), 0, 'nothing is thrown away while there is room';
+$redis->cmd('CONFIG', 'SET', 'maxmemory', 1);
+is node_read('z1', '7-8'), 0, 'nor what another zone may not have read';
+is node_read('z2', '7-4'), 4, 'what both have read is';
+is $redis->cmd('XLEN', 'goim:node:a'), 6, 'the entry itself stays';
+is node_read('z2', 'x'), 0, 'a zone that says nothing has read nothing';
+$redis->cmd('CONFIG', 'SET', 'maxmemory', 0);
+
 # ---- the Redis bus -----------------------------------------------------------
 
 $redis->cmd('FLUSHALL');

@@ -8,7 +8,7 @@
 -- Answer: the place, or '' for none
 -- Errors: none of its own
 --
--- use: fit place
+-- use: fit farther
 
 fit(KEYS[1], 'hash')
 

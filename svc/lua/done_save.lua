@@ -8,7 +8,7 @@
 -- Answer: 'OK', or 'FENCED' when the lease is another's: nothing was done
 -- Errors: LIFE
 --
--- use: life fit lease place
+-- use: life fit lease farther
 
 local bad = life(KEYS[1], ARGV[1])
 if bad then return bad end
