@@ -85,6 +85,8 @@ struct logic_thread_s {
     struct logic_pushes_s         pushes;     /* the oldest first */
     struct event                 *overdue;
     size_t                        pending;    /* bytes of their bodies */
+    struct logic_pushes_s         free_pushes;
+    size_t                        nfree_pushes;
 
     struct logic_kicks_s          kicks;      /* not yet in their streams */
     size_t                        nkicks;

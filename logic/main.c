@@ -237,6 +237,7 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
 
     TAILQ_INIT(&t->links);
     TAILQ_INIT(&t->pushes);
+    TAILQ_INIT(&t->free_pushes);
     TAILQ_INIT(&t->kicks);
 
     snprintf(err, size, "no memory for a thread");

@@ -22,6 +22,8 @@
 static logic_push_t *logic_push_new(logic_thread_t *t,
     http_request_t *req, logic_query_t *q, logic_push_kind_t kind);
 static void logic_push_one(logic_push_t *p, const char *key, size_t len);
+static logic_push_t *logic_push_take(logic_thread_t *t);
+static void logic_push_give(logic_thread_t *t, logic_push_t *p);
 static void logic_push_overdue(evutil_socket_t fd, short what, void *data);
 
 
@@ -39,6 +41,14 @@ logic_push_init(logic_thread_t *t)
 void
 logic_push_free(logic_thread_t *t)
 {
+    logic_push_t  *p;
+
+    while ((p = TAILQ_FIRST(&t->free_pushes)) != NULL) {
+        TAILQ_REMOVE(&t->free_pushes, p, entry);
+        free(p->blocks);
+        free(p);
+    }
+
     event_free(t->overdue);
 }
 
@@ -75,7 +85,7 @@ logic_push_new(logic_thread_t *t, http_request_t *req,
         return NULL;
     }
 
-    p = calloc(1, sizeof(logic_push_t));
+    p = logic_push_take(t);
     if (p == NULL) {
         metrics_add(logic_m.pushed[1], 1);
         logic_http_failed(t, req, "no memory");
@@ -284,7 +294,6 @@ logic_push_answer(logic_push_t *p, int code, const char *message)
 void
 logic_push_release(logic_push_t *p)
 {
-    logic_block_t   *block;
     logic_thread_t  *t;
 
     if (p->req != NULL || p->lookups > 0 || p->writes > 0) {
@@ -298,15 +307,11 @@ logic_push_release(logic_push_t *p)
 
     metrics_add(logic_m.push_waiting, -1);
 
-    while ((block = p->blocks) != NULL) {
-        p->blocks = block->next;
-        free(block);
-    }
-
     free(p->targets);
     free(p->mids);
     free(p->args);
-    free(p);
+
+    logic_push_give(t, p);
 }
 
 
@@ -353,6 +358,60 @@ logic_push_overdue(evutil_socket_t fd, short what, void *data)
 /* ---- memory that lives as long as the push ----------------------------- */
 
 #define LOGIC_PUSH_BLOCK  16384
+#define LOGIC_PUSH_FIRST  1024
+#define LOGIC_PUSH_FREE   1024      /* pushes that are kept, a thread */
+
+
+/* A push that was kept has its first block still. */
+
+static logic_push_t *
+logic_push_take(logic_thread_t *t)
+{
+    logic_push_t   *p;
+    logic_block_t  *block;
+
+    p = TAILQ_FIRST(&t->free_pushes);
+
+    if (p == NULL) {
+        return calloc(1, sizeof(logic_push_t));
+    }
+
+    TAILQ_REMOVE(&t->free_pushes, p, entry);
+    t->nfree_pushes--;
+
+    block = p->blocks;
+    memset(p, 0, sizeof(logic_push_t));
+    p->blocks = block;
+
+    return p;
+}
+
+
+static void
+logic_push_give(logic_thread_t *t, logic_push_t *p)
+{
+    logic_block_t  *block;
+
+    while ((block = p->blocks) != NULL
+           && (block->next != NULL || block->size != LOGIC_PUSH_FIRST
+               || t->nfree_pushes == LOGIC_PUSH_FREE))
+    {
+        p->blocks = block->next;
+        free(block);
+    }
+
+    if (t->nfree_pushes == LOGIC_PUSH_FREE) {
+        free(p);
+        return;
+    }
+
+    if (block != NULL) {
+        block->used = 0;
+    }
+
+    TAILQ_INSERT_HEAD(&t->free_pushes, p, entry);
+    t->nfree_pushes++;
+}
 
 
 void *
@@ -366,7 +425,7 @@ logic_push_alloc(logic_push_t *p, size_t n)
     block = p->blocks;
 
     if (block == NULL || block->size - block->used < n) {
-        size = p->blocks == NULL ? 1024 : LOGIC_PUSH_BLOCK;
+        size = p->blocks == NULL ? LOGIC_PUSH_FIRST : LOGIC_PUSH_BLOCK;
 
         if (size < n) {
             size = n;

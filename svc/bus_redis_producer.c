@@ -24,6 +24,15 @@
 static svc_script_t  bus_redis_append_script = { .body = bus_redis_append_lua };
 
 
+/* of a partition */
+typedef struct {
+    char                 *stream;
+    char                 *done;
+    size_t                stream_len;
+    size_t                done_len;
+} bus_redis_keys_t;
+
+
 typedef struct {
     bus_producer_t       base;
     struct event_base   *loop;
@@ -37,6 +46,7 @@ typedef struct {
     int64_t              backoff;       /* 0: the last answer was good */
     size_t               calls;         /* without an answer yet */
     int                  freed;
+    bus_redis_keys_t    *keys;
     metric_t            *refused;
 } bus_redis_producer_t;
 
@@ -102,9 +112,18 @@ bus_redis_late(bus_item_t *item, void *data)
 static void
 bus_redis_release(bus_redis_producer_t *p)
 {
+    uint32_t  i;
+
     bus_items_done(&p->items);
     event_free(p->flush);
     event_free(p->retry);
+
+    for (i = 0; i < p->bus.n; i++) {
+        free(p->keys[i].stream);
+        free(p->keys[i].done);
+    }
+
+    free(p->keys);
     free(p);
 }
 
@@ -225,8 +244,10 @@ bus_redis_answer(svc_redis_t *r, redisReply *reply, void *data)
 
     p->calls--;
 
-    if (reply != NULL && reply->type == REDIS_REPLY_ARRAY
-        && reply->elements != batch->n)
+    if (reply != NULL
+        && ((reply->type == REDIS_REPLY_ARRAY && reply->elements != batch->n)
+            || (reply->type == REDIS_REPLY_INTEGER
+                && reply->integer != (long long) batch->n)))
     {
         reply = NULL;                   /* no answer of ours */
         one = NULL;
@@ -302,12 +323,12 @@ bus_redis_pick(bus_redis_producer_t *p, bus_redis_batch_t *batch)
 static int
 bus_redis_send(bus_redis_producer_t *p, bus_redis_batch_t *batch)
 {
-    int          argc, keys;
-    char         stream[BUS_REDIS_BATCH][BUS_REDIS_KEY], life[24];
-    char         done[BUS_REDIS_BATCH][BUS_REDIS_KEY];
-    size_t       i, len[3 + 4 * BUS_REDIS_BATCH];
-    bus_item_t  *item;
-    const char  *argv[3 + 4 * BUS_REDIS_BATCH];
+    int                argc, keys;
+    char               life[24];
+    size_t             i, len[3 + 4 * BUS_REDIS_BATCH];
+    bus_item_t        *item;
+    const char        *argv[3 + 4 * BUS_REDIS_BATCH];
+    bus_redis_keys_t  *k;
 
     snprintf(life, sizeof(life), "%llu",
              (unsigned long long) svc_redis_life(p->bus.r));
@@ -317,14 +338,12 @@ bus_redis_send(bus_redis_producer_t *p, bus_redis_batch_t *batch)
     len[argc++] = strlen(p->bus.life_key);
 
     for (i = 0; i < batch->n; i++) {
-        item = batch->item[i];
+        k = &p->keys[batch->item[i]->partition];
 
-        argv[argc] = stream[i];
-        len[argc++] = (size_t) snprintf(stream[i], BUS_REDIS_KEY, "%s%u",
-                                        p->bus.base, item->partition);
-        argv[argc] = done[i];
-        len[argc++] = (size_t) snprintf(done[i], BUS_REDIS_KEY, "%s%u}:done",
-                                        p->bus.tag, item->partition);
+        argv[argc] = k->stream;
+        len[argc++] = k->stream_len;
+        argv[argc] = k->done;
+        len[argc++] = k->done_len;
     }
 
     keys = argc;
@@ -493,6 +512,34 @@ bus_redis_down(svc_redis_t *r, void *data)
 
 /* ---- the interface ---- */
 
+static void
+bus_redis_keys(bus_redis_producer_t *p)
+{
+    int                n, m;
+    uint32_t           i;
+    bus_redis_keys_t  *k;
+
+    p->keys = calloc(p->bus.n, sizeof(bus_redis_keys_t));
+    if (p->keys == NULL) {
+        abort();
+    }
+
+    for (i = 0; i < p->bus.n; i++) {
+        k = &p->keys[i];
+
+        n = asprintf(&k->stream, "%s%u", p->bus.base, i);
+        m = asprintf(&k->done, "%s%u}:done", p->bus.tag, i);
+
+        if (n == -1 || m == -1) {
+            abort();
+        }
+
+        k->stream_len = (size_t) n;
+        k->done_len = (size_t) m;
+    }
+}
+
+
 bus_producer_t *
 bus_redis_producer_new(struct event_base *base, const bus_conf_t *conf,
     svc_redis_t *r, char *err, size_t size)
@@ -509,6 +556,8 @@ bus_redis_producer_new(struct event_base *base, const bus_conf_t *conf,
         free(p);
         return NULL;
     }
+
+    bus_redis_keys(p);
 
     p->loop = base;
     p->waiting_last = &p->waiting;
