@@ -21,6 +21,7 @@
 #include "svc/conf.h"
 #include "svc/log.h"
 #include "svc/loop.h"
+#include "svc/memory.h"
 
 #define LOGIC_DRAIN_TICK   20       /* ms */
 #define LOGIC_DRAIN_MIN    200      /* ms: what is on its way still counts */
@@ -116,8 +117,6 @@ logic_start(struct event_base *base)
     long      cpus;
     unsigned  i;
 
-    (void) base;
-
     logic_metrics_init();
 
     cpus = logic_conf.threads > 0 ? (long) logic_conf.threads
@@ -139,7 +138,7 @@ logic_start(struct event_base *base)
 
     logic_threads = calloc(logic_nthreads, sizeof(logic_thread_t));
 
-    if (logic_threads == NULL) {
+    if (logic_threads == NULL || svc_memory_start(base) != 0) {
         log_write(LOG_EMERG, "no memory for %u threads", logic_nthreads);
         return -1;
     }

@@ -130,4 +130,19 @@ subtest 'rooms and broadcasts are never refused for that' => sub {
     cmp_ok Time::HiRes::time() - $start, '>', 3, 'but so long';
 };
 
+subtest 'a Redis that is known to be away' => sub {
+    $redis->kill9;
+    wait_for { $c->logic->health->{status} == 503 } 20, 'logic knows it';
+
+    my $start = Time::HiRes::time();
+    my @code = map { $_->{code} } $api->keys(1000, ['k1'], 'x'),
+        $api->mids(1000, [1001], 'x');
+    is "@code", '-500 -500', 'pushes that need it fail';
+    cmp_ok Time::HiRes::time() - $start, '<', 2 * slow(),
+        'without waiting for [push] timeout';
+    $redis->start;
+    eventually { $api->keys(1000, ['k1'], 'back')->{code} == 0 } 20,
+        'and go on';
+};
+
 done_testing;
