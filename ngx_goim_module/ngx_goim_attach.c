@@ -197,7 +197,8 @@ ngx_goim_attach_log(ngx_log_t *log, u_char *buf, size_t len)
 
     if (s->key.len) {
         len -= p - buf;
-        p = ngx_snprintf(p, len, ", key: \"%V\"", &s->key);
+        p = ngx_snprintf(p, len, ", key: \"%V\"",
+                         ngx_goim_trace_text(s->key.data, s->key.len));
     }
 
     return p;

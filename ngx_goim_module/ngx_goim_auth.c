@@ -107,6 +107,19 @@ ngx_goim_auth_wait(ngx_goim_session_t *s)
 {
     s->waiting = 1;
     ngx_queue_insert_tail(&ngx_goim_waiting, &s->wait);
+    ngx_add_timer(s->connection->read, ngx_goim_conf->handshake_timeout);
+}
+
+
+/* The client was in time; a call that is under way has a time of its own. */
+
+void
+ngx_goim_auth_timeout(ngx_goim_session_t *s)
+{
+    if (s->waiting) {
+        ngx_goim_count(auth_failed, 1);
+        ngx_goim_close(s, 1013, "auth failed, try again");
+    }
 }
 
 
@@ -338,9 +351,10 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
         why = "auth failed, try again";
     }
 
-    ngx_log_error(NGX_LOG_WARN, s->connection->log, 0, "goim: %s: %s", why,
-                  reply == NULL ? "logic did not answer"
-                  : reply->error[0] ? reply->error : "no reason given");
+    ngx_log_error(NGX_LOG_WARN, s->connection->log, 0, "goim: %s: %V", why,
+                  ngx_goim_trace_string(reply == NULL ? "logic did not answer"
+                                        : reply->error[0] ? reply->error
+                                        : "no reason given"));
 
     ngx_goim_close(s, code, why);
 }

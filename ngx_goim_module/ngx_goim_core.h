@@ -97,6 +97,9 @@ void ngx_goim_auth_init(void);
 ngx_int_t ngx_goim_auth_start(ngx_goim_session_t *s,
     goim_packet_t *p);
 
+/* handshake_timeout is over, and auth was sent */
+void ngx_goim_auth_timeout(ngx_goim_session_t *s);
+
 /* the session ends before its answer has come */
 void ngx_goim_auth_forget(ngx_goim_session_t *s);
 

@@ -240,10 +240,10 @@ ngx_goim_reader_checked(struct redisReply *reply)
     if (ngx_goim_reader_last_id(reply, last) != NGX_OK) {
         ngx_goim_count(redis_errors, 1);
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "goim: \"XINFO STREAM %V\" failed: %s",
+                      "goim: \"XINFO STREAM %V\" failed: %V",
                       &ngx_goim_conf->stream,
-                      reply->type == REDIS_REPLY_ERROR ? reply->str
-                                                       : "no last id");
+                      ngx_goim_trace_string(reply->type == REDIS_REPLY_ERROR
+                                            ? reply->str : "no last id"));
 
         ngx_add_timer(&r->retry, NGX_GOIM_READ_RETRY);
         return;
@@ -434,8 +434,8 @@ ngx_goim_reader_entered(struct redisReply *reply)
     if (reply->type == REDIS_REPLY_ERROR) {
         ngx_goim_count(redis_errors, 1);
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "goim: the node could not be renewed in Redis: %s",
-                      reply->str);
+                      "goim: the node could not be renewed in Redis: %V",
+                      ngx_goim_trace_string(reply->str));
         ngx_goim_reader_read();
         return;
     }
@@ -518,8 +518,9 @@ ngx_goim_reader_reply(struct redisReply *reply)
     if (reply->type == REDIS_REPLY_ERROR) {
         ngx_goim_count(redis_errors, 1);
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "goim: \"XREAD %V\" failed: %s",
-                      &ngx_goim_conf->stream, reply->str);
+                      "goim: \"XREAD %V\" failed: %V",
+                      &ngx_goim_conf->stream,
+                      ngx_goim_trace_string(reply->str));
 
         ngx_add_timer(&r->retry, NGX_GOIM_READ_RETRY);
         return;

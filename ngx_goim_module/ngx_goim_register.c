@@ -447,8 +447,9 @@ ngx_goim_register_refused(const Goim__Reply *reply)
             || ngx_strcmp(ngx_goim_register.replaces, holder) != 0))
     {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "goim: \"server_id\" %V was held by %s, which is dead",
-                      &ngx_goim_conf->server_id, holder);
+                      "goim: \"server_id\" %V was held by %V, which is dead",
+                      &ngx_goim_conf->server_id,
+                      ngx_goim_trace_string(holder));
 
         return ngx_goim_register_replace(holder);
     }
@@ -461,15 +462,16 @@ ngx_goim_register_refused(const Goim__Reply *reply)
 
     if (ngx_goim_instance_orphan()) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "goim: \"server_id\" %V is held by a successor (%s)",
-                      &ngx_goim_conf->server_id, holder);
+                      "goim: \"server_id\" %V is held by a successor (%V)",
+                      &ngx_goim_conf->server_id,
+                      ngx_goim_trace_string(holder));
         return NGX_OK;
     }
 
     ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,
                   "goim: \"server_id\" %V is held by another live instance "
-                  "(%s): no client is let in", &ngx_goim_conf->server_id,
-                  holder);
+                  "(%V): no client is let in", &ngx_goim_conf->server_id,
+                  ngx_goim_trace_string(holder));
 
     return NGX_OK;
 }
@@ -502,7 +504,7 @@ ngx_goim_register_other(const char *error)
 
     ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,
                   "goim: \"redis\" is not the one of logic, no client is let "
-                  "in: %*s", ngx_min(ngx_strlen(error), 512), error);
+                  "in: %V", ngx_goim_trace_string(error));
 }
 
 

@@ -137,6 +137,11 @@ ngx_goim_session_timeout(ngx_goim_session_t *s)
 {
     ngx_msec_t  idle;
 
+    if (s->auth) {
+        ngx_goim_auth_timeout(s);
+        return;
+    }
+
     if (!s->authorized) {
         ngx_goim_count(handshake_timeouts, 1);
         ngx_goim_close(s, 1008, "handshake timeout");
@@ -383,8 +388,8 @@ ngx_goim_receive_reply(void *data, const Goim__Reply *reply)
                        ngx_goim_trace_text(error, ngx_strlen(error)));
 
         ngx_log_error(NGX_LOG_WARN, s->connection->log, 0,
-                      "goim: packet with operation %D was not taken: %s",
-                      r->operation, error);
+                      "goim: packet with operation %D was not taken: %V",
+                      r->operation, ngx_goim_trace_string(error));
     }
 
     rc = ngx_goim_answer_receive(s, r->version, r->operation, r->sequence);

@@ -44,6 +44,8 @@ void ngx_goim_trace_set(const ngx_goim_mids_t *mids);
    Valid until the next call but one. */
 ngx_str_t *ngx_goim_trace_text(const void *data, size_t len);
 
+#define ngx_goim_trace_string(s)  ngx_goim_trace_text(s, ngx_strlen((s)))
+
 ngx_uint_t ngx_goim_trace_has(int64_t mid);
 
 /* a line; without a session, for what outlives it */

@@ -732,6 +732,29 @@ ngx_goim_seen(const uint8_t *epoch, uint32_t partition,
 
 
 void
+ngx_goim_zone_say(ngx_log_t *log)
+{
+    uint64_t         n;
+    static time_t    at;
+    static uint64_t  said;
+
+    n = ngx_goim_slot->counters[NGX_GOIM_C_zone_full];
+
+    if (n == said || (at && ngx_time() - at < NGX_GOIM_ZONE_SAY)) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, log, 0,
+                  "goim: the zone is full, %uL rooms, addresses and keys "
+                  "found no place: counts are too low, a larger \"zone\" "
+                  "holds more", n - said);
+
+    at = ngx_time();
+    said = n;
+}
+
+
+void
 ngx_goim_get_stats(ngx_goim_stats_t *st)
 {
     ngx_uint_t        i, k;
@@ -760,6 +783,12 @@ ngx_goim_get_stats(ngx_goim_stats_t *st)
 
         for (k = 0; k < NGX_GOIM_C_COUNT; k++) {
             st->counters[k] += slot->counters[k];
+        }
+
+        /* who has left does not follow any more */
+
+        if (slot->leaving == NGX_GOIM_LEFT) {
+            continue;
         }
 
         lag = head > slot->cursor ? head - slot->cursor : 0;

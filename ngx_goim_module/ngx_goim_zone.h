@@ -265,6 +265,10 @@ ngx_int_t ngx_goim_lease_try(ngx_log_t *log, ngx_uint_t *taken);
 void ngx_goim_lease_release(void);
 ngx_uint_t ngx_goim_lease_held(void);
 
+/* that the zone was full, once a minute */
+#define NGX_GOIM_ZONE_SAY       60          /* s */
+void ngx_goim_zone_say(ngx_log_t *log);
+
 /* make a prepared entry visible with all that belongs to it, if the lease is
    still ours; else NGX_DECLINED */
 ngx_int_t ngx_goim_zone_publish(ngx_goim_ring_entry_t *e, u_char *data);

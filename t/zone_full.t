@@ -37,6 +37,7 @@ note "$free bytes are free";
 my @clients = join_all(1);
 
 cmp_ok(counters()->{zone_full}, '>', 0, 'the zone is full');
+eventually { $node->error_log =~ /the zone is full, \d+ rooms/ } 5, 'and said';
 is($node->status->{authorized}, $n, 'and all are let in');
 cmp_ok($node->status->{rooms}, '<', $n, 'with rooms counted too low');
 
