@@ -85,7 +85,7 @@
     X(hook_failed, "goim_logic_hook_failed_total", NULL,                     \
       "Requests to the application without an answer in time.")              \
     X(rooms_full, "goim_logic_rooms_full_total", NULL,                       \
-      "Rooms left out of online/top: more than max_rooms.")
+      "Answers of online/top that ended at max_rooms.")
 
 /* the same for what goes up and down */
 #define LOGIC_GAUGES(X)                                                      \

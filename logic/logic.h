@@ -7,6 +7,8 @@
  *     http.c      a backend's request in, its answer out
  *     push.c      a push: targets looked up, grouped, written to the bus
  *     online.c    counts of rooms, told by comets and asked by backends
+ *     retire.c    counts of zones that are gone leave the sums
+ *     top.c       the rooms with the most in them
  *     nodes.c     the set of nodes
  *     weighted.c  which of them a client should take
  *     health.c    /health, /metrics, what to say about Redis at start
@@ -18,8 +20,7 @@
  *     receive.c   packets of clients for the application
  *     hook.c      HTTP requests to the application, by libcurl
  *
- *     query.c token.c json.c cidr.c group.c balance.c rooms.c    no network
- *                 there
+ *     query.c token.c json.c cidr.c group.c balance.c    no network there
  */
 
 #ifndef LOGIC_H
@@ -106,7 +107,7 @@ struct logic_thread_s {
  * A Redis key: prefix, kind ("sess_") and name. buf holds LOGIC_KEY_BUF
  * bytes; a longer name than LOGIC_NAME_MAX is the caller's error.
  */
-#define LOGIC_NAME_MAX  (GOIM_SERVER_MAX + GOIM_ZONE_MAX + 2)
+#define LOGIC_NAME_MAX  (GOIM_SERVER_MAX + GOIM_ZONE_MAX + 26)
 #define LOGIC_KEY_BUF   (LOGIC_PREFIX_MAX + 32 + LOGIC_NAME_MAX)
 
 size_t logic_redis_key(logic_thread_t *t, char *buf, const char *kind,

@@ -120,6 +120,7 @@ logic_nodes_poll(evutil_socket_t fd, short what, void *data)
     svc_redis_callf(t->redis, logic_nodes_offline_read, n, "SMEMBERS %b",
                     key, len);
     registry_read(t->registry, logic_nodes_read, n);
+    logic_retire_poll(t);
 
     svc_timer(n->poll, LOGIC_NODES_POLL);
 }
@@ -670,7 +671,6 @@ logic_registered(const registry_answer_t *a, void *data)
         reply.error = (char *) "another instance has this server_id";
 
     } else {
-        logic_online_renew(call->thread, info->server, info->zone);
         svc_stream_read(call->thread->redis, info->server, info->zone,
                         info->read);
 
@@ -720,6 +720,7 @@ logic_deregistered(const registry_answer_t *a, void *data)
 {
     logic_call_t  *call = data;
 
+    char               name[LOGIC_NAME_MAX + 1];
     Goim__Deregister  *d;
 
     d = call->msg->deregister;
@@ -730,7 +731,8 @@ logic_deregistered(const registry_answer_t *a, void *data)
         return;
     }
 
-    logic_online_forget(call->thread, d->server, d->zone);
+    snprintf(name, sizeof(name), "%s/%s", d->server, d->zone);
+    logic_retire(call->thread, name);
     store_await(call->thread->store, d->server, d->zone, 1);
     logic_reply_ok(call);
 }

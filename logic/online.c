@@ -1,10 +1,12 @@
 /*
- * How many are in a room: each zone of a node tells its own counts, kept in
- * the hash ol_<server>/<zone> as long as the zone is registered; the
- * cluster's count is the sum over the live zones.
+ * How many are in a room: each zone of a node tells what changed in its own
+ * counts (goim:online:<server>/<zone>), and the difference goes into the sums
+ * of the cluster (goim:online, largest first). What is asked for is there.
  */
 
 #include "online.h"
+
+#include "logic/lua/online_tell.lua.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,30 +16,12 @@
 #define LOGIC_ONLINE_ASKED  10000       /* rooms of a request */
 
 
-/* ARGV: expiry (ms), "1" to begin anew, then room and count, ... */
-static svc_script_t  logic_online_script = { .body =
-    "if ARGV[2] == '1' or redis.call('TYPE', KEYS[1]).ok ~= 'hash' then\n"
-    "  redis.call('DEL', KEYS[1])\n"
-    "end\n"
-    "local set, del = {}, {}\n"
-    "for i = 3, #ARGV, 2 do\n"
-    "  if ARGV[i + 1] == '0' then\n"
-    "    del[#del + 1] = ARGV[i]\n"
-    "  else\n"
-    "    set[#set + 1] = ARGV[i]\n"
-    "    set[#set + 1] = ARGV[i + 1]\n"
-    "  end\n"
-    "end\n"
-    "if #del > 0 then redis.call('HDEL', KEYS[1], unpack(del)) end\n"
-    "if #set > 0 then redis.call('HSET', KEYS[1], unpack(set)) end\n"
-    "redis.call('PEXPIRE', KEYS[1], ARGV[1])\n"
-    "return 1\n"
-};
+static svc_script_t  logic_online_script = { .body = online_tell_lua };
 
 
 typedef struct logic_counts_s  logic_counts_t;
 
-/* Counts of rooms over the live zones, being collected. */
+/* Counts of rooms that somebody asked for. */
 struct logic_counts_s {
     logic_thread_t         *thread;
     logic_call_t           *call;       /* Online, or */
@@ -47,18 +31,17 @@ struct logic_counts_s {
     size_t                 *len;
     int64_t                *count;
     size_t                  nrooms;
-    unsigned                asked;      /* zones, and one while asking */
+    unsigned                asked;      /* commands, and one while asking */
     unsigned                failed:1;
+    unsigned                all:1;      /* the zone is to tell all */
 };
 
 
 static logic_counts_t *logic_counts_new(logic_thread_t *t, size_t nrooms);
-static void logic_counts_ask(logic_counts_t *c, const char *server,
-    const char *zone);
-static void logic_counts_zone(logic_counts_t *c, const char *server,
-    const char *zone);
+static void logic_counts_ask(logic_counts_t *c);
 static void logic_counts_told(svc_redis_t *r, redisReply *reply, void *data);
 static void logic_counts_end(logic_counts_t *c);
+static int logic_online_valid(const Goim__Online *o);
 static void logic_online_reply(logic_counts_t *c);
 static int logic_online_store(logic_counts_t *c);
 static void logic_online_stored(svc_redis_t *r, redisReply *reply,
@@ -66,19 +49,13 @@ static void logic_online_stored(svc_redis_t *r, redisReply *reply,
 
 
 size_t
-logic_online_key(logic_thread_t *t, char *buf, const char *server,
-    const char *zone)
+logic_online_key(logic_thread_t *t, char *buf, const char *name)
 {
-    int   n;
-    char  name[LOGIC_NAME_MAX + 1];
-
-    n = snprintf(name, sizeof(name), "%s/%s", server, zone);
-
-    return logic_redis_key(t, buf, "ol_", name, (size_t) n);
+    return logic_redis_key(t, buf, "goim:online:", name, strlen(name));
 }
 
 
-/* ---- collecting -------------------------------------------------------- */
+/* ---- asking ------------------------------------------------------------ */
 
 static logic_counts_t *
 logic_counts_new(logic_thread_t *t, size_t nrooms)
@@ -109,72 +86,38 @@ logic_counts_new(logic_thread_t *t, size_t nrooms)
 }
 
 
-/* The live zones, and this one (NULL: none), which may be too new to be
- * known. */
-
 static void
-logic_counts_ask(logic_counts_t *c, const char *server, const char *zone)
-{
-    size_t                  i, k, n;
-    const registry_node_t  *nodes;
-    const Goim__Register   *info;
-
-    n = registry_nodes(c->thread->registry, &nodes);
-
-    for (i = 0; i < n && c->nrooms > 0; i++) {
-        for (k = 0; k < nodes[i].renewed; k++) {
-            info = nodes[i].zone[k]->info;
-
-            if (server != NULL && strcmp(info->server, server) == 0
-                && strcmp(info->zone, zone) == 0)
-            {
-                server = NULL;
-            }
-
-            logic_counts_zone(c, info->server, info->zone);
-        }
-    }
-
-    if (server != NULL && c->nrooms > 0) {
-        logic_counts_zone(c, server, zone);
-    }
-}
-
-
-static void
-logic_counts_zone(logic_counts_t *c, const char *server, const char *zone)
+logic_counts_ask(logic_counts_t *c)
 {
     int           rc;
     char          key[LOGIC_KEY_BUF];
     size_t        i, *len;
     const char  **argv;
 
-    if (c->failed || !logic_zone_valid(server, zone)) {
+    if (c->nrooms == 0) {
         return;
     }
 
     argv = malloc((c->nrooms + 2) * sizeof(char *));
     len = malloc((c->nrooms + 2) * sizeof(size_t));
 
-    if (argv == NULL || len == NULL) {
-        free(argv);
-        free(len);
-        c->failed = 1;
-        return;
+    rc = -1;
+
+    if (argv != NULL && len != NULL) {
+        argv[0] = "ZMSCORE";
+        len[0] = 7;
+        argv[1] = key;
+        len[1] = logic_redis_key(c->thread, key, "goim:", "online", 6);
+
+        for (i = 0; i < c->nrooms; i++) {
+            argv[i + 2] = c->room[i];
+            len[i + 2] = c->len[i];
+        }
+
+        rc = svc_redis_call(c->thread->redis, logic_counts_told, c,
+                            (int) c->nrooms + 2, argv, len);
     }
 
-    argv[0] = "HMGET";
-    len[0] = 5;
-    argv[1] = key;
-    len[1] = logic_online_key(c->thread, key, server, zone);
-
-    for (i = 0; i < c->nrooms; i++) {
-        argv[i + 2] = c->room[i];
-        len[i + 2] = c->len[i];
-    }
-
-    rc = svc_redis_call(c->thread->redis, logic_counts_told, c,
-                        (int) c->nrooms + 2, argv, len);
     free(argv);
     free(len);
 
@@ -197,21 +140,21 @@ logic_counts_told(svc_redis_t *r, redisReply *reply, void *data)
     (void) r;
 
     if (svc_redis_class(reply) == SVC_REDIS_TYPE) {
-        /* the zone's next call puts it right */
+        /* the next call of a zone puts it right */
         metrics_add(logic_m.broken, 1);
 
     } else if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
                || reply->elements != c->nrooms)
     {
-        logic_redis_said("online: HMGET", reply);
+        logic_redis_said("online: ZMSCORE", reply);
         c->failed = 1;
 
     } else {
 
         for (i = 0; i < c->nrooms; i++) {
             if (reply->element[i]->type == REDIS_REPLY_STRING) {
-                n = strtoll(reply->element[i]->str, NULL, 10);
-                c->count[i] += n > 0 && n <= UINT32_MAX ? n : 0;
+                n = -strtoll(reply->element[i]->str, NULL, 10);
+                c->count[i] = n > 0 && n <= UINT32_MAX ? n : 0;
             }
         }
     }
@@ -317,11 +260,7 @@ logic_online_room(logic_thread_t *t, http_request_t *req,
         c->len[c->nrooms++] = strlen(key);
     }
 
-    if (!svc_redis_is_up(t->redis)) {
-        c->failed = 1;
-    }
-
-    logic_counts_ask(c, NULL, NULL);
+    logic_counts_ask(c);
     logic_counts_end(c);
 }
 
@@ -360,6 +299,35 @@ logic_online_total(logic_thread_t *t, http_request_t *req,
 
 /* ---- a comet tells ----------------------------------------------------- */
 
+static int
+logic_online_valid(const Goim__Online *o)
+{
+    size_t  i;
+
+    if (!logic_zone_valid(o->server, o->zone)
+        || o->n_rooms + o->n_asked > LOGIC_ROOMS_CALL)
+    {
+        return 0;
+    }
+
+    for (i = 0; i < o->n_rooms; i++) {
+        if (o->rooms[i]->room.len == 0
+            || o->rooms[i]->room.len > GOIM_ROOM_MAX)
+        {
+            return 0;
+        }
+    }
+
+    for (i = 0; i < o->n_asked; i++) {
+        if (o->asked[i].len == 0 || o->asked[i].len > GOIM_ROOM_MAX) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
 void
 logic_online_call(logic_call_t *call)
 {
@@ -369,24 +337,12 @@ logic_online_call(logic_call_t *call)
 
     o = call->msg->online;
 
-    if (!logic_zone_valid(o->server, o->zone)
-        || o->n_rooms > LOGIC_ROOMS_CALL)
-    {
+    if (!logic_online_valid(o)) {
         logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "online");
         return;
     }
 
-    for (i = 0; i < o->n_rooms; i++) {
-        if (o->rooms[i]->room.len == 0
-            || o->rooms[i]->room.len > GOIM_ROOM_MAX)
-        {
-            logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED,
-                             "online: a room");
-            return;
-        }
-    }
-
-    c = logic_counts_new(call->thread, o->n_rooms);
+    c = logic_counts_new(call->thread, o->n_rooms + o->n_asked);
 
     if (c == NULL) {
         logic_reply_code(call, GOIM__REPLY__CODE__FAILED, "no memory");
@@ -400,11 +356,16 @@ logic_online_call(logic_call_t *call)
         c->len[i] = o->rooms[i]->room.len;
     }
 
+    for (i = 0; i < o->n_asked; i++) {
+        c->room[o->n_rooms + i] = (const char *) o->asked[i].data;
+        c->len[o->n_rooms + i] = o->asked[i].len;
+    }
+
     /* the same connection carries both, so what is read has the new counts */
 
     if (logic_online_store(c) == 0) {
         c->asked++;
-        logic_counts_ask(c, o->server, o->zone);
+        logic_counts_ask(c);
 
     } else {
         c->failed = 1;
@@ -418,14 +379,15 @@ static int
 logic_online_store(logic_counts_t *c)
 {
     int            rc;
-    char           key[LOGIC_KEY_BUF], expire[24], (*number)[12];
+    char           name[LOGIC_NAME_MAX + 1], told[12], (*number)[12];
+    char           key[3][LOGIC_KEY_BUF];
     size_t         i, n, *len;
     const char   **argv;
     Goim__Online  *o;
 
     o = c->call->msg->online;
 
-    n = 3 + 2 * o->n_rooms;
+    n = 6 + 2 * o->n_rooms;
     argv = malloc(n * sizeof(char *));
     len = malloc(n * sizeof(size_t));
     number = malloc((o->n_rooms + 1) * sizeof(*number));
@@ -436,24 +398,35 @@ logic_online_store(logic_counts_t *c)
         goto done;
     }
 
-    argv[0] = key;
-    len[0] = logic_online_key(c->thread, key, o->server, o->zone);
-    argv[1] = expire;
-    len[1] = (size_t) snprintf(expire, sizeof(expire), "%" PRId64,
-                               2 * c->thread->conf->node_ttl);
-    argv[2] = o->reset ? "1" : "0";
-    len[2] = 1;
+    snprintf(name, sizeof(name), "%s/%s", o->server, o->zone);
+    snprintf(told, sizeof(told), "%" PRIu32, o->told);
+
+    len[0] = logic_online_key(c->thread, key[0], name);
+    len[1] = logic_redis_key(c->thread, key[1], "goim:", "online", 6);
+    len[2] = logic_online_key(c->thread, key[2], "zones");
+
+    for (i = 0; i < 3; i++) {
+        argv[i] = key[i];
+    }
+
+    argv[3] = name;
+    argv[4] = o->reset ? "1" : "0";
+    argv[5] = o->whole ? told : "";
+
+    for (i = 3; i < 6; i++) {
+        len[i] = strlen(argv[i]);
+    }
 
     for (i = 0; i < o->n_rooms; i++) {
-        argv[3 + 2 * i] = (const char *) o->rooms[i]->room.data;
-        len[3 + 2 * i] = o->rooms[i]->room.len;
-        argv[4 + 2 * i] = number[i];
-        len[4 + 2 * i] = (size_t) snprintf(number[i], sizeof(*number),
+        argv[6 + 2 * i] = (const char *) o->rooms[i]->room.data;
+        len[6 + 2 * i] = o->rooms[i]->room.len;
+        argv[7 + 2 * i] = number[i];
+        len[7 + 2 * i] = (size_t) snprintf(number[i], sizeof(*number),
                                            "%" PRIu32, o->rooms[i]->count);
     }
 
     rc = svc_redis_eval(c->thread->redis, &logic_online_script,
-                        logic_online_stored, c, 1, (int) n, argv, len);
+                        logic_online_stored, c, 3, (int) n, argv, len);
 
 done:
 
@@ -472,9 +445,21 @@ logic_online_stored(svc_redis_t *r, redisReply *reply, void *data)
 
     (void) r;
 
-    if (svc_redis_class(reply) != SVC_REDIS_OK) {
+    if (svc_redis_class(reply) != SVC_REDIS_OK
+        || reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
+    {
         logic_redis_said("online", reply);
         c->failed = 1;
+
+    } else {
+        c->all = reply->element[0]->type == REDIS_REPLY_INTEGER
+                 && reply->element[0]->integer != 0;
+
+        if (reply->element[1]->type == REDIS_REPLY_STRING
+            && reply->element[1]->len > 0)
+        {
+            logic_retire(c->thread, reply->element[1]->str);
+        }
     }
 
     logic_counts_end(c);
@@ -510,6 +495,7 @@ logic_online_reply(logic_counts_t *c)
 
     onlined.n_rooms = c->nrooms;
     onlined.rooms = list;
+    onlined.all = c->all;
 
     reply.reply_case = GOIM__REPLY__REPLY_ONLINED;
     reply.onlined = &onlined;
@@ -520,31 +506,4 @@ done:
 
     free(rooms);
     free(list);
-}
-
-
-/* ---- the life of a zone's counts --------------------------------------- */
-
-void
-logic_online_renew(logic_thread_t *t, const char *server, const char *zone)
-{
-    char    key[LOGIC_KEY_BUF], expire[24];
-    size_t  len;
-
-    len = logic_online_key(t, key, server, zone);
-    snprintf(expire, sizeof(expire), "%" PRId64, 2 * t->conf->node_ttl);
-
-    svc_redis_callf(t->redis, NULL, NULL, "PEXPIRE %b %s", key, len, expire);
-}
-
-
-void
-logic_online_forget(logic_thread_t *t, const char *server, const char *zone)
-{
-    char    key[LOGIC_KEY_BUF];
-    size_t  len;
-
-    len = logic_online_key(t, key, server, zone);
-
-    svc_redis_callf(t->redis, NULL, NULL, "DEL %b", key, len);
 }

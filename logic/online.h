@@ -1,5 +1,6 @@
 /*
- * Counts of rooms, told by comets (online.c) and asked by backends (top.c).
+ * Counts of rooms, told by comets (online.c, retire.c) and asked by backends
+ * (top.c).
  */
 
 #ifndef LOGIC_ONLINE_H
@@ -19,15 +20,14 @@ void logic_online_total(logic_thread_t *t, http_request_t *req,
 
 void logic_online_call(logic_call_t *call);
 
-/* The zone's counts live as long as its registration. */
-void logic_online_renew(logic_thread_t *t, const char *server,
-    const char *zone);
-void logic_online_forget(logic_thread_t *t, const char *server,
-    const char *zone);
+/* <prefix>goim:online:<name>, of a zone: <server>/<zone>; its length */
+size_t logic_online_key(logic_thread_t *t, char *buf, const char *name);
 
-/* <prefix>ol_<server>/<zone>; its length */
-size_t logic_online_key(logic_thread_t *t, char *buf, const char *server,
-    const char *zone);
+/* Take the counts of a zone that is gone out of the sums; name: of its key. */
+void logic_retire(logic_thread_t *t, const char *name);
+
+/* Zones that are gone, wherever: once a second. */
+void logic_retire_poll(logic_thread_t *t);
 
 int logic_top_init(logic_thread_t *t);
 void logic_top_free(logic_thread_t *t);

@@ -1,51 +1,73 @@
 /*
- * online/top: the counts of all rooms, summed over the live zones, and kept
- * for a moment. Whoever asks while they are being read waits for them.
+ * online/top: the rooms with the most in them. Redis keeps them in that order
+ * (goim:online); what was read of a type is kept for a moment. Whoever asks
+ * while it is being read waits for it.
  */
 
 #include "online.h"
-#include "rooms.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "svc/clock.h"
-#include "svc/log.h"
 
-#define LOGIC_TOP_COUNT  "1000"     /* rooms a HSCAN, about */
+#define LOGIC_TOP_CHUNK  1000       /* rooms a reading */
+#define LOGIC_TOP_LISTS  16         /* types kept */
 
 
 typedef struct logic_asker_s  logic_asker_t;
+typedef struct logic_list_s   logic_list_t;
 
 struct logic_asker_s {
     TAILQ_ENTRY(logic_asker_s)  entry;
     http_request_t             *req;
     size_t                      limit;
-    char                        type[];
 };
 
 TAILQ_HEAD(logic_askers_s, logic_asker_s);
+TAILQ_HEAD(logic_lists_s, logic_list_s);
+
+/* The largest rooms whose keys begin with a type. */
+struct logic_list_s {
+    TAILQ_ENTRY(logic_list_s)  entry;
+    logic_top_t               *top;
+    char                      *type;
+    size_t                     len;
+
+    json_t                    *rows;    /* NULL: none yet */
+    size_t                     limit;   /* no more were wanted */
+    int64_t                    read;    /* when */
+
+    struct logic_askers_s      askers;
+    json_t                    *next;    /* being read; NULL: nothing is */
+    size_t                     wanted;
+    size_t                     offset;
+    double                     score;   /* of the last one, */
+    char                      *room;    /* and its name */
+    unsigned                   busy:1;  /* answers go out */
+};
 
 struct logic_top_s {
-    logic_thread_t         *thread;
-    logic_rooms_t          *rooms;      /* the last ones; NULL: none yet */
-    int64_t                 read;       /* when */
-
-    struct logic_askers_s   askers;
-    logic_rooms_t          *next;       /* being read; NULL: nothing is */
-    char                  **keys;       /* of the zones */
-    size_t                  nkeys;
-    size_t                  zone;       /* the one being read */
+    logic_thread_t        *thread;
+    struct logic_lists_s   lists;       /* the newest first */
+    size_t                 nlists;
 };
 
 
-static void logic_top_start(logic_top_t *top);
-static int logic_top_zones(logic_top_t *top);
-static void logic_top_scan(logic_top_t *top, const char *cursor);
-static void logic_top_scanned(svc_redis_t *r, redisReply *reply, void *data);
-static void logic_top_end(logic_top_t *top, const char *error);
-static void logic_top_answer(logic_top_t *top, http_request_t *req,
-    const char *type, size_t limit);
+static logic_list_t *logic_list_get(logic_top_t *top, const char *type);
+static void logic_list_free(logic_list_t *l);
+static void logic_list_start(logic_list_t *l);
+static void logic_list_read(logic_list_t *l);
+static void logic_list_got(svc_redis_t *r, redisReply *reply, void *data);
+static int logic_list_after(logic_list_t *l, const redisReply *room,
+    double score);
+static void logic_list_add(logic_list_t *l, const redisReply *room,
+    double score);
+static void logic_list_end(logic_list_t *l, const char *error);
+static void logic_list_answer(logic_list_t *l, http_request_t *req,
+    size_t limit);
 
 
 int
@@ -59,7 +81,7 @@ logic_top_init(logic_thread_t *t)
     }
 
     top->thread = t;
-    TAILQ_INIT(&top->askers);
+    TAILQ_INIT(&top->lists);
     t->top = top;
 
     return 0;
@@ -69,18 +91,22 @@ logic_top_init(logic_thread_t *t)
 void
 logic_top_free(logic_thread_t *t)
 {
-    logic_rooms_free(t->top->rooms);
+    logic_list_t  *l;
+
+    while ((l = TAILQ_FIRST(&t->top->lists)) != NULL) {
+        logic_list_free(l);
+    }
+
     free(t->top);
 }
 
 
 void
-logic_online_top(logic_thread_t *t, http_request_t *req,
-    logic_query_t *q)
+logic_online_top(logic_thread_t *t, http_request_t *req, logic_query_t *q)
 {
     int64_t         limit;
     const char     *type;
-    logic_top_t    *top;
+    logic_list_t   *l;
     logic_asker_t  *asker;
 
     type = logic_http_need(t, req, q, "type");
@@ -92,243 +118,320 @@ logic_online_top(logic_thread_t *t, http_request_t *req,
         return;
     }
 
-    top = t->top;
+    if (limit > t->conf->max_rooms) {
+        limit = t->conf->max_rooms;
+    }
 
-    if (top->rooms != NULL && svc_now() - top->read < t->conf->top_cache) {
-        logic_top_answer(top, req, type, (size_t) limit);
+    l = logic_list_get(t->top, type);
+    asker = malloc(sizeof(logic_asker_t));
+
+    if (l == NULL || asker == NULL) {
+        free(asker);
+        logic_http_failed(t, req, "no memory");
         return;
     }
 
-    asker = malloc(sizeof(logic_asker_t) + strlen(type) + 1);
-
-    if (asker == NULL) {
-        logic_http_failed(t, req, "no memory");
+    if (l->rows != NULL && l->limit >= (size_t) limit
+        && svc_now() - l->read < t->conf->top_cache)
+    {
+        free(asker);
+        logic_list_answer(l, req, (size_t) limit);
         return;
     }
 
     asker->req = req;
     asker->limit = (size_t) limit;
-    strcpy(asker->type, type);
+    TAILQ_INSERT_TAIL(&l->askers, asker, entry);
 
-    TAILQ_INSERT_TAIL(&top->askers, asker, entry);
-
-    if (top->next == NULL) {
-        logic_top_start(top);
+    if (l->next == NULL) {
+        logic_list_start(l);
     }
 }
 
 
-static void
-logic_top_start(logic_top_t *top)
+/* ---- the lists that are kept ------------------------------------------- */
+
+static logic_list_t *
+logic_list_get(logic_top_t *top, const char *type)
 {
-    top->next = logic_rooms_new((size_t) top->thread->conf->max_rooms);
-    top->zone = 0;
+    logic_list_t  *l;
 
-    if (top->next == NULL || logic_top_zones(top) != 0) {
-        logic_top_end(top, "no memory");
-        return;
-    }
-
-    logic_top_scan(top, "0");
-}
-
-
-static int
-logic_top_zones(logic_top_t *top)
-{
-    char                    key[LOGIC_KEY_BUF];
-    size_t                  i, k, n, count;
-    const registry_node_t  *nodes;
-    const Goim__Register   *info;
-
-    n = registry_nodes(top->thread->registry, &nodes);
-    count = 0;
-
-    for (i = 0; i < n; i++) {
-        count += nodes[i].renewed;
-    }
-
-    top->keys = calloc(count + 1, sizeof(char *));
-    if (top->keys == NULL) {
-        return -1;
-    }
-
-    for (i = 0; i < n; i++) {
-        for (k = 0; k < nodes[i].renewed; k++) {
-            info = nodes[i].zone[k]->info;
-
-            if (!logic_zone_valid(info->server, info->zone)) {
-                continue;
-            }
-
-            top->keys[top->nkeys] = strndup(key, logic_online_key(
-                top->thread, key, info->server, info->zone));
-
-            if (top->keys[top->nkeys++] == NULL) {
-                return -1;
-            }
+    TAILQ_FOREACH(l, &top->lists, entry) {
+        if (strcmp(l->type, type) == 0) {
+            return l;
         }
     }
 
-    return 0;
+    TAILQ_FOREACH_REVERSE(l, &top->lists, logic_lists_s, entry) {
+        if (top->nlists < LOGIC_TOP_LISTS) {
+            break;
+        }
+
+        if (l->next == NULL && !l->busy) {
+            logic_list_free(l);
+            break;
+        }
+    }
+
+    l = calloc(1, sizeof(logic_list_t));
+    if (l == NULL) {
+        return NULL;
+    }
+
+    l->top = top;
+    l->type = strdup(type);
+
+    if (l->type == NULL) {
+        free(l);
+        return NULL;
+    }
+
+    l->len = strlen(type);
+    TAILQ_INIT(&l->askers);
+    TAILQ_INSERT_HEAD(&top->lists, l, entry);
+    top->nlists++;
+
+    return l;
 }
 
 
 static void
-logic_top_scan(logic_top_t *top, const char *cursor)
+logic_list_free(logic_list_t *l)
 {
-    if (!svc_redis_is_up(top->thread->redis)) {
-        logic_top_end(top, "redis is away");
+    TAILQ_REMOVE(&l->top->lists, l, entry);
+    l->top->nlists--;
+
+    json_decref(l->rows);
+    json_decref(l->next);
+    free(l->room);
+    free(l->type);
+    free(l);
+}
+
+
+/* ---- reading one ------------------------------------------------------- */
+
+static void
+logic_list_start(logic_list_t *l)
+{
+    logic_asker_t  *asker;
+
+    l->next = json_array();
+    l->wanted = 0;
+    l->offset = 0;
+
+    free(l->room);
+    l->room = NULL;
+
+    TAILQ_FOREACH(asker, &l->askers, entry) {
+        if (asker->limit > l->wanted) {
+            l->wanted = asker->limit;
+        }
+    }
+
+    if (l->next == NULL) {
+        logic_list_end(l, "no memory");
         return;
     }
 
-    if (top->zone == top->nkeys) {
-        logic_top_end(top, NULL);
-        return;
-    }
+    logic_list_read(l);
+}
 
-    if (svc_redis_callf(top->thread->redis, logic_top_scanned, top,
-                        "HSCAN %s %s COUNT " LOGIC_TOP_COUNT,
-                        top->keys[top->zone], cursor)
+
+static void
+logic_list_read(logic_list_t *l)
+{
+    char             key[LOGIC_KEY_BUF], offset[24], chunk[24];
+    size_t           len;
+    logic_thread_t  *t;
+
+    t = l->top->thread;
+    len = logic_redis_key(t, key, "goim:", "online", 6);
+
+    snprintf(offset, sizeof(offset), "%zu", l->offset);
+    snprintf(chunk, sizeof(chunk), "%d", LOGIC_TOP_CHUNK);
+
+    if (svc_redis_callf(t->redis, logic_list_got, l,
+                        "ZRANGEBYSCORE %b -inf (0 WITHSCORES LIMIT %s %s",
+                        key, len, offset, chunk)
         != 0)
     {
-        logic_top_end(top, "redis is away");
+        logic_list_end(l, "redis is away");
     }
 }
 
 
 static void
-logic_top_scanned(svc_redis_t *r, redisReply *reply, void *data)
+logic_list_got(svc_redis_t *r, redisReply *reply, void *data)
 {
-    logic_top_t  *top = data;
+    logic_list_t  *l = data;
 
+    double       score;
     size_t       i;
-    int64_t      count;
-    redisReply  *list;
+    redisReply  *room;
 
     (void) r;
 
     if (svc_redis_class(reply) == SVC_REDIS_TYPE) {
-        /* the zone's next call puts it right */
+        /* the next call of a zone puts it right */
         metrics_add(logic_m.broken, 1);
-        top->zone++;
-        logic_top_scan(top, "0");
+        logic_list_end(l, NULL);
         return;
     }
 
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY
-        || reply->elements != 2
-        || reply->element[0]->type != REDIS_REPLY_STRING
-        || reply->element[1]->type != REDIS_REPLY_ARRAY)
-    {
-        logic_redis_said("online: HSCAN", reply);
-        logic_top_end(top, "redis did not answer");
+    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+        logic_redis_said("online: ZRANGEBYSCORE", reply);
+        logic_list_end(l, "redis did not answer");
         return;
     }
 
-    list = reply->element[1];
+    for (i = 0; i + 1 < reply->elements; i += 2) {
+        room = reply->element[i];
 
-    for (i = 0; i + 1 < list->elements; i += 2) {
-
-        if (list->element[i]->type != REDIS_REPLY_STRING
-            || list->element[i + 1]->type != REDIS_REPLY_STRING)
+        if (room->type != REDIS_REPLY_STRING
+            || reply->element[i + 1]->type != REDIS_REPLY_STRING)
         {
             continue;
         }
 
-        count = strtoll(list->element[i + 1]->str, NULL, 10);
+        score = strtod(reply->element[i + 1]->str, NULL);
 
-        if (count > 0 && count <= UINT32_MAX
-            && logic_rooms_add(top->next, list->element[i]->str,
-                               list->element[i]->len,
-                               (uint32_t) top->zone + 1, count)
-               != 0)
-        {
-            metrics_add(logic_m.rooms_full, 1);
+        if (logic_list_after(l, room, score)) {
+            logic_list_add(l, room, score);
         }
     }
 
-    if (strcmp(reply->element[0]->str, "0") == 0) {
-        top->zone++;
-    }
+    l->offset += LOGIC_TOP_CHUNK;
 
-    logic_top_scan(top, reply->element[0]->str);
-}
+    if (reply->elements < 2 * LOGIC_TOP_CHUNK
+        || json_array_size(l->next) >= l->wanted)
+    {
+        logic_list_end(l, NULL);
 
-
-static void
-logic_top_end(logic_top_t *top, const char *error)
-{
-    size_t          i;
-    logic_asker_t  *asker;
-
-    for (i = 0; i < top->nkeys; i++) {
-        free(top->keys[i]);
-    }
-
-    free(top->keys);
-    top->keys = NULL;
-    top->nkeys = 0;
-
-    if (error == NULL) {
-        logic_rooms_free(top->rooms);
-        top->rooms = top->next;
-        top->read = svc_now();
+    } else if (l->offset >= (size_t) l->top->thread->conf->max_rooms) {
+        metrics_add(logic_m.rooms_full, 1);
+        logic_list_end(l, NULL);
 
     } else {
-        logic_rooms_free(top->next);
-    }
-
-    top->next = NULL;
-
-    while ((asker = TAILQ_FIRST(&top->askers)) != NULL) {
-        TAILQ_REMOVE(&top->askers, asker, entry);
-
-        if (error == NULL) {
-            logic_top_answer(top, asker->req, asker->type, asker->limit);
-
-        } else {
-            logic_http_failed(top->thread, asker->req, error);
-        }
-
-        free(asker);
+        logic_list_read(l);
     }
 }
 
 
-static void
-logic_top_answer(logic_top_t *top, http_request_t *req,
-    const char *type, size_t limit)
+/* Whether it comes behind the last one: ranks move between two readings, and
+ * nothing is told twice. */
+
+static int
+logic_list_after(logic_list_t *l, const redisReply *room, double score)
 {
-    size_t         i, n;
-    json_t        *list, *item;
-    const char    *id;
-    logic_room_t  *rooms;
+    int    rc;
+    char  *name;
 
-    rooms = logic_rooms_top(top->rooms, type, limit, &n);
+    rc = l->room == NULL || score > l->score
+         || (score == l->score && strcmp(room->str, l->room) > 0);
 
-    if (rooms == NULL) {
-        logic_http_failed(top->thread, req, "no memory");
+    if (!rc) {
+        return 0;
+    }
+
+    name = strdup(room->str);
+
+    if (name != NULL) {
+        free(l->room);
+        l->room = name;
+        l->score = score;
+    }
+
+    return 1;
+}
+
+
+static void
+logic_list_add(logic_list_t *l, const redisReply *room, double score)
+{
+    json_t      *row;
+    const char  *id;
+
+    if (room->len < l->len || memcmp(room->str, l->type, l->len) != 0
+        || json_array_size(l->next) == l->wanted)
+    {
         return;
     }
 
-    list = json_array();
+    id = memmem(room->str, room->len, "://", 3);
+    id = id != NULL ? id + 3 : room->str;
 
-    for (i = 0; i < n; i++) {
-        id = memmem(rooms[i].room, rooms[i].len, "://", 3);
-        id = id != NULL ? id + 3 : rooms[i].room;
+    /* a room of bytes that are no UTF-8 has no name in JSON */
 
-        /* a room of bytes that are no UTF-8 has no name in JSON */
+    row = json_pack("{s:s%, s:I}", "room_id", id,
+                    (int) (room->str + room->len - id), "count",
+                    (json_int_t) -score);
+    if (row != NULL) {
+        json_array_append_new(l->next, row);
+    }
+}
 
-        item = json_pack("{s:s%, s:I}", "room_id", id,
-                         (int) (rooms[i].room + rooms[i].len - id), "count",
-                         (json_int_t) rooms[i].count);
-        if (item != NULL) {
-            json_array_append_new(list, item);
+
+static void
+logic_list_end(logic_list_t *l, const char *error)
+{
+    logic_asker_t         *asker;
+    struct logic_askers_s  askers;
+
+    if (error == NULL) {
+        json_decref(l->rows);
+        l->rows = l->next;
+        l->limit = l->wanted;
+        l->read = svc_now();
+
+    } else {
+        json_decref(l->next);
+    }
+
+    l->next = NULL;
+
+    /* who wants more than was read asks again */
+
+    TAILQ_INIT(&askers);
+    TAILQ_CONCAT(&askers, &l->askers, entry);
+    l->busy = 1;
+
+    while ((asker = TAILQ_FIRST(&askers)) != NULL) {
+        TAILQ_REMOVE(&askers, asker, entry);
+
+        if (error != NULL) {
+            logic_http_failed(l->top->thread, asker->req, error);
+            free(asker);
+
+        } else if (asker->limit <= l->limit) {
+            logic_list_answer(l, asker->req, asker->limit);
+            free(asker);
+
+        } else {
+            TAILQ_INSERT_TAIL(&l->askers, asker, entry);
         }
     }
 
-    free(rooms);
+    l->busy = 0;
 
-    logic_http_answer(top->thread, req, 200, 0, "", list);
+    if (!TAILQ_EMPTY(&l->askers) && l->next == NULL) {
+        logic_list_start(l);
+    }
+}
+
+
+static void
+logic_list_answer(logic_list_t *l, http_request_t *req, size_t limit)
+{
+    size_t   i, n;
+    json_t  *list;
+
+    list = json_array();
+    n = json_array_size(l->rows);
+
+    for (i = 0; i < n && i < limit; i++) {
+        json_array_append(list, json_array_get(l->rows, i));
+    }
+
+    logic_http_answer(l->top->thread, req, 200, 0, "", list);
 }

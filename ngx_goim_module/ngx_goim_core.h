@@ -271,7 +271,13 @@ void ngx_goim_lapse_check(const Goim__Registered *in, ngx_msec_t sent);
 void ngx_goim_lapse_tick(void);         /* in each worker */
 
 
-/* ---- ngx_goim_register.c: the node's registration and its counts ---- */
+/* ---- ngx_goim_online.c: counts of rooms ---- */
+
+void ngx_goim_online_start(void);       /* the registration was renewed */
+void ngx_goim_online_end(void);         /* what is under way is given up */
+
+
+/* ---- ngx_goim_register.c: the node's registration ---- */
 
 void ngx_goim_register_start(void);     /* the stream's start is fixed */
 void ngx_goim_register_stop(void);

@@ -1,7 +1,7 @@
 
 /*
  * The node's registration with logic, renewed by the worker that holds the
- * lease, and with it the counts of its rooms.
+ * lease.
  */
 
 
@@ -11,7 +11,6 @@
 #define NGX_GOIM_REGISTER_RETRY  1000       /* ms */
 #define NGX_GOIM_REGISTER_SAY    60         /* s between two lines */
 #define NGX_GOIM_REGISTER_OTHER  3          /* s before another Redis is one */
-#define NGX_GOIM_ONLINE_ROOMS    500        /* a call, about */
 
 /* bytes of a ring's entry around a message */
 #define NGX_GOIM_REGISTER_AROUND  (GOIM_RECORD_NAMES + 4096)
@@ -32,10 +31,6 @@ static ngx_int_t ngx_goim_register_refused(const Goim__Reply *reply);
 static ngx_int_t ngx_goim_register_replace(const char *holder);
 static void ngx_goim_register_timer(ngx_event_t *ev);
 static void ngx_goim_register_again(ngx_msec_t delay);
-static void ngx_goim_online_start(void);
-static void ngx_goim_online_call(void);
-static void ngx_goim_online_reply(void *data, const Goim__Reply *reply);
-static void ngx_goim_online_end(void);
 static void ngx_goim_leave_reply(void *data, const Goim__Reply *reply);
 
 
@@ -46,12 +41,6 @@ typedef struct {
     time_t                  said;
     time_t                  other;          /* since when Redis differs */
     char                   *replaces;       /* a dead instance, or NULL */
-
-    ngx_goim_call_t        *online;         /* Online under way */
-    ngx_pool_t             *pool;           /* of it */
-    ngx_array_t            *counts;
-    ngx_uint_t              bucket;
-    ngx_uint_t              last;           /* no more to walk */
 
     ngx_goim_call_t        *announce;       /* Announced under way */
     uint64_t                announcing;     /* its life */
@@ -273,7 +262,10 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
     ngx_goim_register_life(in->life);
     ngx_goim_register_again(in->renew);
     ngx_goim_auth_registered();
-    ngx_goim_online_start();
+
+    if (!ngx_goim_register.left) {
+        ngx_goim_online_start();
+    }
 }
 
 
@@ -364,6 +356,7 @@ ngx_goim_register_life(uint64_t life)
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "goim: another life of Redis, sessions are announced "
                       "again");
+        ngx_goim_zone->reported = 0;
     }
 
     ngx_goim_zone->life = life;
@@ -607,151 +600,6 @@ static void
 ngx_goim_register_timer(ngx_event_t *ev)
 {
     ngx_goim_register_call();
-}
-
-
-/* ---- counts of rooms ---- */
-
-static void
-ngx_goim_online_start(void)
-{
-    ngx_goim_register_t  *g;
-
-    g = &ngx_goim_register;
-
-    if (g->online == NULL && !g->left) {
-        g->bucket = 0;
-        ngx_goim_online_call();
-    }
-}
-
-
-static void
-ngx_goim_online_call(void)
-{
-    ngx_uint_t              i, peer;
-    Goim__Call              call;
-    Goim__Online            online;
-    Goim__RoomCount        *rooms, **list;
-    ngx_goim_register_t    *g;
-    ngx_goim_room_count_t  *rc;
-
-    g = &ngx_goim_register;
-
-    g->pool = ngx_create_pool(4096, ngx_cycle->log);
-    if (g->pool == NULL) {
-        return;
-    }
-
-    g->counts = ngx_array_create(g->pool, NGX_GOIM_ONLINE_ROOMS,
-                                 sizeof(ngx_goim_room_count_t));
-    if (g->counts == NULL) {
-        goto done;
-    }
-
-    g->last = ngx_goim_room_walk(&g->bucket, NGX_GOIM_ONLINE_ROOMS, g->counts)
-              == NGX_DONE;
-
-    if (g->counts->nelts == 0 && ngx_goim_zone->reported) {
-        goto done;
-    }
-
-    rooms = ngx_palloc(g->pool, (g->counts->nelts + 1)
-                                * sizeof(Goim__RoomCount));
-    list = ngx_palloc(g->pool, (g->counts->nelts + 1)
-                               * sizeof(Goim__RoomCount *));
-
-    if (rooms == NULL || list == NULL) {
-        goto done;
-    }
-
-    rc = g->counts->elts;
-
-    for (i = 0; i < g->counts->nelts; i++) {
-        goim__room_count__init(&rooms[i]);
-        rooms[i].room.data = rc[i].room.data;
-        rooms[i].room.len = rc[i].room.len;
-        rooms[i].count = rc[i].count;
-        list[i] = &rooms[i];
-    }
-
-    goim__call__init(&call);
-    goim__online__init(&online);
-
-    call.call_case = GOIM__CALL__CALL_ONLINE;
-    call.online = &online;
-
-    online.server = (char *) ngx_goim_conf->server_id.data;
-    online.zone = (char *) ngx_goim_zone->id;
-    online.reset = !ngx_goim_zone->reported;
-    online.rooms = list;
-    online.n_rooms = g->counts->nelts;
-
-    peer = NGX_GOIM_LOGIC_ANY;
-
-    g->online = ngx_goim_logic_call(&call, &peer, ngx_goim_online_reply,
-                                    NULL);
-    if (g->online) {
-        return;
-    }
-
-done:
-
-    ngx_goim_online_end();
-}
-
-
-static void
-ngx_goim_online_reply(void *data, const Goim__Reply *reply)
-{
-    ngx_uint_t              i;
-    ngx_goim_register_t    *g;
-    ngx_goim_room_count_t  *rc;
-
-    g = &ngx_goim_register;
-    g->online = NULL;
-
-    if (reply == NULL || reply->code != GOIM__REPLY__CODE__OK
-        || reply->reply_case != GOIM__REPLY__REPLY_ONLINED
-        || reply->onlined->n_rooms != g->counts->nelts)
-    {
-        ngx_goim_online_end();
-        return;
-    }
-
-    rc = g->counts->elts;
-
-    for (i = 0; i < g->counts->nelts; i++) {
-        ngx_goim_room_report(&rc[i].room, rc[i].count,
-                             reply->onlined->rooms[i]->count);
-    }
-
-    ngx_goim_zone->reported = 1;
-
-    ngx_goim_online_end();
-
-    if (!g->last && ngx_goim_lease_held()) {
-        ngx_goim_online_call();
-    }
-}
-
-
-static void
-ngx_goim_online_end(void)
-{
-    ngx_goim_register_t  *g;
-
-    g = &ngx_goim_register;
-
-    if (g->online) {
-        ngx_goim_logic_cancel(g->online);
-        g->online = NULL;
-    }
-
-    if (g->pool) {
-        ngx_destroy_pool(g->pool);
-        g->pool = NULL;
-    }
 }
 
 

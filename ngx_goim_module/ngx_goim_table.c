@@ -238,6 +238,7 @@ ngx_goim_room_walk(ngx_uint_t *bucket, ngx_uint_t max, ngx_array_t *counts)
             }
 
             rc->count = count;
+            rc->changed = count != sum->reported;
             rc->room.len = sum->len;
             rc->room.data = ngx_pnalloc(counts->pool, sum->len);
 

@@ -189,7 +189,7 @@ typedef struct {
     ngx_goim_positions_t    positions[NGX_GOIM_EPOCHS];
 
     ngx_goim_registration_t  registration;
-    ngx_uint_t              reported;       /* Online was sent once */
+    ngx_uint_t              reported;       /* every room, once */
     ngx_atomic_t            life;           /* of Redis, as logic says */
     ngx_atomic_t            announced;      /* in which logic has been told
                                                that all sessions are known */
@@ -329,6 +329,7 @@ uint32_t ngx_goim_contrib_online(ngx_goim_contrib_t **contrib);
 typedef struct {
     ngx_str_t               room;
     uint32_t                count;
+    ngx_uint_t              changed;        /* since it was reported */
 } ngx_goim_room_count_t;
 
 ngx_int_t ngx_goim_room_walk(ngx_uint_t *bucket, ngx_uint_t max,

@@ -3216,7 +3216,7 @@ const ProtobufCMessageDescriptor goim__room_count__descriptor =
   (ProtobufCMessageInit) goim__room_count__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__online__field_descriptors[4] =
+static const ProtobufCFieldDescriptor goim__online__field_descriptors[7] =
 {
   {
     "server",
@@ -3266,17 +3266,56 @@ static const ProtobufCFieldDescriptor goim__online__field_descriptors[4] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "asked",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Goim__Online, n_asked),
+    offsetof(Goim__Online, asked),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "whole",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Online, whole),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "told",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Online, told),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__online__field_indices_by_name[] = {
+  4,   /* field[4] = asked */
   2,   /* field[2] = reset */
   3,   /* field[3] = rooms */
   0,   /* field[0] = server */
+  6,   /* field[6] = told */
+  5,   /* field[5] = whole */
   1,   /* field[1] = zone */
 };
 static const ProtobufCIntRange goim__online__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor goim__online__descriptor =
 {
@@ -3286,14 +3325,14 @@ const ProtobufCMessageDescriptor goim__online__descriptor =
   "Goim__Online",
   "goim",
   sizeof(Goim__Online),
-  4,
+  7,
   goim__online__field_descriptors,
   goim__online__field_indices_by_name,
   1,  goim__online__number_ranges,
   (ProtobufCMessageInit) goim__online__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__onlined__field_descriptors[1] =
+static const ProtobufCFieldDescriptor goim__onlined__field_descriptors[2] =
 {
   {
     "rooms",
@@ -3307,14 +3346,27 @@ static const ProtobufCFieldDescriptor goim__onlined__field_descriptors[1] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "all",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Onlined, all),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__onlined__field_indices_by_name[] = {
+  1,   /* field[1] = all */
   0,   /* field[0] = rooms */
 };
 static const ProtobufCIntRange goim__onlined__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 1 }
+  { 0, 2 }
 };
 const ProtobufCMessageDescriptor goim__onlined__descriptor =
 {
@@ -3324,7 +3376,7 @@ const ProtobufCMessageDescriptor goim__onlined__descriptor =
   "Goim__Onlined",
   "goim",
   sizeof(Goim__Onlined),
-  1,
+  2,
   goim__onlined__field_descriptors,
   goim__onlined__field_indices_by_name,
   1,  goim__onlined__number_ranges,

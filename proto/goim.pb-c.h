@@ -591,8 +591,8 @@ struct  Goim__RoomCount
 
 
 /*
- * Counts of this zone's rooms: at most 1,000 a call. `reset` with the first
- * call of a zone: what was counted for it before is gone.
+ * Counts of this zone's rooms that changed, and rooms whose counts it asks for:
+ * at most 1,000 a call. `reset`: what was counted for it before is gone.
  */
 struct  Goim__Online
 {
@@ -602,24 +602,41 @@ struct  Goim__Online
   protobuf_c_boolean reset;
   size_t n_rooms;
   Goim__RoomCount **rooms;
+  size_t n_asked;
+  ProtobufCBinaryData *asked;
+  /*
+   * with this call it has told all its rooms,
+   */
+  protobuf_c_boolean whole;
+  /*
+   * so many with members
+   */
+  uint32_t told;
 };
 #define GOIM__ONLINE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__online__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0,NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0,NULL, 0,NULL, 0, 0 }
 
 
 struct  Goim__Onlined
 {
   ProtobufCMessage base;
   /*
-   * the whole cluster's, same order
+   * the whole cluster's, same order: rooms,
    */
   size_t n_rooms;
   Goim__RoomCount **rooms;
+  /*
+   * then asked
+   */
+  /*
+   * nothing of before is known: tell all
+   */
+  protobuf_c_boolean all;
 };
 #define GOIM__ONLINED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__onlined__descriptor) \
-    , 0,NULL }
+    , 0,NULL, 0 }
 
 
 struct  Goim__Missing

@@ -317,18 +317,28 @@ subtest 'online' => sub {
     refused(GET => '/goim/online/room', [type => 'live'], 400, -400,
         qr/^rooms/);
 
-    # a broken hash is left out, and mended by its zone's next call
-    $redis->cmd('SET', 'ol_comet-1/a1', 'junk');
-    is_deeply $api->online_room('live', ['1000'])->{data}, { 1000 => 20 },
-        'without the broken one';
-    is $api->online_top('live', 1)->{data}[0]{count}, 100, 'top too';
+    # sums that were broken are made anew, by those who are told so
+    $redis->cmd('SET', 'goim:online', 'junk');
+    is_deeply $api->online_room('live', ['1000'])->{data}, { 1000 => 0 },
+        'nothing is known';
+    $r = $rpc->call(online => { rooms => [
+        { room => 'live://1000', count => 2 } ] });
+    is $r->{onlined}{all}, 1, 'a zone is to tell all';
+    $r = $other->call(online => { rooms => [
+        { room => 'live://1000', count => 20 } ] });
+    is $r->{onlined}{all}, 1, 'and so is the other';
+    is_deeply $api->online_room('live', ['1000'])->{data}, { 1000 => 22 },
+        'mended';
+    eventually { my $top = $api->online_top('live', 1)->{data};
+        @$top && $top->[0]{count} == 22 } 10, 'top too';
 
-    # the thread that answers learns of nodes with its next look
-    eventually {
-        $r = $rpc->call(online => { rooms => [
-            { room => 'live://1000', count => 2 } ] });
-        $r->{onlined}{rooms}[0]{count} == 22;
-    } 10, 'mended';
+    # more of another type than are read at a time, and equals by name
+    $redis->cmd('ZADD', 'goim:online', map { (-500, "many://$_") } 1 .. 2500);
+    $r = $api->online_top('many', 2000)->{data};
+    is_deeply [map { $_->{room_id} } @$r], [@{ [sort 1 .. 2500] }[0 .. 1999]],
+        'as many as were asked for, each once';
+    is_deeply $api->online_top('live', 9)->{data},
+        [{ room_id => '1000', count => 22 }], 'found behind them';
 };
 
 # ---- routes, methods, HTTP ---------------------------------------------------

@@ -240,10 +240,12 @@ subtest 'rooms' => sub {
     eventually { $count->($other, reset => 1, rooms => [$room->('a://2', 4),
         $room->('a://1', 0)]) eq 'a://2=5 a://1=3' } 10, 'summed, in order';
     is $count->($rpc, rooms => [$room->('a://1', 0)]), 'a://1=0', 'left';
-    is $redis->cmd('HEXISTS', 'ol_comet-1/z1', 'a://1'), 0,
+    is $redis->cmd('HEXISTS', 'goim:online:comet-1/z1', 'a://1'), 0,
         'nothing is kept of an empty room';
+    is $redis->cmd('ZSCORE', 'goim:online', 'a://1'), undef, 'nor in the sums';
     is $count->($rpc, reset => 1), '', 'a new start';
-    is $redis->cmd('EXISTS', 'ol_comet-1/z1'), 0, 'forgets all';
+    eventually { $count->($rpc, asked => ['a://2', 'a://1']) eq
+        'a://2=4 a://1=0' } 10, 'forgets all';
     is $count->($rpc, rooms => [$room->("b://\xff\0", 1)]), "b://\xff\0=1",
         'rooms are bytes';
     is $count->($rpc, rooms => [map { $room->("c://$_", 1) } 1 .. 1000]),
@@ -252,15 +254,43 @@ subtest 'rooms' => sub {
         'code 4', 'not more';
     is $count->($rpc, rooms => [$room->('', 1)]), 'code 4', 'a nameless one';
 
-    cmp_ok ttl('ol_comet-1/z1'), '>', 20_000, 'lives as long as the node';
-    $redis->cmd('PEXPIRE', 'ol_comet-1/z1', 5000);
-    $rpc->register;
-    eventually { ttl('ol_comet-1/z1') > 20_000 } 5, 'renewed with it';
+    # who is told that nothing is known tells all again
+    my $all = sub {
+        my ($comet, @args) = @_;
+        return $comet->call(online => { @args })->{onlined}{all};
+    };
+    $redis->cmd('DEL', 'goim:online');
+    is $all->($rpc), 1, 'the sums were lost';
+    is $all->($rpc, rooms => [$room->('a://1', 2)], whole => 1, told => 1),
+        0, 'all is told';
+    is $all->($other, rooms => [$room->('a://1', 5)]), 1, 'so does the other';
+    is $count->($rpc, asked => ['a://1']), 'a://1=7', 'the sum is right';
+    is $all->($rpc, rooms => [$room->('a://2', 1)], whole => 1, told => 1), 1,
+        'who has told less than is known tells all again';
+    eventually { $count->($rpc, rooms => [$room->('a://2', 1)], asked =>
+        ['a://1']) eq 'a://2=1 a://1=5' } 10, 'what it had is gone';
+    $redis->cmd('SET', 'goim:online:comet-1/z1', 'junk');
+    is $all->($rpc, rooms => [$room->('a://2', 1)]), 1, 'a broken key';
+    is $all->($other, rooms => [$room->('a://1', 5)]), 1, 'all tell again';
+    is $count->($rpc, asked => ['a://2', 'a://1']), 'a://2=1 a://1=5',
+        'and it is right';
+
+    # one leaves, one is not renewed
     $rpc->call('deregister');
-    eventually { !$redis->cmd('EXISTS', 'ol_comet-1/z1') } 5,
-        'and ends with it';
-    is $count->($other, rooms => [$room->('c://1', 0)]), 'c://1=0',
-        'not counted any more';
+    eventually { $count->($other, asked => ['a://2', 'a://1']) eq
+        'a://2=0 a://1=5' } 10, 'who leaves is not counted any more';
+    $redis->cmd('HSET', 'goim:online:comet-9/z9', '',
+        $redis->cmd('ZSCORE', 'goim:online', ''), map { ("d://$_", 2) }
+        1 .. 1200);
+    $redis->cmd('ZADD', 'goim:online', map { (-2, "d://$_") } 1 .. 1200);
+    $redis->cmd('SADD', 'goim:online:zones', 'comet-9/z9');
+    eventually { $count->($other, asked => ['d://1', 'd://1200']) eq
+        'd://1=0 d://1200=0' } 10, 'nor is one that nobody renews';
+    eventually { !$redis->cmd('EXISTS', 'goim:online:comet-9/z9') } 10,
+        'nothing is left of it';
+    is_deeply $redis->cmd('SMEMBERS', 'goim:online:zones'), ['rack/comet-2/z2'],
+        'who lives stays' or diag explain $redis->cmd('SMEMBERS',
+        'goim:online:zones');
 };
 
 # ---- broken keys -------------------------------------------------------------

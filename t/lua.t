@@ -338,4 +338,57 @@ is restore(9000, ''), 0, 'is awaited';
 $redis->cmd('HSET', 'goim:restoring', 'd/z1', 1000);
 is restore(9000, ''), 1, 'until its time is up';
 
+# ---- counts of rooms ---------------------------------------------------------
+
+$redis->cmd('FLUSHALL');
+
+sub online {
+    my ($zone, $reset, $told, @rooms) = @_;
+    return run('online_tell', ["goim:online:$zone", 'goim:online',
+        'goim:online:zones'], $zone, $reset, $told, @rooms);
+}
+
+sub retire {
+    my ($name, $n) = @_;
+    return run('online_retire', ["goim:online:$name", 'goim:online',
+        'goim:online:zones'], $name, $n);
+}
+
+sub sum { return $redis->cmd('ZSCORE', 'goim:online', $_[0]) }
+
+is_deeply online('a/1', 0, '', 'x', 3, 'y', 1), [1, ''], 'a new zone tells all';
+is_deeply online('b/1', 0, 1, 'x', 4), [1, ''], 'and another one';
+is_deeply online('a/1', 0, '', 'x', 2), [0, ''], 'then what changed';
+is sum('x'), -6, 'the sum';
+is_deeply online('a/1', 0, 2, 'x', 2, 'y', 1), [0, ''], 'all, and it is right';
+is_deeply online('a/1', 0, '', 'y', 0), [0, ''], 'an empty room';
+is sum('y'), undef, 'is none';
+
+my $told = online('a/1', 0, 2, 'x', 2);
+is $told->[0], 1, 'more were told than are known: all again';
+like $told->[1], qr{^a/1:\d+$}, 'what was counted waits to be taken out';
+is sum('x'), -6, 'and still counts';
+is retire($told->[1], 100), 0, 'taken out';
+is sum('x'), -4, 'it does not any more';
+online('a/1', 0, '', 'x', 5);
+is sum('x'), -9, 'told again';
+
+is_deeply [sort @{ run('online_due', ['goim:online:zones',
+    'goim:nodes:seen'], 1000, 16) }], ['a/1', 'b/1'],
+    'zones that nobody renews are due';
+$redis->cmd('ZADD', 'goim:nodes:seen', 99_999_999_999_999, 'a/1', 1, 'b/1');
+is_deeply run('online_due', ['goim:online:zones', 'goim:nodes:seen'], 1000,
+    16), ['b/1'], 'those that are renewed are not';
+
+online('a/1', 0, '', map { ("r$_", 1) } 1 .. 900);
+my $left = retire('a/1', 500);
+cmp_ok $left, '<=', 402, 'some at a time';
+retire('a/1', 500) for 1 .. 2;
+is $redis->cmd('EXISTS', 'goim:online:a/1'), 0, 'to the last';
+is $redis->cmd('ZCARD', 'goim:online'), 2, 'what remains: one room, a mark';
+
+$redis->cmd('DEL', 'goim:online:b/1');
+is online('b/1', 0, '', 'x', 1)->[0], 1, 'counts were taken away';
+is sum('x'), -1, 'the sums begin anew';
+
 done_testing;
