@@ -3,9 +3,9 @@
  * connect, AUTH, SELECT, the life (DESIGN.md), then `up`. When it is lost or
  * late, everything outstanding is told so, and it connects again with backoff
  * (50 ms to 2 s, jitter). Late is who says nothing for the time set while a
- * command that was sent waits for its answer, or takes nothing of one. A handle belongs to one event loop
- * and is used from that thread alone. Names are resolved with evdns or
- * getaddrinfo off the loop.
+ * command that was sent waits for its answer, or takes nothing of one. A
+ * handle belongs to one event loop and is used from that thread alone. Names
+ * are resolved with evdns or getaddrinfo off the loop.
  */
 
 #ifndef SVC_REDIS_H

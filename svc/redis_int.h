@@ -1,8 +1,8 @@
 /*
  * Inside of the Redis connection: redis.c (commands and answers), redis_conn.c
- * (how it comes up and goes down), redis_greet.c (what is said first). hiredis formats commands and
- * parses replies; its own asynchronous layer is not used, as it asserts on
- * what a server sends.
+ * (how it comes up and goes down), redis_greet.c (what is said first).
+ * hiredis formats commands and parses replies; its own asynchronous layer is
+ * not used, as it asserts on what a server sends.
  */
 
 #ifndef SVC_REDIS_INT_H

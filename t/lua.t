@@ -160,7 +160,8 @@ $life = run('redis_life', ['goim:life'], 'run-5');
 sub turn {
     my ($me, $turn, $members, $leases) = @_;
     my ($share, @lists) = @{ run('lease_tick',
-        ['goim:life', 'members', 'notes'], $life, 'goim:{', ':e', 'goim:bus:', $me,
+        ['goim:life', 'members', 'notes'], $life, 'goim:{', ':e',
+        'goim:bus:', $me,
         $turn, 4, scalar(keys %{ $members || {} }), %{ $members || {} },
         %{ $leases || {} }) };
     return ($share, map { +{ @$_ } } @lists);

@@ -55,7 +55,8 @@ for my $class ('Goim::Logic', 'Goim::Job') {
     my $service = $class->new(redis => $redis->addr, stopped => 1,
         conf => { bus => { partitions => 4 } });
     Goim::Proc::start($service);
-    is exit_code($service), 1, "$service->{name} with other partitions ends with 1";
+    is exit_code($service), 1,
+        "$service->{name} with other partitions ends with 1";
     like $service->logs, qr/\[emerg\].*was made with 8: set the same number/,
         'and says why';
 }

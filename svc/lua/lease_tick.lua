@@ -3,17 +3,17 @@
 -- A holder's turn: say that it is there, renew its leases, take what is free
 -- up to its share. In a full Redis too: only a consumer can empty it.
 --
--- No clock of Redis's is in it, but that all stays for 30 days. A lease is "<holder> <fence> <turn>", a member
--- has the number of its last turn; whoever has seen one of them unchanged for
--- a lease's time, by his own clock, may say so: it is over if it still is what
--- he saw.
+-- No clock of Redis's is in it, but that all stays for 30 days. A lease is
+-- "<holder> <fence> <turn>", a member has the number of its last turn; whoever
+-- has seen one of them unchanged for a lease's time, by his own clock, may say
+-- so: it is over if it still is what he saw.
 --
 -- KEYS: goim:life, members, notes
 -- ARGV: life of the connection, what the keys of partitions begin with, what
 --       they end with, what leases of versions before begin with or '',
---       holder, its turn, number of partitions, number
---       of members that are over, then holder and turn of each, then
---       partition and value of each lease that is over
+--       holder, its turn, number of partitions, number of members that are
+--       over, then holder and turn of each, then partition and value of each
+--       lease that is over
 -- Answer: { share, { holder, turn of each member }, { partition, fence of
 --         each lease it has }, { partition, value of each that another has } }
 -- Errors: LIFE

@@ -632,8 +632,9 @@ test_hostile(void **state)
         "*-9\r\n", "$99999999999999999999\r\n", "-ERR max clients\r\n",
         "*3\r\n$-1\r\n:1\r\n+a\r\n", "$0\r\n\r\n$3\r\nabc\r\n",
         "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n",
-        "*2\r\n$1\r\n1\r\n:0\r\n", "*2\r\n$1\r\n1\r\n$1\r\n0\r\n"
-        "$26\r\nrun_id:x\r\nredis_version:\r\n\r\n"
+        "*2\r\n$1\r\n1\r\n:0\r\n",
+        ("*2\r\n$1\r\n1\r\n$1\r\n0\r\n"
+         "$26\r\nrun_id:x\r\nredis_version:\r\n\r\n")
     };
 
     f = *state;
