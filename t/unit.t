@@ -6,7 +6,8 @@ use warnings;
 use lib 't/lib';
 use Goim::Test;
 
-my @tests = glob build_dir() . '/t/*_test';
+# the one that needs a broker is t/bus_kafka.t's alone
+my @tests = grep { !/bus_kafka_test$/ } glob build_dir() . '/t/*_test';
 
 ok(@tests, 'there are unit tests');
 

@@ -415,7 +415,6 @@ test_bus(void **state)
     both(KAFKA "enable.auto.commit = true\n", "enable.auto.commit");
     both(KAFKA "partitioner = random\n", "partitioner");
     both(KAFKA "group.id = x\n", "group.id");
-    both(KAFKA "partition.assignment.strategy = range\n", "cooperative");
     both(KAFKA "auto.offset.reset = latest\n", "auto.offset.reset");
     both(KAFKA "max.in.flight = 10\n", "max.in.flight");
     both(KAFKA "session.timeout.ms = 400000\n", "session.timeout");
