@@ -204,6 +204,7 @@ logic_stop(void)
 {
     unsigned  i;
 
+    svc_memory_stop();
     logic_tell(LOGIC_STOPS);
 
     for (i = 0; i < logic_nthreads; i++) {

@@ -14,22 +14,30 @@
 static void svc_memory_tick(evutil_socket_t fd, short what, void *data);
 
 
+static struct event  *svc_memory_event;
+
+
 int
 svc_memory_start(struct event_base *base)
 {
     struct timeval  tv;
 
-    static struct event  *ev;
-
-    ev = event_new(base, -1, EV_PERSIST, svc_memory_tick, NULL);
-    if (ev == NULL) {
+    svc_memory_event = event_new(base, -1, EV_PERSIST, svc_memory_tick, NULL);
+    if (svc_memory_event == NULL) {
         return -1;
     }
 
     tv.tv_sec = SVC_MEMORY_TICK;
     tv.tv_usec = 0;
 
-    return event_add(ev, &tv);
+    return event_add(svc_memory_event, &tv);
+}
+
+
+void
+svc_memory_stop(void)
+{
+    event_free(svc_memory_event);
 }
 
 

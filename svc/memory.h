@@ -9,7 +9,10 @@
 #include <event2/event.h>
 
 /* Once a process, on a loop that may stand still for some milliseconds.
- * -1: no memory. It ends with the loop. */
+ * -1: no memory. */
 int svc_memory_start(struct event_base *base);
+
+/* while the loop is there */
+void svc_memory_stop(void);
 
 #endif
