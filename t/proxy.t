@@ -309,8 +309,8 @@ subtest 'a limit' => sub {
     my @held = (client('forwarded', @forwarded),
         client('tcp_ssl', transport => 'tcps', @header));
 
-    is Goim::WS->new(port => $port{header}, @header, any => 1)->status, 503,
-        'of an address, over both fronts: no upgrade';
+    is(Goim::WS->new(port => $port{header}, @header, any => 1)->status, 503,
+        'of an address, over both fronts: no upgrade');
     ok client('tcp_believed', transport => 'tcp', @header, auth => 0)->closed,
         'TCP too';
     push @held, client('header', proxy => header('203.0.113.2'));
