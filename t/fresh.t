@@ -8,7 +8,7 @@ use Goim::Cluster;
 use Goim::Test;
 
 my $c = Goim::Cluster->new(workers => 2);
-my $client = $c->client(key => 'k');
+my $client = $c->client(key => 'k', accepts => [1000]);
 $c->api->keys(1000, ['k'], 'hello');
 is($client->push->{body}, 'hello', 'a message');
 
