@@ -1,3 +1,5 @@
+# ASAN: no
+#
 # On Debian's layout: nginx with the modules where its packages put them, and
 # the units under systemd.
 
