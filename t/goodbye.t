@@ -102,9 +102,11 @@ sub append {
     my $stream = 'goim:node:comet-1';
 
     if (!defined $life) {
+        my $first = $c->client(accepts => [1000]);
         $c->api->all(1000, 'first');
-        wait_for { ($c->redis->xrange($stream))[-1] } 10, 'an entry';
-        ($life, $n) = ($c->redis->xrange($stream))[-1][0] =~ /(\d+)-(\d+)/;
+        $first->push(10) or die "no message\n";
+        my %info = @{ $c->redis->cmd('XINFO', 'STREAM', $stream) };
+        ($life, $n) = $info{'last-generated-id'} =~ /(\d+)-(\d+)/;
     }
     $c->redis->cmd('XADD', $stream, "$life-" . ++$n, 'd',
         proto_encode('Delivery', { records => [@_] }));
