@@ -461,7 +461,8 @@ $node->stop;
 
 {
     my $c = Goim::Cluster->new(logic => { conf => { session =>
-        { ttl => '17s', heartbeat => '8s', heartbeat_max => 1 } } }, nginx => { goim => { trace_log => 'trace.log' } });
+        { ttl => '17s', heartbeat => '8s', heartbeat_max => 1 } } },
+        nginx => { goim => { trace_log => 'trace.log' } });
     my $node = $c->node;
     set($node, 7);
     my $client = $c->client(mid => 7, key => 'k');
