@@ -219,14 +219,14 @@ subtest '10 packets queued a connection, the rest dropped without a word'
 
     # who does not read has them counted (node 0: drop) ...
     for my $kind (@kinds) {
-        my $slow = client($kind, 0, key => "slow $kind", rcvbuf => 4096);
+        my $slow = client($kind, 0, key => "slow $kind");
         my ($before, $sent, %got) = (counter('push_dropped'), 0);
         my $dropped = sub { counter('push_dropped') - $before };
 
         wait_for {
             $sent++;
             die "not accepted\n" if $api->keys(1000, [("slow $kind") x 100],
-                "$sent " . 'x' x 1000)->{code};
+                "$sent " . 'x' x 10_000)->{code};
             $dropped->();
         } 60, 'a full queue';
 
@@ -248,10 +248,10 @@ subtest '10 packets queued a connection, the rest dropped without a word'
     # ... or is closed (node 1)
     $c->node(1)->configure(goim => { queue_size => '64k' })->reload;
     for my $kind (@kinds) {
-        my $slow = client($kind, 1, key => "closed $kind", rcvbuf => 4096);
+        my $slow = client($kind, 1, key => "closed $kind");
         my $before = counter('slow_closed', 1);
         wait_for {
-            $api->keys(1000, [("closed $kind") x 100], 'x' x 1000);
+            $api->keys(1000, [("closed $kind") x 100], 'x' x 10_000);
             counter('slow_closed', 1) > $before;
         } 60, "$kind: closed and counted";
         ok($slow->closed, "$kind: it is closed");

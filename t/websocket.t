@@ -188,7 +188,7 @@ for my $kind (qw(ws wss)) {
     eventually { $nginx->status->{sessions} == 0 } 10, 'and gone';
 }
 
-# auth waits for logic, which is not there: the session is busy
+# auth waits for a registration at logic, which is not there: the session is busy
 for my $kind (qw(ws wss)) {
     my $auth = Goim::WS::frame(binary => $packet);
     my $more = Goim::WS::frame(binary => Goim::Packet::pack_packet(2));
@@ -207,7 +207,7 @@ for my $kind (qw(ws wss)) {
     $_->send_raw($auth . $more x 10_000) for @ws;
     is($nginx->status->{sessions}, 20, "$kind: all are held");
     grew_less($before, 20 * 100_000, "$kind: little of it is kept");
-    is($_->closed, 1008, "$kind: until the handshake timeout") for @ws[0, -1];
+    is($_->closed, 1013, "$kind: until the handshake timeout") for @ws[0, -1];
     $_->drop for @ws;
     eventually { $nginx->status->{sessions} == 0 } 10, "$kind: all are gone";
 }
