@@ -292,7 +292,12 @@ ngx_http_goim_parse(ngx_goim_session_t *s, ngx_http_goim_input_t *in,
 
         default: /* NGX_GOIM_WS_BAD */
 
-            /* its answer to our close frame is awaited all the same */
+            /* its answer to our close frame is awaited all the same, unless
+               this was to be its close frame */
+
+            if (in->ws.opcode == GOIM_FRAME_CLOSE) {
+                s->parted = 1;
+            }
 
             ngx_memzero(&in->ws, sizeof(ngx_goim_ws_t));
             ngx_goim_close_malformed(s, ev.code, ev.reason);

@@ -487,6 +487,10 @@ bus_kafka_start(bus_kafka_consumer_t *c, const bus_kafka_mark_t *mark)
 
     part = bus_kafka_part(c, mark->partition);
 
+    if (!part->want) {
+        return;                 /* lost meanwhile */
+    }
+
     part->want = 0;
     part->low = mark->low;
 
