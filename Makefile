@@ -45,8 +45,8 @@ BENCH     := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 
 SERVICES  := $(if $(LOGIC),$(BUILD)/goim-logic) $(if $(JOB),$(BUILD)/goim-job)
 
-.PHONY: all module services unit fuzz demo test asan bench clean install \
-        proto help list-tests FORCE
+.PHONY: all module services unit fuzz demo test asan bench chaos clean \
+        install proto help list-tests FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -62,6 +62,7 @@ help:
 	@echo 'make test        ./test.sh: all tests'
 	@echo 'make asan        everything once more under ASan and UBSan'
 	@echo 'make bench       the load client'
+	@echo 'make chaos       faults at random: SECONDS=600 SEED=7'
 	@echo 'make proto       proto/goim.pb-c.[ch] from proto/goim.proto'
 	@echo 'make install     PREFIX=$(PREFIX) MODULEDIR=$(MODULEDIR) DESTDIR='
 	@echo 'make clean       remove $(BUILD)/'
@@ -189,6 +190,9 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/flags $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call say,BENCH)$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ \
 	    $(filter %.c %.a,$^) $(LIBS) -lssl -lcrypto -lm
+
+chaos: all
+	GOIM_SECONDS='$(or $(SECONDS),600)' GOIM_SEED='$(SEED)' prove -v t/chaos.t
 
 # Checked in, so that nginx's own build needs no protoc.
 proto:
