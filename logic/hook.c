@@ -7,66 +7,21 @@
  * its threads when a request is given up, and would have one a request.
  */
 
-#include "counters.h"
-#include "hook.h"
+#include "hook_int.h"
 
-#include <curl/curl.h>
+#include "counters.h"
+
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "svc/clock.h"
 #include "svc/log.h"
-#include "svc/resolve.h"
 
 #define LOGIC_HOOK_ADDRESS  30000       /* ms that addresses are good */
 #define LOGIC_HOOK_ADDRS    16          /* of a name */
 #define LOGIC_HOOK_LIFE     60L         /* s that a connection is kept */
-
-
-typedef struct logic_job_s  logic_job_t;
-
-struct logic_job_s {
-    TAILQ_ENTRY(logic_job_s)   entry;
-    logic_hook_t              *hook;
-    CURL                      *easy;        /* NULL: it waits */
-    char                      *url;
-    struct curl_slist         *header;
-    struct curl_slist         *resolve;
-    void                      *body;
-    size_t                     len;
-    int64_t                    deadline;
-    logic_hook_pt              cb;
-    void                      *data;
-
-    char                      *answer;
-    size_t                     answer_len;
-    size_t                     header_len;
-    const char                *why;         /* it was given up here */
-    char                       error[CURL_ERROR_SIZE];
-};
-
-TAILQ_HEAD(logic_jobs_s, logic_job_s);
-
-struct logic_hook_s {
-    struct event_base         *base;
-    const logic_hook_conf_t   *conf;
-    CURLM                     *multi;
-    struct event              *turn;        /* jobs may be started */
-    struct event              *timer;       /* curl's */
-    struct event              *late;        /* the first that waits */
-    struct logic_jobs_s        waiting;     /* the oldest first */
-    struct logic_jobs_s        active;
-    size_t                     nwaiting;
-    size_t                     nactive;
-
-    svc_resolve_t             *resolve;     /* under way */
-    char                      *addresses;   /* as curl takes them */
-    int64_t                    resolved;    /* when; 0: anew */
-    unsigned                   numeric:1;   /* there is no name */
-};
 
 
 static void logic_hook_turn(evutil_socket_t fd, short what, void *data);
@@ -87,10 +42,6 @@ static void logic_hook_finish(logic_hook_t *h);
 static void logic_hook_late(evutil_socket_t fd, short what, void *data);
 static void logic_hook_failed(logic_job_t *job, const char *error);
 static void logic_hook_done(logic_job_t *job, const logic_answer_t *answer);
-static int logic_job_url(logic_job_t *job, const char *query);
-static int logic_job_header(logic_job_t *job, const char *const *header);
-static int logic_header_append(struct curl_slist **list, const char *line);
-static void logic_job_free(logic_job_t *job);
 
 
 int
@@ -721,97 +672,4 @@ logic_hook_done(logic_job_t *job, const logic_answer_t *answer)
 
     job->cb(answer, job->data);
     logic_job_free(job);
-}
-
-
-/* ---- what a request is made of ----------------------------------------- */
-
-static int
-logic_job_url(logic_job_t *job, const char *query)
-{
-    size_t       n;
-    const char  *url;
-
-    url = job->hook->conf->url;
-    n = strlen(url) + strlen(query) + 2;
-
-    job->url = malloc(n);
-    if (job->url == NULL) {
-        return -1;
-    }
-
-    snprintf(job->url, n, "%s%s%s", url,
-             query[0] == '\0' ? "" : strchr(url, '?') != NULL ? "&" : "?",
-             query);
-
-    return 0;
-}
-
-
-static int
-logic_job_header(logic_job_t *job, const char *const *header)
-{
-    int                   rc;
-    char                 *line;
-    const unsigned char  *p;
-
-    /* nobody is asked whether he wants the body */
-
-    if (logic_header_append(&job->header, "Expect:") != 0) {
-        return -1;
-    }
-
-    for ( /* void */ ; header[0] != NULL; header += 2) {
-
-        p = (const unsigned char *) header[1];
-
-        while (*p == '\t' || (*p >= ' ' && *p != 0x7f)) {
-            p++;
-        }
-
-        if (*p != '\0' || header[1][0] == '\0') {
-            continue;
-        }
-
-        if (asprintf(&line, "%s: %s", header[0], header[1]) == -1) {
-            return -1;
-        }
-
-        rc = logic_header_append(&job->header, line);
-        free(line);
-
-        if (rc != 0) {
-            return -1;
-        }
-    }
-
-    return 0;
-}
-
-
-static int
-logic_header_append(struct curl_slist **list, const char *line)
-{
-    struct curl_slist  *longer;
-
-    longer = curl_slist_append(*list, line);
-    if (longer == NULL) {
-        return -1;
-    }
-
-    *list = longer;
-
-    return 0;
-}
-
-
-static void
-logic_job_free(logic_job_t *job)
-{
-    curl_slist_free_all(job->header);
-    curl_slist_free_all(job->resolve);
-    free(job->url);
-    free(job->body);
-    free(job->answer);
-    free(job);
 }

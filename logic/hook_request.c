@@ -1,0 +1,100 @@
+/*
+ * What a request to the application is made of.
+ */
+
+#include "hook_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+
+int
+logic_job_url(logic_job_t *job, const char *query)
+{
+    size_t       n;
+    const char  *url;
+
+    url = job->hook->conf->url;
+    n = strlen(url) + strlen(query) + 2;
+
+    job->url = malloc(n);
+    if (job->url == NULL) {
+        return -1;
+    }
+
+    snprintf(job->url, n, "%s%s%s", url,
+             query[0] == '\0' ? "" : strchr(url, '?') != NULL ? "&" : "?",
+             query);
+
+    return 0;
+}
+
+
+int
+logic_job_header(logic_job_t *job, const char *const *header)
+{
+    int                   rc;
+    char                 *line;
+    const unsigned char  *p;
+
+    /* nobody is asked whether he wants the body */
+
+    if (logic_header_append(&job->header, "Expect:") != 0) {
+        return -1;
+    }
+
+    for ( /* void */ ; header[0] != NULL; header += 2) {
+
+        p = (const unsigned char *) header[1];
+
+        while (*p == '\t' || (*p >= ' ' && *p != 0x7f)) {
+            p++;
+        }
+
+        if (*p != '\0' || header[1][0] == '\0') {
+            continue;
+        }
+
+        if (asprintf(&line, "%s: %s", header[0], header[1]) == -1) {
+            return -1;
+        }
+
+        rc = logic_header_append(&job->header, line);
+        free(line);
+
+        if (rc != 0) {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+int
+logic_header_append(struct curl_slist **list, const char *line)
+{
+    struct curl_slist  *longer;
+
+    longer = curl_slist_append(*list, line);
+    if (longer == NULL) {
+        return -1;
+    }
+
+    *list = longer;
+
+    return 0;
+}
+
+
+void
+logic_job_free(logic_job_t *job)
+{
+    curl_slist_free_all(job->header);
+    curl_slist_free_all(job->resolve);
+    free(job->url);
+    free(job->body);
+    free(job->answer);
+    free(job);
+}
