@@ -16,6 +16,7 @@ struct store_s {
     char              life_key[LOGIC_KEY_BUF];
 
     struct event     *tick;
+    uint64_t          life;         /* the last one seen; 0: none yet */
     int               whole;        /* nobody is awaited */
 
     store_doubt_t    *asking;       /* their answer is on its way */

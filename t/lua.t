@@ -318,9 +318,9 @@ my @restore = ('goim:life', 'goim:restoring', 'goim:nodes',
 sub restore { return run('session_restore', \@restore, $life, @_) }
 sub whole   { return $redis->cmd('HGET', 'goim:life', 'whole') }
 
-like error { run('session_restore', \@restore, $life - 1, 9000, '') },
+like error { run('session_restore', \@restore, $life - 1, 9000, '', 0) },
     qr/^LIFE /, 'another life';
-is restore(9000, ''), 1, 'a new installation is whole';
+is restore(9000, '', 0), 1, 'a new installation is whole';
 is whole(), 1, 'and says so';
 
 # a node that is registered, and one that has left
@@ -328,16 +328,26 @@ $redis->cmd('HSET', 'goim:nodes', 'a/z1', 'packed', 'b/z1', "packed\x18\x01");
 $redis->cmd('ZADD', 'goim:nodes:seen', 1, $_) for 'a/z1', 'b/z1';
 $life = run('redis_life', ['goim:life'], 'run-6');
 is whole(), undef, 'a new life does not';
-is restore(9000, '', 'c/z1'), 0, 'the first who comes waits';
+is restore(9000, '', 0, 'c/z1'), 0, 'the first who comes waits';
 is_deeply [sort grep { $_ } keys %{ $redis->hgetall('goim:restoring') }],
     ['a/z1', 'c/z1'], 'for those he knew and those that Redis knows';
-is restore(9000, 'a/z1'), 0, 'one has announced';
-is restore(9000, '', 'a/z1'), 0, 'and is not awaited again';
-is restore(9000, 'c/z1'), 1, 'all have';
-is restore(9000, '', 'd/z1'), 0, 'one that says it was there before';
-is restore(9000, ''), 0, 'is awaited';
+is restore(9000, 'a/z1', 0), 0, 'one has announced';
+is restore(9000, '', 0, 'a/z1'), 0, 'and is not awaited again';
+is restore(9000, 'c/z1', 0), 1, 'all have';
+is restore(9000, '', 0, 'd/z1'), 0, 'one that says it was there before';
+is restore(9000, '', 0), 0, 'is awaited';
 $redis->cmd('HSET', 'goim:restoring', 'd/z1', 1000);
-is restore(9000, ''), 1, 'until its time is up';
+is restore(9000, '', 0), 1, 'until its time is up';
+
+# all is gone, the registry too
+$redis->cmd('FLUSHALL');
+$life = run('redis_life', ['goim:life'], 'run-7');
+is restore(9000, '', 2000), 0, 'who knew a life before waits for all nodes';
+is_deeply [grep { $_ } keys %{ $redis->hgetall('goim:restoring') }], ['?'],
+    'though he knows none';
+is restore(9000, '', 0), 0, 'so does who knew none';
+$redis->cmd('HSET', 'goim:restoring', '?', 1000);
+is restore(9000, '', 0), 1, 'until all had time to register';
 
 # ---- counts of rooms ---------------------------------------------------------
 

@@ -6,7 +6,9 @@
 --
 -- KEYS: goim:life, goim:restoring, goim:nodes, goim:nodes:seen
 -- ARGV: life of the connection, ms that a registration lives, '' or a zone
---       that has announced all; zones that are awaited, <server>/<zone>
+--       that has announced all, ms within which every node registers when the
+--       caller knew a life before this one, else 0; zones that are awaited,
+--       <server>/<zone>
 -- Answer: 1: whole, else 0
 -- Errors: LIFE
 --
@@ -35,7 +37,14 @@ if redis.call('HGET', KEYS[2], '') ~= ARGV[1] then
     end
 end
 
-for i = 4, #ARGV do redis.call('HSETNX', KEYS[2], ARGV[i], last) end
+-- A registry that was lost with the sessions: there may be nodes of which the
+-- caller has not heard yet. They say themselves that they were there.
+if ARGV[4] ~= '0' and redis.call('ZCARD', KEYS[4]) == 0 then
+    redis.call('HSETNX', KEYS[2], '?',
+               string.format('%.0f', ms + tonumber(ARGV[4])))
+end
+
+for i = 5, #ARGV do redis.call('HSETNX', KEYS[2], ARGV[i], last) end
 if ARGV[3] ~= '' then redis.call('HSET', KEYS[2], ARGV[3], 'done') end
 
 local all = redis.call('HGETALL', KEYS[2])
