@@ -39,7 +39,7 @@ end
 
 -- A registry that was lost with the sessions: there may be nodes of which the
 -- caller has not heard yet. They say themselves that they were there.
-if ARGV[4] ~= '0' and redis.call('ZCARD', KEYS[4]) == 0 then
+if ARGV[4] ~= '0' and #redis.pcall('ZRANGE', KEYS[4], 0, 0) == 0 then
     redis.call('HSETNX', KEYS[2], '?',
                string.format('%.0f', ms + tonumber(ARGV[4])))
 end
