@@ -32,11 +32,11 @@ sub append {
 # while nobody reads, more than one answer may have
 my $connects = $node->status->{counters}{redis_connects};
 my @workers = $node->workers;
-kill STOP => $_ for @workers;
+hit STOP => $_ for @workers;
 append(sprintf('%02d', $_) . 'x' x 4_300_000) for 1 .. 20;
 append('y' x 70_000_000);       # which the ring cannot hold
 append("small $_") for 1 .. 100;
-kill CONT => $_ for @workers;
+hit CONT => $_ for @workers;
 
 my @large = $client->pushes(20, 60);
 is_deeply([map { length $_->{body} } @large], [(4_300_002) x 20],

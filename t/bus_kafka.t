@@ -60,6 +60,6 @@ finish(start($_))
     for qw(bus_test bus_kafka_test bus_fault_test bus_place_test);
 finish($_) for map { start($_) } qw(bus_churn_test bus_stop_test);
 
-kill 'KILL', slurp("$dir/pid") =~ /(\d+)/;
+hit 'KILL', slurp("$dir/pid") =~ /(\d+)/;
 
 done_testing;

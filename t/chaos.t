@@ -110,9 +110,9 @@ sub pick { return $_[rand @_] }
 # stopped for a while
 sub stand_still {
     my ($seconds, @pids) = @_;
-    kill 'STOP', @pids;
+    hit 'STOP', @pids;
     sleep $seconds;
-    kill 'CONT', reverse @pids;
+    hit 'CONT', reverse @pids;
 }
 
 sub again {
@@ -125,7 +125,7 @@ sub again {
 # all of a node at once
 sub kill_node {
     my $node = pick(@node);
-    kill 'KILL', $node->pid, $node->workers;
+    hit 'KILL', $node->pid, $node->workers;
     $node->wait_exit(5);
     $node->start;
     $node->wait_registered(30);
@@ -140,7 +140,7 @@ sub hold {
 
 sub faults {
     return (
-        worker => sub { kill 'KILL', pick(pick(@node)->workers) },
+        worker => sub { hit 'KILL', pick(pick(@node)->workers) },
         stop_worker => sub { stand_still(3, pick(pick(@node)->workers)) },
         stop_node => sub {
             my $node = pick(@node);

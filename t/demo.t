@@ -86,7 +86,7 @@ for my $sig (qw(INT TERM)) {
 
     my @family = Goim::Proc::descendants($demo->pid);
     cmp_ok(scalar @family, '>=', 6, 'processes');
-    kill $sig, $demo->pid;
+    hit $sig, $demo->pid;
     is($demo->wait_exit(30), 0, "SIG$sig ends it");
     is_deeply([grep { Goim::Proc::running($_) } @family], [], 'with all it started');
     is_deeply([glob "$env{TMPDIR}/*"], [], 'and no file is left');

@@ -20,10 +20,10 @@ sub frames {
     my ($worker) = grep { Goim::Nginx::title($_) !~ /shutting/ } $node->workers;
     my (@frames, @got);
 
-    kill STOP => $worker;
+    hit STOP => $worker;
     $api->room(1000, 'live', '1', sprintf('%06d', $_) . 'x' x ($size - 6))
         for 1 .. $n;
-    kill CONT => $worker;
+    hit CONT => $worker;
 
     wait_for {
         $client->transport->pump;

@@ -87,7 +87,7 @@ $_->close for @in, $again;
 
 # a client on the worker that does not read the node's stream
 sub join_other {
-    my $reader = $node->status->{reader_pid};
+    my $reader = $node->reader;
     my ($other) = grep { $_ != $reader
         && Goim::Nginx::title($_) !~ /shutting/ } $node->workers;
     my $fds = sub { return scalar(() = glob "/proc/$other/fd/*") };
@@ -104,10 +104,10 @@ my ($late, $worker) = join_other();
 
 $api->room(1000, 'late', '1', 'first');
 is($late->push(10)->{body}, 'first', 'the first');
-kill STOP => $worker;
+hit STOP => $worker;
 $api->room(1000, 'late', '1', 'second');
 sleep 5;
-kill CONT => $worker;
+hit CONT => $worker;
 $began = Time::HiRes::time();
 is($late->push(10)->{body}, 'second', 'what was read late comes');
 cmp_ok(Time::HiRes::time() - $began, '<', 4, 'and does not wait a second time');

@@ -31,7 +31,7 @@ sub numbers { return map { substr($_->{body}, 0, 6) + 0 } @{ $_[0]{pushes} } }
         accepts => [1000]) } qw(ws wss tcp);
     my @in = values %client;
 
-    kill STOP => $worker;
+    hit STOP => $worker;
     $api->room(1000, 'live', '1', sprintf('%06d', $_) . 'x' x ($size - 6))
         for 1 .. $n;
     wait_for {
@@ -39,7 +39,7 @@ sub numbers { return map { substr($_->{body}, 0, 6) + 0 } @{ $_[0]{pushes} } }
             'COUNT', 1) };
         $last && index($last->[1][1], sprintf('%06d', $n) . 'xxx') >= 0;
     } 20, 'all is in the node\'s stream';
-    kill CONT => $worker;
+    hit CONT => $worker;
 
     Goim::Client->pump_all(\@in, 20,
         sub { !grep { @{ $_->{pushes} } < $n } @in });

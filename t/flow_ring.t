@@ -69,20 +69,20 @@ cmp_ok($ring, '<', 60 * $size / 2, 'the ring holds less than what comes');
 
 # ---- all workers were stopped, and find more than the ring holds ----
 
-kill STOP => keys %of;
+hit STOP => keys %of;
 push_many('all were stopped', 1, 60);
-kill CONT => keys %of;
+hit CONT => keys %of;
 all_get('all were stopped', 1, 60, @clients);
 is(count('lapped'), 0, 'nobody fell behind by the whole ring');
 
 # ---- one is stopped: the others do not wait for it, or for long ----
 
-my $reader = $node->status->{reader_pid};
+my $reader = $node->reader;
 my ($stopped) = grep { $_ != $reader } keys %of;
-kill STOP => $stopped;
+hit STOP => $stopped;
 push_many('one is stopped', 100, 60);
 all_get('one is stopped, the other', 100, 60, @{ $of{$reader} });
-kill CONT => $stopped;
+hit CONT => $stopped;
 wait_for { count('lapped') } 10, 'who was stopped is told';
 $_->pump, $_->{pushes} = [] for map { @$_ } values %of;
 
@@ -102,10 +102,10 @@ is(count('lapped'), $before, 'a reload: nobody fell behind');
 
 # ---- but one of them that is stopped stops nobody ----
 
-kill STOP => keys %of;
+hit STOP => keys %of;
 push_many('leaving ones are stopped', 300, 60);
 all_get('leaving ones are stopped', 300, 60, @new);
-kill CONT => keys %of;
+hit CONT => keys %of;
 
 $_->drop for @clients, @new;
 

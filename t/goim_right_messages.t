@@ -278,10 +278,10 @@ subtest 'a room message waits up to 1 s for company' => sub {
 
     # under load they share frames
     my @workers = $c->node(0)->workers;
-    kill 'STOP', @workers;
+    hit 'STOP', @workers;
     my $codes = grep { $api->room(1000, 'company', '1', "load $_")->{code} }
         1 .. 50;
-    kill 'CONT', @workers;
+    hit 'CONT', @workers;
     is($codes, 0, '50 for workers that have no time');
     gets('all arrive', $_, map { "load $_" } 1 .. 50) for @in;
     cmp_ok($ws->{batches} - $batches, '<', 70, 'in fewer frames');

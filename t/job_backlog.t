@@ -62,7 +62,7 @@ sub link_to {
 
 my $redis = Goim::Redis->new(conf => { appendfsync => 'no' });
 my ($link, $port) = link_to($redis->{port});
-END { local $?; kill 9, $link if $link }
+END { local $?; hit 9, $link if $link }
 
 my $logic = Goim::Logic->new(redis => $redis->addr);
 my $job = Goim::Job->new(redis => "127.0.0.1:$port");

@@ -34,7 +34,7 @@ sub missing { return $node->status->{counters}{key_missing} }
 
 # a worker dies with its sessions: nobody tells logic that they ended
 my @lost = map { $c->client(key => "lost$_", mid => 7) } 0 .. 19;
-kill 9, $_ for $node->workers;
+hit 9, $_ for $node->workers;
 wait_for { !grep { !$_->closed(0.1) } @lost } 20, 'the clients are cut';
 wait_for { $node->workers == 2 && $node->status->{workers} == 2 } 20,
     'new workers';

@@ -72,7 +72,7 @@ subtest 'stopped for long' => sub {
     my @other = map { client($c->node(1), "other$_") } 1 .. 2;
     my @stopped = ($c->node(0)->master, $c->node(0)->workers);
 
-    kill 'STOP', @stopped;
+    hit 'STOP', @stopped;
     eventually { $job->metrics->{goim_job_nodes_lapsed} == 1 } 30,
         'job takes it for gone';
     is scalar(push_all("missed $_")), 0, 'accepted' for 1 .. 5;
@@ -80,7 +80,7 @@ subtest 'stopped for long' => sub {
     is scalar($_->pushes(10)), 10, 'others go on' for @other;
     eventually { $job->metrics->{goim_job_missed_records_total} == 11 } 10,
         'what it misses is counted';
-    kill 'CONT', @stopped;
+    hit 'CONT', @stopped;
 
     is $_->closed, 1012, 'its clients are told' for @there;
     my $status = $c->node(0)->status;

@@ -44,7 +44,7 @@ sub dies {
     my ($node) = @_;
     my @workers = $node->workers;
     $node->kill9;
-    kill 'KILL', @workers;
+    hit 'KILL', @workers;
 }
 
 # messages for the node lie in its stream
@@ -65,7 +65,7 @@ eventually { total() eq '10 10' && room() eq '10 10' } 20, 'their clients';
 eventually { $clients[0][0]->heartbeat == 10 } 20, 'a heartbeat says so too';
 
 subtest 'a worker dies' => sub {
-    kill 'KILL', ($c->node(3)->workers)[0];
+    hit 'KILL', ($c->node(3)->workers)[0];
     my ($left) = grep { !$_->closed(0.5) } @{ $clients[3] };
     my $n = grep { !$_->closed(0.5) } @{ $clients[3] };
     my $all = 6 + $n;

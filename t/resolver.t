@@ -36,7 +36,7 @@ if (!$pid) {
     POSIX::_exit(0);
 }
 
-END { kill 'KILL', $pid if $pid }
+END { hit 'KILL', $pid if $pid }
 
 my $redis = Goim::Redis->new;
 my $logic = Goim::Logic->new(redis => $redis->addr, bus => 'redis');

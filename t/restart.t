@@ -45,7 +45,7 @@ sub kill_all {
     my ($nginx) = @_;
     my @workers = $nginx->workers;
     $nginx->kill9;
-    kill 'KILL', @workers;
+    hit 'KILL', @workers;
     wait_for { !grep { Goim::Proc::running($_) } @workers } 10, 'killed';
 }
 
@@ -169,7 +169,7 @@ subtest 'a master that nobody reaped' => sub {
     my $next = twin(server_id => 'comet-5');
     $next->wait_registered(20);
     like $next->error_log, qr/was held by \Q$dead\E, which is dead/, 'is dead';
-    kill 'KILL', $parent;
+    hit 'KILL', $parent;
     $next->stop;
 };
 

@@ -181,7 +181,7 @@ subtest 'a reload, and the end of a worker' => sub {
     cmp_ok scalar(got(7, @all)), '<', 400, 'not all have it yet';
 
     allow_log(qr/exited on signal 9/);
-    kill 'KILL', ($c->node(1)->workers)[0];
+    hit 'KILL', ($c->node(1)->workers)[0];
     my @looks = watch(\@all, 7, sub {
         !grep { !$_->{at}{7} && !$_->transport->socket->eof } @all });
     my @left = grep { !$_->transport->socket->eof } @all;

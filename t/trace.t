@@ -371,7 +371,7 @@ sub some_pushes {
 some_pushes();
 rename "$node->{dir}/trace.log", "$node->{dir}/trace.log.1";
 some_pushes();
-kill 'USR1', $node->master;
+hit 'USR1', $node->master;
 some_pushes();
 wait_for { -e "$node->{dir}/trace.log" } 15, 'the file is opened again';
 wait_for {
@@ -404,7 +404,7 @@ is_deeply($node->status->{trace}, [100], 'and the same one does not again');
 allow_log(qr/exited on signal 9/, qr/was locked by/);
 my %before = map { $_ => 1 } $node->workers;
 my %leaving = map { $_ => 1 } $node->draining;
-kill 'KILL', grep { !$leaving{$_} } keys %before;
+hit 'KILL', grep { !$leaving{$_} } keys %before;
 wait_for { grep({ !$before{$_} } $node->workers) == 3 } 20, 'workers anew';
 $node->wait_registered;
 my ($again) = users(100, 1, 'again');

@@ -29,7 +29,7 @@ subtest 'thousands wait for the registration' => sub {
     $logic->stop;
     $node->stop;
     $node->start;
-    wait_for { $node->status->{reader_pid} } 20, 'a worker reads';
+    $node->reader;
 
     my @waiting = map {
         my $s = Goim::Socket->new(port => $node->{port});

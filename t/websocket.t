@@ -257,7 +257,7 @@ for my $kind (qw(ws wss)) {
         is($m && $m->{data}, "turn $_", "beside a flood: $_") if $_ == 20;
         last if !$m;
     }
-    kill 'KILL', $pid;
+    hit 'KILL', $pid;
     waitpid $pid, 0;
     $_->drop for $flood, $other;
 }

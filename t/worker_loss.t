@@ -153,14 +153,14 @@ subtest 'kill -9 of workers' => sub {
         ['the reader and another', 1, 1])
     {
         my ($name, $reader, $others) = @$case;
-        my $holder = status($c)->{reader_pid};
+        my $holder = $node->reader;
 
         # not the oldest: it has its clients from the beginning, a young one
         # perhaps none yet
         my @victims = (($holder) x $reader, (sort { $b <=> $a }
             grep { $_ != $holder } $node->workers)[0 .. $others - 1]);
         $traffic->more(20);
-        kill 'KILL', @victims;
+        hit 'KILL', @victims;
 
         my $new;
         eventually {
@@ -216,15 +216,15 @@ subtest 'kill -9 after a reload' => sub {
     ok($st->{draining} > 1, 'two generations');
 
     # the reader is of the newer one
-    kill 'KILL', $st->{reader_pid};
+    my $holder = $node->reader;
+    hit 'KILL', $holder;
     $traffic->more(20);
-    eventually { status($c)->{reader_pid} != $st->{reader_pid} } 10,
-        'another reader';
+    eventually { $node->reader != $holder } 10, 'another reader';
     my ($alive, $lost) = sort_out(@clients);
     counted($c, 'without a worker of the newer', @$alive);
 
     my ($victim) = $node->draining;
-    kill 'KILL', $victim;
+    hit 'KILL', $victim;
     $workers--;
     wait_for { !Goim::Proc::running($victim) } 10, 'it ends';
     $traffic->more(20);
@@ -249,8 +249,8 @@ subtest 'a reader that is stopped for a while' => sub {
 
     $traffic->more(20);
     my $before = status($c);
-    my $holder = $before->{reader_pid};
-    kill 'STOP', $holder;
+    my $holder = $node->reader;
+    hit 'STOP', $holder;
     my $stopped = Time::HiRes::time();
 
     eventually { my $pid = status($c)->{reader_pid};
@@ -260,10 +260,10 @@ subtest 'a reader that is stopped for a while' => sub {
     is($st->{sessions}, 24, 'who is stopped has its clients still');
     my $left = 3 - (Time::HiRes::time() - $stopped);
     Time::HiRes::sleep($left) if $left > 0;
-    kill 'CONT', $holder;
+    hit 'CONT', $holder;
 
     $traffic->more(60);
-    my $reader = status($c)->{reader_pid};
+    my $reader = $node->reader;
     isnt($reader, $holder, 'it does not get it back by waking up');
     eventually { redis_links($c) == 1 } 10, 'one reads the stream, no more';
     $traffic->finish;

@@ -57,12 +57,12 @@ sub kill_owner {
 
     while (Time::HiRes::time() < $end) {
         for my $pid ($node->workers) {
-            kill 'STOP', $pid;
+            hit 'STOP', $pid;
             if (owner() == $pid) {
-                kill 'KILL', $pid;
+                hit 'KILL', $pid;
                 return $pid;
             }
-            kill 'CONT', $pid;
+            hit 'CONT', $pid;
         }
         select undef, undef, undef, 0.001;
     }

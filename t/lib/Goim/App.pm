@@ -24,7 +24,7 @@ use IO::Socket::INET ();
 use IO::Socket::SSL ();
 use JSON::PP ();
 
-use Goim::Test qw(free_port folder slurp spew);
+use Goim::Test qw(free_port folder hit slurp spew);
 
 sub new {
     my ($class, $handler, %arg) = @_;
@@ -63,7 +63,7 @@ sub start {
 sub stop {
     my ($self) = @_;
     my $pid = delete $self->{pid} or return;
-    kill TERM => $pid;
+    hit TERM => $pid;
     waitpid $pid, 0;
 }
 

@@ -11,7 +11,7 @@ use JSON::PP ();
 
 use Goim::HTTP ();
 use Goim::Proc ();
-use Goim::Test qw(allow_log free_port folder wait_for spew slurp asan build_dir
+use Goim::Test qw(allow_log free_port folder hit wait_for spew slurp asan build_dir
     have root_dir);
 
 # Parameters, all optional:
@@ -279,13 +279,26 @@ sub title {
 # workers that were told to leave but have not yet
 sub draining { return grep { title($_) =~ /shutting down/ } $_[0]->workers }
 
+# The worker that reads the node's stream, one that does not leave: waited
+# for, as for a moment nobody has the role when it goes from one to another.
+sub reader {
+    my ($self) = @_;
+    my $reader;
+    wait_for {
+        my $pid = $self->status->{reader_pid};
+        ($reader) = grep { $_ == $pid && title($_) !~ /shutting down/ }
+            $self->workers;
+    } 20, 'a worker reads';
+    return $reader;
+}
+
 # nginx -s reload, waiting until the new workers are there and those of before
 # take no new connections
 sub reload {
     my ($self) = @_;
     my %old = map { $_ => 1 } $self->workers;
     my $want = $self->{workers} || 1;
-    kill 'HUP', $self->master;
+    hit 'HUP', $self->master;
     wait_for {
         die "nginx ended:\n" . $self->logs if !$self->alive;
         my @workers = $self->workers;
@@ -302,7 +315,7 @@ sub reload {
 sub upgrade {
     my ($self) = @_;
     my $old = $self->master;
-    kill 'USR2', $old;
+    hit 'USR2', $old;
     wait_for {
         -s "$self->{dir}/nginx.pid.oldbin" && -s "$self->{dir}/nginx.pid"
             && $self->master != $old && scalar(() = $self->workers);

@@ -20,6 +20,17 @@ my $owner = $$;
 
 syscall($prctl, $subreaper, 1, 0, 0, 0);
 
+# kill, of processes only: 0, what an unset field of a status becomes, would be
+# the whole process group, the one that runs the tests
+sub hit {
+    my ($sig, @pids) = @_;
+    for (@pids) {
+        die "no process to send SIG$sig to: " . ($_ // 'undef') . "\n"
+            if !defined || !/^[1-9]\d*\z/ || $_ == 1;
+    }
+    return kill $sig, @pids;
+}
+
 # name, cmd => [...], dir; env => {...}, stop => 'TERM', log => file for
 # stdout and stderr (dir/NAME.log)
 sub new {
@@ -103,7 +114,7 @@ sub exit_status {
 
 sub signal {
     my ($self, $sig) = @_;
-    return $self->alive ? kill($sig, $self->{pid}) : 0;
+    return $self->alive ? hit($sig, $self->{pid}) : 0;
 }
 
 sub pause  { return $_[0]->signal('STOP') }
@@ -128,8 +139,8 @@ sub stop {
     return $self->exit_status if !$self->alive;
 
     my @family = ($self->{pid}, descendants($self->{pid}));
-    kill 'CONT', @family;
-    kill $self->{stop}, $self->{pid};
+    hit('CONT', @family);
+    hit($self->{stop}, $self->{pid});
     return $self->wait_exit(1) if $self->{stop} eq 'KILL';
 
     if (!defined $self->wait_exit($timeout || 20)) {
@@ -137,7 +148,7 @@ sub stop {
             =~ /^State:\s+(.*)/m;
         warn "# $self->{name} $self->{pid} did not stop, state "
             . ($state || 'unknown') . ": killed\n";
-        kill 'KILL', $self->{pid}, descendants($self->{pid}), @family;
+        hit('KILL', $self->{pid}, descendants($self->{pid}), @family);
         $self->wait_exit(5);
     }
     return $self->exit_status;
@@ -146,7 +157,7 @@ sub stop {
 sub kill9 {
     my ($self) = @_;
     return if !$self->alive;
-    kill 'KILL', $self->{pid};
+    hit('KILL', $self->{pid});
     return $self->wait_exit(5);
 }
 
@@ -197,8 +208,8 @@ sub stop_all {
     for my $sig (qw(TERM KILL)) {
         my $end = Time::HiRes::time() + 3;
         while (my @left = descendants($$)) {
-            kill 'CONT', @left;
-            kill $sig, @left;
+            hit('CONT', @left);
+            hit($sig, @left);
             Time::HiRes::sleep(0.02);
             reap();
             last if Time::HiRes::time() > $end;

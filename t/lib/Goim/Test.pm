@@ -29,7 +29,7 @@ use Goim::Proc ();
 our @EXPORT = (
     (grep { $_ ne 'done_testing' } @Test::More::EXPORT),
     qw(done_testing free_port wait_for eventually folder root_dir build_dir
-        slurp spew allow_log asan have slow)
+        slurp spew allow_log asan have slow hit)
 );
 
 my $root = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../../..');
@@ -50,6 +50,9 @@ sub build_dir {
 }
 
 sub have { return -e build_dir() . "/$_[0]" }
+
+# hit $signal, @pids: kill, never of a whole group
+*hit = \&Goim::Proc::hit;
 
 # by how much longer things may take here
 sub slow { return $ENV{GOIM_SLOW} || (asan() ? 3 : 1) }
