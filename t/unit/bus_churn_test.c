@@ -255,6 +255,7 @@ job_start(int i)
     fflush(NULL);
     hold_sigterm(SIG_BLOCK);
     jobs[i] = fork();
+    assert_int_not_equal(jobs[i], -1);
 
     if (jobs[i] == 0) {
         job_main();

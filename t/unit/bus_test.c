@@ -171,6 +171,7 @@ test_death(void **state)
     assert_int_equal(pipe(fds), 0);
     fflush(NULL);
     pid = fork();
+    assert_int_not_equal(pid, -1);
 
     if (pid == 0) {
         /* cmocka's assertions belong to the other process */
