@@ -379,6 +379,10 @@ ngx_goim_link_send(ngx_goim_link_t *l)
         }
 
         l->out_pos += n;
+
+        if (l->ops->taken) {
+            l->ops->taken(l);
+        }
     }
 
     if (l->out_pos == l->out_last) {

@@ -69,6 +69,9 @@ typedef struct {
     ngx_int_t                   (*input)(ngx_goim_link_t *l, u_char *data,
                                          size_t len);
 
+    /* the socket took some of what was queued, more may be; or NULL */
+    void                        (*taken)(ngx_goim_link_t *l);
+
     /* a connection that was opened is gone; l->connection is NULL */
     void                        (*closed)(ngx_goim_link_t *l);
 
@@ -129,6 +132,9 @@ void ngx_goim_link_up(ngx_goim_link_t *l);
  * NULL: not connected, more than a few megabytes wait, or no memory.
  */
 u_char *ngx_goim_link_reserve(ngx_goim_link_t *l, size_t n);
+
+/* bytes that the socket has not taken yet */
+#define ngx_goim_link_pending(l)  ((l)->out_last - (l)->out_pos)
 
 /* n of them are written; they leave at the end of this turn. */
 void ngx_goim_link_commit(ngx_goim_link_t *l, size_t n);

@@ -3,8 +3,13 @@
  * at a time.  A call is serialised where it is made and known by its id; the
  * low bits of the id are its place in the table, the others tell it from the
  * calls that had this place before.
+ *
+ * A call has logic_timeout from when it is given to the socket, and says so to
+ * logic.  What the socket does not take waits here, for no longer than that,
+ * and is never sent when it has waited in vain.
  */
 
+#include "ngx_goim_frames.h"
 #include "ngx_goim_link.h"
 #include "ngx_goim_logic.h"
 #include "ngx_goim_stats.h"
@@ -16,19 +21,23 @@
 #define NGX_GOIM_LOGIC_CHUNKS   256
 #define NGX_GOIM_LOGIC_SLOTS    16      /* bits of an id */
 
-#define NGX_GOIM_LOGIC_KEEP     (64 * 1024)
+#define NGX_GOIM_LOGIC_WINDOW   (64 * 1024)     /* given to the socket */
+#define NGX_GOIM_LOGIC_WAITING  (4 * 1024 * 1024)
+
+/* tags and varints of a call's `sent` and `budget` */
+#define NGX_GOIM_LOGIC_STAMP    (2 + 10 + 2 + 5)
 
 
 typedef struct {
     ngx_goim_link_t         link;
-    ngx_queue_t             calls;      /* oldest first; all have the same
-                                           time */
+    ngx_queue_t             calls;      /* sent; oldest first, as all have
+                                           the same time */
+    ngx_queue_t             waiting;    /* not sent yet; oldest first */
+    size_t                  size;       /* of these */
     ngx_event_t             timer;
     ngx_msec_t              heard;      /* when bytes came last */
 
-    u_char                 *in;         /* a part of a frame */
-    size_t                  in_len;
-    size_t                  in_size;
+    ngx_goim_frames_t       in;
 
     unsigned                refused:1;  /* Hello */
 } ngx_goim_logic_t;
@@ -41,7 +50,10 @@ struct ngx_goim_call_s {
     ngx_goim_logic_t       *logic;      /* NULL: failed */
     ngx_goim_logic_pt       cb;
     void                   *data;
-    ngx_msec_t              sent;
+    ngx_msec_t              since;      /* sent; or waiting, with a frame */
+
+    u_char                 *frame;      /* without the time */
+    size_t                  len;
 };
 
 
@@ -70,18 +82,23 @@ static void ngx_goim_logic_hello_handler(void *data,
     const Goim__Reply *reply);
 static ngx_int_t ngx_goim_logic_input(ngx_goim_link_t *l, u_char *data,
     size_t len);
-static ngx_int_t ngx_goim_logic_parse(ngx_goim_logic_t *logic, u_char *data,
-    size_t len, size_t *used);
-static ngx_int_t ngx_goim_logic_save(ngx_goim_logic_t *logic, u_char *data,
+static ngx_int_t ngx_goim_logic_reply(void *data, const u_char *frame,
     size_t len);
-static ngx_int_t ngx_goim_logic_reply(ngx_goim_logic_t *logic,
-    const u_char *frame, size_t len);
 static void ngx_goim_logic_closed(ngx_goim_link_t *l);
 static void ngx_goim_logic_timer_handler(ngx_event_t *ev);
+static ngx_int_t ngx_goim_logic_expire(ngx_goim_logic_t *logic,
+    ngx_queue_t *calls, ngx_msec_t *next);
+static void ngx_goim_logic_fail(ngx_goim_call_t *c);
 static void ngx_goim_logic_fail_handler(ngx_event_t *ev);
 
 static ngx_goim_call_t *ngx_goim_logic_send(ngx_goim_logic_t *logic,
     Goim__Call *call, ngx_goim_logic_pt cb, void *data);
+static ngx_int_t ngx_goim_logic_write(ngx_goim_logic_t *logic,
+    ngx_goim_call_t *c, const Goim__Call *call);
+static ngx_int_t ngx_goim_logic_wait(ngx_goim_logic_t *logic,
+    ngx_goim_call_t *c, const Goim__Call *call);
+static void ngx_goim_logic_taken(ngx_goim_link_t *l);
+static void ngx_goim_logic_unqueue(ngx_goim_call_t *c);
 static ngx_goim_call_t *ngx_goim_logic_get_call(void);
 static ngx_goim_call_t *ngx_goim_logic_find_call(uint64_t id);
 static void ngx_goim_logic_free_call(ngx_goim_call_t *call);
@@ -91,6 +108,7 @@ static const ngx_goim_link_ops_t  ngx_goim_logic_ops = {
     "logic",
     ngx_goim_logic_opened,
     ngx_goim_logic_input,
+    ngx_goim_logic_taken,
     ngx_goim_logic_closed,
     -1
 };
@@ -141,6 +159,7 @@ ngx_goim_logic_init(ngx_goim_conf_t *gcf, const u_char *zone_id)
         logic = &t->logics[i];
 
         ngx_queue_init(&logic->calls);
+        ngx_queue_init(&logic->waiting);
 
         logic->timer.handler = ngx_goim_logic_timer_handler;
         logic->timer.data = logic;
@@ -206,11 +225,16 @@ ngx_goim_logic_abandon(ngx_goim_call_t *c)
     Goim__Call    call;
     Goim__Cancel  cancel;
 
-    /* on the same link, so that it is found there; without an id: no answer */
-
     if (c->logic == NULL || !c->logic->link.up) {
         return;
     }
+
+    if (c->frame) {
+        ngx_goim_logic_fail(c);
+        return;
+    }
+
+    /* on the same link, so that it is found there; without an id: no answer */
 
     goim__call__init(&call);
     goim__cancel__init(&cancel);
@@ -279,8 +303,7 @@ static ngx_goim_call_t *
 ngx_goim_logic_send(ngx_goim_logic_t *logic, Goim__Call *call,
     ngx_goim_logic_pt cb, void *data)
 {
-    size_t            len;
-    u_char           *p;
+    ngx_int_t         rc;
     ngx_goim_call_t  *c;
 
     if (!logic->link.up && cb != ngx_goim_logic_hello_handler) {
@@ -293,37 +316,27 @@ ngx_goim_logic_send(ngx_goim_logic_t *logic, Goim__Call *call,
     }
 
     call->id = c->id;
-    call->sent = ngx_current_msec;
-    call->budget = ngx_goim_logic.conf->logic_timeout;
-
-    len = goim__call__get_packed_size(call);
-
-    if (len > GOIM_RPC_MAX) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "logic: a call of %uz bytes is too long", len);
-        ngx_goim_logic_free_call(c);
-        return NULL;
-    }
-
-    p = ngx_goim_link_reserve(&logic->link, GOIM_RPC_HEADER + len);
-    if (p == NULL) {
-        ngx_goim_logic_free_call(c);
-        return NULL;
-    }
-
-    goim_rpc_header(p, len);
-    (void) goim__call__pack(call, p + GOIM_RPC_HEADER);
-
-    ngx_goim_link_commit(&logic->link, GOIM_RPC_HEADER + len);
 
     c->logic = logic;
     c->cb = cb;
     c->data = data;
-    c->sent = ngx_current_msec;
+    c->len = goim__call__get_packed_size(call);
 
-    ngx_queue_insert_tail(&logic->calls, &c->queue);
+    if (c->len > GOIM_RPC_MAX - NGX_GOIM_LOGIC_STAMP) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "logic: a call of %uz bytes is too long", c->len);
+        ngx_goim_logic_free_call(c);
+        return NULL;
+    }
 
-    if (cb != ngx_goim_logic_hello_handler) {
+    rc = ngx_queue_empty(&logic->waiting)
+         && ngx_goim_link_pending(&logic->link) < NGX_GOIM_LOGIC_WINDOW
+             ? ngx_goim_logic_write(logic, c, call)
+             : ngx_goim_logic_wait(logic, c, call);
+
+    if (rc != NGX_OK) {
+        ngx_goim_logic_free_call(c);
+        return NULL;
     }
 
     if (!logic->timer.timer_set) {
@@ -334,49 +347,178 @@ ngx_goim_logic_send(ngx_goim_logic_t *logic, Goim__Call *call,
 }
 
 
-static void
-ngx_goim_logic_timer_handler(ngx_event_t *ev)
+/*
+ * To the socket, with the time; from the call, or from the frame that was
+ * made of it.  Fields of a message may come in any order, so the time follows.
+ */
+
+static ngx_int_t
+ngx_goim_logic_write(ngx_goim_logic_t *logic, ngx_goim_call_t *c,
+    const Goim__Call *call)
 {
-    ngx_msec_t         timeout, sent;
+    size_t       len;
+    u_char      *p;
+    Goim__Call   stamp;
+
+    goim__call__init(&stamp);
+
+    stamp.sent = ngx_current_msec;
+    stamp.budget = ngx_goim_logic.conf->logic_timeout;
+
+    len = c->len + goim__call__get_packed_size(&stamp);
+
+    p = ngx_goim_link_reserve(&logic->link, GOIM_RPC_HEADER + len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    goim_rpc_header(p, len);
+    p += GOIM_RPC_HEADER;
+
+    if (c->frame) {
+        ngx_memcpy(p, c->frame, c->len);
+
+    } else {
+        (void) goim__call__pack(call, p);
+    }
+
+    (void) goim__call__pack(&stamp, p + c->len);
+
+    ngx_goim_link_commit(&logic->link, GOIM_RPC_HEADER + len);
+
+    ngx_goim_logic_unqueue(c);
+
+    c->since = ngx_current_msec;
+    ngx_queue_insert_tail(&logic->calls, &c->queue);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_goim_logic_wait(ngx_goim_logic_t *logic, ngx_goim_call_t *c,
+    const Goim__Call *call)
+{
+
+    if (c->len > NGX_GOIM_LOGIC_WAITING - logic->size) {
+        return NGX_ERROR;
+    }
+
+    c->frame = ngx_alloc(c->len, ngx_cycle->log);
+    if (c->frame == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) goim__call__pack(call, c->frame);
+    logic->size += c->len;
+
+    c->since = ngx_current_msec;
+    ngx_queue_insert_tail(&logic->waiting, &c->queue);
+
+    return NGX_OK;
+}
+
+
+/* the socket took some: those that wait are next */
+
+static void
+ngx_goim_logic_taken(ngx_goim_link_t *l)
+{
     ngx_queue_t       *q;
-    ngx_msec_int_t     left;
     ngx_goim_call_t   *c;
     ngx_goim_logic_t  *logic;
 
-    logic = ev->data;
-    timeout = ngx_goim_logic.conf->logic_timeout;
+    logic = l->data;
 
-    while (!ngx_queue_empty(&logic->calls)) {
-
-        q = ngx_queue_head(&logic->calls);
+    while (!ngx_queue_empty(&logic->waiting)
+           && ngx_goim_link_pending(l) < NGX_GOIM_LOGIC_WINDOW)
+    {
+        q = ngx_queue_head(&logic->waiting);
         c = ngx_queue_data(q, ngx_goim_call_t, queue);
 
-        sent = c->sent;
-        left = (ngx_msec_int_t) (sent + timeout - ngx_current_msec);
+        if (ngx_goim_logic_write(logic, c, NULL) != NGX_OK) {
+            return;
+        }
+    }
+}
+
+
+static void
+ngx_goim_logic_timer_handler(ngx_event_t *ev)
+{
+    ngx_msec_t         next;
+    ngx_goim_logic_t  *logic;
+
+    logic = ev->data;
+    next = 0;
+
+    if (ngx_goim_logic_expire(logic, &logic->calls, &next) != NGX_OK
+        || ngx_goim_logic_expire(logic, &logic->waiting, &next) != NGX_OK)
+    {
+        (void) ngx_goim_link_error(&logic->link, 0, "no answer within %M ms",
+                                   ngx_goim_logic.conf->logic_timeout);
+        ngx_goim_link_drop(&logic->link);
+        return;
+    }
+
+    if (next) {
+        ngx_add_timer(ev, next);
+    }
+}
+
+
+/*
+ * Those whose time is up fail; when the next one's is: *next, if sooner.
+ * NGX_ERROR: logic said nothing at all since such a call: it hangs or is out
+ * of reach.  Without the link, calls go to another one at once.
+ */
+
+static ngx_int_t
+ngx_goim_logic_expire(ngx_goim_logic_t *logic, ngx_queue_t *calls,
+    ngx_msec_t *next)
+{
+    ngx_queue_t      *q;
+    ngx_msec_int_t    left;
+    ngx_goim_call_t  *c;
+
+    while (!ngx_queue_empty(calls)) {
+
+        q = ngx_queue_head(calls);
+        c = ngx_queue_data(q, ngx_goim_call_t, queue);
+
+        left = (ngx_msec_int_t) (c->since - ngx_current_msec)
+               + (ngx_msec_int_t) ngx_goim_logic.conf->logic_timeout;
 
         if (left > 0) {
-            ngx_add_timer(&logic->timer, left);
-            return;
+            *next = *next ? ngx_min(*next, (ngx_msec_t) left)
+                          : (ngx_msec_t) left;
+            break;
         }
 
-        /*
-         * Logic said nothing at all since then: it hangs or is out of reach.
-         * Without the link, calls go to another one at once.
-         */
-
-        if (!logic->link.up || (ngx_msec_int_t) (logic->heard - sent) < 0) {
-            (void) ngx_goim_link_error(&logic->link, 0,
-                                       "no answer within %M ms", timeout);
-            ngx_goim_link_drop(&logic->link);
-            return;
+        if (!logic->link.up
+            || (ngx_msec_int_t) (logic->heard - c->since) < 0)
+        {
+            return NGX_ERROR;
         }
 
-        ngx_queue_remove(q);
-        ngx_queue_insert_tail(&ngx_goim_logic.failed, q);
-        c->logic = NULL;
-
-        ngx_post_event(&ngx_goim_logic.fail, &ngx_posted_events);
+        ngx_goim_logic_fail(c);
     }
+
+    return NGX_OK;
+}
+
+
+/* its callback comes by an event */
+
+static void
+ngx_goim_logic_fail(ngx_goim_call_t *c)
+{
+    ngx_goim_logic_unqueue(c);
+
+    c->logic = NULL;
+    ngx_queue_insert_tail(&ngx_goim_logic.failed, &c->queue);
+
+    ngx_post_event(&ngx_goim_logic.fail, &ngx_posted_events);
 }
 
 
@@ -463,7 +605,6 @@ ngx_goim_logic_hello_handler(void *data, const Goim__Reply *reply)
 static ngx_int_t
 ngx_goim_logic_input(ngx_goim_link_t *l, u_char *data, size_t len)
 {
-    size_t             used;
     ngx_int_t          rc;
     ngx_goim_logic_t  *logic;
 
@@ -471,134 +612,46 @@ ngx_goim_logic_input(ngx_goim_link_t *l, u_char *data, size_t len)
 
     logic->heard = ngx_current_msec;
 
-    if (logic->in_len) {
+    rc = ngx_goim_frames_input(&logic->in, data, len, ngx_goim_logic_reply,
+                               logic);
 
-        if (ngx_goim_logic_save(logic, data, len) != NGX_OK) {
-            return ngx_goim_link_error(l, 0, "no memory");
-        }
+    switch (rc) {
 
-        data = logic->in;
-        len = logic->in_len;
-    }
-
-    rc = ngx_goim_logic_parse(logic, data, len, &used);
-
-    if (rc != NGX_OK || l->connection == NULL) {
-        return rc;
-    }
-
-    if (data == logic->in) {
-
-        ngx_memmove(logic->in, logic->in + used, len - used);
-        logic->in_len = len - used;
-
-        if (logic->in_len == 0 && logic->in_size > NGX_GOIM_LOGIC_KEEP) {
-            ngx_free(logic->in);
-            logic->in = NULL;
-            logic->in_size = 0;
-        }
-
+    case NGX_OK:
+    case NGX_DONE:
         return NGX_OK;
-    }
 
-    if (used < len
-        && ngx_goim_logic_save(logic, data + used, len - used) != NGX_OK)
-    {
+    case NGX_DECLINED:
+        return ngx_goim_link_error(l, 0, "reply of over %d bytes",
+                                   GOIM_RPC_MAX);
+
+    case NGX_ABORT:
+        return NGX_ERROR;
+
+    default:    /* NGX_ERROR */
         return ngx_goim_link_error(l, 0, "no memory");
     }
-
-    return NGX_OK;
 }
 
 
-/* all whole frames at data; the link may be gone afterwards */
+/* NGX_DONE: the link is gone, NGX_ABORT: it is to be dropped, and was told */
 
 static ngx_int_t
-ngx_goim_logic_parse(ngx_goim_logic_t *logic, u_char *data, size_t len,
-    size_t *used)
+ngx_goim_logic_reply(void *data, const u_char *frame, size_t len)
 {
-    int             rc;
-    size_t          n, frame_len;
-    const uint8_t  *frame;
-
-    *used = 0;
-
-    while (logic->link.connection) {
-
-        rc = goim_rpc_parse(data + *used, len - *used, &frame, &frame_len,
-                            &n);
-
-        if (rc == GOIM_RPC_AGAIN) {
-            return NGX_OK;
-        }
-
-        if (rc != GOIM_RPC_OK) {
-            return ngx_goim_link_error(&logic->link, 0,
-                                       "reply of over %d bytes",
-                                       GOIM_RPC_MAX);
-        }
-
-        *used += n;
-
-        if (ngx_goim_logic_reply(logic, frame, frame_len) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/* bounded: what is left of a frame is never longer than the longest one */
-
-static ngx_int_t
-ngx_goim_logic_save(ngx_goim_logic_t *logic, u_char *data, size_t len)
-{
-    size_t   size;
-    u_char  *p;
-
-    if (len > logic->in_size - logic->in_len) {
-
-        size = logic->in_size ? logic->in_size : 4096;
-
-        while (size < logic->in_len + len) {
-            size *= 2;
-        }
-
-        p = ngx_alloc(size, ngx_cycle->log);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (logic->in) {
-            ngx_memcpy(p, logic->in, logic->in_len);
-            ngx_free(logic->in);
-        }
-
-        logic->in = p;
-        logic->in_size = size;
-    }
-
-    ngx_memcpy(logic->in + logic->in_len, data, len);
-    logic->in_len += len;
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_goim_logic_reply(ngx_goim_logic_t *logic, const u_char *frame, size_t len)
-{
-    void               *data;
     Goim__Reply        *reply;
     ngx_goim_call_t    *c;
+    ngx_goim_logic_t   *logic;
     ngx_goim_logic_pt   cb;
+
+    logic = data;
 
     reply = goim__reply__unpack(NULL, len, frame);
 
     if (reply == NULL) {
-        return ngx_goim_link_error(&logic->link, 0,
+        (void) ngx_goim_link_error(&logic->link, 0,
                                    "malformed reply of %uz bytes", len);
+        return NGX_ABORT;
     }
 
     c = ngx_goim_logic_find_call(reply->id);
@@ -609,9 +662,6 @@ ngx_goim_logic_reply(ngx_goim_logic_t *logic, const u_char *frame, size_t len)
         cb = c->cb;
         data = c->data;
 
-        if (cb != ngx_goim_logic_hello_handler) {
-        }
-
         ngx_goim_logic_free_call(c);
 
         cb(data, reply);
@@ -619,7 +669,11 @@ ngx_goim_logic_reply(ngx_goim_logic_t *logic, const u_char *frame, size_t len)
 
     goim__reply__free_unpacked(reply, NULL);
 
-    return logic->refused ? NGX_ERROR : NGX_OK;
+    if (logic->link.connection == NULL) {
+        return NGX_DONE;
+    }
+
+    return logic->refused ? NGX_ABORT : NGX_OK;
 }
 
 
@@ -636,13 +690,10 @@ ngx_goim_logic_closed(ngx_goim_link_t *l)
         ngx_del_timer(&logic->timer);
     }
 
-    if (logic->in) {
-        ngx_free(logic->in);
-        logic->in = NULL;
-    }
+    ngx_goim_frames_free(&logic->in);
 
-    logic->in_len = 0;
-    logic->in_size = 0;
+    ngx_queue_add(&logic->calls, &logic->waiting);
+    ngx_queue_init(&logic->waiting);
 
     while (!ngx_queue_empty(&logic->calls)) {
 
@@ -651,14 +702,10 @@ ngx_goim_logic_closed(ngx_goim_link_t *l)
 
         if (c->cb == ngx_goim_logic_hello_handler) {
             ngx_goim_logic_free_call(c);
-            continue;
+
+        } else {
+            ngx_goim_logic_fail(c);
         }
-
-        ngx_queue_remove(q);
-        ngx_queue_insert_tail(&ngx_goim_logic.failed, q);
-        c->logic = NULL;
-
-        ngx_post_event(&ngx_goim_logic.fail, &ngx_posted_events);
     }
 }
 
@@ -724,12 +771,25 @@ ngx_goim_logic_find_call(uint64_t id)
 }
 
 
+static void
+ngx_goim_logic_unqueue(ngx_goim_call_t *c)
+{
+    ngx_queue_remove(&c->queue);
+
+    if (c->frame) {
+        ngx_free(c->frame);
+        c->frame = NULL;
+        c->logic->size -= c->len;
+    }
+}
+
+
 /* takes it out of the queue it is in */
 
 static void
 ngx_goim_logic_free_call(ngx_goim_call_t *c)
 {
-    ngx_queue_remove(&c->queue);
+    ngx_goim_logic_unqueue(c);
     ngx_queue_insert_head(&ngx_goim_logic.free, &c->queue);
 
     c->id = 0;

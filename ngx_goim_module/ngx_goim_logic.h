@@ -36,7 +36,7 @@ ngx_int_t ngx_goim_logic_init(ngx_goim_conf_t *gcf, const u_char *zone_id);
 ngx_goim_call_t *ngx_goim_logic_call(struct Goim__Call *call,
     ngx_uint_t *peer, ngx_goim_logic_pt cb, void *data);
 
-/* Nobody waits for a Connect any more: logic need not begin it.  Its answer
+/* Nobody waits for a Connect any more: logic need not begin it.  Its callback
  * comes all the same. */
 void ngx_goim_logic_abandon(ngx_goim_call_t *call);
 

@@ -59,6 +59,7 @@ static const ngx_goim_link_ops_t  ngx_goim_redis_ops = {
     "redis",
     ngx_goim_redis_opened,
     ngx_goim_redis_input,
+    NULL,
     ngx_goim_redis_closed,
     NGX_GOIM_C_redis_errors
 };

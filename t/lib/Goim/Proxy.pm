@@ -6,6 +6,9 @@
 #     my $logic = Goim::Logic->new(redis => $proxy->addr);
 #     $proxy->hold;
 #     $proxy->release;
+#
+# Paused, it reads nothing. By a unix socket, which takes no more than some
+# 200 KB ahead of its reader, that is soon felt.
 
 package Goim::Proxy;
 
@@ -16,6 +19,7 @@ use parent -norequire, 'Goim::Proc';
 
 use IO::Select ();
 use IO::Socket::INET ();
+use IO::Socket::UNIX ();
 use POSIX ();
 use Socket;
 use Time::HiRes ();
@@ -23,11 +27,11 @@ use Time::HiRes ();
 use Goim::Proc ();
 use Goim::Test qw(folder free_port root_dir slurp wait_for);
 
-# to => port; late => s by which answers are late
+# to => port; late => s by which answers are late; unix => 1: by such a socket
 sub new {
     my ($class, %arg) = @_;
     my $dir = folder('proxy');
-    my $port = free_port();
+    my $port = $arg{unix} ? "$dir/socket" : free_port();
     my $self = $class->SUPER::new(%arg, name => 'proxy', dir => $dir,
         stop => 'KILL', cmd => [$^X, '-I' . root_dir() . '/t/lib',
             '-MGoim::Proxy', '-e', 'Goim::Proxy::run(@ARGV)', $port, $arg{to},
@@ -38,7 +42,7 @@ sub new {
     return $self;
 }
 
-sub addr { return "127.0.0.1:$_[0]{port}" }
+sub addr { return ($_[0]{unix} ? 'unix' : '127.0.0.1') . ":$_[0]{port}" }
 
 # how often it said a word
 sub said {
@@ -71,8 +75,11 @@ sub run {
     local $SIG{PIPE} = 'IGNORE';
     $| = 1;
 
-    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
-        LocalPort => $port, Listen => 512, ReuseAddr => 1) or die "$port: $!";
+    my $listen = $port =~ m{/}
+        ? IO::Socket::UNIX->new(Local => $port, Listen => 512)
+        : IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+            LocalPort => $port, Listen => 512, ReuseAddr => 1);
+    die "$port: $!" if !$listen;
     $select = IO::Select->new($listen);
     print "ready\n";
 
