@@ -8,6 +8,7 @@
 
 #include "fanout.h"
 #include "nodes.h"
+#include "same.h"
 
 #include "svc/log.h"
 #include "svc/loop.h"
@@ -77,6 +78,7 @@ job_consume_record(bus_consumer_t *c, const bus_record_t *rec, void *data)
 
     msg = job_msg_new(rec->partition, &rec->offset, rec->payload, rec->len,
                       &job->used);
+    msg->from = job_same_from(job, rec);
 
     job_place_take(&job->place, msg);
     job_fanout_take(job, msg);

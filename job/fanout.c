@@ -14,6 +14,7 @@
 
 #include "node.h"
 #include "nodes.h"
+#include "same.h"
 
 #include "svc/clock.h"
 #include "svc/log.h"
@@ -32,7 +33,7 @@ static void job_fanout_turn(evutil_socket_t fd, short what, void *data);
 static void job_fanout_ask(job_t *job);
 static void job_fanout_again(job_t *job, int64_t max);
 static void job_fanout_read(registry_t *g, int ok, void *data);
-static void job_fanout_msg(job_t *job, job_msg_t *msg);
+static int job_fanout_msg(job_t *job, job_msg_t *msg);
 static size_t job_fanout_count(job_t *job, const Goim__PushMsg *push,
     job_node_t **node);
 static uint64_t job_fanout_sessions(job_t *job, const Goim__PushMsg *push);
@@ -255,6 +256,7 @@ job_fanout_read(registry_t *g, int ok, void *data)
     static log_once_t   held;
 
     job_msg_t   *msg, *next;
+    job_list_t   list;
 
     (void) g;
 
@@ -283,14 +285,20 @@ job_fanout_read(registry_t *g, int ok, void *data)
         metrics_add(job->m.batches, 1);
     }
 
-    msg = job->asked.head;
+    list = job->asked;
     job_list_init(&job->asked);
 
-    for ( /* void */ ; msg; msg = next) {
+    for (msg = list.head; msg; msg = next) {
         next = msg->link;
 
-        if (msg->part != NULL) {
-            job_fanout_msg(job, msg);
+        if (msg->part != NULL && job_fanout_msg(job, msg) != 0) {
+
+            /* it waits, and so does what is behind it */
+
+            job->asked.head = msg;
+            job->asked.tail = list.tail;
+            svc_timer(job->retry, JOB_FANOUT_LOOK);
+            break;
         }
 
         job_msg_unref(msg);
@@ -299,7 +307,7 @@ job_fanout_read(registry_t *g, int ok, void *data)
     job_nodes_send(job, 0);
     job->eased(job);
 
-    if (job->taken.head != NULL) {
+    if (job->asked.head == NULL && job->taken.head != NULL) {
         job_fanout_ask(job);
     }
 }
@@ -307,7 +315,9 @@ job_fanout_read(registry_t *g, int ok, void *data)
 
 /* ---- one record ---- */
 
-static void
+/* -1: it has to wait */
+
+static int
 job_fanout_msg(job_t *job, job_msg_t *msg)
 {
     size_t          i, n, len;
@@ -316,12 +326,16 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
     job_node_t     *node;
     Goim__PushMsg  *push;
 
+    if (!job_same(job, msg)) {
+        return -1;
+    }
+
     bad = job_record_parse(&job->arena, msg->data, msg->len, &push);
 
     if (bad != JOB_GOOD) {
         job_fanout_skipped(job, bad, msg->partition, &msg->offset);
         job_place_ack(&job->place, msg);
-        return;
+        return 0;
     }
 
     metrics_add(job->m.records[push->type], 1);
@@ -335,7 +349,7 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
         if (bad != JOB_GOOD) {
             job_fanout_skipped(job, bad, msg->partition, &msg->offset);
             job_place_ack(&job->place, msg);
-            return;
+            return 0;
         }
 
         job_msg_set(msg, data, len);
@@ -351,6 +365,8 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
     }
 
     job_place_ack(&job->place, msg);
+
+    return 0;
 }
 
 

@@ -123,6 +123,7 @@ job_http_metrics(http_request_t *req, void *data)
     metrics_set(job->m.full, (int64_t) job->full);
     metrics_set(job->m.up, svc_redis_is_up(job->redis));
     metrics_set(job->m.bus_up, job_bus_healthy(job));
+    metrics_set(job->m.elsewhere, job->elsewhere != 0);
 
     text = metrics_text(&len);
     if (text == NULL) {
@@ -142,7 +143,7 @@ job_http_health(http_request_t *req, void *data)
 {
     job_t  *job = data;
 
-    char         why[64];
+    char         why[sizeof(job->why) + 1];
     const char  *text;
 
     if (job->draining) {
@@ -154,6 +155,10 @@ job_http_health(http_request_t *req, void *data)
     } else if (!job_bus_healthy(job)) {
         snprintf(why, sizeof(why), "the bus is away: %s\n",
                  job->conf->bus.driver);
+        text = why;
+
+    } else if (job->elsewhere != 0) {
+        snprintf(why, sizeof(why), "%s\n", job->why);
         text = why;
 
     } else if (bus_consumer_stuck(job->consumer) > 0) {
@@ -170,7 +175,11 @@ job_http_health(http_request_t *req, void *data)
         return;
     }
 
-    http_answer(req, 200, "text/plain", "ok\n", 3);
+    text = metrics_get(job->m.no_logic) ? "ok, but no logic is seen in this "
+                                          "Redis, database and prefix\n"
+                                        : "ok\n";
+
+    http_answer(req, 200, "text/plain", text, strlen(text));
 }
 
 

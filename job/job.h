@@ -4,6 +4,7 @@
  *
  *     consume.c   taken from the bus, within the bound of memory
  *     fanout.c    the set of nodes is read, the record's nodes found
+ *     same.c      whether it is from a logic that has the same Redis
  *     nodes.c     the set of nodes
  *     node.c      a queue a node, one append in flight
  *     record.c    PushMsg in, packed Delivery out
@@ -23,6 +24,7 @@
 #include "common/goim_position.h"
 #include "proto/goim.pb-c.h"
 #include "svc/bus.h"
+#include "svc/here.h"
 #include "svc/http.h"
 #include "svc/metrics.h"
 #include "svc/notify.h"
@@ -80,6 +82,9 @@ typedef struct {
     metric_t  *full;
     metric_t  *up;
     metric_t  *bus_up;
+    metric_t  *no_logic;
+    metric_t  *elsewhere;
+    metric_t  *other;
 } job_metrics_t;
 
 /* Messages in the order in which they were taken, one reference each. */
@@ -108,6 +113,12 @@ struct job_s {
     void              (*eased)(job_t *job);     /* tells it that less is
                                            outstanding, or Redis is full */
     struct event       *end;
+
+    /* same.c */
+    here_t             *here;
+    char                from[HERE_FROM];    /* of this job */
+    int64_t             elsewhere;      /* since when records wait, or 0 */
+    char                why[256];
 
     /* fanout.c */
     job_list_t          taken;          /* since the last registry_read() */

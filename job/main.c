@@ -8,6 +8,7 @@
 #include "fanout.h"
 #include "http.h"
 #include "nodes.h"
+#include "same.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -168,6 +169,8 @@ job_start(struct event_base *base)
         goto failed;
     }
 
+    job_same_start(&job);
+
     job.notify = notify_new(base, job_ready, NULL);
 
     log_write(LOG_NOTICE, "job " SVC_VERSION ": bus %s, redis %s",
@@ -186,6 +189,7 @@ failed:
 static void
 job_drain(void)
 {
+    here_leave(job.here);
     job_consume_drain(&job);
 }
 
@@ -199,7 +203,9 @@ job_stop(void)
 
     /* what Redis still owes is told to those that asked */
 
+    here_leave(job.here);
     svc_redis_free(job.redis);
+    job_same_stop(&job);
     registry_free(job.registry);
 
     job_nodes_free(&job);
@@ -214,6 +220,7 @@ job_up(svc_redis_t *r, void *data)
     (void) r;
     (void) data;
 
+    job_same_up(&job);
     job_consume_up(&job);
 }
 
@@ -298,4 +305,14 @@ job_metrics_init(job_metrics_t *m)
                             "full; no records are taken meanwhile.");
     m->up = metrics_gauge("goim_job_redis_up", NULL, "1: Redis is there.");
     m->bus_up = metrics_gauge("goim_job_bus_up", NULL, "1: the bus is there.");
+    m->no_logic = metrics_gauge("goim_job_no_logic", NULL,
+                                "1: no logic is seen in this Redis, database "
+                                "and prefix.");
+    m->elsewhere = metrics_gauge("goim_job_elsewhere", NULL,
+                                 "1: records wait, as the logic that wrote "
+                                 "them has another Redis, database or "
+                                 "prefix.");
+    m->other = metrics_counter("goim_job_other_records_total", NULL,
+                               "Records delivered though the logic that "
+                               "wrote them had another database or prefix.");
 }

@@ -91,6 +91,7 @@ job_msg_unref(job_msg_t *msg)
 
     *msg->used -= sizeof(job_msg_t) + msg->len;
 
+    free(msg->from);
     free(msg->data);
     free(msg);
 }

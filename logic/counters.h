@@ -99,7 +99,9 @@
       "Threads with a connection to Redis.")                                 \
     X(nodes_silent, "goim_logic_nodes_silent", NULL,                         \
       "Nodes not renewed in time but kept, as too many fell silent "         \
-      "together.")
+      "together.")                                                           \
+    X(no_job, "goim_logic_no_job", NULL,                                     \
+      "1: no job is seen in this Redis, database and prefix.")
 
 typedef struct {
     metric_t  *http_requests, *http_errors;
@@ -118,7 +120,7 @@ typedef struct {
     metric_t  *hook_requests, *hook_failed;
     metric_t  *rooms_full;
     metric_t  *rpc_links, *push_waiting, *threads, *redis_up;
-    metric_t  *nodes_silent;
+    metric_t  *nodes_silent, *no_job;
 } logic_metrics_t;
 
 extern logic_metrics_t  logic_m;

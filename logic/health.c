@@ -4,6 +4,7 @@
 
 #include "health.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,10 +106,17 @@ logic_health_say(http_request_t *req, const char *reason)
     char    *text;
     json_t  *answer;
 
-    answer = reason == NULL
-             ? json_pack("{s:s}", "status", "ok")
-             : json_pack("{s:s, s:s}", "status", "unavailable",
-                         "reason", reason);
+    if (reason != NULL) {
+        answer = json_pack("{s:s, s:s}", "status", "unavailable", "reason",
+                           reason);
+
+    } else if (metrics_get(logic_m.no_job)) {
+        answer = json_pack("{s:s, s:s}", "status", "ok", "warning", "no job "
+                           "is seen in this Redis, database and prefix");
+
+    } else {
+        answer = json_pack("{s:s}", "status", "ok");
+    }
 
     text = answer != NULL ? json_dumps(answer, JSON_COMPACT) : NULL;
     json_decref(answer);
@@ -140,6 +148,28 @@ logic_metrics(logic_thread_t *t, http_request_t *req,
                 "text/plain; version=0.0.4; charset=utf-8", text,
                 text != NULL ? len : 0);
     free(text);
+}
+
+
+void
+logic_health_job(int seen, void *data)
+{
+    logic_thread_t  *t = data;
+
+    const svc_redis_conf_t  *conf;
+
+    conf = &t->conf->redis;
+    metrics_set(logic_m.no_job, !seen);
+
+    if (seen) {
+        log_write(LOG_NOTICE, "a job is seen in Redis");
+        return;
+    }
+
+    log_write(LOG_ERROR, "no job is seen in redis %s, database %" PRId64
+              ", under prefix '%s': what is pushed arrives when one comes; "
+              "[redis] of logic and job must be the same", conf->addr,
+              conf->db, conf->prefix);
 }
 
 

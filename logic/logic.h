@@ -35,6 +35,7 @@
 
 #include "common/goim_limits.h"
 #include "svc/bus.h"
+#include "svc/here.h"
 #include "svc/http.h"
 #include "svc/listen.h"
 #include "svc/notify.h"
@@ -71,11 +72,13 @@ struct logic_thread_s {
     int64_t                       idle;       /* since when, while draining */
 
     notify_t                     *notify;     /* of the first thread */
+    here_t                       *here;       /* the same */
     svc_redis_t                  *redis;
     store_t                      *store;
     bus_producer_t               *bus;
     registry_t                   *registry;
     size_t                        prefix_len;
+    char                          from[HERE_FROM];    /* told with records */
 
     http_server_t                *http;
     int                           http_fd;    /* the http server's */

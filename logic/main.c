@@ -314,6 +314,8 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
     }
 
     if (t->index == 0) {
+        t->here = here_new(t->base, t->redis, &t->conf->bus, "logic", "job",
+                           logic_health_job, t);
         t->notify = notify_new(t->base, logic_thread_ready, t);
     }
 
@@ -335,6 +337,10 @@ logic_thread_free(logic_thread_t *t)
     bus_producer_free(t->bus);
     svc_redis_free(t->redis);
     store_free(t->store);
+
+    if (t->here != NULL) {
+        here_free(t->here);
+    }
 
     logic_kick_free(t);
     logic_top_free(t);
@@ -389,6 +395,10 @@ logic_thread_wake(evutil_socket_t fd, short what, void *data)
 
     t->draining = 1;
     t->drained = svc_now();
+
+    if (t->here != NULL) {
+        here_leave(t->here);
+    }
 
     http_server_drain(t->http);
     logic_rpc_drain(t);
@@ -448,6 +458,7 @@ logic_thread_up(svc_redis_t *r, void *data)
         metrics_add(logic_m.redis_up, 1);
     }
 
+    here_from(t->from, t->redis);
     store_up(t->store);
     logic_nodes_up(t);
     logic_health_ask(t);

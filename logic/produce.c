@@ -48,6 +48,7 @@ logic_push_produce(logic_push_t *p, Goim__PushMsg *msg, const char *key,
     m.len = goim__push_msg__get_packed_size(msg);
     m.pack = logic_push_pack;
     m.what = msg;
+    m.from = p->thread->from;
     m.timeout = p->deadline - svc_now();
     m.cb = logic_push_produced;
 

@@ -77,6 +77,8 @@ typedef struct {
     size_t            len;          /* of the payload */
     size_t          (*pack)(const void *what, uint8_t *payload);
     const void       *what;
+    const char       *from;         /* where the writer has its sessions, beside
+                                       the payload; "": it does not say */
     int64_t           timeout;      /* ms */
     bus_produced_pt   cb;
     void             *data;
@@ -113,6 +115,8 @@ typedef struct {
     goim_offset_t   offset;
     const uint8_t  *payload;        /* valid during the callback */
     size_t          len;
+    const char     *from;           /* as the writer said, or NULL; no NUL */
+    size_t          from_len;
 } bus_record_t;
 
 typedef struct {

@@ -12,6 +12,7 @@
 
 #include <librdkafka/rdkafka.h>
 
+#define BUS_KAFKA_FROM      "goim-from"
 #define BUS_KAFKA_TURN      256         /* events a turn of the loop */
 
 

@@ -69,8 +69,10 @@ bus_kafka_parts(bus_kafka_consumer_t *c, size_t n)
 static void
 bus_kafka_fetched(bus_kafka_consumer_t *c, const rd_kafka_message_t *msg)
 {
-    bus_record_t       rec;
-    bus_kafka_part_t  *part;
+    const void          *from;
+    bus_record_t         rec;
+    bus_kafka_part_t    *part;
+    rd_kafka_headers_t  *headers;
 
     if (msg->err) {
         log_seldom(&c->log, LOG_WARN, "kafka: %s", rd_kafka_message_errstr(
@@ -98,6 +100,15 @@ bus_kafka_fetched(bus_kafka_consumer_t *c, const rd_kafka_message_t *msg)
     goim_offset_set(&rec.offset, part->run, (uint64_t) msg->offset);
     rec.payload = msg->payload;
     rec.len = msg->payload != NULL ? msg->len : 0;
+    rec.from = NULL;
+
+    if (rd_kafka_message_headers(msg, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR
+        && rd_kafka_header_get_last(headers, BUS_KAFKA_FROM, &from,
+                                    &rec.from_len)
+           == RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        rec.from = from;
+    }
 
     c->base.events.record(&c->base, &rec, c->base.events.data);
 }

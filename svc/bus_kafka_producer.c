@@ -295,11 +295,44 @@ bus_kafka_producer_partitions(bus_producer_t *base)
 }
 
 
+/* The payload is goim's, byte for byte: what is ours goes into a header. */
+
+static rd_kafka_headers_t *
+bus_kafka_from(const char *from)
+{
+    rd_kafka_headers_t  *headers;
+
+    if (from[0] == '\0') {
+        return NULL;
+    }
+
+    headers = rd_kafka_headers_new(1);
+
+    if (rd_kafka_header_add(headers, BUS_KAFKA_FROM, -1, from, -1)
+        != RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        abort();
+    }
+
+    return headers;
+}
+
+
+static void
+bus_kafka_from_free(rd_kafka_headers_t *headers)
+{
+    if (headers != NULL) {
+        rd_kafka_headers_destroy(headers);
+    }
+}
+
+
 void
 bus_kafka_produce(bus_producer_t *base, const bus_message_t *m)
 {
-    int                    rc;
     bus_item_t            *item;
+    rd_kafka_headers_t    *headers;
+    rd_kafka_resp_err_t    err;
     bus_kafka_producer_t  *p;
 
     static log_once_t  refused;
@@ -316,15 +349,21 @@ bus_kafka_produce(bus_producer_t *base, const bus_message_t *m)
         return;
     }
 
+    headers = bus_kafka_from(m->from);
+
     /* the item holds the bytes until it is reported: no copy */
 
-    rc = rd_kafka_produce(p->topic, RD_KAFKA_PARTITION_UA, 0,
-                          item->bytes + m->key_len, m->len, item->bytes,
-                          m->key_len, item);
-    if (rc == -1) {
+    err = rd_kafka_producev(p->rk, RD_KAFKA_V_RKT(p->topic),
+                            RD_KAFKA_V_VALUE(item->bytes + m->key_len, m->len),
+                            RD_KAFKA_V_KEY(item->bytes, m->key_len),
+                            RD_KAFKA_V_OPAQUE(item),
+                            RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+
+    if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        bus_kafka_from_free(headers);
         metrics_add(p->refused, 1);
         log_seldom(&refused, LOG_ERROR, "bus: not written to %s: %s",
-                   p->conf->topic, rd_kafka_err2str(rd_kafka_last_error()));
+                   p->conf->topic, rd_kafka_err2str(err));
 
         bus_item_fail(&p->items, item);
         return;

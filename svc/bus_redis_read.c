@@ -206,6 +206,7 @@ bus_redis_fields(const redisReply *fields, bus_record_t *rec)
         {
             rec->payload = (const uint8_t *) v->str;
             rec->len = v->len;
+            rec->from = NULL;
             return 0;
         }
     }

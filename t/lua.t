@@ -402,4 +402,11 @@ $redis->cmd('DEL', 'goim:online:b/1');
 is online('b/1', 0, '', 'x', 1)->[0], 1, 'counts were taken away';
 is sum('x'), -1, 'the sums begin anew';
 
+# ---- who is here -------------------------------------------------------------
+
+is run('here', ['here:logic', 'here:job'], 5000), 0, 'logic is alone';
+is run('here', ['here:job', 'here:logic'], 5000), 1, 'job sees logic';
+is run('here', ['here:logic', 'here:job'], 5000), 1, 'logic sees job';
+cmp_ok $redis->cmd('PTTL', 'here:job'), '<=', 5000, 'for a time';
+
 done_testing;

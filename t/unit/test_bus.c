@@ -392,6 +392,7 @@ maker_send_raw(maker_t *m, const char *key, const void *payload, size_t len,
     msg.len = len;
     msg.pack = maker_pack;
     msg.what = payload;
+    msg.from = "";
     msg.timeout = timeout;
     msg.cb = maker_produced;
     msg.data = (void *) nmade++;
