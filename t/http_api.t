@@ -523,6 +523,11 @@ subtest 'too much is waiting' => sub {
     eventually { $logic->health->{status} == 200 } 20, 'healthy again';
     eventually { $logic->metrics->{goim_logic_push_waiting} == 0 } 10,
         'nothing waits';
+
+    # /health speaks for one thread
+    eventually { my $m = $logic->metrics;
+        $m->{goim_logic_redis_connections} == $m->{goim_logic_threads} } 10,
+        'every thread has its connection again';
 };
 
 subtest 'end' => sub {
