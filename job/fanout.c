@@ -421,6 +421,8 @@ job_fanout_count(job_t *job, const Goim__PushMsg *push, job_node_t **node)
 {
     static log_once_t  unknown, none;
 
+    log_text_t  t;
+
     *node = NULL;
 
     if (push->type != GOIM__PUSH_MSG__TYPE__PUSH) {
@@ -437,8 +439,9 @@ job_fanout_count(job_t *job, const Goim__PushMsg *push, job_node_t **node)
 
     if (*node == NULL) {
         metrics_add(job->m.unknown_node, 1);
-        log_seldom(&unknown, LOG_WARN, "node \"%.*s\" is not registered: "
-                   "records for it are undeliverable", 64, push->server);
+        log_seldom(&unknown, LOG_WARN, "node \"%s\" is not registered: "
+                   "records for it are undeliverable",
+                   log_text(&t, push->server));
         return 0;
     }
 

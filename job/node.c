@@ -448,13 +448,15 @@ job_node_answer(svc_redis_t *r, redisReply *reply, void *data)
 {
     job_node_t  *node = data;
 
+    log_text_t  t;
+
     (void) r;
 
     if (svc_redis_class(reply) == SVC_REDIS_OK
         && reply->type == REDIS_REPLY_ARRAY)
     {
         log_write(LOG_ERROR, "node \"%s\": its stream's key was not a "
-                  "stream, replaced", node->server);
+                  "stream, replaced", log_text(&t, node->server));
         metrics_add(node->job->m.replaced, 1);
     }
 
@@ -547,6 +549,8 @@ job_node_failed(job_node_t *node, const redisReply *reply,
 {
     static log_once_t  refused, lost;
 
+    log_text_t  t, why;
+
     metrics_add(node->job->m.retries, 1);
 
     if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
@@ -554,12 +558,12 @@ job_node_failed(job_node_t *node, const redisReply *reply,
 
         log_seldom(&refused,
                    class == SVC_REDIS_ERROR ? LOG_ERROR : LOG_WARN,
-                   "node \"%s\": append refused: %.*s; trying again",
-                   node->server, (int) reply->len, reply->str);
+                   "node \"%s\": append refused: %s; trying again",
+                   log_text(&t, node->server), log_text(&why, reply->str));
 
     } else {
         log_seldom(&lost, LOG_WARN, "node \"%s\": no answer to an append; "
-                   "trying again", node->server);
+                   "trying again", log_text(&t, node->server));
     }
 
     job_node_wait(node);

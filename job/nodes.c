@@ -20,6 +20,7 @@ void
 job_nodes_sync(job_t *job)
 {
     size_t                  i, n, j, live;
+    log_text_t              t;
     job_node_t             *node;
     const char *const      *lapsed;
     const registry_node_t  *nodes;
@@ -53,7 +54,8 @@ job_nodes_sync(job_t *job)
         }
 
         log_write(LOG_NOTICE, "node \"%s\": gone from the registry, %zu "
-                  "records for it dropped", node->server, node->count);
+                  "records for it dropped", log_text(&t, node->server),
+                  node->count);
 
         metrics_add(job->m.dropped, (int64_t) node->count);
         job_node_drop(node);
@@ -84,11 +86,12 @@ job_nodes_add(job_t *job, const char *server, int lapsed)
 
     int          found;
     size_t       i;
+    log_text_t   t;
     job_node_t  *node;
 
     if (strlen(server) > GOIM_SERVER_MAX) {
-        log_seldom(&once, LOG_ERROR, "node \"%.64s...\": its name is too "
-                   "long, it gets nothing", server);
+        log_seldom(&once, LOG_ERROR, "node \"%s\": its name is too "
+                   "long, it gets nothing", log_text(&t, server));
         return -1;
     }
 
@@ -110,7 +113,7 @@ job_nodes_add(job_t *job, const char *server, int lapsed)
 
         if (!lapsed) {
             log_write(LOG_NOTICE, "node \"%s\": taken into the fan-out",
-                      server);
+                      log_text(&t, server));
         }
     }
 
@@ -123,7 +126,7 @@ job_nodes_add(job_t *job, const char *server, int lapsed)
         log_write(LOG_NOTICE, lapsed ? "node \"%s\": not renewed in time, "
                   "what it misses is counted for it"
                   : "node \"%s\": renewed again, taken into the fan-out",
-                  server);
+                  log_text(&t, server));
     }
 
     return 0;

@@ -462,6 +462,7 @@ logic_change_done(svc_redis_t *r, redisReply *reply, void *data)
 
     char             key[LOGIC_KEY_BUF];
     size_t           len;
+    log_text_t       text;
     logic_thread_t  *t;
 
     t = c->thread;
@@ -485,7 +486,8 @@ logic_change_done(svc_redis_t *r, redisReply *reply, void *data)
         logic_http_failed(t, c->req, "redis did not do it");
 
     } else {
-        log_write(LOG_NOTICE, "nodes: \"%s\" is %s by request", c->server,
+        log_write(LOG_NOTICE, "nodes: \"%s\" is %s by request",
+                  log_text(&text, c->server),
                   c->offline ? "offline" : "no longer offline");
 
         /* the other threads and logics see it within a second */
@@ -543,6 +545,7 @@ static int
 logic_register_same(logic_thread_t *t, const Goim__Register *r, char *what,
     size_t size)
 {
+    log_text_t               text;
     const svc_redis_conf_t  *conf;
 
     conf = &t->conf->redis;
@@ -553,8 +556,8 @@ logic_register_same(logic_thread_t *t, const Goim__Register *r, char *what,
 
     if (strcmp(r->redis_run_id, svc_redis_run_id(t->redis)) != 0) {
         snprintf(what, size, "the node has Redis with run_id %.64s, logic "
-                 "%s with run_id %s", r->redis_run_id, conf->addr,
-                 svc_redis_run_id(t->redis));
+                 "%s with run_id %s", log_text(&text, r->redis_run_id),
+                 conf->addr, svc_redis_run_id(t->redis));
         return 0;
     }
 
@@ -565,8 +568,8 @@ logic_register_same(logic_thread_t *t, const Goim__Register *r, char *what,
     }
 
     if (strcmp(r->redis_prefix, conf->prefix) != 0) {
-        snprintf(what, size, "the node has prefix '%.64s', logic '%s'",
-                 r->redis_prefix, conf->prefix);
+        snprintf(what, size, "the node has prefix \"%.64s\", logic \"%s\"",
+                 log_text(&text, r->redis_prefix), conf->prefix);
         return 0;
     }
 
@@ -582,8 +585,10 @@ logic_register_other(logic_call_t *call, const char *what)
 
     static log_once_t  other;
 
+    log_text_t  t;
+
     log_seldom(&other, LOG_ERROR, "register: \"%s\" refused: %s",
-               call->msg->register_->server, what);
+               log_text(&t, call->msg->register_->server), what);
     metrics_add(logic_m.registers_refused, 1);
 
     reply.code = GOIM__REPLY__CODE__REFUSED;
@@ -638,6 +643,7 @@ logic_registered(const registry_answer_t *a, void *data)
 {
     logic_call_t  *call = data;
 
+    log_text_t           server, instance, holder;
     Goim__Register      *info;
     const logic_conf_t  *conf;
 
@@ -662,8 +668,9 @@ logic_registered(const registry_answer_t *a, void *data)
 
     if (a->result == REGISTRY_REFUSED) {
         log_write(LOG_ERROR, "register: \"%s\" refused to instance \"%s\": "
-                  "\"%s\" has it", info->server, info->instance,
-                  a->holder);
+                  "\"%s\" has it", log_text(&server, info->server),
+                  log_text(&instance, info->instance),
+                  log_text(&holder, a->holder));
         metrics_add(logic_m.registers_refused, 1);
 
         registered.holder = (char *) a->holder;

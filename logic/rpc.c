@@ -54,7 +54,7 @@ struct logic_link_s {
     size_t                      ncancels;       /* in the input */
 
     char                        peer[NI_MAXHOST + 8];
-    char                        server[GOIM_SERVER_MAX + 1];
+    log_text_t                  server;     /* for the log */
     unsigned                    greeted:1;
     unsigned                    paused:1;       /* owes too much */
     unsigned                    reading:1;      /* in logic_rpc_read() */
@@ -356,12 +356,12 @@ logic_rpc_event(struct bufferevent *bev, short what, void *data)
                   LOGIC_RPC_HELLO);
 
     } else if (what & BEV_EVENT_ERROR) {
-        log_write(LOG_INFO, "rpc %s \"%s\": %s", link->peer, link->server,
-                  evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
+        log_write(LOG_INFO, "rpc %s \"%s\": %s", link->peer,
+                  link->server.s, evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
 
     } else {
         log_write(LOG_INFO, "rpc %s \"%s\": closed", link->peer,
-                  link->server);
+                  link->server.s);
     }
 
     logic_rpc_close(link);
@@ -375,7 +375,7 @@ logic_rpc_error(logic_link_t *link, const char *reason)
 
     metrics_add(logic_m.rpc_malformed, 1);
     log_write(LOG_ERROR, "rpc %s \"%s\": %s, closing", link->peer,
-              link->server, reason);
+              link->server.s, reason);
 
     link->closing = 1;
 
@@ -617,6 +617,7 @@ logic_rpc_gone(const logic_call_t *call)
 static void
 logic_rpc_hello(logic_call_t *call)
 {
+    log_text_t       zone, version;
     Goim__Hello     *hello;
     logic_link_t    *link;
     struct timeval   none;
@@ -631,13 +632,15 @@ logic_rpc_hello(logic_call_t *call)
         return;
     }
 
+    log_text(&link->server, hello->server);
+
     if (!link->greeted) {
-        log_write(LOG_INFO, "rpc %s: comet \"%s\" zone %s version %.40s",
-                  link->peer, hello->server, hello->zone, hello->version);
+        log_write(LOG_INFO, "rpc %s: comet \"%s\" zone %s version %s",
+                  link->peer, link->server.s, log_text(&zone, hello->zone),
+                  log_text(&version, hello->version));
     }
 
     link->greeted = 1;
-    snprintf(link->server, sizeof(link->server), "%s", hello->server);
 
     timerclear(&none);
     bufferevent_set_timeouts(link->bev, &none, &none);

@@ -111,27 +111,40 @@ log_reopen(void)
 
 
 /*
- * Control characters would let a client's text make up lines of its own, or
- * play with the terminal: they are shown as \xNN.
+ * Text as it may be shown; *text moves on to what has no place. Escaped are
+ * what is not printable ASCII, which would make up lines or play with the
+ * terminal, and the characters in `more`.
  */
 static size_t
-log_clean(char *out, size_t size, const char *text)
+log_escape(char *out, size_t size, const char **text, const char *more)
 {
     size_t         n;
     unsigned char  ch;
 
-    for (n = 0; *text != '\0' && n + 5 < size; text++) {
-        ch = (unsigned char) *text;
+    for (n = 0; **text != '\0' && n + 5 < size; (*text)++) {
+        ch = (unsigned char) **text;
 
-        if (ch >= 0x20 && ch != 0x7f) {
-            out[n++] = *text;
+        if (ch >= 0x20 && ch < 0x7f && strchr(more, ch) == NULL) {
+            out[n++] = (char) ch;
 
         } else {
-            n += (size_t) snprintf(out + n, size - n, "\\x%02x", ch);
+            n += (size_t) snprintf(out + n, size - n, "\\x%02X", ch);
         }
     }
 
     return n;
+}
+
+
+const char *
+log_text(log_text_t *t, const char *text)
+{
+    size_t  n;
+
+    n = log_escape(t->s, sizeof(t->s) - 3, &text, "\"\\");
+    strcpy(t->s + n, *text != '\0' ? "..." : "");
+
+    return t->s;
 }
 
 
@@ -150,7 +163,7 @@ log_line(log_level_t level, const char *text)
     n = strftime(line, sizeof(line), "%Y/%m/%d %H:%M:%S", &tm);
     n += (size_t) snprintf(line + n, sizeof(line) - n, " [%s] %d: ",
                            log_names[level], (int) getpid());
-    n += log_clean(line + n, sizeof(line) - n - 1, text);
+    n += log_escape(line + n, sizeof(line) - n - 1, &text, "");
     line[n++] = '\n';
 
     do {

@@ -3,7 +3,8 @@
  *
  *     2026/11/21 04:25:37 [warn] 1234: redis 127.0.0.1:6379: ...
  *
- * Safe to call from every thread. A line is one write(2).
+ * Safe to call from every thread. A line is one write(2), in printable ASCII:
+ * all else is shown as \xNN, so nothing from outside makes a line of its own.
  */
 
 #ifndef SVC_LOG_H
@@ -25,6 +26,18 @@ int log_reopen(void);
 
 void log_write(log_level_t level, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/*
+ * Text from outside that is not the end of its line: `"` and `\` are escaped
+ * too, so that it does not end where it says, and it is cut if it is long.
+ *
+ *     log_text_t  t;
+ *     log_write(LOG_WARN, "node \"%s\": gone", log_text(&t, server));
+ */
+#define LOG_TEXT  400
+typedef struct { char s[LOG_TEXT]; } log_text_t;
+
+const char *log_text(log_text_t *t, const char *text);
 
 /*
  * At most one line a minute from each place; the next line says how many

@@ -178,6 +178,7 @@ static void
 svc_redis_on_info(svc_redis_t *r, redisReply *reply, void *data)
 {
     char         version[32], mode[32];
+    log_text_t   t;
     const char  *argv[2];
 
     (void) data;
@@ -193,7 +194,8 @@ svc_redis_on_info(svc_redis_t *r, redisReply *reply, void *data)
 
     if (strtol(version, NULL, 10) < 7) {
         log_seldom(&r->failures, LOG_ERROR, "redis %s: version %s is too "
-                   "old, 7.0 or newer is needed", r->conf.addr, version);
+                   "old, 7.0 or newer is needed", r->conf.addr,
+                   log_text(&t, version));
         svc_redis_reconnect(r);
         return;
     }

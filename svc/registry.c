@@ -140,6 +140,8 @@ registry_parse(const redisReply *name, const redisReply *value,
 
     static log_once_t  broken;
 
+    log_text_t  t;
+
     if (name->type != REDIS_REPLY_STRING || value->type != REDIS_REPLY_STRING)
     {
         return -1;
@@ -163,8 +165,8 @@ registry_parse(const redisReply *name, const redisReply *value,
         goim__node__free_unpacked(node, NULL);
     }
 
-    log_seldom(&broken, LOG_ERROR, "registry: broken entry \"%.64s\" skipped",
-               name->str);
+    log_seldom(&broken, LOG_ERROR, "registry: broken entry \"%s\" skipped",
+               log_text(&t, name->str));
 
     return -1;
 }

@@ -64,6 +64,7 @@ registry_accepted(const redisReply *reply, registry_answer_t *a)
 static void
 registry_answered(svc_redis_t *r, redisReply *reply, void *data)
 {
+    log_text_t          t;
     registry_call_t    *call;
     registry_answer_t   a;
 
@@ -81,7 +82,7 @@ registry_answered(svc_redis_t *r, redisReply *reply, void *data)
 
         if (reply != NULL) {
             log_seldom(&errors, LOG_ERROR, "registry: server \"%s\": %s",
-                       call->server, reply->str);
+                       log_text(&t, call->server), reply->str);
         }
 
     } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements >= 2

@@ -112,7 +112,7 @@ test_log(void **state)
     text = contents(moved);
     assert_int_equal(lines(text), 4);
     assert_non_null(strstr(text, "[error] "));
-    assert_non_null(strstr(text, ": key \"a\\x0ab\\x1b[0m\\x7f\\x09c\": 5\n"));
+    assert_non_null(strstr(text, ": key \"a\\x0Ab\\x1B[0m\\x7F\\x09c\": 5\n"));
     assert_null(strstr(text, "not this one"));
     assert_non_null(strstr(text, ": seldom 0\n"));
     assert_non_null(strstr(text, "to the old file"));
@@ -124,6 +124,35 @@ test_log(void **state)
     unlink(path);
     unlink(moved);
     rmdir(dir);
+}
+
+
+static void
+test_log_text(void **state)
+{
+    char        big[2 * LOG_TEXT];
+    size_t      i, n;
+    log_text_t  t;
+
+    (void) state;
+
+    assert_string_equal(log_text(&t, ""), "");
+    assert_string_equal(log_text(&t, "comet-1 'x'"), "comet-1 'x'");
+    assert_string_equal(log_text(&t, "a\"b\\c\n\x80"),
+                        "a\\x22b\\x5Cc\\x0A\\x80");
+
+    /* of any length and any characters: whole, or cut and said so */
+
+    for (i = 0; i < sizeof(big); i++) {
+        memset(big, i % 2 ? '\n' : 'x', i);
+        big[i] = '\0';
+
+        n = strlen(log_text(&t, big));
+        assert_true(n < LOG_TEXT);
+        assert_true(n == (i % 2 ? 4 * i : i)
+                    || strcmp(t.s + n - 3, "...") == 0);
+        assert_true(n >= (i < LOG_TEXT - 10 && i % 2 == 0 ? i : 0));
+    }
 }
 
 
@@ -527,6 +556,7 @@ main(void)
 {
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_log),
+        cmocka_unit_test(test_log_text),
         cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_signals),
