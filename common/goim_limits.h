@@ -13,6 +13,15 @@
 #define GOIM_KEY_MAX      256           /* a session's key */
 #define GOIM_ROOM_MAX     256           /* a room's key, type://room */
 
+/* what a node tells of itself */
+#define GOIM_NODE_TEXT    255           /* bytes of a region, an address ... */
+#define GOIM_NODE_ADDRS   64
+#define GOIM_WEIGHT_MAX   1000000
+
+/* of the Redis that all use */
+#define GOIM_REDIS_DB     1000000       /* the highest number of a database */
+#define GOIM_PREFIX_MAX   64            /* bytes before each key */
+
 /* of one session */
 #define GOIM_ACCEPTS_MAX  128           /* operations */
 #define GOIM_ROOMS_MAX    64            /* names of rooms it may enter */

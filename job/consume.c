@@ -70,7 +70,7 @@ job_consume_record(bus_consumer_t *c, const bus_record_t *rec, void *data)
         return;
     }
 
-    if (rec->len > (size_t) job->conf->max_record) {
+    if (rec->len > GOIM_RECORD_MAX) {
         job_fanout_skipped(job, JOB_BAD_SIZE, rec->partition, &rec->offset);
         job_place_skip(&job->place, rec->partition, &rec->offset);
         return;

@@ -39,7 +39,7 @@ job_http_check(const char *addr, char *err, size_t size)
         return 0;
     }
 
-    snprintf(err, size, "[job] http: %s", why);
+    snprintf(err, size, "[job] http = %s", why);
 
     return -1;
 }
@@ -72,7 +72,7 @@ job_http_start(job_t *job, char *err, size_t size)
 
     fd = svc_listen(job->conf->http, 0, why, sizeof(why));
     if (fd == -1) {
-        snprintf(err, size, "[job] http: %s", why);
+        snprintf(err, size, "[job] http = %s", why);
         return -1;
     }
 

@@ -50,7 +50,6 @@ typedef struct {
     char             *http;
     int64_t           drain;
     int64_t           max_unacked;
-    int64_t           max_record;
     int64_t           stream_maxlen;
     int64_t           ttl;
     int64_t           renew;

@@ -33,26 +33,25 @@ static job_t       job;
 
 
 static const conf_key_t  job_keys[] = {
-    { "job", "log", CONF_STR, offsetof(job_conf_t, log), "stderr", 0, 0 },
-    { "job", "log_level", CONF_STR, offsetof(job_conf_t, log_level),
-      "notice", 0, 0 },
+    { "job", "log", CONF_STR, offsetof(job_conf_t, log), "stderr",
+      0, 0, NULL },
+    { "job", "log_level", CONF_WORD, offsetof(job_conf_t, log_level),
+      "notice", 0, 0, log_names },
     { "job", "http", CONF_STR, offsetof(job_conf_t, http),
-      "127.0.0.1:3112", 0, 0 },
+      "127.0.0.1:3112", 0, 0, NULL },
     { "job", "drain", CONF_MSEC, offsetof(job_conf_t, drain), "10s",
-      0, 600000 },
+      0, 600000, NULL },
     { "job", "max_unacked", CONF_SIZE, offsetof(job_conf_t, max_unacked),
-      "64m", 65536, 16LL * 1024 * 1024 * 1024 },
-    { "job", "max_record", CONF_SIZE, offsetof(job_conf_t, max_record),
-      "5m", 1024, 64 * 1024 * 1024 },
+      "64m", GOIM_RECORD_MAX, 16LL * 1024 * 1024 * 1024, NULL },
     { "job", "stream_maxlen", CONF_INT, offsetof(job_conf_t, stream_maxlen),
-      "10000", 100, 100000000 },
+      "10000", 100, 100000000, NULL },
     { "registry", "ttl", CONF_MSEC, offsetof(job_conf_t, ttl), "30s",
-      1000, 3600000 },
+      1000, 3600000, NULL },
     { "registry", "renew", CONF_MSEC, offsetof(job_conf_t, renew), "10s",
-      100, 3600000 },
+      100, 3600000, NULL },
     SVC_REDIS_CONF(job_conf_t, redis),
     BUS_CONF(job_conf_t, bus),
-    { NULL, NULL, 0, 0, NULL, 0, 0 }
+    { NULL, NULL, 0, 0, NULL, 0, 0, NULL }
 };
 
 static const conf_free_t  job_free[] = {
@@ -60,7 +59,7 @@ static const conf_free_t  job_free[] = {
     { NULL, NULL }
 };
 
-static const conf_schema_t  job_schema = { job_keys, job_free };
+static const conf_schema_t  job_schema = { job_keys, job_free, job_check };
 
 static const svc_t  job_svc = {
     .name = "job",
@@ -69,7 +68,6 @@ static const svc_t  job_svc = {
     .conf = &job_conf,
     .log = &job_conf.log,
     .log_level = &job_conf.log_level,
-    .check = job_check,
     .start = job_start,
     .drain = job_drain,
     .stop = job_stop,
@@ -103,13 +101,6 @@ job_check(void *conf, char *err, size_t size)
         snprintf(err, size, "[registry] renew = %lldms is more than half of "
                  "ttl = %lldms", (long long) jcf->renew,
                  (long long) jcf->ttl);
-        return -1;
-    }
-
-    if (jcf->max_record > jcf->max_unacked) {
-        snprintf(err, size, "[job] max_record = %lld is more than "
-                 "max_unacked = %lld", (long long) jcf->max_record,
-                 (long long) jcf->max_unacked);
         return -1;
     }
 

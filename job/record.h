@@ -18,7 +18,7 @@
 
 typedef enum {
     JOB_GOOD,
-    JOB_BAD_SIZE,       /* over max_record, or absurd when unpacked */
+    JOB_BAD_SIZE,       /* over GOIM_RECORD_MAX, or absurd when unpacked */
     JOB_BAD_PARSE,
     JOB_BAD_TYPE,
     JOB_BAD_SERVER,     /* PUSH: none, or too long */

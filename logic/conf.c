@@ -12,12 +12,14 @@
 
 #include "svc/conf.h"
 #include "svc/listen.h"
+#include "svc/log.h"
 
 
 static int logic_conf_kafka(void *conf, const char *name, const char *value,
     char *err, size_t size);
 static int logic_conf_region(void *conf, const char *name, const char *value,
     char *err, size_t size);
+static int logic_conf_check(void *conf, char *err, size_t size);
 static int logic_conf_addr(const char *name, const char *addr, char *err,
     size_t size);
 static int logic_conf_pass(logic_conf_t *lcf, char *err, size_t size);
@@ -26,7 +28,11 @@ static int logic_conf_hook(const char *section, logic_hook_conf_t *hook,
 
 
 #define LOGIC_CONF(section, name, type, field, def, min, max)                \
-    { section, name, type, offsetof(logic_conf_t, field), def, min, max }
+    { section, name, type, offsetof(logic_conf_t, field), def, min, max, NULL }
+
+#define LOGIC_WORD(section, name, field, def, words)                         \
+    { section, name, CONF_WORD, offsetof(logic_conf_t, field), def, 0, 0,    \
+      words }
 
 #define LOGIC_HOOK_CONF(section, field)                                      \
     LOGIC_CONF(section, "url", CONF_STR, field.url, "", 0, 0),               \
@@ -39,10 +45,12 @@ static int logic_conf_hook(const char *section, logic_hook_conf_t *hook,
                0, 1000000)
 
 
+static const char *const  logic_auth_names[] = { "trust", "http", NULL };
+
 static const conf_key_t  logic_keys[] = {
 
     LOGIC_CONF("logic", "log", CONF_STR, log, "stderr", 0, 0),
-    LOGIC_CONF("logic", "log_level", CONF_STR, log_level, "notice", 0, 0),
+    LOGIC_WORD("logic", "log_level", log_level, "notice", log_names),
     LOGIC_CONF("logic", "http", CONF_STR, http, "127.0.0.1:3111", 0, 0),
     LOGIC_CONF("logic", "rpc", CONF_STR, rpc, "127.0.0.1:3119", 0, 0),
     LOGIC_CONF("logic", "threads", CONF_INT, threads, "0", 0, 256),
@@ -69,7 +77,7 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("push", "max_pending", CONF_SIZE, max_pending, "64m",
                1024, 16LL * 1024 * 1024 * 1024),
 
-    LOGIC_CONF("session", "ttl", CONF_MSEC, ttl, "30m", 1000, 604800000),
+    LOGIC_CONF("session", "ttl", CONF_MSEC, ttl, "30m", 2000, 604800000),
     LOGIC_CONF("session", "heartbeat", CONF_MSEC, heartbeat, "4m",
                1000, 86400000),
     LOGIC_CONF("session", "heartbeat_max", CONF_INT, heartbeat_max, "2",
@@ -101,7 +109,7 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("backoff", "factor", CONF_NUM, factor, "1.8", 1, 100),
     LOGIC_CONF("backoff", "jitter", CONF_NUM, jitter, "0.3", 0, 1),
 
-    LOGIC_CONF("auth", "mode", CONF_STR, auth_mode, "trust", 0, 0),
+    LOGIC_WORD("auth", "mode", auth_mode, "trust", logic_auth_names),
     LOGIC_CONF("auth", "pass", CONF_STR, pass_list,
                "query, Origin, User-Agent, Authorization, X-Request-Id", 0, 0),
     LOGIC_HOOK_CONF("auth", auth_hook),
@@ -109,7 +117,7 @@ static const conf_key_t  logic_keys[] = {
 
     SVC_REDIS_CONF(logic_conf_t, redis),
     BUS_CONF(logic_conf_t, bus),
-    { NULL, NULL, 0, 0, NULL, 0, 0 }
+    { NULL, NULL, 0, 0, NULL, 0, 0, NULL }
 };
 
 static const conf_free_t  logic_free[] = {
@@ -122,7 +130,9 @@ const char *const  logic_pass_names[] = {
     "query", "Origin", "User-Agent", "Authorization", "X-Request-Id", NULL
 };
 
-const conf_schema_t  logic_schema = { logic_keys, logic_free };
+const conf_schema_t  logic_schema = {
+    logic_keys, logic_free, logic_conf_check
+};
 
 
 static int
@@ -153,12 +163,11 @@ logic_conf_region(void *conf, const char *name, const char *value, char *err,
 }
 
 
-int
+static int
 logic_conf_check(void *conf, char *err, size_t size)
 {
     logic_conf_t  *lcf = conf;
 
-    int   n;
     char  why[256];
 
     if (logic_conf_addr("http", lcf->http, err, size) != 0
@@ -171,7 +180,8 @@ logic_conf_check(void *conf, char *err, size_t size)
                         sizeof(why)) != 0
         || logic_cidrs_sort(&lcf->trusted, why, sizeof(why)) != 0)
     {
-        snprintf(err, size, "[http] trusted_proxies: %s", why);
+        snprintf(err, size, "[http] trusted_proxies = \"%.64s\" is wrong: %s",
+                 lcf->trusted_list, why);
         return -1;
     }
 
@@ -181,7 +191,9 @@ logic_conf_check(void *conf, char *err, size_t size)
     }
 
     if (lcf->node_renew * 2 > lcf->node_ttl) {
-        snprintf(err, size, "[registry] renew: must be at most half of ttl");
+        snprintf(err, size, "[registry] renew = %lldms is more than half of "
+                 "ttl = %lldms", (long long) lcf->node_renew,
+                 (long long) lcf->node_ttl);
         return -1;
     }
 
@@ -189,7 +201,7 @@ logic_conf_check(void *conf, char *err, size_t size)
        another try; the bound also keeps the product in 32 bits */
 
     if (lcf->heartbeat * lcf->heartbeat_max > lcf->ttl / 2) {
-        snprintf(err, size, "[session] ttl: %llds is less than twice "
+        snprintf(err, size, "[session] ttl = %llds is less than twice "
                  "heartbeat * heartbeat_max, %llds",
                  (long long) lcf->ttl / 1000,
                  (long long) (lcf->heartbeat * lcf->heartbeat_max) / 1000);
@@ -198,28 +210,11 @@ logic_conf_check(void *conf, char *err, size_t size)
 
     lcf->bus.timeout = lcf->push_timeout;
 
-    n = (int) strlen(lcf->redis.prefix);
-
-    if (n > LOGIC_PREFIX_MAX) {
-        snprintf(err, size, "[redis] prefix: %d bytes, more than %d", n,
-                 LOGIC_PREFIX_MAX);
-        return -1;
-    }
-
-    if (strcmp(lcf->auth_mode, "trust") == 0) {
-        lcf->auth = LOGIC_AUTH_TRUST;
-
-    } else if (strcmp(lcf->auth_mode, "http") == 0) {
-        lcf->auth = LOGIC_AUTH_HTTP;
-
-    } else {
-        snprintf(err, size, "[auth] mode: \"%s\" is neither trust nor http",
-                 lcf->auth_mode);
-        return -1;
-    }
+    lcf->auth = strcmp(lcf->auth_mode, "http") == 0 ? LOGIC_AUTH_HTTP
+                                                    : LOGIC_AUTH_TRUST;
 
     if (lcf->auth == LOGIC_AUTH_HTTP && lcf->auth_hook.url[0] == '\0') {
-        snprintf(err, size, "[auth] url: mode http needs one");
+        snprintf(err, size, "[auth] mode = \"http\" needs [auth] url");
         return -1;
     }
 
@@ -241,12 +236,12 @@ logic_conf_addr(const char *name, const char *addr, char *err, size_t size)
     char  why[256];
 
     if (strcmp(name, "rpc") == 0 && svc_listen_unix(addr)) {
-        snprintf(err, size, "[logic] rpc: \"%s\" is not IP:port", addr);
+        snprintf(err, size, "[logic] rpc = \"%.128s\" is not IP:port", addr);
         return -1;
     }
 
     if (svc_listen_check(addr, why, sizeof(why)) != 0) {
-        snprintf(err, size, "[logic] %s: %s", name, why);
+        snprintf(err, size, "[logic] %s = %s", name, why);
         return -1;
     }
 
@@ -275,9 +270,11 @@ logic_conf_pass(logic_conf_t *lcf, char *err, size_t size)
         }
 
         if (logic_pass_names[i] == NULL) {
-            snprintf(err, size, "[auth] pass: \"%.*s\" is none of query, "
-                     "Origin, User-Agent, Authorization, X-Request-Id",
-                     (int) len, p);
+            snprintf(err, size, "[auth] pass = \"%.64s\" is wrong: \"%.*s\" is "
+                     "none of query, Origin, User-Agent, Authorization, "
+                     "X-Request-Id", lcf->pass_list,
+                     (int) (len < 64 ? len : 64), p);
+            conf_hint(err, size, p, len, logic_pass_names);
             return -1;
         }
     }
@@ -302,8 +299,8 @@ logic_conf_hook(const char *section, logic_hook_conf_t *hook, char *err,
     }
 
     if (hook->ca[0] != '\0' && access(hook->ca, R_OK) != 0) {
-        snprintf(err, size, "[%s] ca: \"%s\": %s", section, hook->ca,
-                 strerror(errno));
+        snprintf(err, size, "[%s] ca = \"%.128s\" cannot be read: %s",
+                 section, hook->ca, strerror(errno));
         return -1;
     }
 
@@ -342,8 +339,8 @@ logic_conf_hook(const char *section, logic_hook_conf_t *hook, char *err,
 
 failed:
 
-    snprintf(err, size, "[%s] url: \"%s\" is not http[s]://host[:port]/path",
-             section, hook->url);
+    snprintf(err, size, "[%s] url = \"%.128s\" is not "
+             "http[s]://host[:port]/path", section, hook->url);
 
     return -1;
 }

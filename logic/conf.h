@@ -14,8 +14,6 @@
 
 #include "cidr.h"
 
-#define LOGIC_PREFIX_MAX    64      /* of keys in Redis */
-
 typedef struct {
     char      *url;                 /* "": there is none */
     char      *ca;                  /* file of CAs; "": the system's */
@@ -95,7 +93,5 @@ typedef struct {
 extern const char *const    logic_pass_names[];
 
 extern const conf_schema_t  logic_schema;
-
-int logic_conf_check(void *conf, char *err, size_t size);
 
 #endif

@@ -111,7 +111,7 @@ struct logic_thread_s {
  * bytes; a longer name than LOGIC_NAME_MAX is the caller's error.
  */
 #define LOGIC_NAME_MAX  (GOIM_SERVER_MAX + GOIM_ZONE_MAX + 26)
-#define LOGIC_KEY_BUF   (LOGIC_PREFIX_MAX + 32 + LOGIC_NAME_MAX)
+#define LOGIC_KEY_BUF   (GOIM_PREFIX_MAX + 32 + LOGIC_NAME_MAX)
 
 size_t logic_redis_key(logic_thread_t *t, char *buf, const char *kind,
     const void *name, size_t len);

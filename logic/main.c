@@ -61,7 +61,6 @@ static const svc_t  logic_svc = {
     .conf = &logic_conf,
     .log = &logic_conf.log,
     .log_level = &logic_conf.log_level,
-    .check = logic_conf_check,
     .start = logic_start,
     .drain = logic_drain,
     .stop = logic_stop,

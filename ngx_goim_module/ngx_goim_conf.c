@@ -16,6 +16,7 @@ static ngx_goim_conf_range_t  ngx_goim_conf_times = { 1, 24 * 3600 * 1000 };
 static ngx_goim_conf_range_t  ngx_goim_conf_lingers = { 0, 10000 };
 static ngx_goim_conf_range_t  ngx_goim_conf_gathers = { 1024, 1024 * 1024 };
 static ngx_goim_conf_range_t  ngx_goim_conf_bodies = { 16, 512 * 1024 };
+static ngx_goim_conf_range_t  ngx_goim_conf_queues = { 1024, 1024 * 1024 * 1024 };
 static ngx_goim_conf_range_t  ngx_goim_conf_limits = { 0, 100000000 };
 
 
@@ -129,8 +130,8 @@ static ngx_command_t  ngx_goim_block_commands[] = {
       NGX_GOIM_CONF|NGX_CONF_TAKE12,
       ngx_goim_conf_queue,
       0,
-      0,
-      NULL },
+      offsetof(ngx_goim_conf_t, queue_size),
+      &ngx_goim_conf_queues },
 
     { ngx_string("max_sessions"),
       NGX_GOIM_CONF|NGX_CONF_TAKE1,
@@ -239,6 +240,8 @@ ngx_goim_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     gcf->enabled = 1;
+    gcf->file = cf->conf_file->file.name.data;
+    gcf->line = cf->conf_file->line;
 
     /* ngx_conf_handler() finds gcf as ctx[0], place ctx_index */
 
@@ -259,10 +262,21 @@ ngx_goim_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return rv;
     }
 
+    if (gcf->shm_zone == NULL) {
+        return ngx_goim_conf_missing(cf, gcf->line, "no \"zone\"");
+    }
+
+    if (gcf->redis.url.data == NULL) {
+        return ngx_goim_conf_missing(cf, gcf->line, "no \"redis\"");
+    }
+
+    if (gcf->logic.nelts == 0) {
+        return ngx_goim_conf_missing(cf, gcf->line, "no \"logic\"");
+    }
+
     if (gcf->trace.n && gcf->trace_log == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"trace\" needs a \"trace_log\" in \"goim\"");
-        return NGX_CONF_ERROR;
+        return ngx_goim_conf_missing(cf, gcf->line,
+                                     "\"trace\" needs a \"trace_log\"");
     }
 
     ngx_conf_init_msec_value(gcf->redis_timeout, 2000);

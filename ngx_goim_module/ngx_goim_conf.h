@@ -33,7 +33,9 @@ typedef struct {
 
 
 typedef struct {
-    ngx_flag_t                  enabled;    /* there is a goim { } */
+    ngx_flag_t                  enabled;    /* there is a goim { }, here: */
+    u_char                     *file;
+    ngx_uint_t                  line;
     ngx_str_t                   user;       /* the first directive that needs
                                                it, of another block, and where
                                                that stands */

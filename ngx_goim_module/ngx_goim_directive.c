@@ -9,8 +9,40 @@
 #include "ngx_goim_value.h"
 
 
-static char *ngx_goim_conf_node_addrs(ngx_conf_t *cf, ngx_goim_conf_t *gcf,
-    ngx_str_t *value);
+static char *ngx_goim_conf_node_addrs(ngx_conf_t *cf,
+    const ngx_goim_conf_param_t *param, ngx_str_t *value, void *conf);
+
+
+#define NGX_GOIM_CONF_STRING(n)   NGX_GOIM_CONF_STRING_(n)
+#define NGX_GOIM_CONF_STRING_(n)  #n
+
+#define NGX_GOIM_CONF_PARAM(name, type, field, min, max)                      \
+    { name, ngx_goim_conf_param_##type, offsetof(ngx_goim_conf_t, field),     \
+      { min, max } }
+
+static const ngx_goim_conf_param_t  ngx_goim_conf_redis_params[] = {
+    NGX_GOIM_CONF_PARAM("user=", text, redis_user, 0, 65536),
+    NGX_GOIM_CONF_PARAM("password=", text, redis_password, 0, 65536),
+    NGX_GOIM_CONF_PARAM("db=", num, redis_db, 0, GOIM_REDIS_DB),
+    NGX_GOIM_CONF_PARAM("prefix=", text, redis_prefix, 0, GOIM_PREFIX_MAX),
+    { NULL, NULL, 0, { 0, 0 } }
+};
+
+static const ngx_goim_conf_param_t  ngx_goim_conf_node_params[] = {
+    NGX_GOIM_CONF_PARAM("region=", text, region, 0, GOIM_NODE_TEXT),
+    NGX_GOIM_CONF_PARAM("zone=", text, zone_name, 0, GOIM_NODE_TEXT),
+    NGX_GOIM_CONF_PARAM("env=", text, env, 0, GOIM_NODE_TEXT),
+    NGX_GOIM_CONF_PARAM("weight=", num, weight, 1, GOIM_WEIGHT_MAX),
+    { "addrs=", ngx_goim_conf_node_addrs, 0, { 0, 0 } },
+    NGX_GOIM_CONF_PARAM("offline", word, offline, 1, 1),
+    { NULL, NULL, 0, { 0, 0 } }
+};
+
+static const ngx_goim_conf_param_t  ngx_goim_conf_queue_params[] = {
+    NGX_GOIM_CONF_PARAM("close", word, queue_drop, 0, 0),
+    NGX_GOIM_CONF_PARAM("drop", word, queue_drop, 1, 1),
+    { NULL, NULL, 0, { 0, 0 } }
+};
 
 
 char *
@@ -29,17 +61,9 @@ ngx_goim_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     size = ngx_parse_size(&value[2]);
 
-    if (size == NGX_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid size \"%V\" in \"zone\"", &value[2]);
-        return NGX_CONF_ERROR;
-    }
-
     if (size < NGX_GOIM_ZONE_MIN) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "size \"%V\" in \"zone\" is too small, at least "
-                           "1m is needed", &value[2]);
-        return NGX_CONF_ERROR;
+        return ngx_goim_conf_invalid(cf, NULL, &value[2],
+                                     "a name and a size of at least 1m");
     }
 
     gcf->shm_zone = ngx_shared_memory_add(cf, &value[1], size,
@@ -61,8 +85,9 @@ ngx_goim_conf_server_id(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_goim_conf_t  *gcf = conf;
 
-    size_t      i;
-    ngx_str_t  *value;
+    size_t       i;
+    ngx_str_t   *value;
+    const char  *takes;
 
     if (gcf->server_id.data) {
         return "is duplicate";
@@ -70,15 +95,18 @@ ngx_goim_conf_server_id(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
+    takes = "1 to " NGX_GOIM_CONF_STRING(GOIM_SERVER_MAX) " bytes of "
+            "printable ASCII without \"/\" and blanks";
+
     if (value[1].len == 0 || value[1].len > GOIM_SERVER_MAX) {
-        return ngx_goim_conf_invalid(cf, &value[1]);
+        return ngx_goim_conf_invalid(cf, NULL, &value[1], takes);
     }
 
     for (i = 0; i < value[1].len; i++) {
         if (value[1].data[i] <= ' ' || value[1].data[i] >= 0x7f
             || value[1].data[i] == '/')
         {
-            return ngx_goim_conf_invalid(cf, &value[1]);
+            return ngx_goim_conf_invalid(cf, NULL, &value[1], takes);
         }
     }
 
@@ -93,8 +121,7 @@ ngx_goim_conf_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_goim_conf_t  *gcf = conf;
 
-    ngx_str_t   *value, s;
-    ngx_uint_t   i;
+    ngx_str_t  *value;
 
     if (gcf->redis.url.data) {
         return "is duplicate";
@@ -107,28 +134,7 @@ ngx_goim_conf_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    for (i = 2; i < cf->args->nelts; i++) {
-
-        if (ngx_goim_conf_param(&value[i], "user=", &gcf->redis_user)
-            || ngx_goim_conf_param(&value[i], "password=",
-                                   &gcf->redis_password)
-            || ngx_goim_conf_param(&value[i], "prefix=", &gcf->redis_prefix))
-        {
-            continue;
-        }
-
-        if (ngx_goim_conf_param(&value[i], "db=", &s)) {
-            gcf->redis_db = ngx_atoi(s.data, s.len);
-
-            if (gcf->redis_db != NGX_ERROR) {
-                continue;
-            }
-        }
-
-        return ngx_goim_conf_invalid(cf, &value[i]);
-    }
-
-    return NGX_CONF_OK;
+    return ngx_goim_conf_params(cf, 2, ngx_goim_conf_redis_params, gcf);
 }
 
 
@@ -164,10 +170,6 @@ ngx_goim_conf_node(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_goim_conf_t  *gcf = conf;
 
-    ngx_int_t    n;
-    ngx_str_t   *value, s;
-    ngx_uint_t   i;
-
     if (gcf->weight != NGX_CONF_UNSET_UINT || gcf->region.data
         || gcf->zone_name.data || gcf->env.data || gcf->addrs.nelts
         || gcf->offline)
@@ -175,67 +177,37 @@ ngx_goim_conf_node(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return "is duplicate";
     }
 
-    value = cf->args->elts;
-
-    for (i = 1; i < cf->args->nelts; i++) {
-
-        if (ngx_goim_conf_param(&value[i], "region=", &gcf->region)
-            || ngx_goim_conf_param(&value[i], "zone=", &gcf->zone_name)
-            || ngx_goim_conf_param(&value[i], "env=", &gcf->env))
-        {
-            continue;
-        }
-
-        if (ngx_strcmp(value[i].data, "offline") == 0) {
-            gcf->offline = 1;
-            continue;
-        }
-
-        if (ngx_goim_conf_param(&value[i], "weight=", &s)) {
-            n = ngx_atoi(s.data, s.len);
-
-            if (n > 0 && n <= 1000000) {
-                gcf->weight = n;
-                continue;
-            }
-        }
-
-        if (ngx_goim_conf_param(&value[i], "addrs=", &s) && s.len) {
-
-            if (ngx_goim_conf_node_addrs(cf, gcf, &s) != NGX_CONF_OK) {
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
-        }
-
-        return ngx_goim_conf_invalid(cf, &value[i]);
-    }
-
-    return NGX_CONF_OK;
+    return ngx_goim_conf_params(cf, 1, ngx_goim_conf_node_params, gcf);
 }
 
 
 static char *
-ngx_goim_conf_node_addrs(ngx_conf_t *cf, ngx_goim_conf_t *gcf,
-    ngx_str_t *value)
+ngx_goim_conf_node_addrs(ngx_conf_t *cf, const ngx_goim_conf_param_t *param,
+    ngx_str_t *value, void *conf)
 {
-    u_char     *p, *last, *comma;
-    ngx_str_t  *addr;
+    ngx_goim_conf_t  *gcf = conf;
+
+    u_char      *p, *last, *comma;
+    ngx_str_t   *addr;
+    const char  *takes;
+
+    takes = "1 to " NGX_GOIM_CONF_STRING(GOIM_NODE_ADDRS) " addresses of 1 to "
+            NGX_GOIM_CONF_STRING(GOIM_NODE_TEXT) " bytes, a comma between two";
 
     p = value->data;
     last = value->data + value->len;
 
-    while (p < last) {
-
+    do {
         comma = ngx_strlchr(p, last, ',');
 
         if (comma == NULL) {
             comma = last;
         }
 
-        if (comma == p) {
-            return ngx_goim_conf_invalid(cf, value);
+        if (comma == p || comma - p > GOIM_NODE_TEXT
+            || gcf->addrs.nelts == GOIM_NODE_ADDRS)
+        {
+            return ngx_goim_conf_invalid(cf, param->name, value, takes);
         }
 
         addr = ngx_array_push(&gcf->addrs);
@@ -252,7 +224,8 @@ ngx_goim_conf_node_addrs(ngx_conf_t *cf, ngx_goim_conf_t *gcf,
         ngx_memcpy(addr->data, p, addr->len);
 
         p = comma + 1;
-    }
+
+    } while (comma < last);
 
     return NGX_CONF_OK;
 }
@@ -280,35 +253,15 @@ ngx_goim_conf_resolver(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 char *
 ngx_goim_conf_queue(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_goim_conf_t  *gcf = conf;
+    char  *rv;
 
-    ssize_t     size;
-    ngx_str_t  *value;
+    rv = ngx_goim_conf_size(cf, cmd, conf);
 
-    if (gcf->queue_size != NGX_CONF_UNSET_SIZE) {
-        return "is duplicate";
+    if (rv != NGX_CONF_OK) {
+        return rv;
     }
 
-    value = cf->args->elts;
-    size = ngx_parse_size(&value[1]);
-
-    if (size < 1024 || size > NGX_MAX_INT32_VALUE) {
-        return ngx_goim_conf_invalid(cf, &value[1]);
-    }
-
-    gcf->queue_size = size;
-
-    if (cf->args->nelts == 3) {
-
-        if (ngx_strcmp(value[2].data, "drop") == 0) {
-            gcf->queue_drop = 1;
-
-        } else if (ngx_strcmp(value[2].data, "close") != 0) {
-            return ngx_goim_conf_invalid(cf, &value[2]);
-        }
-    }
-
-    return NGX_CONF_OK;
+    return ngx_goim_conf_params(cf, 2, ngx_goim_conf_queue_params, conf);
 }
 
 
@@ -328,7 +281,7 @@ ngx_goim_conf_trace_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
 
     if (value[1].len == 0) {
-        return ngx_goim_conf_invalid(cf, &value[1]);
+        return ngx_goim_conf_invalid(cf, NULL, &value[1], "a path");
     }
 
     gcf->trace_log = ngx_conf_open_file(cf->cycle, &value[1]);
@@ -361,7 +314,9 @@ ngx_goim_conf_trace(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
         if (rc != NGX_OK) {
-            return ngx_goim_conf_invalid(cf, &value[i]);
+            return ngx_goim_conf_invalid(cf, NULL, &value[i],
+                                         "mids from 1 to "
+                                         "9223372036854775807");
         }
     }
 

@@ -1,7 +1,7 @@
 
 /*
- * What the whole configuration must hold, checked when all blocks were read,
- * and what a cycle has of its own: the eventfds.
+ * What needs the whole configuration, done when all blocks were read, and what
+ * a cycle has of its own: the eventfds.
  */
 
 
@@ -10,8 +10,6 @@
 #include <sys/eventfd.h>
 
 
-static ngx_int_t ngx_goim_setup_check(ngx_cycle_t *cycle,
-    ngx_goim_conf_t *gcf);
 static ngx_int_t ngx_goim_setup_same(ngx_cycle_t *cycle,
     ngx_goim_conf_t *gcf);
 static ngx_int_t ngx_goim_setup_stream(ngx_cycle_t *cycle,
@@ -67,8 +65,7 @@ ngx_goim_init_conf(ngx_cycle_t *cycle, void *conf)
         ngx_str_set(&gcf->env, "");
     }
 
-    if (ngx_goim_setup_check(cycle, gcf) != NGX_OK
-        || ngx_goim_setup_same(cycle, gcf) != NGX_OK
+    if (ngx_goim_setup_same(cycle, gcf) != NGX_OK
         || ngx_goim_peer_init(cycle, gcf, &gcf->redis) != NGX_OK)
     {
         return NGX_CONF_ERROR;
@@ -90,25 +87,6 @@ ngx_goim_init_conf(ngx_cycle_t *cycle, void *conf)
     }
 
     return NGX_CONF_OK;
-}
-
-
-static ngx_int_t
-ngx_goim_setup_check(ngx_cycle_t *cycle, ngx_goim_conf_t *gcf)
-{
-    const char  *missing;
-
-    missing = gcf->shm_zone == NULL ? "zone"
-              : gcf->redis.url.data == NULL ? "redis"
-              : gcf->logic.nelts == 0 ? "logic" : NULL;
-
-    if (missing) {
-        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
-                      "no \"%s\" in \"goim\"", missing);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
 }
 
 
@@ -167,7 +145,8 @@ ngx_goim_setup_same(ngx_cycle_t *cycle, ngx_goim_conf_t *gcf)
     if (name) {
         ngx_log_error(NGX_LOG_EMERG, cycle->log, 0,
                       "\"%s\" in \"goim\" cannot be changed by a reload, "
-                      "restart nginx", name);
+                      "restart nginx, in %s:%ui", name, gcf->file,
+                      gcf->line);
         return NGX_ERROR;
     }
 

@@ -511,7 +511,7 @@ ngx_stream_goim_init(ngx_conf_t *cf)
         if (gscf->subscribe && ngx_stream_goim_udp(cmcf, cscfp[i])) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "\"goim_subscribe\" cannot be used with \"udp\" "
-                          "of \"listen\" in the server of %s:%ui",
+                          "of \"listen\" in %s:%ui",
                           cscfp[i]->file_name, cscfp[i]->line);
             return NGX_ERROR;
         }

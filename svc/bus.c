@@ -21,6 +21,8 @@ static const bus_driver_t *bus_drivers[] = {
     &bus_redis_driver, &bus_kafka_driver, NULL
 };
 
+const char *const  bus_names[] = { "redis", "kafka", NULL };
+
 
 static const bus_driver_t *
 bus_driver(const bus_conf_t *conf, char *err, size_t size)
@@ -47,7 +49,11 @@ bus_check(const bus_conf_t *conf, char *err, size_t size)
 
     driver = bus_driver(conf, err, size);
 
-    return driver != NULL ? driver->check(conf, err, size) : -1;
+    if (driver == NULL) {
+        return -1;
+    }
+
+    return driver->check != NULL ? driver->check(conf, err, size) : 0;
 }
 
 

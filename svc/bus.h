@@ -29,17 +29,19 @@ typedef struct {
                                    bus_produce(); 0: 5 s */
 } bus_conf_t;
 
+extern const char *const  bus_names[];  /* of drivers; ends with NULL */
+
 #define BUS_CONF(type, field)                                                \
-    { "bus", "driver", CONF_STR, offsetof(type, field.driver), "redis",      \
-      0, 0 },                                                                \
+    { "bus", "driver", CONF_WORD, offsetof(type, field.driver), "redis",     \
+      0, 0, bus_names },                                                     \
     { "bus", "partitions", CONF_INT, offsetof(type, field.partitions), "8",  \
-      1, 1024 },                                                             \
+      1, 1024, NULL },                                                       \
     { "bus", "topic", CONF_STR, offsetof(type, field.topic),                 \
-      "goim-push-topic", 0, 0 },                                             \
+      "goim-push-topic", 0, 0, NULL },                                       \
     { "bus", "group", CONF_STR, offsetof(type, field.group),                 \
-      "goim-push-group-job", 0, 0 },                                         \
+      "goim-push-group-job", 0, 0, NULL },                                   \
     { "bus", "generation", CONF_INT, offsetof(type, field.generation), "1",  \
-      1, 1000000 }
+      1, 1000000, NULL }
 
 /* For conf_free_t of section "kafka": `conf` must begin with a bus_conf_t,
  * or the caller wraps it. NAME_file = PATH gives NAME the file's contents. */

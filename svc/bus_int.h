@@ -17,6 +17,7 @@
 typedef struct {
     const char       *name;
 
+    /* beyond the table of [bus]; may be NULL */
     int             (*check)(const bus_conf_t *conf, char *err, size_t size);
 
     bus_producer_t *(*producer_new)(struct event_base *base,

@@ -11,6 +11,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "common/goim_hint.h"
+
 
 #define BUS_KAFKA_ERR  512
 
@@ -168,15 +170,61 @@ bus_kafka_log(const rd_kafka_t *rk, int level, const char *fac,
 }
 
 
+/* Of the properties the one that may have been meant: each is a line of what
+   librdkafka shows of them, aliases too. */
+
+static void
+bus_kafka_unknown(const char *name, char *err, size_t size)
+{
+    char         *text, *line, *rest;
+    FILE         *f;
+    size_t        len;
+    goim_hint_t   hint;
+
+    f = open_memstream(&text, &len);
+    if (f == NULL) {
+        abort();
+    }
+
+    rd_kafka_conf_properties_show(f);
+    fclose(f);
+
+    goim_hint_init(&hint, name, strlen(name));
+
+    for (line = strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest))
+    {
+        line[strcspn(line, " |")] = '\0';
+        goim_hint_try(&hint, line);
+    }
+
+    if (hint.name != NULL) {
+        snprintf(err, size, "[kafka] %s is no property of librdkafka, did you "
+                 "mean \"%s\"?", name, hint.name);
+
+    } else {
+        snprintf(err, size, "[kafka] %s is no property of librdkafka", name);
+    }
+
+    free(text);
+}
+
+
 static int
 bus_kafka_set(rd_kafka_conf_t *kc, const char *name, const char *value,
     char *err, size_t size)
 {
-    char  why[BUS_KAFKA_ERR];
+    char                 why[BUS_KAFKA_ERR];
+    rd_kafka_conf_res_t  rc;
 
-    if (rd_kafka_conf_set(kc, name, value, why, sizeof(why))
-        != RD_KAFKA_CONF_OK)
-    {
+    rc = rd_kafka_conf_set(kc, name, value, why, sizeof(why));
+
+    if (rc == RD_KAFKA_CONF_UNKNOWN) {
+        bus_kafka_unknown(name, err, size);
+        return -1;
+    }
+
+    if (rc != RD_KAFKA_CONF_OK) {
         snprintf(err, size, "[kafka] %s: %s", name, why);
         return -1;
     }
@@ -233,7 +281,8 @@ bus_kafka_set_props(rd_kafka_conf_t *kc, const bus_conf_t *conf, char *err,
     }
 
     if (!brokers) {
-        snprintf(err, size, "[kafka] bootstrap.servers is missing");
+        snprintf(err, size, "[bus] driver = \"kafka\" needs "
+                 "bootstrap.servers in [kafka]");
         return -1;
     }
 
@@ -317,13 +366,13 @@ static int
 bus_kafka_check(const bus_conf_t *conf, char *err, size_t size)
 {
     if (conf->topic[0] == '\0' || strlen(conf->topic) > 249) {
-        snprintf(err, size, "[bus] topic = \"%.64s\" is not a topic's name",
+        snprintf(err, size, "[bus] topic = \"%.64s\" is not 1 to 249 bytes",
                  conf->topic);
         return -1;
     }
 
     if (conf->group[0] == '\0') {
-        snprintf(err, size, "[bus] group is empty");
+        snprintf(err, size, "[bus] group = \"\" is empty");
         return -1;
     }
 

@@ -17,19 +17,6 @@
 static svc_script_t  bus_redis_setup_script = { .body = bus_redis_setup_lua };
 
 
-static int
-bus_redis_check(const bus_conf_t *conf, char *err, size_t size)
-{
-    if (conf->partitions < 1 || conf->partitions > 1024) {
-        snprintf(err, size, "[bus] partitions = %lld is out of range (1 to "
-                 "1024)", (long long) conf->partitions);
-        return -1;
-    }
-
-    return 0;
-}
-
-
 int
 bus_redis_init(bus_redis_t *b, const bus_conf_t *conf, svc_redis_t *r,
     char *err, size_t size)
@@ -180,7 +167,7 @@ bus_redis_id(const char *text, size_t len, uint64_t *ms, uint64_t *seq)
 
 const bus_driver_t  bus_redis_driver = {
     .name = "redis",
-    .check = bus_redis_check,
+    .check = NULL,
     .producer_new = bus_redis_producer_new,
     .producer_partitions = bus_redis_producer_partitions,
     .produce = bus_redis_produce,

@@ -2,12 +2,10 @@
  * Configuration files: libinih reads, this checks against the table.
  */
 
-#include "conf.h"
+#include "conf_int.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <ini.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +14,7 @@
 
 
 #define CONF_LINE_MAX    198                /* what libinih's buffer takes */
-#define CONF_FILE_MAX    (1024 * 1024)      /* of a CONF_FILE */
 #define CONF_VALUE_MAX   (64 * 1024)
-#define CONF_ERROR_MAX   512
 
 
 /* A key of a free section that was given. */
@@ -26,6 +22,7 @@ typedef struct conf_given_s {
     struct conf_given_s  *next;
     char                 *section;
     char                 *name;
+    int                   line;
 } conf_given_t;
 
 /*
@@ -48,310 +45,12 @@ typedef struct {
     char                 *value;
     int                   at;
 
-    unsigned char        *seen;         /* a byte a row of the table */
+    int                  *seen;         /* the line of a row of the table */
     conf_given_t         *given;
 
     int                   error_line;   /* 0: none */
     char                  error[CONF_ERROR_MAX];
 } conf_parse_t;
-
-
-static char *
-conf_dup(const char *text)
-{
-    char  *copy;
-
-    copy = strdup(text);
-    if (copy == NULL) {
-        abort();
-    }
-
-    return copy;
-}
-
-
-/*
- * A number and what follows it. Everything is refused that strtoll() would
- * let pass silently: no digits, overflow, leading space.
- */
-static int
-conf_int(const char *value, int64_t *n, const char **rest)
-{
-    char       *end;
-    long long   v;
-
-    if (!isdigit((unsigned char) value[0])
-        && !(value[0] == '-' && isdigit((unsigned char) value[1])))
-    {
-        return -1;
-    }
-
-    errno = 0;
-    v = strtoll(value, &end, 10);
-
-    if (errno != 0) {
-        return -1;
-    }
-
-    *n = v;
-    *rest = end;
-
-    return 0;
-}
-
-
-typedef struct {
-    const char  *suffix;
-    int64_t      factor;
-} conf_unit_t;
-
-static const conf_unit_t conf_times[] = {
-    { "ms", 1 }, { "", 1000 }, { "s", 1000 }, { "m", 60000 },
-    { "h", 3600000 }, { "d", 86400000 }, { NULL, 0 }
-};
-
-static const conf_unit_t conf_sizes[] = {
-    { "", 1 }, { "k", 1024 }, { "K", 1024 }, { "m", 1048576 },
-    { "M", 1048576 }, { "g", 1073741824 }, { "G", 1073741824 }, { NULL, 0 }
-};
-
-
-static int
-conf_scaled(const char *value, const conf_unit_t *units, int64_t *n)
-{
-    const char         *rest;
-    const conf_unit_t  *u;
-
-    if (conf_int(value, n, &rest) != 0 || *n < 0) {
-        return -1;
-    }
-
-    for (u = units; u->suffix != NULL; u++) {
-        if (strcmp(rest, u->suffix) == 0) {
-            return __builtin_mul_overflow(*n, u->factor, n) ? -1 : 0;
-        }
-    }
-
-    return -1;
-}
-
-
-static int
-conf_double(const char *value, double *d)
-{
-    char  *end;
-
-    if (isspace((unsigned char) value[0])) {
-        return -1;
-    }
-
-    errno = 0;
-    *d = strtod(value, &end);
-
-    if (end == value || *end != '\0' || errno != 0 || !isfinite(*d)) {
-        return -1;
-    }
-
-    return 0;
-}
-
-
-char *
-conf_file(const char *path, char *err, size_t size)
-{
-    char    *text, *shrunk;
-    FILE    *f;
-    size_t   n;
-
-    f = fopen(path, "re");
-    if (f == NULL) {
-        snprintf(err, size, "%s", strerror(errno));
-        return NULL;
-    }
-
-    text = malloc(CONF_FILE_MAX + 1);
-    if (text == NULL) {
-        abort();
-    }
-
-    n = fread(text, 1, CONF_FILE_MAX + 1, f);
-
-    if (ferror(f)) {
-        snprintf(err, size, "%s", strerror(errno));
-        goto failed;
-    }
-
-    if (n > CONF_FILE_MAX) {
-        snprintf(err, size, "longer than %d bytes", CONF_FILE_MAX);
-        goto failed;
-    }
-
-    if (memchr(text, '\0', n) != NULL) {
-        snprintf(err, size, "contains a zero byte");
-        goto failed;
-    }
-
-    fclose(f);
-
-    /* as editors leave it: a mark of UTF-8 before, ends of lines behind */
-
-    if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
-        n -= 3;
-        memmove(text, text + 3, n);
-    }
-
-    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r')) {
-        n--;
-    }
-
-    text[n] = '\0';
-    shrunk = realloc(text, n + 1);
-
-    return shrunk != NULL ? shrunk : text;
-
-failed:
-
-    fclose(f);
-    free(text);
-
-    return NULL;
-}
-
-
-static int
-conf_in_range(const conf_key_t *key, double v)
-{
-    return (key->min == 0 && key->max == 0)
-           || (v >= (double) key->min && v <= (double) key->max);
-}
-
-
-/* What a value of this type looks like, for the message. */
-static const char *
-conf_expected(conf_type_t type)
-{
-    switch (type) {
-
-    case CONF_INT:
-        return "a number";
-
-    case CONF_MSEC:
-        return "a time (500ms, 5s, 10m, 1h, 2d)";
-
-    case CONF_SIZE:
-        return "a size (4096, 64k, 1m, 1g)";
-
-    case CONF_BOOL:
-        return "\"on\" or \"off\"";
-
-    default:
-        return "a decimal number";
-    }
-}
-
-
-static int
-conf_set_int(const conf_key_t *key, int64_t *place, const char *value,
-    char *err, size_t size)
-{
-    int          rc;
-    int64_t      n;
-    const char  *rest;
-
-    if (key->type == CONF_INT) {
-        rc = conf_int(value, &n, &rest);
-
-        if (rc == 0 && *rest != '\0') {
-            rc = -1;
-        }
-
-    } else {
-        rc = conf_scaled(value, key->type == CONF_MSEC ? conf_times
-                                                       : conf_sizes, &n);
-    }
-
-    if (rc != 0) {
-        snprintf(err, size, "is not %s", conf_expected(key->type));
-        return -1;
-    }
-
-    if (!conf_in_range(key, (double) n)) {
-        snprintf(err, size, "is out of range (%lld to %lld%s)",
-                 (long long) key->min, (long long) key->max,
-                 key->type == CONF_MSEC ? " ms" : "");
-        return -1;
-    }
-
-    *place = n;
-
-    return 0;
-}
-
-
-static int
-conf_set(const conf_key_t *key, void *conf, const char *value, char *err,
-    size_t size)
-{
-    char    *text, why[128];
-    void    *place;
-    double   d;
-
-    place = (char *) conf + key->offset;
-
-    switch (key->type) {
-
-    case CONF_STR:
-        *(char **) place = conf_dup(value);
-        return 0;
-
-    case CONF_FILE:
-        if (value[0] == '\0') {
-            *(char **) place = conf_dup("");
-            return 0;
-        }
-
-        text = conf_file(value, why, sizeof(why));
-        if (text == NULL) {
-            snprintf(err, size, "cannot be read: %s", why);
-            return -1;
-        }
-
-        *(char **) place = text;
-        return 0;
-
-    case CONF_BOOL:
-        if (strcmp(value, "on") == 0) {
-            *(int *) place = 1;
-
-        } else if (strcmp(value, "off") == 0) {
-            *(int *) place = 0;
-
-        } else {
-            snprintf(err, size, "is not %s", conf_expected(CONF_BOOL));
-            return -1;
-        }
-
-        return 0;
-
-    case CONF_NUM:
-        if (conf_double(value, &d) != 0) {
-            snprintf(err, size, "is not %s", conf_expected(CONF_NUM));
-            return -1;
-        }
-
-        if (!conf_in_range(key, d)) {
-            snprintf(err, size, "is out of range (%lld to %lld)",
-                     (long long) key->min, (long long) key->max);
-            return -1;
-        }
-
-        *(double *) place = d;
-        return 0;
-
-    default:
-        return conf_set_int(key, place, value, err, size);
-    }
-}
 
 
 static void __attribute__((format(printf, 3, 4)))
@@ -409,6 +108,7 @@ conf_take_free(conf_parse_t *p, const conf_free_t *f)
 
     g->section = conf_dup(p->section);
     g->name = conf_dup(p->name);
+    g->line = p->at;
     g->next = p->given;
     p->given = g;
 
@@ -420,6 +120,8 @@ conf_take_free(conf_parse_t *p, const conf_free_t *f)
     }
 }
 
+
+static void conf_unknown(conf_parse_t *p, int known);
 
 static void
 conf_take_key(conf_parse_t *p)
@@ -451,7 +153,7 @@ conf_take_key(conf_parse_t *p)
             return;
         }
 
-        p->seen[i] = 1;
+        p->seen[i] = p->at;
 
         if (conf_set(key, p->conf, p->value, err, sizeof(err)) != 0) {
             conf_fail(p, p->at, "[%s] %s = \"%.64s\" %s", p->section,
@@ -466,16 +168,54 @@ conf_take_key(conf_parse_t *p)
     if (f != NULL) {
         conf_take_free(p, f);
 
-    } else if (known) {
-        conf_fail(p, p->at, "[%s] has no key \"%s\"", p->section, p->name);
+    } else {
+        conf_unknown(p, known);
+    }
+}
 
-    } else if (p->section[0] == '\0') {
-        conf_fail(p, p->at, "\"%s\" stands before the first [section]",
+
+static void
+conf_unknown(conf_parse_t *p, int known)
+{
+    char                err[CONF_ERROR_MAX / 2];
+    goim_hint_t         hint;
+    const char         *word;
+    const conf_key_t   *key;
+    const conf_free_t  *f;
+
+    if (p->section[0] == '\0') {
+        conf_fail(p, p->at, "\"%.64s\" stands before the first [section]",
                   p->name);
+        return;
+    }
+
+    word = known ? p->name : p->section;
+    goim_hint_init(&hint, word, strlen(word));
+
+    for (key = p->schema->keys; key->section != NULL; key++) {
+        if (!known) {
+            goim_hint_try(&hint, key->section);
+
+        } else if (strcmp(key->section, p->section) == 0) {
+            goim_hint_try(&hint, key->name);
+        }
+    }
+
+    for (f = p->schema->free; !known && f != NULL && f->section != NULL; f++) {
+        goim_hint_try(&hint, f->section);
+    }
+
+    if (known) {
+        snprintf(err, sizeof(err), "[%s] has no key \"%.64s\"", p->section,
+                 p->name);
 
     } else {
-        conf_fail(p, p->at, "there is no section [%s]", p->section);
+        snprintf(err, sizeof(err), "there is no section \"%.64s\"",
+                 p->section);
     }
+
+    conf_hint_name(err, sizeof(err), &hint);
+    conf_fail(p, p->at, "%s", err);
 }
 
 
@@ -668,13 +408,6 @@ conf_defaults(conf_parse_t *p, char *err, size_t size)
             continue;
         }
 
-        if (key->def == NULL) {
-            snprintf(err, size, "%s: [%s] %s is missing",
-                     p->path != NULL ? p->path : "configuration",
-                     key->section, key->name);
-            return -1;
-        }
-
         if (conf_set(key, p->conf, key->def, why, sizeof(why)) != 0) {
             snprintf(err, size, "default of [%s] %s: \"%s\" %s",
                      key->section, key->name, key->def, why);
@@ -683,6 +416,88 @@ conf_defaults(conf_parse_t *p, char *err, size_t size)
     }
 
     return 0;
+}
+
+
+/* Whether a message begins with this key; or, `far`, with its section, and
+ * names it somewhere. */
+static int
+conf_told(const char *message, const char *section, const char *name, int far)
+{
+    size_t  len, n;
+
+    len = strlen(section);
+    n = strlen(name);
+
+    if (message[0] != '[' || strncmp(message + 1, section, len) != 0
+        || message[len + 1] != ']')
+    {
+        return 0;
+    }
+
+    message += len + 2;
+
+    return far ? strstr(message, name) != NULL
+               : message[0] == ' ' && strncmp(message + 1, name, n) == 0
+                 && strchr(" :", message[n + 1]) != NULL;
+}
+
+
+/* The line that a message is about; 0: the file has none. */
+static int
+conf_line(const conf_parse_t *p, const char *message)
+{
+    int                  far;
+    size_t               i;
+    const conf_key_t    *key;
+    const conf_given_t  *g;
+
+    for (far = 0; far < 2; far++) {
+
+        for (i = 0; p->schema->keys[i].section != NULL; i++) {
+            key = &p->schema->keys[i];
+
+            if (p->seen[i]
+                && conf_told(message, key->section, key->name, far))
+            {
+                return p->seen[i];
+            }
+        }
+
+        for (g = p->given; g != NULL; g = g->next) {
+            if (conf_told(message, g->section, g->name, far)) {
+                return g->line;
+            }
+        }
+    }
+
+    return 0;
+}
+
+
+static int
+conf_check(conf_parse_t *p, char *err, size_t size)
+{
+    int   line;
+    char  why[CONF_ERROR_MAX];
+
+    if (p->schema->check == NULL
+        || p->schema->check(p->conf, why, sizeof(why)) == 0)
+    {
+        return 0;
+    }
+
+    line = conf_line(p, why);
+
+    if (line != 0) {
+        snprintf(err, size, "%s:%d: %s", p->path, line, why);
+
+    } else {
+        snprintf(err, size, "%s: %s", p->path != NULL ? p->path
+                                                      : "configuration", why);
+    }
+
+    return -1;
 }
 
 
@@ -701,7 +516,7 @@ conf_load(const char *path, const conf_schema_t *schema, void *conf,
 
     for (n = 0; schema->keys[n].section != NULL; n++) { /* void */ }
 
-    p.seen = calloc(n + 1, 1);
+    p.seen = calloc(n + 1, sizeof(int));
     if (p.seen == NULL) {
         abort();
     }
@@ -712,55 +527,11 @@ conf_load(const char *path, const conf_schema_t *schema, void *conf,
         rc = conf_defaults(&p, err, size);
     }
 
+    if (rc == 0) {
+        rc = conf_check(&p, err, size);
+    }
+
     conf_parse_free(&p);
 
     return rc;
-}
-
-
-int
-conf_addr(const char *value, char *host, size_t size, uint16_t *port)
-{
-    size_t       len;
-    int64_t      n;
-    const char  *rest, *start, *colon;
-
-    start = value;
-
-    if (value[0] == '[') {
-        start = value + 1;
-        colon = strchr(start, ']');
-
-        if (colon == NULL || colon == start || colon[1] != ':') {
-            return -1;
-        }
-
-        len = (size_t) (colon - start);
-        colon++;
-
-    } else {
-        colon = strchr(value, ':');
-
-        if (colon == NULL || strchr(colon + 1, ':') != NULL) {
-            return -1;
-        }
-
-        len = (size_t) (colon - start);
-    }
-
-    if (len >= size || strcspn(start, " \t/") < len) {
-        return -1;
-    }
-
-    if (conf_int(colon + 1, &n, &rest) != 0 || *rest != '\0' || n < 1
-        || n > 65535)
-    {
-        return -1;
-    }
-
-    memcpy(host, start, len);
-    host[len] = '\0';
-    *port = (uint16_t) n;
-
-    return 0;
 }

@@ -2,7 +2,8 @@
  * Configuration files of logic and job: INI by libinih, checked against a
  * table. An unknown section or key, a key given twice, a value that does not
  * parse or is out of range, and a line libinih cannot take are errors which
- * name file, line, key and value.
+ * name file, line, key and value, what the value may be, and the name that may
+ * have been meant.
  */
 
 #ifndef SVC_CONF_H
@@ -18,6 +19,7 @@ typedef enum {
     CONF_SIZE,      /* int64_t, bytes; 64k 1m 1g */
     CONF_BOOL,      /* int: on, off */
     CONF_NUM,       /* double, min..max */
+    CONF_WORD,      /* char *: one of `words` */
     CONF_FILE       /* char *: the value names a file, its contents (less
                        the last newline) are kept: secrets */
 } conf_type_t;
@@ -27,9 +29,11 @@ typedef struct {
     const char   *name;
     conf_type_t   type;
     size_t        offset;       /* in the caller's structure */
-    const char   *def;          /* as in the file; NULL: must be given */
+    const char   *def;          /* as in the file */
     int64_t       min;          /* both 0: any */
     int64_t       max;
+
+    const char *const  *words;  /* CONF_WORD: the allowed ones, NULL */
 } conf_key_t;
 
 /* A section whose keys are free ([kafka], [regions]); -1 and *err: refused */
@@ -42,6 +46,11 @@ typedef struct {
 typedef struct {
     const conf_key_t   *keys;       /* ends with section NULL */
     const conf_free_t  *free;       /* ends with section NULL; may be NULL */
+
+    /* Beyond the table; may be NULL. -1: the message begins with "[section]
+     * key"; the line of that key, or of another one of the section that it
+     * names, is then said with it. No network. */
+    int               (*check)(void *conf, char *err, size_t size);
 } conf_schema_t;
 
 /*
@@ -51,6 +60,11 @@ typedef struct {
  */
 int conf_load(const char *path, const conf_schema_t *schema, void *conf,
     char *err, size_t size);
+
+/* Appends `, did you mean "NAME"?` if one of `names`, which ends with NULL, is
+ * near to the word. */
+void conf_hint(char *err, size_t size, const char *word, size_t len,
+    const char *const *names);
 
 /* A file's contents as CONF_FILE takes them, malloc()ed; NULL with a
  * message. */

@@ -50,8 +50,8 @@ svc_listen_path(const char *path, struct sockaddr_storage *ss,
     sun = (struct sockaddr_un *) ss;
 
     if (path[0] == '\0' || strlen(path) >= sizeof(sun->sun_path)) {
-        snprintf(err, size, "\"" SVC_LISTEN_UNIX "%s\": a path has 1 to %zu "
-                 "bytes", path, sizeof(sun->sun_path) - 1);
+        snprintf(err, size, "\"" SVC_LISTEN_UNIX "%s\" is not a path of 1 to "
+                 "%zu bytes", path, sizeof(sun->sun_path) - 1);
         return -1;
     }
 
@@ -101,7 +101,7 @@ svc_listen_addr(const char *addr, struct sockaddr_storage *ss,
         return 0;
     }
 
-    snprintf(err, size, "\"%s\": the host must be an IP address", addr);
+    snprintf(err, size, "\"%s\" is not at an IP address", addr);
 
     return -1;
 }

@@ -16,8 +16,8 @@
 #define LOG_LINE  4096
 
 
-static const char *log_names[] = {
-    "emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"
+const char *const  log_names[] = {
+    "emerg", "alert", "crit", "error", "warn", "notice", "info", "debug", NULL
 };
 
 static int          log_fd = STDERR_FILENO;
@@ -37,7 +37,7 @@ log_level(const char *name)
 {
     size_t  i;
 
-    for (i = 0; i < sizeof(log_names) / sizeof(log_names[0]); i++) {
+    for (i = 0; log_names[i] != NULL; i++) {
         if (strcmp(name, log_names[i]) == 0) {
             return (int) i;
         }

@@ -15,6 +15,9 @@ typedef enum {
     LOG_INFO, LOG_DEBUG
 } log_level_t;
 
+/* as configurations have them, by level; ends with NULL */
+extern const char *const  log_names[];
+
 /* "warn" -> LOG_WARN; -1: no such level */
 int log_level(const char *name);
 

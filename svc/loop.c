@@ -104,7 +104,6 @@ svc_options(const svc_t *svc, int argc, char **argv, const char **path,
 static int
 svc_configure(const svc_t *svc, const char *path, log_level_t *level)
 {
-    int   rc;
     char  err[1024];
 
     if (conf_load(path, svc->schema, svc->conf, err, sizeof(err)) != 0) {
@@ -112,22 +111,7 @@ svc_configure(const svc_t *svc, const char *path, log_level_t *level)
         return -1;
     }
 
-    rc = log_level(*svc->log_level);
-
-    if (rc < 0) {
-        fprintf(stderr, "%s: %s: log level \"%s\" is none of emerg, alert, "
-                "crit, error, warn, notice, info, debug\n", svc->name,
-                path != NULL ? path : "configuration", *svc->log_level);
-        return -1;
-    }
-
-    *level = (log_level_t) rc;
-
-    if (svc->check != NULL && svc->check(svc->conf, err, sizeof(err)) != 0) {
-        fprintf(stderr, "%s: %s: %s\n", svc->name,
-                path != NULL ? path : "configuration", err);
-        return -1;
-    }
+    *level = (log_level_t) log_level(*svc->log_level);
 
     return 0;
 }

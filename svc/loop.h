@@ -24,10 +24,7 @@ typedef struct {
     const conf_schema_t  *schema;
     void                 *conf;
     const char          **log;          /* in conf: log file and level */
-    const char          **log_level;
-
-    /* beyond the table: -1 with a message. Also for --test: no network. */
-    int   (*check)(void *conf, char *err, size_t size);
+    const char          **log_level;    /* a word of log_names */
 
     /* on the main loop; -1 (said in the log): the process exits with 1 */
     int   (*start)(struct event_base *base);

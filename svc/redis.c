@@ -23,14 +23,20 @@ svc_redis_check(const svc_redis_conf_t *conf, char *err, size_t size)
     if (strncmp(conf->addr, "unix:", 5) == 0) {
 
         if (conf->addr[5] != '/' || strlen(conf->addr + 5) > 107) {
-            snprintf(err, size, "[redis] addr = \"%s\" is not a path of at "
+            snprintf(err, size, "[redis] addr = \"%.128s\" is not a path of at "
                      "most 107 bytes behind unix:", conf->addr);
             return -1;
         }
 
     } else if (conf_addr(conf->addr, host, sizeof(host), &port) != 0) {
-        snprintf(err, size, "[redis] addr = \"%s\" is neither host:port nor "
+        snprintf(err, size, "[redis] addr = \"%.128s\" is neither host:port nor "
                  "unix:/path", conf->addr);
+        return -1;
+    }
+
+    if (strlen(conf->prefix) > GOIM_PREFIX_MAX) {
+        snprintf(err, size, "[redis] prefix = \"%.64s\" is not 0 to %d "
+                 "bytes", conf->prefix, GOIM_PREFIX_MAX);
         return -1;
     }
 

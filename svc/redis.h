@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/goim_limits.h"
 #include "conf.h"
 
 typedef struct svc_redis_s  svc_redis_t;
@@ -34,14 +35,17 @@ typedef struct {
 /* The rows of a conf table for `field` (an svc_redis_conf_t) of `type`. */
 #define SVC_REDIS_CONF(type, field)                                          \
     { "redis", "addr", CONF_STR, offsetof(type, field.addr),                 \
-      "127.0.0.1:6379", 0, 0 },                                              \
-    { "redis", "user", CONF_STR, offsetof(type, field.user), "", 0, 0 },     \
+      "127.0.0.1:6379", 0, 0, NULL },                                        \
+    { "redis", "user", CONF_STR, offsetof(type, field.user),                 \
+      "", 0, 0, NULL },                                                      \
     { "redis", "password_file", CONF_FILE, offsetof(type, field.password),   \
-      "", 0, 0 },                                                            \
-    { "redis", "db", CONF_INT, offsetof(type, field.db), "0", 0, 1000000 },  \
-    { "redis", "prefix", CONF_STR, offsetof(type, field.prefix), "", 0, 0 }, \
+      "", 0, 0, NULL },                                                      \
+    { "redis", "db", CONF_INT, offsetof(type, field.db),                     \
+      "0", 0, GOIM_REDIS_DB, NULL },                                         \
+    { "redis", "prefix", CONF_STR, offsetof(type, field.prefix),             \
+      "", 0, 0, NULL },                                                      \
     { "redis", "timeout", CONF_MSEC, offsetof(type, field.timeout), "2s",    \
-      10, 600000 }
+      10, 600000, NULL }
 
 int svc_redis_check(const svc_redis_conf_t *conf, char *err, size_t size);
 

@@ -1,18 +1,15 @@
-# Wrong values in configurations: refused, with a line that names the directive
-# or key, and the value.
+# Wrong values in nginx's configuration: refused, with one line that names
+# directive and value, what it takes, the name that may have been meant, file and
+# line. (The services' files: conf_errors_services.t.)
 
 use strict;
 use warnings;
 
 use lib 't/lib';
-use Goim::Job;
-use Goim::Logic;
 use Goim::Nginx;
 use Goim::Test;
 
 allow_log(qr{\[emerg\] });
-
-# ---- nginx -t ----------------------------------------------------------------
 
 my $nginx = Goim::Nginx->new(port => free_port(), stopped => 1);
 my $tcp = have('ngx_stream_goim_module.so');
@@ -32,69 +29,189 @@ sub goim {
     return "goim {\n$text}\n";
 }
 
-sub nginx_says {
-    my ($what, $text, @like) = @_;
+# the first [emerg] line for this text, less the file: "what is wrong in :7"
+sub nginx_said {
+    my ($text) = @_;
 
     $nginx->configure(conf => "%%MODULES%%\npid %%DIR%%/nginx.pid;\n"
         . "events { }\n$text", tcp => ($tcp && $text =~ /^stream/m ? 1 : 0));
     my ($rc, $said) = $nginx->test_conf;
+    return '' if $rc == 0;
 
-    isnt($rc, 0, "nginx: $what is refused");
-    my ($line) = $said =~ /^(.*\[emerg\].*)$/m;
-    $line = '' if !defined $line;
-    like($line, $_, 'and why') or diag($said) for @like;
+    my ($line) = $said =~ /\[emerg\](?: \d+#\d+:)? (.*)$/m;
+    return defined $line ? $line =~ s{\Q$nginx->{dir}\E/nginx\.conf}{}r : $said;
 }
 
-my $place = qr{in \S*/nginx\.conf:\d+$};
+# where the last line that begins with these words stands
+sub line_of {
+    my ($words) = @_;
+    my ($at, $n) = (0, 0);
 
+    for (split /\n/, slurp("$nginx->{dir}/nginx.conf")) {
+        $n++;
+        $at = $n if /^\s*\Q$words\E/;
+    }
+    return $at;
+}
+
+# the whole line; it ends with the place of what begins with $begins
+sub says {
+    my ($what, $text, $line, $begins) = @_;
+    my $said = nginx_said($text);
+    is($said, "$line in :" . line_of($begins), $what);
+}
+
+sub nginx_says {
+    my ($what, $text, @like) = @_;
+    my $said = nginx_said($text);
+    like($said, $_, $what) for @like;
+}
+
+# ---- what a directive takes --------------------------------------------------
+
+my %scale = (ms => 1, s => 1000, m => 60_000, h => 3_600_000, d => 86_400_000);
+my %bytes = (k => 1 << 10, m => 1 << 20, g => 1 << 30);
+
+# what lies just below and above, and what is none
+sub beyond {
+    my ($kind, $low, $high) = @_;
+
+    my $base = $kind eq 'time'
+        ? sub { $_[0] =~ /^(\d+)([a-z]+)$/ ? $1 * $scale{$2} : $_[0] }
+        : sub { $_[0] =~ /^(\d+)([kmg])$/ ? $1 * $bytes{$2} : $_[0] };
+    my $unit = $kind eq 'time' ? 'ms' : '';
+
+    return (($base->($low) > 0 ? $base->($low) - 1 . $unit : '-1'),
+        $base->($high) + 1 . $unit, '-1', 'x', '');
+}
+
+# directive, kind, from, to
+my @ranges = map { [split] } split /\n/, <<'END';
+redis_timeout      time    1ms   1d
+logic_timeout      time    1ms   1d
+resolver_timeout   time    1ms   1d
+handshake_timeout  time    1ms   1d
+room_linger        time    0     10s
+gather_size        size    1k    1m
+max_body           size    16    512k
+queue_size         size    1k    1024m
+max_sessions       number  0     100000000
+max_per_addr       number  0     100000000
+END
+
+for (@ranges) {
+    my ($name, $kind, $low, $high) = @$_;
+
+    for my $value (beyond($kind, $low, $high)) {
+        says("$name '$value'", goim($name => qq{"$value"}),
+            qq{"$name" takes a $kind from $low to $high, not "$value"},
+            "$name ");
+    }
+    is(nginx_said(goim($name => $_)), '', "$name $_ is taken")
+        for $low, $high;
+}
+
+my $server_id = '1 to 255 bytes of printable ASCII without "/" and blanks';
+my $addrs = '1 to 64 addresses of 1 to 255 bytes, a comma between two';
+my $mids = 'mids from 1 to 9223372036854775807';
+my $redis = 'user=, password=, db=, prefix=';
+my $node = 'region=, zone=, env=, weight=, addrs=, offline';
+
+# directive, its arguments, what is said
 for my $case (
-    [zone => 'goim 16q', '16q'], [zone => 'goim -1', '-1'],
-    [zone => 'goim 0', '0'], [zone => 'goim 512k', '512k'],
-    [server_id => '""', ''], [server_id => 'a/b', 'a/b'],
-    [server_id => '"a b"', 'a b'], [server_id => "n\x{f6}", "n\x{f6}"],
-    [server_id => 'x' x 256, 'x' x 256],
-    [redis => '127.0.0.1:99999', '127.0.0.1:99999'],
-    [redis => '127.0.0.1:port', '127.0.0.1:port'],
-    [redis => '127.0.0.1:1 db=x', 'db=x'],
-    [redis => '127.0.0.1:1 db=-1', 'db=-1'],
-    [redis => '127.0.0.1:1 db=', 'db='],
-    [redis => '127.0.0.1:1 tls=on', 'tls=on'],
-    [redis_timeout => 'soon', 'soon'], [redis_timeout => '0', '0'],
-    [redis_timeout => '-1s', '-1s'], [redis_timeout => '2d', '2d'],
-    [logic => '127.0.0.1:0', '127.0.0.1:0'], [logic => '[::1', '[::1'],
-    [logic => '127.0.0.1:1 127.0.0.1:x', '127.0.0.1:x'],
-    [logic_timeout => '5q', '5q'], [logic_timeout => '0', '0'],
-    [node => 'weight=0', 'weight=0'], [node => 'weight=-5', 'weight=-5'],
-    [node => 'weight=1000001', 'weight=1000001'],
-    [node => 'weight=heavy', 'weight=heavy'], [node => 'addrs=', 'addrs='],
-    [node => 'addrs=a,,b', 'a,,b'], [node => 'online', 'online'],
-    [resolver_timeout => 'x', 'x'], [resolver_timeout => '0', '0'],
-    [handshake_timeout => '8x', '8x'], [handshake_timeout => '0s', '0s'],
-    [handshake_timeout => '25h', '25h'],
-    [room_linger => '11s', '11s'], [room_linger => '-1s', '-1s'],
-    [gather_size => '1023', '1023'], [gather_size => '1025k', '1025k'],
-    [gather_size => '0', '0'],
-    [gather_size => 'all', 'all'],
-    [max_body => '15', '15'], [max_body => '513k', '513k'],
-    [max_body => 'big', 'big'], [max_body => '-1', '-1'],
-    [queue_size => '1023', '1023'], [queue_size => '2g', '2g'],
-    [queue_size => 'x', 'x'], [queue_size => '1m maybe', 'maybe'],
-    [max_sessions => 'many', 'many'], [max_sessions => '-1', '-1'],
-    [max_sessions => '100000001', '100000001'],
-    [max_per_addr => '1k', '1k'], [max_per_addr => '-1', '-1'],
-    [trace => 'x', 'x'], [trace => '0', '0'], [trace => '-1', '-1'],
-    [trace => '""', ''], [trace => '7,8', '7,8'], [trace => '7 8 9x', '9x'],
-    [trace => '9223372036854775808', '9223372036854775808'],
-    [trace => join(' ', 101 .. 165), '165'], [trace_log => '""', ''])
+    map({ ['zone', "goim $_", 'a name and a size of at least 1m', $_] }
+        '16q', '-1', '0', '512k', '1048575'),
+    map({ ['server_id', qq{"$_"}, $server_id, $_] }
+        '', 'a/b', 'a b', "n\x{f6}", 'x' x 256),
+    ['trace_log', '""', 'a path', ''],
+    map({ ['trace', qq{"$_"}, $mids, $_] }
+        'x', '0', '-1', '', '7,8', '9223372036854775808'),
+    ['trace', '7 8 9x', $mids, '9x'])
 {
-    my ($name, $value, $named) = @$case;
-    nginx_says("$name " . substr($value, 0, 30), goim($name => $value),
-        qr/"\Q$name\E"/, qr/"\Q$named\E"/, $place);
+    my ($name, $args, $takes, $value) = @$case;
+    says("$name " . substr($args, 0, 20), goim($name => $args),
+        qq{"$name" takes $takes, not "$value"}, "$name ");
 }
 
-# names that are nobody's: said with where they stand
-nginx_says("a name of $_", goim($_ => 'nobody.invalid'),
-    qr/"$_" directive/, qr/"nobody\.invalid"/, $place) for qw(redis logic);
+# of a parameter: directive, it, its value, what it takes
+for my $case (
+    map({ ['redis', 'db=', $_, 'a number from 0 to 1000000'] }
+        '-1', '1000001', 'x', ''),
+    ['redis', 'prefix=', 'x' x 65, 'a text of 0 to 64 bytes'],
+    map({ ['node', 'weight=', $_, 'a number from 1 to 1000000'] }
+        '0', '-5', '1000001', 'heavy', ''),
+    map({ ['node', "$_=", 'x' x 256, 'a text of 0 to 255 bytes'] }
+        'region', 'zone', 'env'),
+    map({ ['node', 'addrs=', $_, $addrs] }
+        '', 'a,,b', ',a', 'a,' . 'b' x 256, join(',', 1 .. 65)))
+{
+    my ($name, $param, $value, $takes) = @$case;
+    my $first = $name eq 'redis' ? '127.0.0.1:1 ' : '';
+    says("$name $param" . substr($value, 0, 20),
+        goim($name => qq{$first"$param$value"}),
+        qq{"$param" in "$name" takes $takes, not "$value"}, "$name ");
+}
+
+# what is no parameter: directive, arguments, its name, the one meant
+for my $case (
+    ['redis', '127.0.0.1:1 tls=on', 'tls=', '', $redis],
+    ['redis', '127.0.0.1:1 pasword=secret', 'pasword=', 'password=', $redis],
+    ['redis', '127.0.0.1:1 dp=1', 'dp=', 'db=', $redis],
+    ['redis', '127.0.0.1:1 db', 'db', 'db=', $redis],
+    ['node', 'online', 'online', '', $node],
+    ['node', 'ofline', 'ofline', 'offline', $node],
+    ['node', 'offline=1', 'offline=', 'offline', $node],
+    ['node', 'wieght=7', 'wieght=', 'weight=', $node],
+    ['queue_size', '1m maybe', 'maybe', '', 'close, drop'],
+    ['queue_size', '1m dorp', 'dorp', 'drop', 'close, drop'],
+    ['queue_size', '1m Close', 'Close', 'close', 'close, drop'])
+{
+    my ($name, $args, $word, $meant, $takes) = @$case;
+    says("$name $args", goim($name => $args),
+        qq{unknown parameter "$word" in "$name", }
+        . ($meant ? qq{did you mean "$meant"? It takes $takes}
+                  : "it takes $takes"), "$name ");
+}
+
+says("$_->[0] twice in $_->[1]", goim($_->[1] => $_->[2]),
+    qq{"$_->[0]" in "$_->[1]" is duplicate}, "$_->[1] ")
+    for ['db=', redis => '127.0.0.1:1 db=1 prefix=x db=1'],
+        ['region=', node => 'region=a region=b'],
+        ['offline', node => 'offline weight=1 offline'];
+
+# a mid too many
+says('trace of 65', goim(trace => join(' ', 101 .. 165)),
+    '"165" in "trace" is one too many, at most 64 mids can be traced', 'trace ');
+
+# addresses: nginx's words
+for my $case (
+    [redis => '127.0.0.1:99999', 'invalid port'],
+    [redis => '127.0.0.1:port', 'invalid port'],
+    [logic => '127.0.0.1:0', 'invalid port'],
+    [logic => '[::1', 'invalid host'],
+    [redis => 'nobody.invalid', 'host not found'],
+    [logic => 'nobody.invalid', 'host not found'])
+{
+    my ($name, $value, $why) = @$case;
+    says("$name $value", goim($name => $value),
+        qq{$why in "$value" of the "$name" directive}, "$name ");
+}
+says('the second logic', goim(logic => '127.0.0.1:1 127.0.0.1:x'),
+    'invalid port in "127.0.0.1:x" of the "logic" directive', 'logic ');
+
+# ---- what is missing ---------------------------------------------------------
+
+says("no $_", goim($_ => undef), qq{no "$_" in "goim"}, 'goim ')
+    for qw(zone redis logic);
+says('trace without trace_log', goim(trace => '7'),
+    '"trace" needs a "trace_log" in "goim"', 'goim ');
+says('no goim block', "http {\n server { location / {\n $_;\n } } }\n",
+    qq{"$_" needs a "goim" block}, $_)
+    for qw(goim_subscribe goim_echo goim_status);
+
+# ---- nginx's own -------------------------------------------------------------
+
+my $place = qr{in :\d+$};
 
 # what is nginx's own to say
 nginx_says('resolver', goim(resolver => 'nobody.invalid'),
@@ -132,12 +249,6 @@ nginx_says('trace outside goim', "trace 7;\n",
 nginx_says('goim in http', "http {\n" . goim() . "}\n",
     qr/"goim" directive is not allowed here/, $place);
 
-# missing
-nginx_says("no $_", goim($_ => undef), qr/no "$_" in "goim"/)
-    for qw(zone redis logic);
-nginx_says('trace without trace_log', goim(trace => '7'),
-    qr/"trace" needs a "trace_log" in "goim"/, $place);
-
 # files that can't be opened: nginx says which
 nginx_says('trace_log where nothing is', goim(trace_log => '/nonexistent/log'),
     qr{open\(\) "/nonexistent/log" failed});
@@ -152,12 +263,12 @@ for my $name (qw(goim_subscribe goim_echo goim_status)) {
 }
 
 SKIP: {
-    skip 'no stream front was built', 8 if !$tcp;
+    skip 'no stream front was built', 10 if !$tcp;
 
     my $server = 'listen 127.0.0.1:%%TCP_PORT%%';
-    nginx_says('stream: without goim',
-        "stream {\nserver { $server; goim_subscribe; }\n}\n",
-        qr/"goim_subscribe" needs a "goim" block/, $place);
+    says('stream: without goim',
+        "stream {\nserver {\n$server;\ngoim_subscribe;\n}\n}\n",
+        '"goim_subscribe" needs a "goim" block', 'goim_subscribe');
     nginx_says('stream: a parameter', goim()
         . "stream {\nserver { $server; goim_subscribe on; }\n}\n",
         qr/invalid number of arguments in "goim_subscribe"/, $place);
@@ -170,101 +281,20 @@ SKIP: {
     nginx_says('stream: before a proxy', goim() . "stream {\nserver { $server; "
         . "goim_subscribe; proxy_pass 127.0.0.1:1; }\n}\n",
         qr/"goim_subscribe" is not the only handler|duplicate/, $place);
-    nginx_says('stream: udp', goim()
-        . "stream {\nserver { $server udp; goim_subscribe; }\n}\n",
-        qr/"goim_subscribe"/);
+    says('stream: udp', goim()
+        . "stream {\nserver {\n$server udp;\ngoim_subscribe;\n}\n}\n",
+        '"goim_subscribe" cannot be used with "udp" of "listen"',
+        'server');
 }
 
-# ---- goim-logic --test, goim-job --test --------------------------------------
-
-# what stands in both; then each one's own
-my @both = (
-    ['redis', 'addr', 'nowhere'], ['redis', 'addr', ':x'],
-    ['redis', 'addr', 'unix:relative'], ['redis', 'db', '-1'],
-    ['redis', 'db', 'x'], ['redis', 'db', '1000001'],
-    ['redis', 'timeout', '1ms'], ['redis', 'timeout', 'x'],
-    ['redis', 'password_file', '/nonexistent/file'],
-    ['redis', 'user', 'somebody'],
-    ['registry', 'ttl', '1ms'], ['registry', 'ttl', '61m'],
-    ['registry', 'renew', '1ms'], ['registry', 'renew', 'often'],
-    ['bus', 'driver', 'pigeon'], ['bus', 'partitions', '0'],
-    ['bus', 'partitions', '1025'], ['bus', 'partitions', 'x'],
-    ['bus', 'generation', '0'], ['bus', 'generation', 'x'],
-    ['kafka', 'no.such.property', '1'], ['kafka', 'acks', '1']);
-
-my %own = (
-    logic => [
-        ['logic', 'log_level', 'loud'], ['logic', 'http', 'nowhere'],
-        ['logic', 'rpc', '127.0.0.1'], ['logic', 'threads', '257'],
-        ['logic', 'drain', '11m'], ['logic', 'stream_maxlen', '99'],
-        ['http', 'timeout', '10ms'], ['http', 'max_body', '65m'],
-        ['http', 'max_header', '1'], ['http', 'trusted_proxies', '10.0.0.0/33'],
-        ['push', 'timeout', '2m'], ['push', 'max_keys', '0'],
-        ['push', 'max_pending', '1'],
-        ['session', 'ttl', '0'], ['session', 'ttl', '959s'], ['session', 'heartbeat', '2d'],
-        ['session', 'heartbeat_max', '101'],
-        ['online', 'max_rooms', '0'], ['online', 'cache', '61s'],
-        ['nodes', 'tcp_port', '65536'], ['nodes', 'ws_port', 'x'],
-        ['nodes', 'wss_port', '-1'], ['nodes', 'region_weight', '1001'],
-        ['backoff', 'max_delay', '0'], ['backoff', 'base_delay', '-1'],
-        ['backoff', 'factor', '0.5'], ['backoff', 'jitter', '2'],
-        ['regions', 'sh', '10.0.0.0/99'],
-        ['auth', 'mode', 'maybe'], ['auth', 'url', 'ftp://x/'],
-        ['auth', 'timeout', '61s'], ['auth', 'connections', '0'],
-        ['auth', 'waiting', '-1'], ['receive', 'url', 'ftp://x/'],
-        ['receive', 'timeout', '1ms'], ['receive', 'connections', '10001'],
-        ['receive', 'waiting', 'x'], ['redis', 'prefix', 'x' x 65],
-        ['logic', 'colour', 'red'], ['paint', 'colour', 'red']],
-    job => [
-        ['job', 'log_level', 'loud'], ['job', 'http', 'nowhere'],
-        ['job', 'drain', 'x'], ['job', 'max_unacked', '1k'],
-        ['job', 'max_record', '1'], ['job', 'max_record', '65m'],
-        ['job', 'stream_maxlen', '0'],
-        ['job', 'colour', 'red'], ['paint', 'colour', 'red']],
-);
-
-for my $name (qw(logic job)) {
-    my $class = $name eq 'job' ? 'Goim::Job' : 'Goim::Logic';
-
-    for my $case (@both, @{ $own{$name} }) {
-        my ($section, $key, $value) = @$case;
-        my $service = $class->new(redis => '127.0.0.1:1', stopped => 1,
-            conf => { $section => { $key => $value },
-                $section eq 'kafka' ? (bus => { driver => 'kafka' }) : () });
-        my ($rc, $said) = $service->test_conf;
-        my $what = "$name: [$section] $key = " . substr $value, 0, 30;
-
-        is($rc, 1, "$what is refused");
-
-        # a section or key that is not there is named, not what it was to hold
-        if ($section eq 'paint' || $key eq 'colour' || $key eq 'acks') {
-            like($said, qr/\[paint\]|\b$key\b/, 'and named') or diag($said);
-            next;
-        }
-        my $named = $key =~ s/_/[_ ]/gr;
-        like($said, qr/$named/, 'the key is named') or diag($said);
-        like($said, qr/\Q$value\E/, 'the value too') or diag($said)
-            if length $value <= 64;
-    }
-
-    # the file itself
-    my $service = $class->new(redis => '127.0.0.1:1', stopped => 1);
-    my $file = "$service->{dir}/$name.conf";
-    for my $case (
-        ["[redis]\nnonsense\n", qr/:2: /, 'a line that is none'],
-        ["[redis]\ndb = 1\ndb = 2\n", qr/:3: .*db/, 'a key twice'],
-        ["[redis]\naddr = " . 'x' x 300 . "\n", qr/:2: /, 'a long line'],
-        ["db = 1\n", qr/:1: .*db/, 'a key without a section'])
-    {
-        spew($file, $case->[0]);
-        my ($rc, $said) = $service->test_conf;
-        is($rc, 1, "$name: $case->[2] is refused");
-        like($said, $case->[1], 'its line is named') or diag($said);
-    }
-
-    my ($rc, $said) = $service->run('--config', '/nonexistent/file', '--test');
-    is($rc, 1, "$name: no such file");
-    like($said, qr{/nonexistent/file}, 'is named');
+# each directive of goim { } is here
+{
+    my ($goim) = slurp(root_dir() . '/docs/directives.md')
+        =~ /^## Inside goim\n(.*?)^## /ms;
+    my %here = map { $_ => 1 } map({ $_->[0] } @ranges), keys %twice, 'logic',
+        'trace';
+    is_deeply([sort keys %here], [sort $goim =~ /^### (\w+)/mg],
+        'all directives are tried');
 }
 
 done_testing;

@@ -128,7 +128,7 @@ sub keys_of {
     my %key;
     $key{"[$1] $2"} = 1 while $source =~ /\{ "(\w+)", "(\w+)", CONF_/g;
     $key{"[$1] $2"} = 1
-        while $source =~ /LOGIC_CONF\("(\w+)", "(\w+)", CONF_/g;
+        while $source =~ /LOGIC_(?:CONF|WORD)\("(\w+)", "(\w+)", /g;
     for my $section ($source =~ /LOGIC_HOOK_CONF\("(\w+)",/g) {
         $key{"[$section] $_"} = 1 for $source =~ /LOGIC_CONF\(section, "(\w+)"/g;
     }

@@ -38,8 +38,6 @@ subtest 'options and configuration' => sub {
 
     for my $case (
         ['job', 'max_unacked', '1k'],
-        ['job', 'max_record', '100m'],
-        ['job', 'max_record', '0'],
         ['job', 'stream_maxlen', 'many'],
         ['job', 'drain', '-1s'],
         ['job', 'http', 'nowhere'],

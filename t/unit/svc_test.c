@@ -228,15 +228,13 @@ static svc_t         svc;
 static struct event *busy;
 
 static const conf_key_t  own_keys[] = {
-    { "log", "file", CONF_STR, offsetof(own_t, log), "stderr", 0, 0 },
-    { "log", "level", CONF_STR, offsetof(own_t, level), "notice", 0, 0 },
-    { "own", "drain", CONF_MSEC, offsetof(own_t, drain), "10s", 0, 0 },
-    { "own", "mode", CONF_STR, offsetof(own_t, mode), "", 0, 0 },
-    { NULL, NULL, CONF_STR, 0, NULL, 0, 0 }
+    { "log", "file", CONF_STR, offsetof(own_t, log), "stderr", 0, 0, NULL },
+    { "log", "level", CONF_WORD, offsetof(own_t, level), "notice", 0, 0,
+      log_names },
+    { "own", "drain", CONF_MSEC, offsetof(own_t, drain), "10s", 0, 0, NULL },
+    { "own", "mode", CONF_STR, offsetof(own_t, mode), "", 0, 0, NULL },
+    { NULL, NULL, CONF_STR, 0, NULL, 0, 0, NULL }
 };
-
-static const conf_schema_t  own_schema = { own_keys, NULL };
-
 
 static int
 own_check(void *conf, char *err, size_t size)
@@ -248,6 +246,9 @@ own_check(void *conf, char *err, size_t size)
 
     return 0;
 }
+
+
+static const conf_schema_t  own_schema = { own_keys, NULL, own_check };
 
 
 static void
@@ -529,7 +530,6 @@ setup(void **state)
     svc.conf = &own;
     svc.log = (const char **) &own.log;
     svc.log_level = (const char **) &own.level;
-    svc.check = own_check;
     svc.start = own_start;
     svc.drain = own_drain;
     svc.stop = own_stop;

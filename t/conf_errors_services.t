@@ -1,0 +1,300 @@
+# Wrong values in logic.conf and job.conf: refused, with one line that names
+# file, line, key and value, what it may be and the name that may have been
+# meant. (nginx's configuration: conf_errors.t.)
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use Goim::Job;
+use Goim::Logic;
+use Goim::Test;
+
+allow_log(qr{\[emerg\] });
+
+my %service = (
+    logic => Goim::Logic->new(redis => '127.0.0.1:1', stopped => 1),
+    job => Goim::Job->new(redis => '127.0.0.1:1', stopped => 1),
+);
+my $name;
+
+# what it says to this file, less what each line begins with: ":7: what is wrong"
+sub said {
+    my ($text) = @_;
+    my $service = $service{$name};
+    my $file = "$service->{dir}/$name.conf";
+
+    spew($file, $text);
+    my ($rc, $said) = $service->test_conf;
+    return '' if $rc == 0;
+
+    chomp $said;
+    return $said =~ s/^\Q$name: $file\E//r;
+}
+
+sub says {
+    my ($what, $text, $line) = @_;
+    is(said($text), $line, "$name: $what");
+}
+
+# what stands in the way of a value alone, and goes with it
+sub file {
+    my ($section, $key, $value) = @_;
+    my $with = $section eq 'kafka' ? "[bus]\ndriver = kafka\n" : '';
+    $with .= "[kafka]\nbootstrap.servers = 127.0.0.1:1\n"
+        if "$section $key $value" eq 'bus driver kafka' || $section eq 'kafka';
+    $with .= "[session]\nheartbeat = 1s\nheartbeat_max = 1\n"
+        if "$section $key" eq 'session ttl';
+    $with .= "[session]\nttl = 7d\n" if $key =~ /^heartbeat/;
+    $with .= "[session]\nheartbeat_max = 1\n" if $key eq 'heartbeat';
+    $with .= "[session]\nheartbeat = 1m\n" if $key eq 'heartbeat_max';
+    $with .= "[registry]\nrenew = 500ms\n"
+        if "$section $key" eq 'registry ttl';
+    $with .= "[registry]\nttl = 1h\n" if $key eq 'renew';
+    my $text = "# one\n$with\[$section]\n$key = $value\n";
+    return ($text, scalar(() = $text =~ /\n/g));
+}
+
+# ---- ranges: section, key, kind, from, to ------------------------------------
+
+my $both = <<'END';
+redis     db               number  0     1000000
+redis     timeout          time    10ms  10m
+registry  ttl              time    1s    1h
+registry  renew            time    100ms 30m
+bus       partitions       number  1     1024
+bus       generation       number  1     1000000
+END
+
+my %ranges = (logic => <<'END', job => <<'END');
+logic     threads          number  0     256
+logic     drain            time    0     10m
+logic     stream_maxlen    number  100   100000000
+http      timeout          time    1s    1h
+http      keepalive        time    1s    1d
+http      max_connections  number  1     1000000
+http      max_body         size    0     4m
+http      max_header       size    1k    16m
+push      timeout          time    100ms 1m
+push      max_keys         number  1     1000000
+push      max_pending      size    1k    16384m
+session   ttl              time    2s    7d
+session   heartbeat        time    1s    1d
+session   heartbeat_max    number  1     100
+online    max_rooms        number  1     100000000
+online    cache            time    0     1m
+nodes     tcp_port         number  0     65535
+nodes     ws_port          number  0     65535
+nodes     wss_port         number  0     65535
+nodes     region_weight    decimal 0     1000
+backoff   max_delay        number  1     86400
+backoff   base_delay       number  0     86400
+backoff   factor           decimal 1     100
+backoff   jitter           decimal 0     1
+auth      timeout          time    10ms  1m
+auth      connections      number  1     10000
+auth      waiting          number  0     1000000
+receive   timeout          time    10ms  1m
+receive   connections      number  1     10000
+receive   waiting          number  0     1000000
+END
+job       drain            time    0     10m
+job       max_unacked      size    5m    16384m
+job       stream_maxlen    number  100   100000000
+END
+
+my %called = (number => 'a number', decimal => 'a decimal number',
+    time => 'a time (500ms, 5s, 10m, 1h, 2d)',
+    size => 'a size (4096, 64k, 1m, 1g)');
+my %unit = (ms => 1, s => 1000, k => 1 << 10, h => 3_600_000, d => 86_400_000);
+
+# just below and above
+sub beyond {
+    my ($kind, $low, $high) = @_;
+    my $base = sub {
+        my ($n, $unit) = $_[0] =~ /^(\d+)(\w*)$/;
+        return $n * ($unit eq '' ? 1
+            : $unit eq 'm' ? ($kind eq 'time' ? 60_000 : 1 << 20)
+            : $unit{$unit});
+    };
+    my $step = $kind eq 'decimal' ? 0.01 : 1;
+    my $ms = $kind eq 'time' ? 'ms' : '';
+    my $below = $base->($low) - $step;
+
+    return ($below < 0 ? $below : "$below$ms", $base->($high) + $step . $ms);
+}
+
+# ---- words and texts: section, key, value, what is said ----------------------
+
+my $levels = 'emerg, alert, crit, error, warn, notice, info, debug';
+my $listens = 'is neither IP:port nor unix:path';
+
+my @both = (
+    [redis => addr => 'nowhere', 'is neither host:port nor unix:/path'],
+    [redis => addr => ':x', 'is neither host:port nor unix:/path'],
+    [redis => addr => 'unix:relative',
+        'is not a path of at most 107 bytes behind unix:'],
+    [redis => password_file => '/nonexistent/file',
+        'cannot be read: No such file or directory'],
+    [redis => prefix => 'x' x 65, 'is not 0 to 64 bytes'],
+    [redis => user => 'somebody', 'needs a password_file'],
+    [bus => driver => 'pigeon', 'is none of redis, kafka'],
+    [bus => driver => 'kafak',
+        'is none of redis, kafka, did you mean "kafka"?'],
+    [bus => driver => '', 'is none of redis, kafka'],
+);
+
+my %texts = (
+    logic => [
+        [logic => log_level => 'loud', "is none of $levels"],
+        [logic => log_level => 'warning', "is none of $levels"],
+        [logic => log_level => 'inof',
+            "is none of $levels, did you mean \"info\"?"],
+        [logic => http => 'nowhere', $listens],
+        [logic => http => 'host:1', 'is not at an IP address'],
+        [logic => rpc => '127.0.0.1', $listens],
+        [logic => rpc => 'unix:/tmp/x', 'is not IP:port'],
+        [http => trusted_proxies => '10.0.0.0/33',
+            'is wrong: "10.0.0.0/33" is not a network'],
+        [auth => mode => 'maybe', 'is none of trust, http'],
+        [auth => mode => 'tust',
+            'is none of trust, http, did you mean "trust"?'],
+        [auth => mode => 'http', 'needs [auth] url'],
+        [auth => pass => 'query, X-Forwarded-For',
+            'is wrong: "X-Forwarded-For" is none of query, Origin, User-Agent,'
+            . ' Authorization, X-Request-Id'],
+        [auth => pass => 'Orign',
+            'is wrong: "Orign" is none of query, Origin, User-Agent, '
+            . 'Authorization, X-Request-Id, did you mean "Origin"?'],
+        map({ [$_ => url => 'ftp://x/', 'is not http[s]://host[:port]/path'] }
+            'auth', 'receive'),
+    ],
+    job => [
+        [job => log_level => 'loud', "is none of $levels"],
+        [job => log_level => 'eror',
+            "is none of $levels, did you mean \"error\"?"],
+        [job => http => 'nowhere', $listens],
+    ],
+);
+
+# ---- all of them -------------------------------------------------------------
+
+for (qw(logic job)) {
+    $name = $_;
+
+    for (split /\n/, $both . $ranges{$name}) {
+        my ($section, $key, $kind, $low, $high) = split;
+        my $most = $high;
+        $high = '1h' if $key eq 'renew';    # itself at most half of ttl
+
+        for my $value (beyond($kind, $low, $high), 'x', '', '1q', '1 2') {
+            my ($text, $line) = file($section, $key, $value);
+            says("[$section] $key = '$value'", $text,
+                ":$line: [$section] $key = \"$value\" is not $called{$kind}"
+                . " from $low to $high");
+        }
+        for my $value ($low, $most) {
+            my ($text) = file($section, $key, $value);
+            is(said($text), '', "$name: [$section] $key = $value is taken");
+        }
+    }
+
+    for my $case (@both, @{ $texts{$name} }) {
+        my ($section, $key, $value, $why) = @$case;
+        my ($text, $line) = file($section, $key, $value);
+        my $shown = substr $value, 0, 64;
+        says("[$section] $key = " . substr($value, 0, 20), $text,
+            ":$line: [$section] $key = \"$shown\" $why");
+    }
+
+    # each key's near miss; the documentation has them all
+    my $section;
+    my @keys;
+    for (split /\n/, slurp(root_dir() . "/docs/$name.conf.md")) {
+        $section = $1 if /^## \[?(\w+)/;
+        push @keys, [$section, $1] if /^### (\w+)/;
+    }
+    cmp_ok(scalar @keys, '>', 15, "$name: keys are found");
+    for (@keys) {
+        my ($section, $key) = @$_;
+        my $near = $key . substr $key, -1;
+        says("[$section] $near", "[$section]\n$near = 1\n",
+            ":2: [$section] has no key \"$near\", did you mean \"$key\"?");
+    }
+    my %tried = map { (split)[0] . ' ' . (split)[1] => 1 }
+        split /\n/, $both . $ranges{$name};
+    $tried{"$_->[0] $_->[1]"} = 1 for @both, @{ $texts{$name} };
+    my %any = map { $_ => 1 } 'bus topic', 'bus group', "$name log", 'auth ca',
+        'receive ca', 'nodes domain', 'nodes host_domain',
+        'nodes region_header';
+    is_deeply([grep { !$tried{$_} && !$any{$_} } map { "@$_" } @keys], [],
+        "$name: wrong values of all keys are tried");
+
+    # near nothing, and of other sections
+    says('a key that is near none', "[$name]\nlog = stderr\ncolour = red\n",
+        ":3: [$name] has no key \"colour\"");
+    says('a section that is near none', "[paint]\ncolour = red\n",
+        ':2: there is no section "paint"');
+    says('a section that is nearly one', "[redsi]\ndb = 1\n",
+        ':2: there is no section "redsi", did you mean "redis"?');
+    says('a free section that is nearly one', "[kafak]\na = 1\n",
+        ':2: there is no section "kafak", did you mean "kafka"?');
+    says('a key without a section', "db = 1\n",
+        ':1: "db" stands before the first [section]');
+
+    # what goes with what: the line is that of a key that is there
+    says('renew alone', "[registry]\nrenew = 16s\n",
+        ':2: [registry] renew = 16000ms is more than half of ttl = 30000ms');
+    says('ttl alone', "[registry]\n\nttl = 19s\n",
+        ':3: [registry] renew = 10000ms is more than half of ttl = 19000ms');
+
+    # [kafka]
+    my $kafka = "[bus]\ndriver = kafka\n";
+    says('Kafka without brokers', $kafka, ':2: [bus] driver = "kafka" needs '
+        . 'bootstrap.servers in [kafka]');
+    $kafka .= "[kafka]\nbootstrap.servers = 127.0.0.1:1\n";
+    says('a property that is none', $kafka . "no.such.property = 1\n",
+        ':5: [kafka] no.such.property is no property of librdkafka');
+    says('one that is nearly one', $kafka . "linger.sm = 1\n",
+        ':5: [kafka] linger.sm is no property of librdkafka, did you mean '
+        . '"linger.ms"?');
+    says('one that is not free', $kafka . "acks = 1\n",
+        ':5: [kafka] acks cannot be set: it is always all');
+    like(said($kafka . "linger.ms = -7\n"), qr/^:5: \[kafka\] linger\.ms: /,
+        "$name: librdkafka's own range");
+    says('no topic', $kafka . "[bus]\ntopic =\n",
+        ':6: [bus] topic = "" is not 1 to 249 bytes');
+    says('no group', $kafka . "[bus]\ngroup =\n",
+        ':6: [bus] group = "" is empty');
+
+    # the file itself
+    says('a line that is none', "[redis]\nnonsense\n",
+        ':2: neither "[section]" nor "key = value"');
+    says('a key twice', "[redis]\ndb = 1\ndb = 2\n",
+        ':3: [redis] db is given twice');
+    says('a long line', "[redis]\naddr = " . 'x' x 300 . "\n",
+        ':2: the line is longer than 198 bytes; a value may continue on '
+        . 'indented lines');
+
+    my ($rc, $said) = $service{$name}->run('--config', '/nonexistent/file',
+        '--test');
+    is("$rc $said",
+        "1 $name: /nonexistent/file: No such file or directory\n",
+        "$name: no such file");
+}
+
+$name = 'logic';
+says('heartbeats alone', "[session]\nheartbeat_max = 4\n",
+    ':2: [session] ttl = 1800s is less than twice heartbeat * heartbeat_max, '
+    . '960s');
+says('ttl alone', "[session]\nttl = 959s\n",
+    ':2: [session] ttl = 959s is less than twice heartbeat * heartbeat_max, '
+    . '480s');
+says('a CA that cannot be read',
+    "[auth]\nca = /nonexistent/ca\nurl = https://127.0.0.1/\n",
+    ':2: [auth] ca = "/nonexistent/ca" cannot be read: No such file or '
+    . 'directory');
+says('a region', "[regions]\nsh = 10.0.0.0/99\n",
+    ':2: [regions] sh = "10.0.0.0/99": "10.0.0.0/99" is not a network');
+
+done_testing;
