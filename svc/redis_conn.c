@@ -170,11 +170,13 @@ svc_redis_close(svc_redis_t *r, const char *why)
 
         if (svc_now() - r->since >= SVC_REDIS_STEADY) {
             r->attempts = 0;
+            memset(&r->lost, 0, sizeof(r->lost));
             memset(&r->failures, 0, sizeof(r->failures));
         }
     }
 
-    log_seldom(&r->failures, LOG_WARN, "redis %s: %s", r->conf.addr, why);
+    log_seldom(was_up ? &r->lost : &r->failures, LOG_WARN, "redis %s: %s",
+               r->conf.addr, why);
 
     r->state = SVC_REDIS_WAITING;
 

@@ -96,7 +96,8 @@ struct svc_redis_s {
     char                 *prefix;
     char                 *life_key;
 
-    log_once_t            failures;
+    log_once_t            lost;         /* it was up */
+    log_once_t            failures;     /* to get there */
 };
 
 
