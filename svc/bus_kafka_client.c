@@ -349,10 +349,10 @@ bus_kafka_on_end(evutil_socket_t fd, short what, void *data)
 
     event_free(c->tick);
     event_free(c->again);
-    lease_free(c->lease);
-    event_free(c->save);
+    event_free(c->step);
     event_free(c->end);
-    bus_kafka_place_done(c);
+    done_free(c->done);
+    lease_free(c->lease);
     free(c->parts);
     free(c);
 
@@ -364,7 +364,7 @@ bus_kafka_on_end(evutil_socket_t fd, short what, void *data)
 void
 bus_kafka_check_end(bus_kafka_consumer_t *c)
 {
-    if (c->left && c->calls == 0 && c->marks == NULL) {
+    if (c->left && !done_busy(c->done) && c->marks == NULL) {
         event_active(c->end, EV_TIMEOUT, 0);
     }
 }
@@ -388,7 +388,6 @@ bus_kafka_consumer_free(bus_consumer_t *base, void (*freed)(void *data),
 
     svc_redis_unwatch(c->r, c->watch);
     event_del(c->tick);
-    event_del(c->save);
 
     c->last = c->rk != NULL ? bus_kafka_to_commit(c) : NULL;
 

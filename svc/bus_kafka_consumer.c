@@ -244,14 +244,9 @@ bus_kafka_on_tick(evutil_socket_t fd, short what, void *data)
 static void
 bus_kafka_up(svc_redis_t *r, void *data)
 {
-    bus_kafka_consumer_t  *c;
-
     (void) r;
 
-    c = data;
-
-    bus_kafka_renew(c);
-    bus_kafka_save(c);
+    bus_kafka_renew(data);
 }
 
 
@@ -289,20 +284,16 @@ bus_kafka_consumer_new(struct event_base *base, const bus_conf_t *conf,
     c->removed = metrics_counter("goim_bus_removed_total", NULL,
         "Records that the bus removed before they were taken.");
 
-    if (bus_kafka_place_init(c, err, size) != 0) {
-        free(c);
-        return NULL;
-    }
-
-    bus_kafka_save_init(c);
+    bus_kafka_place_init(c);
     bus_kafka_client_init(c);
     bus_kafka_lease_init(c);
+    bus_kafka_done_init(c);
 
     if (bus_kafka_client_open(c, err, size) != 0) {
-        event_free(c->save);
         event_free(c->again);
+        event_free(c->step);
+        done_free(c->done);
         lease_free(c->lease);
-        bus_kafka_place_done(c);
         free(c);
         return NULL;
     }

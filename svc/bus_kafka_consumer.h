@@ -1,13 +1,11 @@
 /*
  * Inside of the Kafka bus's consumer: the records (bus_kafka_consumer.c), the
  * clients of librdkafka's and their end (bus_kafka_client.c), whose a
- * partition is (bus_kafka_lease.c), where to begin (bus_kafka_place.c,
- * bus_kafka_marks.c), how far it is done (bus_kafka_done.c), whether a log is
- * still the one (bus_kafka_log.c), whether it moves (bus_kafka_stuck.c).
- *
- *     <prefix>goim:done:<epoch>       hash: partition -> run-offset of the
- *                                     last one done
- *     <prefix>goim:done:<epoch>:<p>   string: which records were done
+ * partition is (bus_kafka_lease.c), how far it is done (bus_kafka_done.c), where to begin
+ * (bus_kafka_place.c, bus_kafka_marks.c), whether a log is still the one
+ * (bus_kafka_log.c), whether it moves (bus_kafka_stuck.c).
+ * With a place (done.h) it is noted when the record there was written, and a
+ * sum of it; kept are sums of those before.
  *
  * The log of a partition can go back: a broker lost what it had acknowledged,
  * or the topic was made anew. Then offsets come a second time, for other
@@ -19,16 +17,14 @@
 #define SVC_BUS_KAFKA_CONSUMER_H
 
 #include "bus_kafka_asker.h"
+#include "done.h"
 #include "lease.h"
 
-#define BUS_KAFKA_KEY       512
 #define BUS_KAFKA_AGAIN     200             /* ms */
-#define BUS_KAFKA_EXPIRE    "2592000"       /* s, of places: 30 days */
 
-/* Records that are remembered by a sum, a partition; a string in Redis of a
- * head that says up to where, and a ring of them by offset. */
+/* Records that are remembered by a sum, a partition; a ring by offset, here
+ * and in Redis. */
 #define BUS_KAFKA_SUMS      16384
-#define BUS_KAFKA_HEAD      64
 
 
 /* What is to be done with a partition's next record. */
@@ -42,10 +38,10 @@ typedef enum {
 
 typedef struct {
     unsigned            leased:1;       /* ours */
+    unsigned            read:1;         /* its place has been read */
     unsigned            want:1;         /* to be begun */
     unsigned            owned:1;        /* what is outstanding of it counts */
     unsigned            fetched:1;      /* librdkafka reads it */
-    unsigned            dirty:1;        /* done, not saved yet */
     unsigned            back:1;         /* its log went back */
     unsigned            drain:1;        /* to be begun when all is done */
     bus_kafka_mode_t    mode;
@@ -109,25 +105,22 @@ typedef struct bus_kafka_consumer_s {
     uint32_t                sockets;        /* as many as were seen */
 
     lease_t                *lease;
-    int                     gained;         /* some, in this turn of them */
+    done_t                 *done;
+    uint32_t                reading;        /* places that are being read */
+    uint32_t                sums[BUS_KAFKA_SUMS];       /* to be kept */
     bus_kafka_part_t       *parts;
     size_t                  nparts;
     uint32_t                owned;
     int                     paused;
 
     unsigned                flow;           /* which attempt to begin */
-    struct event           *step;           /* try this step again */
-    void                  (*next)(void *c);
+    struct event           *step;
     bus_kafka_marks_t      *marks;
+    int                     known;          /* the epoch is */
     uint8_t                 epoch[BUS_EPOCH_LEN];
-    char                    life_key[BUS_KAFKA_KEY];
-    char                    done_key[BUS_KAFKA_KEY];    /* "": no epoch yet */
-    uint64_t                life;           /* what is known belongs to it */
 
-    struct event           *save;
     struct event           *tick;
     int64_t                 commit_at;
-    size_t                  calls;          /* on r, not answered yet */
 
     rd_kafka_topic_partition_list_t  *last; /* to be told at the end */
     int                     ending;
@@ -139,7 +132,6 @@ typedef struct bus_kafka_consumer_s {
     metric_t               *went_back;
     metric_t               *removed;
     log_once_t              log;
-    log_once_t              save_log;
 } bus_kafka_consumer_t;
 
 
@@ -157,8 +149,6 @@ void bus_kafka_lease_init(bus_kafka_consumer_t *c);
 
 /* Redis can be used, or there are more partitions. */
 void bus_kafka_renew(bus_kafka_consumer_t *c);
-void bus_kafka_lose(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
-    const char *why);
 
 /* bus_kafka_client.c */
 
@@ -180,17 +170,12 @@ void bus_kafka_check_end(bus_kafka_consumer_t *c);
 /* What the keys' names are made of. 0 when it is known. */
 int bus_kafka_epoch_known(bus_kafka_consumer_t *c);
 
-int bus_kafka_place_init(bus_kafka_consumer_t *c, char *err, size_t size);
-void bus_kafka_place_done(bus_kafka_consumer_t *c);
+void bus_kafka_place_init(bus_kafka_consumer_t *c);
 
 /* Find out where to begin with what is wanted, then begin. */
 void bus_kafka_begin(bus_kafka_consumer_t *c, int64_t delay);
 void bus_kafka_cancel(bus_kafka_consumer_t *c);
 void bus_kafka_marked(bus_kafka_consumer_t *c, bus_kafka_marks_t *marks);
-void bus_kafka_place_text(char *text, size_t size,
-    const bus_kafka_part_t *part);
-void bus_kafka_sums_key(bus_kafka_consumer_t *c, char key[BUS_KAFKA_KEY],
-    int32_t n);
 
 /* bus_kafka_marks.c; the answer comes with bus_kafka_marked() */
 
@@ -198,10 +183,10 @@ int bus_kafka_ask_marks(bus_kafka_consumer_t *c);
 
 /* bus_kafka_done.c */
 
-void bus_kafka_save_init(bus_kafka_consumer_t *c);
+void bus_kafka_done_init(bus_kafka_consumer_t *c);
 
-/* Save what is done, give up what is to be; -1: no connection. */
-int bus_kafka_save(bus_kafka_consumer_t *c);
+/* One place less to be read: when all are it begins. */
+void bus_kafka_was_read(bus_kafka_consumer_t *c);
 
 /* Tell Kafka, or what is to be told of: NULL, nothing. */
 void bus_kafka_commit(bus_kafka_consumer_t *c);
@@ -232,7 +217,7 @@ void bus_kafka_drained(bus_kafka_consumer_t *c, bus_kafka_part_t *part);
 /* The log went back, or may have: find out up to where it was done.
  * `sums` as Redis has them, NULL: nothing is remembered. */
 void bus_kafka_search(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
-    const void *sums, size_t len, int64_t low);
+    const void *sums, size_t len);
 
 /* bus_kafka_stuck.c */
 

@@ -1,11 +1,9 @@
 /*
- * The Kafka bus: how far it is done. Kept in the Redis that holds the
- * effects; what Kafka is told follows, for the tools that show a group's lag.
+ * The Kafka bus: how far it is done (done.h), with sums of the records that
+ * were. What Kafka is told follows, for the tools that show a group's lag.
  */
 
 #include "bus_kafka_consumer.h"
-
-#include "svc/lua/bus_kafka_save.lua.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,301 +11,104 @@
 #include <string.h>
 
 
-#define BUS_KAFKA_SAVE      50              /* ms */
-#define BUS_KAFKA_SAVE_ARGS 10              /* of a partition, with its keys */
+/* ---- places ---- */
 
-
-static svc_script_t  bus_kafka_save_script = { .body = bus_kafka_save_lua };
-
-
-/* A partition's part in a save. */
-typedef struct {
-    int32_t     n;
-    uint64_t    run;
-    int64_t     done;
-    char        lease[LEASE_NAME];
-    char        lease_key[BUS_KAFKA_KEY];
-    char        key[BUS_KAFKA_KEY];
-    char        number[12];
-    char        place[48];
-    char        head[BUS_KAFKA_HEAD];
-    char        at[2][12];
-} bus_kafka_saving_part_t;
-
-/* A save under way. */
-typedef struct {
-    bus_kafka_consumer_t     *c;
-    size_t                    n;
-    bus_kafka_saving_part_t   part[];
-} bus_kafka_saving_t;
-
-/* The arguments of a script. */
-typedef struct {
-    int             n;
-    const char    **v;
-    size_t         *len;
-} bus_kafka_args_t;
-
-
-static void
-bus_kafka_arg(bus_kafka_args_t *args, const void *data, size_t len)
+void
+bus_kafka_was_read(bus_kafka_consumer_t *c)
 {
-    args->v[args->n] = data;
-    args->len[args->n] = len;
-    args->n++;
-}
-
-
-static void
-bus_kafka_saved_part(bus_kafka_consumer_t *c,
-    const bus_kafka_saving_part_t *saved, int ok)
-{
-    bus_kafka_part_t  *part;
-
-    part = bus_kafka_part(c, saved->n);
-
-    if (strcmp(lease_name(c->lease, (uint32_t) saved->n), saved->lease) != 0) {
-        return;                 /* of a lease before */
-    }
-
-    if (!ok) {
-        part->dirty = part->owned;
-
-    } else if (part->run == saved->run && part->summed < saved->done) {
-        part->summed = saved->done;
+    if (--c->reading == 0) {
+        bus_kafka_begin(c, 0);
     }
 }
 
 
+/* "<time> <sum>". */
 static void
-bus_kafka_fenced(bus_kafka_consumer_t *c, const redisReply *reply)
+bus_kafka_noted(bus_kafka_part_t *part, const char *note)
 {
-    size_t             i;
-    bus_kafka_part_t  *part;
+    char  *end;
 
-    if (reply->type != REDIS_REPLY_ARRAY) {
-        return;
-    }
+    part->time = strtoll(note, &end, 10);
+    part->sum = (uint32_t) strtoul(end, NULL, 10);
+    part->summed = part->done;
 
-    for (i = 0; i < reply->elements; i++) {
+    /* without the sum of the last one it takes those of all */
 
-        part = reply->element[i]->type == REDIS_REPLY_STRING
-               ? bus_kafka_part(c, atoi(reply->element[i]->str)) : NULL;
-
-        if (part != NULL && part->leased) {
-            bus_kafka_lose(c, part, "another has the lease");
-        }
-    }
+    part->back = (part->sum == 0);
 }
 
 
 static void
-bus_kafka_saved(svc_redis_t *r, redisReply *reply, void *data)
+bus_kafka_read(uint32_t n, const goim_offset_t *place, const char *note,
+    void *data)
 {
-    int                    ok;
-    size_t                 i;
-    bus_kafka_saving_t    *call;
+    uint64_t               run, low;
+    bus_kafka_part_t      *part;
     bus_kafka_consumer_t  *c;
 
-    (void) r;
+    c = data;
+    part = &c->parts[n];
 
-    call = data;
-    c = call->c;
-    ok = (svc_redis_class(reply) == SVC_REDIS_OK);
+    part->run = 0;
+    part->done = -1;
+    part->sum = 0;
+    part->time = 0;
+    part->summed = -1;
+    part->committed = -1;
 
-    for (i = 0; i < call->n; i++) {
-        bus_kafka_saved_part(c, &call->part[i], ok);
-    }
+    if (place != NULL) {
+        goim_offset_get(place, &run, &low);
 
-    c->calls--;
-    free(call);
+        if (low < INT64_MAX) {
+            part->run = run;
+            part->done = (int64_t) low;
 
-    if (ok) {
-        bus_kafka_fenced(c, reply);
-
-    } else {
-
-        if (svc_redis_class(reply) == SVC_REDIS_ERROR) {
-            log_seldom(&c->save_log, LOG_ERROR, "bus: cannot save the "
-                       "place: %s", reply->str);
-        }
-
-        if (!c->ending) {
-            svc_timer(c->save, BUS_KAFKA_AGAIN);
+            if (*note != '\0') {
+                bus_kafka_noted(part, note);
+            }
         }
     }
 
-    bus_kafka_check_end(c);
-}
+    part->newest = part->done;
+    part->sums = calloc(BUS_KAFKA_SUMS, sizeof(uint32_t));
 
-
-/* What has become known of a partition's records since the last save. */
-static void
-bus_kafka_save_sums(bus_kafka_saving_part_t *save,
-    const bus_kafka_part_t *part, bus_kafka_args_t *args)
-{
-    int      i;
-    int64_t  from, at, n, all;
-
-    from = part->summed + 1;
-
-    if (from < part->done + 1 - BUS_KAFKA_SUMS) {
-        from = part->done + 1 - BUS_KAFKA_SUMS;
-    }
-
-    all = part->done + 1 - from;
-
-    /* what has been overwritten since by newer ones is not known */
-
-    for (i = 0; i < 2; i++) {
-        at = (from + BUS_KAFKA_SUMS) % BUS_KAFKA_SUMS;
-        n = BUS_KAFKA_SUMS - at < all ? BUS_KAFKA_SUMS - at : all;
-
-        snprintf(save->at[i], sizeof(save->at[i]), "%" PRId64,
-                 BUS_KAFKA_HEAD + at * (int64_t) sizeof(uint32_t));
-        bus_kafka_arg(args, save->at[i], strlen(save->at[i]));
-        bus_kafka_arg(args, part->sums + at, (size_t) n * sizeof(uint32_t));
-
-        from += n;
-        all -= n;
-    }
-}
-
-
-static void
-bus_kafka_save_part(bus_kafka_consumer_t *c, bus_kafka_saving_part_t *save,
-    bus_kafka_part_t *part, bus_kafka_args_t *args)
-{
-    save->n = bus_kafka_number(c, part);
-    save->run = part->run;
-    save->done = part->done;
-
-    strcpy(save->lease, lease_name(c->lease, (uint32_t) save->n));
-    snprintf(save->number, sizeof(save->number), "%d", (int) save->n);
-
-    bus_kafka_arg(args, save->lease, strlen(save->lease));
-    bus_kafka_arg(args, save->number, strlen(save->number));
-
-    bus_kafka_place_text(save->place, sizeof(save->place), part);
-    snprintf(save->head, sizeof(save->head), "%" PRIu64 "-%" PRId64 " %"
-             PRId64, part->run, part->done, part->time);
-
-    bus_kafka_arg(args, save->place, strlen(save->place));
-    bus_kafka_arg(args, save->head, sizeof(save->head));
-    bus_kafka_save_sums(save, part, args);
-}
-
-
-static int
-bus_kafka_to_save(const bus_kafka_part_t *part)
-{
-    return part->leased && part->dirty;
-}
-
-
-static int
-bus_kafka_save_all(bus_kafka_consumer_t *c, bus_kafka_saving_t *call,
-    bus_kafka_args_t *args)
-{
-    int                       keys, rc;
-    char                      life[24];
-    size_t                    i, n;
-    bus_kafka_saving_part_t  *save;
-
-    snprintf(life, sizeof(life), "%" PRIu64, c->life);
-
-    bus_kafka_arg(args, c->life_key, strlen(c->life_key));
-    bus_kafka_arg(args, c->done_key, strlen(c->done_key));
-
-    for (i = 0, n = 0; i < c->nparts; i++) {
-
-        if (!bus_kafka_to_save(&c->parts[i])) {
-            continue;
-        }
-
-        save = &call->part[n++];
-        lease_key(c->lease, (uint32_t) i, save->lease_key,
-                  sizeof(save->lease_key));
-        bus_kafka_sums_key(c, save->key, (int32_t) i);
-
-        bus_kafka_arg(args, save->lease_key, strlen(save->lease_key));
-        bus_kafka_arg(args, save->key, strlen(save->key));
-    }
-
-    keys = args->n;
-
-    bus_kafka_arg(args, life, strlen(life));
-    bus_kafka_arg(args, BUS_KAFKA_EXPIRE, strlen(BUS_KAFKA_EXPIRE));
-
-    for (i = 0; i < c->nparts; i++) {
-        if (bus_kafka_to_save(&c->parts[i])) {
-            bus_kafka_save_part(c, &call->part[call->n++], &c->parts[i],
-                                args);
-        }
-    }
-
-    rc = svc_redis_eval(c->r, &bus_kafka_save_script, bus_kafka_saved, call,
-                        keys, args->n, args->v, args->len);
-
-    for (i = 0; rc == 0 && i < call->n; i++) {
-        bus_kafka_part(c, call->part[i].n)->dirty = 0;
-    }
-
-    return rc;
-}
-
-
-int
-bus_kafka_save(bus_kafka_consumer_t *c)
-{
-    int                  rc;
-    size_t               i, n, max;
-    bus_kafka_args_t     args;
-    bus_kafka_saving_t  *call;
-
-    for (i = 0, n = 0; i < c->nparts; i++) {
-        n += bus_kafka_to_save(&c->parts[i]);
-    }
-
-    if (n == 0 || !svc_redis_is_up(c->r)) {
-        return -1;
-    }
-
-    max = 4 + n * BUS_KAFKA_SAVE_ARGS;
-    args.n = 0;
-    args.v = malloc(max * sizeof(char *));
-    args.len = malloc(max * sizeof(size_t));
-    call = calloc(1, sizeof(*call) + n * sizeof(call->part[0]));
-
-    if (args.v == NULL || args.len == NULL || call == NULL) {
+    if (part->sums == NULL) {
         abort();
     }
 
-    call->c = c;
-
-    rc = bus_kafka_save_all(c, call, &args);
-
-    if (rc == 0) {
-        c->calls++;
-
-    } else {
-        free(call);
-    }
-
-    free(args.v);
-    free(args.len);
-
-    return rc;
+    part->read = 1;
+    bus_kafka_was_read(c);
 }
 
 
 static void
-bus_kafka_on_save(evutil_socket_t fd, short what, void *data)
+bus_kafka_saved(uint32_t n, const goim_offset_t *place, void *data)
 {
-    (void) fd;
-    (void) what;
+    uint64_t           run, low;
+    bus_kafka_part_t  *part;
 
-    bus_kafka_save(data);
+    part = &((bus_kafka_consumer_t *) data)->parts[n];
+
+    goim_offset_get(place, &run, &low);
+
+    if (part->run == run && part->summed < (int64_t) low) {
+        part->summed = (int64_t) low;
+    }
+}
+
+
+static void
+bus_kafka_fenced(uint32_t n, void *data)
+{
+    lease_lose(((bus_kafka_consumer_t *) data)->lease, n,
+               "another has the lease");
+}
+
+
+static void
+bus_kafka_idle(void *data)
+{
+    bus_kafka_check_end(data);
 }
 
 
@@ -333,15 +134,108 @@ bus_kafka_done(bus_consumer_t *base, uint32_t partition,
     }
 
     part->done = (int64_t) low;
-    part->dirty = 1;
 
-    if (!event_pending(c->save, EV_TIMEOUT, NULL)) {
-        svc_timer(c->save, BUS_KAFKA_SAVE);
-    }
-
+    done_move(c->done, partition, offset);
     bus_kafka_drained(c, part);
 }
 
+
+/* ---- sums ---- */
+
+/* 0: not known any more, as newer ones have overwritten it. */
+static uint32_t
+bus_kafka_known_sum(const bus_kafka_part_t *part, int64_t offset)
+{
+    return offset > part->newest - BUS_KAFKA_SUMS
+           ? part->sums[offset % BUS_KAFKA_SUMS] : 0;
+}
+
+
+/* What has become known of a partition's records since the last save. */
+static void
+bus_kafka_keep(uint32_t n, const goim_offset_t *place, done_kept_t *kept,
+    void *data)
+{
+    int                    i;
+    int64_t                o, from, at, len, all;
+    uint32_t              *sums;
+    bus_kafka_part_t      *part;
+    bus_kafka_consumer_t  *c;
+
+    (void) place;               /* `done` it is */
+
+    c = data;
+    sums = c->sums;
+    part = &c->parts[n];
+
+    snprintf(kept->note, sizeof(kept->note), "%" PRId64 " %" PRIu32,
+             part->time, bus_kafka_known_sum(part, part->done));
+
+    from = part->summed + 1;
+
+    if (from < part->done + 1 - BUS_KAFKA_SUMS) {
+        from = part->done + 1 - BUS_KAFKA_SUMS;
+    }
+
+    if (from < 0) {
+        from = 0;
+    }
+
+    for (o = from; o <= part->done; o++) {
+        sums[o % BUS_KAFKA_SUMS] = bus_kafka_known_sum(part, o);
+    }
+
+    all = part->done + 1 - from;
+
+    for (i = 0; i < 2; i++) {
+        at = from % BUS_KAFKA_SUMS;
+        len = BUS_KAFKA_SUMS - at < all ? BUS_KAFKA_SUMS - at : all;
+
+        kept->piece[i].at = (size_t) at * sizeof(uint32_t);
+        kept->piece[i].data = sums + at;
+        kept->piece[i].len = (size_t) len * sizeof(uint32_t);
+
+        from += len;
+        all -= len;
+    }
+}
+
+
+static void
+bus_kafka_loaded(uint32_t n, const void *bytes, size_t len, void *data)
+{
+    bus_kafka_part_t      *part;
+    bus_kafka_consumer_t  *c;
+
+    c = data;
+    part = &c->parts[n];
+
+    if (c->ending || c->rk == NULL || !part->owned || part->want
+        || part->drain || part->mode != BUS_KAFKA_STILL)
+    {
+        return;
+    }
+
+    bus_kafka_search(c, part, bytes, len);
+}
+
+
+void
+bus_kafka_done_init(bus_kafka_consumer_t *c)
+{
+    c->done = done_new(c->loop, c->r, c->lease, &(done_events_t) {
+        .read = bus_kafka_read,
+        .saved = bus_kafka_saved,
+        .fenced = bus_kafka_fenced,
+        .idle = bus_kafka_idle,
+        .keep = bus_kafka_keep,
+        .loaded = bus_kafka_loaded,
+        .data = c
+    });
+}
+
+
+/* ---- what Kafka is told ---- */
 
 /*
  * Of partitions that are ours: what was done of others long ago would take
@@ -398,16 +292,5 @@ bus_kafka_commit(bus_kafka_consumer_t *c)
     if (list != NULL) {
         rd_kafka_commit(c->teller, list, 1);
         rd_kafka_topic_partition_list_destroy(list);
-    }
-}
-
-
-void
-bus_kafka_save_init(bus_kafka_consumer_t *c)
-{
-    c->save = evtimer_new(c->loop, bus_kafka_on_save, c);
-
-    if (c->save == NULL) {
-        abort();
     }
 }

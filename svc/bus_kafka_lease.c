@@ -24,25 +24,22 @@ bus_kafka_revoke(bus_kafka_consumer_t *c, bus_kafka_part_t *part)
                                c->base.events.data);
     }
 
+    done_forget(c->done, (uint32_t) bus_kafka_number(c, part));
     bus_kafka_unfetch(c, part);
 
+    if (!part->read) {
+        bus_kafka_was_read(c);
+    }
+
     part->leased = 0;
+    part->read = 0;
     part->want = 0;
     part->drain = 0;
     part->back = 0;
-    part->dirty = 0;
     part->mode = BUS_KAFKA_STILL;
 
     free(part->sums);
     part->sums = NULL;
-}
-
-
-void
-bus_kafka_lose(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
-    const char *why)
-{
-    lease_lose(c->lease, (uint32_t) bus_kafka_number(c, part), why);
 }
 
 
@@ -73,7 +70,9 @@ bus_kafka_taken(uint32_t n, void *data)
     part->leased = 1;
     part->want = 1;
     part->moved = svc_now();
-    c->gained = 1;
+
+    c->reading++;
+    done_read(c->done, n);
 }
 
 
@@ -100,22 +99,8 @@ bus_kafka_giving(uint32_t n, void *data)
         bus_kafka_commit(c);    /* at the end the client does it */
     }
 
-    bus_kafka_save(c);
+    done_save(c->done, n);
     bus_kafka_revoke(c, &c->parts[n]);
-}
-
-
-static void
-bus_kafka_looked(void *data)
-{
-    bus_kafka_consumer_t  *c;
-
-    c = data;
-
-    if (c->gained) {
-        c->gained = 0;
-        bus_kafka_begin(c, 0);
-    }
 }
 
 
@@ -136,13 +121,16 @@ bus_kafka_ended(void *data)
 void
 bus_kafka_renew(bus_kafka_consumer_t *c)
 {
+    uint64_t  life;
+
     if (c->ending || c->nparts == 0 || !svc_redis_is_up(c->r)) {
         return;
     }
 
-    c->life = svc_redis_life(c->r);
+    life = svc_redis_life(c->r);
 
-    lease_begin(c->lease, c->epoch, (uint32_t) c->nparts, c->life);
+    done_begin(c->done, c->epoch, (uint32_t) c->nparts, life);
+    lease_begin(c->lease, c->epoch, (uint32_t) c->nparts, life);
 }
 
 
@@ -153,7 +141,6 @@ bus_kafka_lease_init(bus_kafka_consumer_t *c)
         .taken = bus_kafka_taken,
         .lost = bus_kafka_lost,
         .giving = bus_kafka_giving,
-        .looked = bus_kafka_looked,
         .ended = bus_kafka_ended,
         .data = c
     });

@@ -165,7 +165,7 @@ bus_kafka_drained(bus_kafka_consumer_t *c, bus_kafka_part_t *part)
     part->drain = 0;
     part->want = 1;
 
-    bus_kafka_save(c);
+    done_save(c->done, (uint32_t) bus_kafka_number(c, part));
     bus_kafka_begin(c, 0);
 }
 
@@ -252,7 +252,7 @@ bus_kafka_recheck(bus_kafka_consumer_t *c)
 
 void
 bus_kafka_search(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
-    const void *sums, size_t len, int64_t low)
+    const void *sums, size_t len)
 {
     size_t  size;
 
@@ -260,8 +260,7 @@ bus_kafka_search(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
 
     part->back = 0;
     part->by_time = (sums == NULL);
-    part->low = low;
-    part->from = low;
+    part->from = part->low;
 
     if (sums != NULL) {
         memset(part->sums, 0, size);

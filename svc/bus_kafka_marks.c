@@ -161,7 +161,7 @@ bus_kafka_ask_marks(bus_kafka_consumer_t *c)
 
     for (i = 0; i < c->nparts; i++) {
 
-        if (c->parts[i].want) {
+        if (c->parts[i].want && c->parts[i].read) {
             mark = &marks->part[marks->n++];
             mark->partition = (int32_t) i;
             mark->done = c->parts[i].done;

@@ -17,18 +17,12 @@
 static svc_script_t  bus_redis_setup_script = { .body = bus_redis_setup_lua };
 
 
-int
-bus_redis_init(bus_redis_t *b, const bus_conf_t *conf, svc_redis_t *r,
-    char *err, size_t size)
+void
+bus_redis_init(bus_redis_t *b, const bus_conf_t *conf, svc_redis_t *r)
 {
     const char  *prefix;
 
     prefix = svc_redis_prefix(r);
-
-    if (strlen(prefix) > BUS_REDIS_KEY - 128) {
-        snprintf(err, size, "[redis] prefix is too long");
-        return -1;
-    }
 
     b->r = r;
     b->n = (uint32_t) conf->partitions;
@@ -38,8 +32,6 @@ bus_redis_init(bus_redis_t *b, const bus_conf_t *conf, svc_redis_t *r,
     snprintf(b->hash_key, BUS_REDIS_KEY, "%sgoim:bus", prefix);
     snprintf(b->base, BUS_REDIS_BASE, "%sgoim:bus:", prefix);
     snprintf(b->tag, BUS_REDIS_BASE, "%sgoim:{", prefix);
-
-    return 0;
 }
 
 

@@ -39,8 +39,7 @@ struct bus_redis_s {
     log_once_t          mismatch;
 };
 
-int bus_redis_init(bus_redis_t *b, const bus_conf_t *conf, svc_redis_t *r,
-    char *err, size_t size);
+void bus_redis_init(bus_redis_t *b, const bus_conf_t *conf, svc_redis_t *r);
 
 /*
  * Read, or make, epoch and number of partitions; `done` is called with

@@ -128,15 +128,23 @@ bus_redis_ask_len(bus_redis_consumer_t *c, bus_redis_part_t *part)
 
 
 static void
-bus_redis_place(uint32_t n, const goim_offset_t *place, void *data)
+bus_redis_place(uint32_t n, const goim_offset_t *place, const char *note,
+    void *data)
 {
     bus_redis_part_t      *part;
     bus_redis_consumer_t  *c;
 
+    (void) note;
+
     c = data;
     part = &c->parts[n];
+    part->ms = 0;
+    part->seq = 0;
 
-    goim_offset_get(place, &part->ms, &part->seq);
+    if (place != NULL) {
+        goim_offset_get(place, &part->ms, &part->seq);
+    }
+
     part->asked = 0;
     part->len = 0;
     part->moved = svc_now();
@@ -271,7 +279,7 @@ bus_redis_asked(bus_redis_t *b, int ok, void *data)
      * Redis knows: all is lost, and begins at what it knows.
      */
 
-    done_begin(c->done, b->epoch, life);
+    done_begin(c->done, b->epoch, b->n, life);
     lease_begin(c->lease, b->epoch, b->n, life);
 }
 
@@ -423,15 +431,15 @@ bus_redis_consumer_new(struct event_base *base, const bus_conf_t *conf,
     svc_redis_events_t     watch;
     bus_redis_consumer_t  *c;
 
+    (void) err;                 /* what can be wrong shows later */
+    (void) size;
+
     c = calloc(1, sizeof(bus_redis_consumer_t));
     if (c == NULL) {
         abort();
     }
 
-    if (bus_redis_init(&c->bus, conf, r, err, size) != 0) {
-        free(c);
-        return NULL;
-    }
+    bus_redis_init(&c->bus, conf, r);
 
     c->base.events = *events;
     c->loop = base;
@@ -449,7 +457,7 @@ bus_redis_consumer_new(struct event_base *base, const bus_conf_t *conf,
         .data = c
     });
 
-    c->done = done_new(base, r, c->lease, c->bus.n, &(done_events_t) {
+    c->done = done_new(base, r, c->lease, &(done_events_t) {
         .read = bus_redis_place,
         .saved = bus_redis_saved,
         .fenced = bus_redis_fenced,

@@ -21,6 +21,7 @@
 #define DONE_RETRY     200                  /* ms */
 #define DONE_EXPIRE    "2592000"            /* s: 30 days */
 #define DONE_KEY       512
+#define DONE_KEY_N     (DONE_KEY + 64)      /* with a number and an epoch */
 
 
 static svc_script_t  done_read_script = { .body = done_read_lua };
@@ -29,7 +30,10 @@ static svc_script_t  done_save_script = { .body = done_save_lua };
 
 typedef struct {
     unsigned       known:1;         /* read, and this process's */
+    unsigned       some:1;          /* it has a place, */
+    unsigned       noted:1;         /* and what is kept belongs to that */
     unsigned       asked:1;         /* to be read */
+    unsigned       wanted:1;        /* what is kept is to be read */
     unsigned       dirty:1;
     unsigned       saving:1;
     unsigned       turn;            /* grows with done_forget() */
@@ -44,7 +48,8 @@ struct done_s {
     done_events_t       events;
     char                life_key[DONE_KEY];
     char                keys[DONE_KEY];         /* ...goim:{ */
-    char                before[DONE_KEY];       /* ...goim:done:<epoch> */
+    char                before[DONE_KEY];       /* ...goim:done:<epoch>, of
+                                                   versions before */
     char                epoch[2 * BUS_EPOCH_LEN + 1];
     uint64_t            life;
     uint32_t            n;
@@ -62,6 +67,14 @@ typedef struct {
     unsigned        turn;
     goim_offset_t   place;
 } done_call_t;
+
+
+static void
+done_key(done_t *d, uint32_t n, const char *of, char key[DONE_KEY_N])
+{
+    snprintf(key, DONE_KEY_N, "%s%u}:done%s%s", d->keys, n,
+             of != NULL ? ":" : "", of != NULL ? of : "");
+}
 
 
 static done_call_t *
@@ -114,12 +127,31 @@ done_later(done_t *d, int64_t ms)
 }
 
 
-/* "<high>-<low>", or "<low>" as the Kafka bus had it; else all zeros. */
 static void
-done_parse(const char *text, goim_offset_t *place)
+done_complain(done_t *d, const redisReply *reply, const char *what)
+{
+    if (svc_redis_class(reply) == SVC_REDIS_ERROR) {
+        log_seldom(&d->log, LOG_ERROR, "bus: cannot %s the place: %s", what,
+                   reply->str);
+    }
+}
+
+
+/* ---- reading ---- */
+
+/*
+ * "<high>-<low>", or "<low>" as the Kafka bus had it once, and behind a blank
+ * the note. The note, or NULL: that is no place.
+ */
+static const char *
+done_parse(char *text, goim_offset_t *place)
 {
     char      *end;
     uint64_t   high, low;
+
+    if (text[0] < '0' || text[0] > '9') {
+        return NULL;
+    }
 
     errno = 0;
     high = 0;
@@ -130,22 +162,22 @@ done_parse(const char *text, goim_offset_t *place)
         low = strtoull(end + 1, &end, 10);
     }
 
-    if (errno != 0 || *end != '\0') {
-        high = 0;
-        low = 0;
+    if (errno != 0 || (*end != '\0' && *end != ' ')) {
+        return NULL;
     }
 
     goim_offset_set(place, high, low);
+
+    return *end == ' ' ? end + 1 : end;
 }
 
-
-/* ---- reading ---- */
 
 static void
 done_was_read(svc_redis_t *r, redisReply *reply, void *data)
 {
     done_t       *d;
     uint32_t      n;
+    const char   *note;
     done_call_t  *call;
     done_part_t  *part;
 
@@ -165,21 +197,20 @@ done_was_read(svc_redis_t *r, redisReply *reply, void *data)
     if (svc_redis_class(reply) != SVC_REDIS_OK
         || reply->type != REDIS_REPLY_STRING)
     {
-        if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
-            log_seldom(&d->log, LOG_ERROR, "bus: cannot read the place: %s",
-                       reply->str);
-        }
-
+        done_complain(d, reply, "read");
         part->asked = 1;
         done_later(d, DONE_RETRY);
         done_answered(d);
         return;
     }
 
-    done_parse(reply->str, &part->place);
+    note = done_parse(reply->str, &part->place);
     part->known = 1;
+    part->some = (note != NULL);
+    part->noted = (note != NULL && *note != '\0');
 
-    d->events.read(n, &part->place, d->events.data);
+    d->events.read(n, part->some ? &part->place : NULL, note,
+                   d->events.data);
     done_answered(d);
 }
 
@@ -187,22 +218,30 @@ done_was_read(svc_redis_t *r, redisReply *reply, void *data)
 static void
 done_ask(done_t *d, uint32_t n)
 {
-    char          key[DONE_KEY + 32], number[12];
-    const char   *argv[5];
+    char          life[24], number[12], before[DONE_KEY_N];
+    char          done[DONE_KEY_N], kept[DONE_KEY_N];
+    const char   *argv[9];
     done_call_t  *call;
 
-    snprintf(key, sizeof(key), "%s%u}:done", d->keys, n);
+    snprintf(life, sizeof(life), "%" PRIu64, d->life);
     snprintf(number, sizeof(number), "%u", n);
+    snprintf(before, sizeof(before), "%s:%u", d->before, n);
+    done_key(d, n, NULL, done);
+    done_key(d, n, d->epoch, kept);
 
-    argv[0] = key;
-    argv[1] = d->before;
-    argv[2] = d->epoch;
-    argv[3] = number;
-    argv[4] = DONE_EXPIRE;
+    argv[0] = d->life_key;
+    argv[1] = done;
+    argv[2] = kept;
+    argv[3] = d->before;
+    argv[4] = before;
+    argv[5] = life;
+    argv[6] = d->epoch;
+    argv[7] = number;
+    argv[8] = DONE_EXPIRE;
 
     call = done_call(d, n);
 
-    if (svc_redis_eval(d->r, &done_read_script, done_was_read, call, 2, 5,
+    if (svc_redis_eval(d->r, &done_read_script, done_was_read, call, 5, 9,
                        argv, NULL) != 0)
     {
         free(call);
@@ -223,6 +262,87 @@ done_read(done_t *d, uint32_t n)
     d->parts[n].asked = 1;
 
     done_ask(d, n);
+}
+
+
+/* ---- reading what is kept with a place ---- */
+
+static void
+done_was_loaded(svc_redis_t *r, redisReply *reply, void *data)
+{
+    done_t             *d;
+    uint32_t            n;
+    done_call_t        *call;
+    done_part_t        *part;
+    svc_redis_class_t   class;
+
+    (void) r;
+
+    call = data;
+    d = call->d;
+    n = call->n;
+    part = done_called(call);
+    free(call);
+
+    if (part == NULL) {
+        done_answered(d);
+        return;
+    }
+
+    class = svc_redis_class(reply);
+
+    if (class != SVC_REDIS_OK && class != SVC_REDIS_TYPE) {
+        done_complain(d, reply, "read what is kept with");
+        part->wanted = 1;
+        done_later(d, DONE_RETRY);
+
+    } else if (part->noted && reply->type == REDIS_REPLY_STRING) {
+        d->events.loaded(n, reply->str, reply->len, d->events.data);
+
+    } else {
+        d->events.loaded(n, NULL, 0, d->events.data);
+    }
+
+    done_answered(d);
+}
+
+
+static void
+done_ask_kept(done_t *d, uint32_t n)
+{
+    char          key[DONE_KEY_N];
+    done_call_t  *call;
+    done_part_t  *part;
+
+    part = &d->parts[n];
+
+    if (part->dirty || part->saving) {
+        return;                 /* it is of another place yet */
+    }
+
+    call = done_call(d, n);
+    done_key(d, n, d->epoch, key);
+
+    if (svc_redis_callf(d->r, done_was_loaded, call, "GET %s", key) != 0) {
+        free(call);
+        done_later(d, DONE_RETRY);
+        return;
+    }
+
+    part->wanted = 0;
+    d->calls++;
+}
+
+
+void
+done_load(done_t *d, uint32_t n)
+{
+    if (d->parts[n].known) {
+        d->parts[n].wanted = 1;
+
+        done_save(d, n);
+        done_ask_kept(d, n);
+    }
 }
 
 
@@ -261,12 +381,7 @@ done_was_saved(svc_redis_t *r, redisReply *reply, void *data)
     part->saving = 0;
 
     if (!ok) {
-
-        if (svc_redis_class(reply) == SVC_REDIS_ERROR) {
-            log_seldom(&d->log, LOG_ERROR, "bus: cannot save the place: %s",
-                       reply->str);
-        }
-
+        done_complain(d, reply, "save");
         part->dirty = 1;
         done_later(d, DONE_RETRY);
 
@@ -275,20 +390,79 @@ done_was_saved(svc_redis_t *r, redisReply *reply, void *data)
 
     } else if (part->dirty) {
         done_later(d, DONE_SAVE);
+
+    } else if (part->wanted) {
+        done_ask_kept(d, n);
     }
 
     done_answered(d);
 }
 
 
+/* Arguments of done_save.lua: keys, then what is fixed, then the pieces. */
+#define DONE_SAVE_KEYS  4
+#define DONE_SAVE_ARGS  (DONE_SAVE_KEYS + 5)
+
+
+static int
+done_save_call(done_t *d, uint32_t n, const char *lease,
+    const char *place, const done_kept_t *kept)
+{
+    int           i, argc, rc;
+    char          life[24], done[DONE_KEY_N], extra[DONE_KEY_N];
+    char          at[DONE_PIECES][24];
+    size_t        len[DONE_SAVE_ARGS + 2 * DONE_PIECES];
+    const char   *argv[DONE_SAVE_ARGS + 2 * DONE_PIECES];
+    done_call_t  *call;
+
+    snprintf(life, sizeof(life), "%" PRIu64, d->life);
+    done_key(d, n, NULL, done);
+    done_key(d, n, d->epoch, extra);
+
+    argv[0] = d->life_key;
+    argv[1] = done;
+    argv[2] = lease;
+    argv[3] = extra;
+    argv[4] = life;
+    argv[5] = d->epoch;
+    argv[6] = place;
+    argv[7] = DONE_EXPIRE;
+    argv[8] = lease_name(d->lease, n);
+
+    for (argc = 0; argc < DONE_SAVE_ARGS; argc++) {
+        len[argc] = strlen(argv[argc]);
+    }
+
+    for (i = 0; i < DONE_PIECES; i++) {
+
+        if (kept->piece[i].len > 0) {
+            len[argc] = (size_t) snprintf(at[i], sizeof(at[i]), "%zu",
+                                          kept->piece[i].at);
+            argv[argc++] = at[i];
+            len[argc] = kept->piece[i].len;
+            argv[argc++] = kept->piece[i].data;
+        }
+    }
+
+    call = done_call(d, n);
+
+    rc = svc_redis_eval(d->r, &done_save_script, done_was_saved, call,
+                        DONE_SAVE_KEYS, argc, argv, len);
+
+    if (rc != 0) {
+        free(call);
+    }
+
+    return rc;
+}
+
+
 void
 done_save(done_t *d, uint32_t n)
 {
-    char          life[24], done[DONE_KEY + 32], lease[DONE_KEY + 64];
-    char          place[44];
+    char          lease[DONE_KEY_N], place[44 + DONE_NOTE];
     uint64_t      high, low;
-    const char   *argv[8];
-    done_call_t  *call;
+    done_kept_t   kept;
     done_part_t  *part;
 
     part = &d->parts[n];
@@ -297,33 +471,25 @@ done_save(done_t *d, uint32_t n)
         return;
     }
 
+    memset(&kept, 0, sizeof(kept));
+
+    if (d->events.keep != NULL) {
+        d->events.keep(n, &part->place, &kept, d->events.data);
+    }
+
     goim_offset_get(&part->place, &high, &low);
 
-    snprintf(life, sizeof(life), "%" PRIu64, d->life);
-    snprintf(done, sizeof(done), "%s%u}:done", d->keys, n);
+    snprintf(place, sizeof(place), "%" PRIu64 "-%" PRIu64 "%s%s", high, low,
+             kept.note[0] != '\0' ? " " : "", kept.note);
     lease_key(d->lease, n, lease, sizeof(lease));
-    snprintf(place, sizeof(place), "%" PRIu64 "-%" PRIu64, high, low);
 
-    argv[0] = d->life_key;
-    argv[1] = done;
-    argv[2] = lease;
-    argv[3] = life;
-    argv[4] = d->epoch;
-    argv[5] = place;
-    argv[6] = DONE_EXPIRE;
-    argv[7] = lease_name(d->lease, n);
-
-    call = done_call(d, n);
-
-    if (svc_redis_eval(d->r, &done_save_script, done_was_saved, call, 3, 8,
-                       argv, NULL) != 0)
-    {
-        free(call);
+    if (done_save_call(d, n, lease, place, &kept) != 0) {
         done_later(d, DONE_RETRY);
         return;
     }
 
     d->calls++;
+    part->noted = (kept.note[0] != '\0');
     part->dirty = 0;
     part->saving = 1;
 }
@@ -336,11 +502,14 @@ done_move(done_t *d, uint32_t n, const goim_offset_t *offset)
 
     part = &d->parts[n];
 
-    if (!part->known || goim_offset_cmp(offset, &part->place) <= 0) {
+    if (!part->known
+        || (part->some && goim_offset_cmp(offset, &part->place) <= 0))
+    {
         return;
     }
 
     part->place = *offset;
+    part->some = 1;
     part->dirty = 1;
 
     done_later(d, DONE_SAVE);
@@ -365,6 +534,10 @@ done_on_timer(evutil_socket_t fd, short what, void *data)
 
         } else if (!d->parts[n].saving) {
             done_save(d, n);
+
+            if (d->parts[n].wanted) {
+                done_ask_kept(d, n);
+            }
         }
     }
 }
@@ -381,15 +554,38 @@ done_forget(done_t *d, uint32_t n)
 
     part->turn++;
     part->known = 0;
+    part->some = 0;
+    part->noted = 0;
     part->asked = 0;
+    part->wanted = 0;
     part->dirty = 0;
     part->saving = 0;
 }
 
 
-void
-done_begin(done_t *d, const uint8_t epoch[BUS_EPOCH_LEN], uint64_t life)
+static void
+done_grow(done_t *d, uint32_t n)
 {
+    if (n <= d->n) {
+        return;
+    }
+
+    d->parts = realloc(d->parts, n * sizeof(done_part_t));
+    if (d->parts == NULL) {
+        abort();
+    }
+
+    memset(d->parts + d->n, 0, (n - d->n) * sizeof(done_part_t));
+    d->n = n;
+}
+
+
+void
+done_begin(done_t *d, const uint8_t epoch[BUS_EPOCH_LEN], uint32_t n,
+    uint64_t life)
+{
+    done_grow(d, n);
+
     bus_hex(d->epoch, epoch, BUS_EPOCH_LEN);
     snprintf(d->before, DONE_KEY, "%sgoim:done:%s", svc_redis_prefix(d->r),
              d->epoch);
@@ -408,7 +604,7 @@ done_busy(done_t *d)
 
 
 done_t *
-done_new(struct event_base *base, svc_redis_t *r, lease_t *lease, uint32_t n,
+done_new(struct event_base *base, svc_redis_t *r, lease_t *lease,
     const done_events_t *events)
 {
     done_t      *d;
@@ -424,15 +620,13 @@ done_new(struct event_base *base, svc_redis_t *r, lease_t *lease, uint32_t n,
     d->base = base;
     d->r = r;
     d->lease = lease;
-    d->n = n;
     d->events = *events;
     snprintf(d->life_key, DONE_KEY, "%sgoim:life", prefix);
     snprintf(d->keys, DONE_KEY, "%sgoim:{", prefix);
 
-    d->parts = calloc(n, sizeof(done_part_t));
     d->timer = evtimer_new(base, done_on_timer, d);
 
-    if (d->parts == NULL || d->timer == NULL) {
+    if (d->timer == NULL) {
         abort();
     }
 

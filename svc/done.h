@@ -2,10 +2,13 @@
  * How far each partition has had its effects, kept in the Redis that holds
  * them: a place is saved behind its effects, on the same connection.
  *
- *     <prefix>goim:{<n>}:done     hash: epoch -> place "<high>-<low>"
+ *     <prefix>goim:{<n>}:done          hash: epoch -> "<high>-<low>", and
+ *                                      behind a blank the driver's note
+ *     <prefix>goim:{<n>}:done:<epoch>  string: what else a driver keeps
  *
  * The epoch names the numbering that places belong to. A place is saved in
- * the name of a lease (lease.h): one that another has saves nothing.
+ * the name of a lease (lease.h): one that another has saves nothing. It only
+ * grows.
  */
 
 #ifndef SVC_DONE_H
@@ -13,12 +16,27 @@
 
 #include "lease.h"
 
+#define DONE_NOTE    64
+#define DONE_PIECES  2
+
 typedef struct done_s  done_t;
 
+/* What is saved with a place, in one step. */
 typedef struct {
-    /* done_read(): where the partition stands; all zeros: nowhere yet. When
-     * Redis did not answer it is asked again until done_forget(). */
-    void  (*read)(uint32_t n, const goim_offset_t *place, void *data);
+    char             note[DONE_NOTE];
+    struct {
+        size_t       at;            /* in the string */
+        const void  *data;          /* the driver's: used at once */
+        size_t       len;
+    }                piece[DONE_PIECES];
+} done_kept_t;
+
+typedef struct {
+    /* done_read(): where the partition stands, and what was noted of that
+     * place; NULL: nowhere yet. When Redis did not answer it is asked again
+     * until done_forget(). */
+    void  (*read)(uint32_t n, const goim_offset_t *place, const char *note,
+        void *data);
 
     /* everything up to `place` will never be asked for again */
     void  (*saved)(uint32_t n, const goim_offset_t *place, void *data);
@@ -29,21 +47,34 @@ typedef struct {
     /* nothing waits for an answer any more */
     void  (*idle)(void *data);
 
+    /*
+     * NULL: nothing but places is kept. What to keep with `place`, zeroed
+     * before; and done_load(): what was kept with the place, NULL: nothing.
+     */
+    void  (*keep)(uint32_t n, const goim_offset_t *place, done_kept_t *kept,
+        void *data);
+    void  (*loaded)(uint32_t n, const void *bytes, size_t len, void *data);
+
     void   *data;
 } done_events_t;
 
 done_t *done_new(struct event_base *base, svc_redis_t *r, lease_t *lease,
-    uint32_t n, const done_events_t *events);
+    const done_events_t *events);
 
 /* Nothing may wait for an answer: see done_busy(). */
 void done_free(done_t *d);
 int done_busy(done_t *d);
 
-/* Redis can be used: in this life, with places of this epoch. */
-void done_begin(done_t *d, const uint8_t epoch[BUS_EPOCH_LEN], uint64_t life);
+/* Redis can be used: in this life, for n partitions, perhaps more than before,
+ * with places of this epoch. Before lease_begin(). */
+void done_begin(done_t *d, const uint8_t epoch[BUS_EPOCH_LEN], uint32_t n,
+    uint64_t life);
 
 /* Read the place of a partition whose lease one has. */
 void done_read(done_t *d, uint32_t n);
+
+/* What was kept with its place, when that is saved. */
+void done_load(done_t *d, uint32_t n);
 
 /* It is done up to and including `offset`; saved within 100 ms. */
 void done_move(done_t *d, uint32_t n, const goim_offset_t *offset);

@@ -258,7 +258,9 @@ lease_looked(lease_t *l, const redisReply *reply, int64_t sent)
         }
     }
 
-    l->events.looked(l->events.data);
+    if (l->events.looked != NULL) {
+        l->events.looked(l->events.data);
+    }
 }
 
 

@@ -35,7 +35,7 @@ typedef struct {
     /* it will be another's: what is sent now goes before that */
     void  (*giving)(uint32_t n, void *data);
 
-    /* all taken and lost of one turn has been told */
+    /* all taken and lost of one turn has been told; may be NULL */
     void  (*looked)(void *data);
 
     /* lease_end() is over */

@@ -53,9 +53,8 @@ sub went_back { return $c->job->metrics->{goim_bus_logs_back_total} }
 sub at_rest {
     my ($done) = @_;
     wait_for {
-        my ($key) = grep { !/:\d+$/ } split ' ',
-            join ' ', @{ $c->redis->cmd('KEYS', 'goim:done:*') };
-        $key and ($c->redis->hgetall($key)->{0} || '') =~ /$done$/;
+        my ($place) = values %{ $c->redis->hgetall('goim:{0}:done') };
+        ($place || '') =~ /^\d+-$done /;
     } 10, 'the place is saved';
 }
 

@@ -209,15 +209,18 @@ $life++;
 # ---- places ------------------------------------------------------------------
 
 $redis->cmd('SET', 'goim:{0}:lease:e', 'a 5 1');
-my @save = ('goim:life', 'goim:{0}:done', 'goim:{0}:lease:e');
-my @read = ('goim:{0}:done', 'goim:done:e');
+my @save = ('goim:life', 'goim:{0}:done', 'goim:{0}:lease:e',
+    'goim:{0}:done:e');
+my @read = ('goim:life', 'goim:{0}:done', 'goim:{0}:done:e', 'goim:done:e',
+    'goim:done:e:0');
 
 sub saved {
-    my ($lease, $place) = @_;
-    return run('done_save', \@save, $life, 'e', $place, 60, $lease);
+    my ($lease, $place, @kept) = @_;
+    return run('done_save', \@save, $life, 'e', $place, 60, $lease, @kept);
 }
 
-sub stands { return run('done_read', \@read, 'e', 0, 60) }
+sub stands { return run('done_read', \@read, $life, 'e', 0, 60) }
+sub kept   { return $redis->cmd('GET', 'goim:{0}:done:e') }
 
 is stands(), '', 'nothing is done';
 is saved('a 5', '7-2'), 'OK', 'a place';
@@ -227,14 +230,37 @@ is stands(), '7-2', 'changes nothing';
 is saved('a 4', '8-0'), 'FENCED', 'nor does who had the lease before';
 is saved('a 5', '10-0'), 'OK', 'numbers are no text';
 is stands(), '10-0', 'ten is more than seven';
-is run('done_read', \@read, 'other', 0, 60), '', 'another epoch, another place';
+is run('done_read', \@read, $life, 'other', 0, 60), '',
+    'another epoch, another place';
 $redis->cmd('HSET', 'goim:done:e', 0, '12-3');
 is stands(), '12-3', 'a place of the version before';
 is saved('a 5', '13-0'), 'OK', 'goes on';
 is stands(), '13-0', 'from there';
 like error { run('done_save', \@save, $life - 1, 'e', '14-0', 60, 'a 5') },
     qr/^LIFE /, 'another life';
+like error { run('done_read', \@read, $life - 1, 'e', 0, 60) }, qr/^LIFE /,
+    'is not asked either';
 cmp_ok $redis->cmd('TTL', 'goim:{0}:done'), '>', 0, 'it ends by itself';
+
+is kept(), undef, 'nothing is kept with a place';
+is saved('a 5', '14-0 a note', 0, 'abcd', 8, 'ef'), 'OK', 'unless it is said';
+is stands(), '14-0 a note', 'a note';
+is kept(), "abcd\0\0\0\0ef", 'and bytes';
+cmp_ok $redis->cmd('TTL', 'goim:{0}:done:e'), '>', 0, 'that end by themselves';
+is saved('a 4', '15-0', 0, 'x'), 'FENCED', 'not of who had the lease before';
+is saved('a 5', '13-9', 0, 'x'), 'OK', 'nor of a place before';
+is kept(), "abcd\0\0\0\0ef", 'changes that';
+$redis->cmd('DEL', 'goim:{0}:done:e');
+$redis->cmd('HSET', 'goim:{0}:done:e', 'a', 'b');
+is saved('a 5', '15-0 b', 0, 'x'), 'OK', 'a key of another type';
+is kept(), 'x', 'is replaced';
+
+$redis->cmd('HSET', 'goim:done:e', 0, '16-0');
+$redis->cmd('SET', 'goim:done:e:0', '16-0 123' . "\0" x 56 . 'sums');
+is stands(), '16-0 123', 'what the version before noted';
+is kept(), 'sums', 'and kept';
+$redis->cmd('HSET', 'goim:done:e', 0, '17-0');
+is stands(), '17-0', 'but not with another place';
 
 # ---- sessions ----------------------------------------------------------------
 

@@ -1,10 +1,13 @@
 #!lua flags=allow-oom
 --
--- Save how far a partition is done. A place only grows.
+-- Save how far a partition is done, and what is kept with that. A place only
+-- grows.
 --
--- KEYS: goim:life, goim:{<partition>}:done, the partition's lease
--- ARGV: life of the connection, epoch, place, seconds that places stay, the
---       lease: "<holder> <fence>"
+-- KEYS: goim:life, goim:{<partition>}:done, the partition's lease,
+--       goim:{<partition>}:done:<epoch>
+-- ARGV: life of the connection, epoch, place and perhaps a blank and a note,
+--       seconds that places stay, the lease: "<holder> <fence>", then for
+--       each piece to keep its index and the bytes
 -- Answer: 'OK', or 'FENCED' when the lease is another's: nothing was done
 -- Errors: LIFE
 --
@@ -19,5 +22,11 @@ fit(KEYS[2], 'hash')
 if farther(ARGV[3], redis.call('HGET', KEYS[2], ARGV[2])) then
     redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
     redis.call('EXPIRE', KEYS[2], ARGV[4])
+
+    if ARGV[6] then fit(KEYS[4], 'string') end
+    for i = 6, #ARGV, 2 do
+        redis.call('SETRANGE', KEYS[4], ARGV[i], ARGV[i + 1])
+        redis.call('EXPIRE', KEYS[4], ARGV[4])
+    end
 end
 return 'OK'

@@ -7,7 +7,7 @@
 
 #include "test_bus.h"
 
-#include "svc/bus_int.h"
+#include "svc/bus_kafka_consumer.h"
 
 
 static void
@@ -308,22 +308,17 @@ kafka_test_older(void **state)
 }
 
 
-static char *
-done_key(eater_t *e)
+/* The epoch as text. */
+static const char *
+epoch_text(eater_t *e)
 {
-    size_t          i, len;
-    const uint8_t  *epoch;
+    size_t  len;
 
-    static char  key[128];
+    static char  text[2 * BUS_EPOCH_LEN + 1];
 
-    epoch = bus_consumer_epoch(e->c, &len);
-    strcpy(key, "p:goim:done:");
+    bus_hex(text, bus_consumer_epoch(e->c, &len), BUS_EPOCH_LEN);
 
-    for (i = 0; i < len; i++) {
-        snprintf(key + strlen(key), 3, "%02x", epoch[i]);
-    }
-
-    return key;
+    return text;
 }
 
 
@@ -336,7 +331,7 @@ static void
 kafka_test_run(void **state)
 {
     int       p;
-    char      first[128];
+    char      first[2 * BUS_EPOCH_LEN + 1];
     size_t    i, n;
     eater_t   e;
     maker_t   m;
@@ -353,7 +348,7 @@ kafka_test_run(void **state)
     eater_start(&e, 1);
     eater_wait(&e, 100);
     test_run(bus.base, 200);
-    strcpy(first, done_key(&e));
+    strcpy(first, epoch_text(&e));
 
     for (i = 0, n = 0; i < 100; i++) {
         n += (e.seen[i].partition == (uint32_t) p);
@@ -361,13 +356,13 @@ kafka_test_run(void **state)
 
     eater_end(&e);
 
-    test_do(&bus.redis, "HSET %s %d 1000000", first, p);
+    test_do(&bus.redis, "HSET p:goim:{%d}:done %s 1000000", p, first);
 
     eater_start(&e, 1);
     eater_wait(&e, n);
     test_run(bus.base, 300);
 
-    assert_string_equal(done_key(&e), first);
+    assert_string_equal(epoch_text(&e), first);
     assert_int_equal(e.n, n);
 
     for (i = 0; i < e.n; i++) {
@@ -380,7 +375,7 @@ kafka_test_run(void **state)
 
     /* Redis forgets everything: Kafka was told which run it was */
 
-    test_do(&bus.redis, "DEL %s", first);
+    test_do(&bus.redis, "DEL p:goim:{%d}:done", p);
     eater_start(&e, 1);
     maker_send(&m, 0, 100, 10000);
     eater_wait(&e, 1);
@@ -389,6 +384,130 @@ kafka_test_run(void **state)
     assert_int_equal(e.n, 1);
     goim_offset_get(&e.seen[0].offset, &run, &offset);
     assert_int_equal(run, 1);
+
+    maker_stop(&m);
+    eater_end(&e);
+}
+
+
+/*
+ * The places of a version before stand in one hash for all partitions, and
+ * what was remembered of them in a string with a head.
+ */
+static void
+kafka_test_upgrade(void **state)
+{
+    int          p;
+    char         epoch[2 * BUS_EPOCH_LEN + 1], head[64], *sums;
+    char        *blank;
+    size_t       len;
+    eater_t      e;
+    maker_t      m;
+    int64_t      before;
+    metric_t    *back;
+    redisReply  *done, *kept;
+
+    (void) state;
+
+    p = (int) goim_partition("k0", 2, PARTITIONS);
+
+    maker_ready(&m);
+    maker_send_many(&m, 1, 0, 10, 10000);
+    maker_wait(&m);
+
+    eater_start(&e, 0);
+    eater_wait(&e, 10);
+    bus_done(e.c, e.seen[3].partition, &e.seen[3].offset);
+    strcpy(epoch, epoch_text(&e));
+    eater_end(&e);
+
+    done = test_cmd(&bus.redis, "HGET p:goim:{%d}:done %s", p, epoch);
+    kept = test_cmd(&bus.redis, "GET p:goim:{%d}:done:%s", p, epoch);
+    assert_int_equal(kept->len, 4 * sizeof(uint32_t));
+
+    /* "0-3 <time>", without the sum */
+
+    memset(head, 0, sizeof(head));
+    snprintf(head, sizeof(head), "%s", done->str);
+    blank = strrchr(head, ' ');
+    memset(blank, 0, sizeof(head) - (size_t) (blank - head));
+
+    len = sizeof(head) + kept->len;
+    sums = malloc(len);
+    memcpy(sums, head, sizeof(head));
+    memcpy(sums + sizeof(head), kept->str, kept->len);
+
+    test_do(&bus.redis, "DEL p:goim:{%d}:done p:goim:{%d}:done:%s", p, p,
+            epoch);
+    test_do(&bus.redis, "HSET p:goim:done:%s %d 0-3", epoch, p);
+    test_do(&bus.redis, "SET p:goim:done:%s:%d %b", epoch, p, sums, len);
+    freeReplyObject(done);
+    freeReplyObject(kept);
+
+    eater_start(&e, 0);
+    eater_wait(&e, 6);
+    test_run(bus.base, 300);
+    assert_int_equal(e.n, 6);
+    assert_string_equal(e.seen[0].text, "k0:4");
+    bus_done(e.c, e.seen[0].partition, &e.seen[0].offset);
+    eater_end(&e);
+
+    /* a record that is not the one that was done */
+
+    sums[sizeof(head) + 2 * sizeof(uint32_t)]++;
+    test_do(&bus.redis, "DEL p:goim:{%d}:done p:goim:{%d}:done:%s", p, p,
+            epoch);
+    test_do(&bus.redis, "SET p:goim:done:%s:%d %b", epoch, p, sums, len);
+
+    eater_start(&e, 0);
+    back = ((bus_kafka_consumer_t *) e.c)->went_back;
+    before = metrics_get(back);
+    eater_wait(&e, 8);
+    assert_string_equal(e.seen[0].text, "k0:2");
+    assert_int_equal(metrics_get(back), before + 1);
+    eater_end(&e);
+
+    free(sums);
+    maker_stop(&m);
+}
+
+
+/* More is under way than records are remembered. */
+static void
+kafka_test_many(void **state)
+{
+    int        n;
+    size_t     i;
+    eater_t    e;
+    maker_t    m;
+    int64_t    before;
+    metric_t  *back;
+
+    (void) state;
+
+    n = 40 * 500;
+    assert_true(n > BUS_KAFKA_SUMS + 100);
+
+    maker_ready(&m);
+    eater_start(&e, 0);
+
+    for (i = 0; i < (size_t) n; i += 500) {
+        maker_send_many(&m, 1, (int) i, (int) i + 500, 20000);
+        maker_wait(&m);
+    }
+
+    eater_wait(&e, (size_t) n);
+    bus_done(e.c, e.seen[99].partition, &e.seen[99].offset);
+    eater_end(&e);
+
+    eater_start(&e, 0);
+    back = ((bus_kafka_consumer_t *) e.c)->went_back;
+    before = metrics_get(back);
+    eater_wait(&e, (size_t) n - 100);
+    test_run(bus.base, 300);
+    assert_int_equal(e.n, n - 100);
+    assert_string_equal(e.seen[0].text, "k0:100");
+    assert_int_equal(metrics_get(back), before);
 
     maker_stop(&m);
     eater_end(&e);
@@ -410,11 +529,13 @@ kafka_test_broken_keys(void **state)
     maker_send_many(&m, 10, 0, 5, 10000);
     eater_wait(&e, 50);
     test_run(bus.base, 200);
-    test_do(&bus.redis, "SET %s x", done_key(&e));
 
     for (p = 0; p < PARTITIONS; p++) {
-        test_do(&bus.redis, "DEL %s:%d", done_key(&e), p);
-        test_do(&bus.redis, "HSET %s:%d a b", done_key(&e), p);
+        test_do(&bus.redis, "DEL p:goim:{%d}:done", p);
+        test_do(&bus.redis, "SET p:goim:{%d}:done x", p);
+        test_do(&bus.redis, "DEL p:goim:{%d}:done:%s", p, epoch_text(&e));
+        test_do(&bus.redis, "HSET p:goim:{%d}:done:%s a b", p,
+                epoch_text(&e));
     }
 
     maker_send_many(&m, 10, 5, 10, 10000);
@@ -442,6 +563,8 @@ main(void)
     const struct CMUnitTest  with_kafka[] = {
         BUS_CASE(kafka_test_older),
         BUS_CASE(kafka_test_run),
+        BUS_CASE(kafka_test_upgrade),
+        BUS_CASE(kafka_test_many),
         BUS_CASE(kafka_test_broken_keys),
     };
     int  failed;
