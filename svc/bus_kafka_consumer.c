@@ -66,6 +66,33 @@ bus_kafka_parts(bus_kafka_consumer_t *c, size_t n)
 
 /* ---- records ---- */
 
+/*
+ * Logs may not be what they were: where reading goes on is read once more.
+ * Whether that is so of this partition, which `broker` has now.
+ */
+static int
+bus_kafka_doubt(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
+    int32_t broker)
+{
+    int  moved;
+
+    moved = (part->broker != broker && part->broker != -1);
+    part->broker = broker;
+
+    if (bus_kafka_suspected(c)) {
+        bus_kafka_recheck(c, NULL);
+
+    } else if (moved) {
+        bus_kafka_recheck(c, part);
+
+    } else {
+        return 0;
+    }
+
+    return part->mode != BUS_KAFKA_GOING;
+}
+
+
 static void
 bus_kafka_fetched(bus_kafka_consumer_t *c, const rd_kafka_message_t *msg)
 {
@@ -84,16 +111,11 @@ bus_kafka_fetched(bus_kafka_consumer_t *c, const rd_kafka_message_t *msg)
 
     part = bus_kafka_part(c, msg->partition);
 
-    if (bus_kafka_suspected(c)) {
-        bus_kafka_recheck(c);
-
-        if (part != NULL && part->mode != BUS_KAFKA_GOING) {
-            return;             /* comes again */
-        }
-    }
-
-    if (part == NULL || !part->owned || !bus_kafka_take(c, part, msg)) {
-        return;
+    if (part == NULL || !part->owned
+        || bus_kafka_doubt(c, part, rd_kafka_message_broker_id(msg))
+        || !bus_kafka_take(c, part, msg))
+    {
+        return;                 /* in doubt: it comes again */
     }
 
     rec.partition = (uint32_t) msg->partition;

@@ -50,6 +50,7 @@ typedef struct {
     int64_t             done;           /* offset, -1: none */
     int64_t             committed;      /* what Kafka was told, or is told */
 
+    int32_t             broker;         /* has its log, -1: not known */
     int64_t             newest;         /* taken, -1: none */
     int64_t             time;           /* of it, ms */
     uint32_t            sum;            /* of it, 0: not known */
@@ -203,8 +204,10 @@ void bus_kafka_unfetch(bus_kafka_consumer_t *c, bus_kafka_part_t *part);
 int bus_kafka_take(bus_kafka_consumer_t *c, bus_kafka_part_t *part,
     const rd_kafka_message_t *msg);
 
-/* Brokers came or went: what is read next must be what follows. */
-void bus_kafka_recheck(bus_kafka_consumer_t *c);
+/* Brokers came or went, or another one has this partition (NULL: any) now:
+ * what is read next must be what follows. */
+void bus_kafka_recheck(bus_kafka_consumer_t *c,
+    const bus_kafka_part_t *which);
 
 /* Its log is not as it was, or may not be: begin when all that was taken is
  * done; with `back` it certainly went back. */

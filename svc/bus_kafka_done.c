@@ -51,6 +51,7 @@ bus_kafka_read(uint32_t n, const goim_offset_t *place, const char *note,
 
     part->run = 0;
     part->done = -1;
+    part->broker = -1;
     part->sum = 0;
     part->time = 0;
     part->summed = -1;

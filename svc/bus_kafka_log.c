@@ -5,10 +5,11 @@
  * topic can be made anew: then other records stand where some had been read.
  * A sum of each record is remembered (the last BUS_KAFKA_SUMS of a partition,
  * in Redis those that are done). Where reading goes on, the record before is
- * read once more and compared: at the beginning, and whenever a connection to
- * a broker was opened or closed, as no log goes back without that. If it is
- * another one, those that were done are compared from the first remembered
- * on, and the first that differs is the first new one.
+ * read once more and compared: at the beginning, whenever a connection to a
+ * broker was opened or closed, and when another broker has the partition: no
+ * log goes back without one of these. If it is another one, those that were
+ * done are compared from the first remembered on, and the first that differs
+ * is the first new one.
  */
 
 #include "bus_kafka_consumer.h"
@@ -205,7 +206,7 @@ bus_kafka_again_from(const bus_kafka_part_t *part)
 
 
 void
-bus_kafka_recheck(bus_kafka_consumer_t *c)
+bus_kafka_recheck(bus_kafka_consumer_t *c, const bus_kafka_part_t *which)
 {
     size_t                            i;
     int64_t                           from;
@@ -219,7 +220,7 @@ bus_kafka_recheck(bus_kafka_consumer_t *c)
         part = &c->parts[i];
         from = bus_kafka_again_from(part);
 
-        if (from == -1) {
+        if (from == -1 || (which != NULL && part != which)) {
             continue;
         }
 

@@ -1,14 +1,16 @@
 /* LINK: t/unit/test_bus.c */
 
 /*
- * What only a bus on Kafka knows: retention, what the group is told, clients
- * that cannot go on.
+ * What only a bus on Kafka knows: retention, what the group is told, partitions
+ * that move, clients that cannot go on.
  */
 
 #include "test_bus.h"
 
 #include "svc/bus_kafka_consumer.h"
 #include "svc/bus_kafka_producer.h"
+
+#include <librdkafka/rdkafka_mock.h>
 
 
 /* ---- retention ---- */
@@ -161,6 +163,89 @@ test_committed(void **state)
 }
 
 
+/* ---- a partition that moves ---- */
+
+/* Brokers as librdkafka plays them: a real one has nobody to give a partition
+ * to. */
+static rd_kafka_mock_cluster_t *
+brokers(rd_kafka_t **owner)
+{
+    char                      err[256];
+    rd_kafka_mock_cluster_t  *mock;
+
+    *owner = rd_kafka_new(RD_KAFKA_PRODUCER, NULL, err, sizeof(err));
+    assert_non_null(*owner);
+    mock = rd_kafka_mock_cluster_new(*owner, 3);
+    assert_non_null(mock);
+    assert_int_equal(rd_kafka_mock_topic_create(mock, bus.topic, PARTITIONS,
+                                                3), 0);
+    bus.props[1] = (char *) rd_kafka_mock_cluster_bootstraps(mock);
+
+    return mock;
+}
+
+
+/*
+ * Another broker has a partition, and its log is another one: no connection
+ * tells, as all brokers have other partitions, too.
+ */
+static void
+test_leader(void **state)
+{
+    char                      epoch[2 * BUS_EPOCH_LEN + 1];
+    size_t                    len;
+    int32_t                   p;
+    eater_t                   e;
+    maker_t                   m;
+    int64_t                   back;
+    rd_kafka_t               *owner;
+    bus_kafka_part_t         *part;
+    bus_kafka_consumer_t     *c;
+    rd_kafka_mock_cluster_t  *mock;
+
+    (void) state;
+
+    mock = brokers(&owner);
+
+    maker_ready(&m);
+    eater_start(&e, 1);
+    maker_send_many(&m, 40, 0, 5, 10000);
+    eater_wait(&e, 200);
+    test_run(bus.base, 500);
+
+    c = (bus_kafka_consumer_t *) e.c;
+    back = metrics_get(c->went_back);
+    bus_hex(epoch, bus_consumer_epoch(e.c, &len), BUS_EPOCH_LEN);
+    p = (int32_t) goim_partition("k0", 2, PARTITIONS);
+    part = &c->parts[p];
+
+    /* as if its last record had been another one */
+
+    part->sum++;
+    test_do(&bus.redis, "SETRANGE p:goim:{%d}:done:%s %d xxxx", (int) p,
+            epoch, (int) (part->done * (int64_t) sizeof(uint32_t)));
+
+    rd_kafka_mock_partition_set_leader(mock, bus.topic, p,
+                                       part->broker % 3 + 1);
+    maker_send(&m, 0, 100, 10000);
+    eater_wait(&e, 202);
+
+    assert_string_equal(e.seen[201].text, "k0:100");
+    assert_int_equal(metrics_get(c->went_back), back + 1);
+
+    /* and the next one there is read as ever */
+
+    maker_send(&m, 0, 101, 10000);
+    eater_wait(&e, 203);
+    assert_int_equal(metrics_get(c->went_back), back + 1);
+
+    maker_stop(&m);
+    eater_end(&e);
+    rd_kafka_mock_cluster_destroy(mock);
+    rd_kafka_destroy(owner);
+}
+
+
 /* ---- clients that cannot go on ---- */
 
 typedef struct {
@@ -271,6 +356,7 @@ main(void)
     const struct CMUnitTest  tests[] = {
         BUS_CASE(test_removed),
         BUS_CASE(test_committed),
+        BUS_CASE(test_leader),
         BUS_CASE(test_fatal),
     };
 
