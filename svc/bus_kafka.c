@@ -4,12 +4,9 @@
 
 #include "bus_kafka.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "common/goim_hint.h"
 
@@ -408,21 +405,13 @@ bus_kafka_queue_poll(bus_kafka_queue_t *q)
 
     /* it wakes the loop only when it was empty: come back by ourselves */
 
-    event_active(q->ev, EV_READ, 0);
+    svc_wake(&q->wake);
 }
 
 
 static void
-bus_kafka_queue_ready(evutil_socket_t fd, short what, void *data)
+bus_kafka_queue_ready(void *data)
 {
-    uint64_t  count;
-
-    (void) what;
-
-    if (read(fd, &count, sizeof(count)) == -1 && errno != EAGAIN) {
-        return;
-    }
-
     bus_kafka_queue_poll(data);
 }
 
@@ -438,23 +427,15 @@ bus_kafka_queue_init(bus_kafka_queue_t *q, struct event_base *base,
     q->event = event;
     q->data = data;
 
-    q->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (q->fd == -1) {
+    if (svc_wake_init(&q->wake, base, bus_kafka_queue_ready, q) != 0) {
         return -1;
     }
 
-    q->ev = event_new(base, q->fd, EV_READ | EV_PERSIST,
-                      bus_kafka_queue_ready, q);
-    if (q->ev == NULL) {
-        abort();
-    }
-
-    event_add(q->ev, NULL);
-    rd_kafka_queue_io_event_enable(queue, q->fd, &one, sizeof(one));
+    rd_kafka_queue_io_event_enable(queue, q->wake.fd, &one, sizeof(one));
 
     /* what has come before */
 
-    event_active(q->ev, EV_READ, 0);
+    svc_wake(&q->wake);
 
     return 0;
 }
@@ -467,8 +448,7 @@ bus_kafka_queue_done(bus_kafka_queue_t *q)
     rd_kafka_queue_destroy(q->queue);
     q->queue = NULL;
 
-    event_free(q->ev);
-    close(q->fd);
+    svc_wake_done(&q->wake);
 }
 
 

@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "thread.h"
 
 #include <librdkafka/rdkafka.h>
 
@@ -22,8 +23,7 @@
  */
 typedef struct {
     rd_kafka_queue_t  *queue;
-    int                fd;
-    struct event      *ev;
+    svc_wake_t         wake;
     void             (*event)(rd_kafka_event_t *ev, void *data);
     void              *data;
 } bus_kafka_queue_t;

@@ -4,12 +4,8 @@
 
 #include "bus_kafka_asker.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 
 #define BUS_KAFKA_METADATA  5000        /* ms, between questions */
@@ -81,35 +77,6 @@ bus_kafka_asker_ends(bus_kafka_asker_t *a, int n)
 }
 
 
-/*
- * Until it is time again, or somebody wakes us. By a clock that does not step
- * and that goes on while the machine sleeps.
- */
-static void
-bus_kafka_asker_wait(bus_kafka_asker_t *a, int64_t ms)
-{
-    uint64_t           n;
-    struct pollfd      fds[2];
-    struct itimerspec  it;
-
-    memset(&it, 0, sizeof(it));
-    it.it_value.tv_sec = (time_t) (ms / 1000);
-    it.it_value.tv_nsec = (long) (ms % 1000 * 1000000);
-    timerfd_settime(a->timer, 0, &it, NULL);
-
-    fds[0].fd = a->wake;
-    fds[0].events = POLLIN;
-    fds[1].fd = a->timer;
-    fds[1].events = POLLIN;
-
-    poll(fds, 2, -1);
-
-    if (read(a->wake, &n, sizeof(n)) == -1) {
-        /* nobody has: it is the timer */
-    }
-}
-
-
 static void *
 bus_kafka_asker(void *data)
 {
@@ -136,8 +103,7 @@ bus_kafka_asker(void *data)
             bus_kafka_asker_ends(a, n);
         }
 
-        bus_kafka_asker_wait(a, n > 0 ? BUS_KAFKA_METADATA
-                                      : BUS_KAFKA_UNKNOWN);
+        svc_nap(&a->nap, n > 0 ? BUS_KAFKA_METADATA : BUS_KAFKA_UNKNOWN);
     }
 
     return NULL;
@@ -147,31 +113,18 @@ bus_kafka_asker(void *data)
 void
 bus_kafka_asker_wake(bus_kafka_asker_t *a, int stop)
 {
-    uint64_t  one;
-
     if (stop) {
         __atomic_store_n(&a->stop, 1, __ATOMIC_RELAXED);
     }
 
-    one = 1;
-
-    if (write(a->wake, &one, sizeof(one)) == -1) {
-        /* an eventfd takes a 1 always */
-    }
+    svc_nap_end(&a->nap);
 }
 
 
 static void
 bus_kafka_asker_free(bus_kafka_asker_t *a)
 {
-    if (a->wake != -1) {
-        close(a->wake);
-    }
-
-    if (a->timer != -1) {
-        close(a->timer);
-    }
-
+    svc_nap_done(&a->nap);
     pthread_mutex_destroy(&a->lock);
     free(a->ends);
     free(a);
@@ -191,13 +144,15 @@ bus_kafka_asker_new(rd_kafka_t *rk, rd_kafka_topic_t *topic, int need)
     a->rk = rk;
     a->topic = topic;
     a->need = need;
-    pthread_mutex_init(&a->lock, NULL);
-    a->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    a->timer = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 
-    if (a->wake == -1 || a->timer == -1
-        || pthread_create(&a->tid, NULL, bus_kafka_asker, a) != 0)
-    {
+    if (svc_nap_init(&a->nap) != 0) {
+        free(a);
+        return NULL;
+    }
+
+    pthread_mutex_init(&a->lock, NULL);
+
+    if (pthread_create(&a->tid, NULL, bus_kafka_asker, a) != 0) {
         bus_kafka_asker_free(a);
         return NULL;
     }
@@ -224,26 +179,17 @@ bus_kafka_asker_destroy(bus_kafka_asker_t *a)
 }
 
 
-static void *
+static void
 bus_kafka_asker_reaper(void *data)
 {
     bus_kafka_asker_destroy(data);
-
-    return NULL;
 }
 
 
 void
 bus_kafka_asker_reap(bus_kafka_asker_t *a)
 {
-    pthread_t  tid;
-
-    if (pthread_create(&tid, NULL, bus_kafka_asker_reaper, a) == 0) {
-        pthread_detach(tid);
-
-    } else {
-        bus_kafka_asker_destroy(a);
-    }
+    svc_run(bus_kafka_asker_reaper, a, 0);
 }
 
 

@@ -13,8 +13,7 @@
 
 typedef struct {
     pthread_t          tid;
-    int                wake;            /* eventfd */
-    int                timer;           /* timerfd */
+    svc_nap_t          nap;
     rd_kafka_t        *rk;
     rd_kafka_topic_t  *topic;
     int                need;

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 
@@ -183,7 +182,7 @@ typedef struct {
 } bus_kafka_ended_t;
 
 
-static void *
+static void
 bus_kafka_destroy(void *data)
 {
     bus_kafka_ended_t  *ended;
@@ -198,8 +197,6 @@ bus_kafka_destroy(void *data)
     bus_kafka_asker_destroy(ended->asker);
     rd_kafka_destroy_flags(ended->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     free(ended);
-
-    return NULL;
 }
 
 
@@ -210,8 +207,6 @@ bus_kafka_destroy(void *data)
 static void
 bus_kafka_client_end(bus_kafka_consumer_t *c, int seconds)
 {
-    pthread_t           tid;
-    struct timespec     ts;
     bus_kafka_ended_t  *ended;
 
     ended = malloc(sizeof(bus_kafka_ended_t));
@@ -227,23 +222,7 @@ bus_kafka_client_end(bus_kafka_consumer_t *c, int seconds)
     bus_kafka_queue_done(&c->queue);
     c->rk = NULL;
 
-    if (pthread_create(&tid, NULL, bus_kafka_destroy, ended) != 0) {
-        bus_kafka_destroy(ended);
-        return;
-    }
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    ts.tv_sec += seconds;
-
-    if (seconds > 0
-        && pthread_clockjoin_np(tid, NULL, CLOCK_MONOTONIC, &ts) == 0)
-    {
-        return;
-    }
-
-    pthread_detach(tid);
-
-    if (seconds > 0) {
+    if (!svc_run(bus_kafka_destroy, ended, seconds) && seconds > 0) {
         log_write(LOG_NOTICE, "kafka: the client did not end in %d s, left",
                   seconds);
     }

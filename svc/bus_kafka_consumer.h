@@ -78,12 +78,10 @@ typedef struct {
 
 /* What partitions hold and what Kafka was told of them, asked by a thread. */
 typedef struct {
-    pthread_t             tid;
+    struct bus_kafka_consumer_s  *c;
     rd_kafka_t           *rk;
     char                 *topic;
     int                   stop;         /* atomic */
-    int                   fd;
-    struct event         *ev;
     unsigned              flow;
     int                   failed;
     size_t                n;

@@ -7,8 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 
 #define BUS_KAFKA_QUERY     2000            /* ms, a partition's offsets */
@@ -84,15 +82,13 @@ bus_kafka_query_committed(bus_kafka_marks_t *marks)
 }
 
 
-static void *
+static void
 bus_kafka_query(void *data)
 {
     size_t              i;
-    uint64_t            one;
     bus_kafka_marks_t  *marks;
 
     marks = data;
-    one = 1;
 
     marks->failed = (bus_kafka_query_committed(marks) != 0);
 
@@ -109,34 +105,28 @@ bus_kafka_query(void *data)
             marks->failed = 1;
         }
     }
-
-    if (write(marks->fd, &one, sizeof(one)) == -1) {
-        /* an eventfd takes a 1 always */
-    }
-
-    return NULL;
 }
 
 
 static void
-bus_kafka_on_marks(evutil_socket_t fd, short what, void *data)
+bus_kafka_queried(void *data)
 {
-    bus_kafka_marks_t     *marks;
-    bus_kafka_consumer_t  *c;
+    bus_kafka_marks_t  *marks;
 
-    (void) fd;
-    (void) what;
+    marks = data;
+    marks->c->marks = NULL;
 
-    c = data;
-    marks = c->marks;
-    c->marks = NULL;
+    bus_kafka_marked(marks->c, marks);
+}
 
-    pthread_join(marks->tid, NULL);
 
-    bus_kafka_marked(c, marks);
+static void
+bus_kafka_marks_free(void *data)
+{
+    bus_kafka_marks_t  *marks;
 
-    event_free(marks->ev);
-    close(marks->fd);
+    marks = data;
+
     free(marks->topic);
     free(marks);
 }
@@ -155,6 +145,7 @@ bus_kafka_ask_marks(bus_kafka_consumer_t *c)
         abort();
     }
 
+    marks->c = c;
     marks->rk = c->teller;
     marks->flow = c->flow;
     marks->topic = strdup(c->conf->topic);
@@ -168,34 +159,15 @@ bus_kafka_ask_marks(bus_kafka_consumer_t *c)
         }
     }
 
-    marks->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    marks->ev = marks->fd != -1
-                ? event_new(c->loop, marks->fd, EV_READ, bus_kafka_on_marks,
-                            c)
-                : NULL;
-
-    if (marks->ev == NULL || marks->topic == NULL) {
-        goto failed;
+    if (marks->topic == NULL
+        || svc_task(c->loop, bus_kafka_query, bus_kafka_queried,
+                    bus_kafka_marks_free, marks) == NULL)
+    {
+        bus_kafka_marks_free(marks);
+        return -1;
     }
 
-    if (pthread_create(&marks->tid, NULL, bus_kafka_query, marks) != 0) {
-        event_free(marks->ev);
-        goto failed;
-    }
-
-    event_add(marks->ev, NULL);
     c->marks = marks;
 
     return 0;
-
-failed:
-
-    if (marks->fd != -1) {
-        close(marks->fd);
-    }
-
-    free(marks->topic);
-    free(marks);
-
-    return -1;
 }

@@ -4,32 +4,26 @@
 
 #include "resolve.h"
 
-#include <pthread.h>
+#include "thread.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 
-/* Shared by loop and thread; the last of the two frees it. */
 struct svc_resolve_s {
-    pthread_mutex_t    lock;
-    int                refs;
-    int                fd;          /* eventfd: the thread has finished */
+    svc_task_t        *task;
     int                rc;
     struct addrinfo   *list;
     char              *host;
     char               port[8];
-
-    struct event      *ev;          /* the loop's from here on */
     svc_resolve_pt     cb;
     void              *data;
 };
 
 
-static int
-svc_resolve_lookup(svc_resolve_t *s, int flags, struct addrinfo **list)
+static void
+svc_resolve_lookup(svc_resolve_t *s, int flags)
 {
     struct addrinfo  hints;
 
@@ -38,112 +32,50 @@ svc_resolve_lookup(svc_resolve_t *s, int flags, struct addrinfo **list)
     hints.ai_socktype = SOCK_STREAM;
     hints.ai_flags = flags;
 
-    *list = NULL;
-
-    return getaddrinfo(s->host, s->port, &hints, list);
+    s->list = NULL;
+    s->rc = getaddrinfo(s->host, s->port, &hints, &s->list);
 }
 
 
 static void
-svc_resolve_unref(svc_resolve_t *s)
+svc_resolve_run(void *data)
 {
-    int  refs;
-
-    pthread_mutex_lock(&s->lock);
-    refs = --s->refs;
-    pthread_mutex_unlock(&s->lock);
-
-    if (refs > 0) {
-        return;
-    }
-
-    if (s->list != NULL) {
-        freeaddrinfo(s->list);
-    }
-
-    close(s->fd);
-    pthread_mutex_destroy(&s->lock);
-    free(s->host);
-    free(s);
-}
-
-
-static void *
-svc_resolve_thread(void *data)
-{
-    int               rc;
-    uint64_t          one;
-    svc_resolve_t    *s;
-    struct addrinfo  *list;
-
-    s = data;
-    one = 1;
-
-    rc = svc_resolve_lookup(s, 0, &list);
-
-    pthread_mutex_lock(&s->lock);
-    s->rc = rc;
-    s->list = list;
-    pthread_mutex_unlock(&s->lock);
-
-    if (write(s->fd, &one, sizeof(one)) == -1) {
-        /* an eventfd takes a 1 always; the waiting side has a time limit */
-    }
-
-    svc_resolve_unref(s);
-
-    return NULL;
+    svc_resolve_lookup(data, 0);
 }
 
 
 static void
-svc_resolve_done(evutil_socket_t fd, short what, void *data)
+svc_resolve_done(void *data)
 {
     const char       *error;
     svc_resolve_t    *s;
     struct addrinfo  *list;
 
-    (void) fd;
-    (void) what;
-
     s = data;
-
-    pthread_mutex_lock(&s->lock);
     list = s->list;
     s->list = NULL;
-    pthread_mutex_unlock(&s->lock);
 
     error = (list != NULL) ? NULL
                            : (s->rc != 0 ? gai_strerror(s->rc)
                                          : "no address");
 
-    event_free(s->ev);
     s->cb(list, error, s->data);
-
-    svc_resolve_unref(s);
 }
 
 
-static int
-svc_resolve_spawn(svc_resolve_t *s)
+static void
+svc_resolve_free(void *data)
 {
-    int             rc;
-    pthread_t       tid;
-    pthread_attr_t  attr;
+    svc_resolve_t  *s;
 
-    s->refs = 2;
+    s = data;
 
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    rc = pthread_create(&tid, &attr, svc_resolve_thread, s);
-    pthread_attr_destroy(&attr);
-
-    if (rc != 0) {
-        s->refs = 1;
-        return -1;
+    if (s->list != NULL) {
+        freeaddrinfo(s->list);
     }
 
-    return 0;
+    free(s->host);
+    free(s);
 }
 
 
@@ -158,41 +90,27 @@ svc_resolve(struct event_base *base, const char *host, uint16_t port,
         return NULL;
     }
 
-    pthread_mutex_init(&s->lock, NULL);
-    s->refs = 1;
     s->cb = cb;
     s->data = data;
     s->host = strdup(host[0] != '\0' ? host : "127.0.0.1");
-    s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     snprintf(s->port, sizeof(s->port), "%u", port);
 
-    if (s->host == NULL || s->fd == -1) {
+    if (s->host == NULL) {
         goto failed;
     }
 
-    s->ev = event_new(base, s->fd, EV_READ, svc_resolve_done, s);
-    if (s->ev == NULL) {
-        goto failed;
-    }
+    svc_resolve_lookup(s, AI_NUMERICHOST);
 
-    event_add(s->ev, NULL);
+    s->task = svc_task(base, s->rc == 0 ? NULL : svc_resolve_run,
+                       svc_resolve_done, svc_resolve_free, s);
 
-    s->rc = svc_resolve_lookup(s, AI_NUMERICHOST, &s->list);
-
-    if (s->rc == 0) {
-        event_active(s->ev, EV_READ, 0);
+    if (s->task != NULL) {
         return s;
     }
-
-    if (svc_resolve_spawn(s) == 0) {
-        return s;
-    }
-
-    event_free(s->ev);
 
 failed:
 
-    svc_resolve_unref(s);
+    svc_resolve_free(s);
 
     return NULL;
 }
@@ -201,6 +119,5 @@ failed:
 void
 svc_resolve_cancel(svc_resolve_t *s)
 {
-    event_free(s->ev);
-    svc_resolve_unref(s);
+    svc_task_cancel(s->task);
 }
