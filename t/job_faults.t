@@ -184,6 +184,21 @@ sub unknown_nodes {
     whole(1);
 }
 
+# Records while Redis is away, until the job holds what it may; another time
+# where its leases ran out first, as on a machine that is busy.
+sub filled {
+    for my $try (1 .. 10) {
+        produce(100, 4000) for 1 .. 10;
+        return 1 if eval { wait_for {
+            $job[0]->metrics->{goim_job_paused} } 3; 1 };
+        $redis->start;
+        wait_for { $job[0]->health->{status} == 200 } 20, 'healthy';
+        $redis->kill9;
+        wait_for { $job[0]->health->{status} == 503 } 10, 'unhealthy';
+    }
+    return 0;
+}
+
 sub redis_away {
     produce(50);
     $redis->kill9;
@@ -191,9 +206,7 @@ sub redis_away {
 
     # with Kafka the bus goes on: more than the job may hold
     if ($kafka) {
-        produce(100, 4000) for 1 .. 10;
-        eventually { $job[0]->metrics->{goim_job_paused} } 30,
-            'no more than its memory is taken';
+        ok filled(), 'no more than its memory is taken';
         cmp_ok $job[0]->metrics->{goim_job_unacked_bytes}, '<', 10 << 20,
             'about as much';
     } else {
