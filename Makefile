@@ -138,10 +138,10 @@ $(BUILD)/t/$(1): t/unit/$(1).c $(call link_srcs,t/unit/$(1).c) \
 	@mkdir -p $$(@D)
 	$$(call say,TEST)$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) \
 	    $(if $(call nginx_incs,t/unit/$(1).c),$(NGINX_INCS)) \
-	    -MMD -MP -MF $$@.d -MT $$@ $(LDFLAGS) -o $$@ \
+	    -MMD -MP -MF $$@.dep -MT $$@ $(LDFLAGS) -o $$@ \
 	    $$(filter %.c %.a,$$^) -lcmocka $(LIBS) -lm
 
--include $(BUILD)/t/$(1).d
+-include $(BUILD)/t/$(1).dep
 endef
 
 $(foreach t,$(notdir $(UNIT)),$(eval $(call unit_rule,$(t))))

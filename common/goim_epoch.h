@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GOIM_EPOCH_MAX  32          /* bytes of a word, at least 1 */
+#include "common/goim_limits.h"
 
 
 typedef struct goim_epoch_s  goim_epoch_t;

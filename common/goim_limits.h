@@ -27,6 +27,12 @@
 #define GOIM_ROOMS_MAX    64            /* names of rooms it may enter */
 #define GOIM_ROOMS_BYTES  4096          /* of all these names */
 
+/* of a timeline */
+#define GOIM_EPOCH_MAX    32            /* an epoch: visible ASCII */
+#define GOIM_SEQ_MAX      ((1ull << 53) - 1)    /* what JavaScript counts to */
+#define GOIM_RECOVER_MAX  64            /* positions that a client comes with */
+#define GOIM_NEWEST_MAX   1000          /* items that it asks for on joining */
+
 /* a message that is pushed: the highest [http] max_body of logic */
 #define GOIM_BODY_MAX     (4 * 1024 * 1024)
 

@@ -36,6 +36,7 @@
 #define GOIM_OP_SUB_REPLY       15
 #define GOIM_OP_UNSUB           16
 #define GOIM_OP_UNSUB_REPLY     17
+#define GOIM_OP_POSITION        23
 
 
 typedef struct {

@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <sys/random.h>
 
-#include "json.h"
+#include "common/goim_json.h"
 
 
 typedef struct {
@@ -63,7 +63,7 @@ int
 logic_token_parse(const void *data, size_t len, int limited,
     logic_who_t *who, const char **reason)
 {
-    logic_json_t   what;
+    goim_json_t    what;
     logic_token_t  t;
 
     memset(who, 0, sizeof(*who));
@@ -72,15 +72,15 @@ logic_token_parse(const void *data, size_t len, int limited,
     memset(&t, 0, sizeof(t));
     t.who = who;
 
-    what = logic_json_scan(data, len, logic_token_member, &t);
+    what = goim_json_scan(data, len, logic_token_member, &t);
 
-    if (what == LOGIC_JSON_BAD) {
+    if (what == GOIM_JSON_BAD) {
         *reason = t.reason != NULL ? t.reason
                   : len == 0 ? "empty" : "not JSON";
         return -1;
     }
 
-    if (what == LOGIC_JSON_OTHER || (what == LOGIC_JSON_NULL && limited)) {
+    if (what == GOIM_JSON_OTHER || (what == GOIM_JSON_NULL && limited)) {
         *reason = "not a JSON object";
         return -1;
     }

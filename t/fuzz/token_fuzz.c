@@ -1,4 +1,4 @@
-/* LINK: logic/token.c logic/json.c */
+/* LINK: logic/token.c common/goim_json.c */
 
 /*
  * Tokens of clients and answers of the application. Whatever jansson takes,
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "logic/json.h"
+#include "common/goim_json.h"
 #include "logic/token.h"
 
 
@@ -24,7 +24,7 @@ member(const char *name, size_t name_len, const char *value, size_t len,
     (void) data;
 
     if (name[-1] != '"' || name[name_len] != '"'
-        || logic_json_scan(value, len, member, NULL) == LOGIC_JSON_BAD)
+        || goim_json_scan(value, len, member, NULL) == GOIM_JSON_BAD)
     {
         abort();
     }
@@ -61,9 +61,9 @@ parse(const uint8_t *data, size_t size, int limited)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char          *copy;
-    json_t        *json;
-    logic_json_t   what;
+    char         *copy;
+    json_t       *json;
+    goim_json_t   what;
 
     /* no byte behind it may be read */
 
@@ -74,13 +74,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     memcpy(copy, data, size);
 
-    what = logic_json_scan(copy, size, member, NULL);
+    what = goim_json_scan(copy, size, member, NULL);
     json = json_loadb(copy, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 
     if (json != NULL && memchr(copy, '\0', size) == NULL
-        && what != (json_is_object(json) ? LOGIC_JSON_OBJECT
-                    : json_is_null(json) ? LOGIC_JSON_NULL
-                    : LOGIC_JSON_OTHER))
+        && what != (json_is_object(json) ? GOIM_JSON_OBJECT
+                    : json_is_null(json) ? GOIM_JSON_NULL
+                    : GOIM_JSON_OTHER))
     {
         abort();
     }

@@ -1,4 +1,4 @@
-/* LINK: logic/token.c logic/json.c */
+/* LINK: logic/token.c */
 
 /*
  * Auth tokens: what Go's decoder takes, and what it refuses.
