@@ -24,6 +24,7 @@ static void ngx_goim_close_shutdown_tls(ngx_connection_t *c);
 ngx_queue_t        ngx_goim_sessions;
 
 static ngx_uint_t  ngx_goim_nsessions;
+static ngx_uint_t  ngx_goim_nopen;
 
 
 void
@@ -37,6 +38,13 @@ ngx_uint_t
 ngx_goim_attached(void)
 {
     return ngx_goim_nsessions;
+}
+
+
+ngx_uint_t
+ngx_goim_open(void)
+{
+    return ngx_goim_nopen;
 }
 
 
@@ -75,7 +83,9 @@ ngx_goim_may_attach(void)
 {
     ngx_uint_t  max;
 
-    if (ngx_goim_slot == NULL || ngx_exiting || ngx_terminate) {
+    if (ngx_goim_slot == NULL || ngx_exiting || ngx_terminate
+        || ngx_goim_zone->drain)
+    {
         return NGX_DECLINED;
     }
 
@@ -167,6 +177,7 @@ ngx_goim_attach(ngx_connection_t *c, const ngx_goim_front_t *front,
 
     ngx_queue_insert_tail(&ngx_goim_sessions, &s->attached);
     ngx_goim_nsessions++;
+    ngx_goim_nopen++;
     ngx_goim_slot->sessions = ngx_goim_nsessions;
     ngx_goim_count(accepted, 1);
 
@@ -245,6 +256,7 @@ ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code, const char *reason)
     }
 
     s->closing = 1;
+    ngx_goim_nopen--;
     s->busy = 0;
 
     if (code == 0) {

@@ -14,6 +14,7 @@ static char *ngx_goim_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 static ngx_goim_conf_range_t  ngx_goim_conf_times = { 1, 24 * 3600 * 1000 };
 static ngx_goim_conf_range_t  ngx_goim_conf_lingers = { 0, 10000 };
+static ngx_goim_conf_range_t  ngx_goim_conf_drains = { 0, 86400000 };
 static ngx_goim_conf_range_t  ngx_goim_conf_gathers = { 1024, 1024 * 1024 };
 static ngx_goim_conf_range_t  ngx_goim_conf_bodies = { 16, 512 * 1024 };
 static ngx_goim_conf_range_t  ngx_goim_conf_queues = { 1024, 1024 * 1024 * 1024 };
@@ -111,6 +112,13 @@ static ngx_command_t  ngx_goim_block_commands[] = {
       0,
       offsetof(ngx_goim_conf_t, room_linger),
       &ngx_goim_conf_lingers },
+
+    { ngx_string("drain"),
+      NGX_GOIM_CONF|NGX_CONF_TAKE1,
+      ngx_goim_conf_msec,
+      0,
+      offsetof(ngx_goim_conf_t, drain),
+      &ngx_goim_conf_drains },
 
     { ngx_string("gather_size"),
       NGX_GOIM_CONF|NGX_CONF_TAKE1,
@@ -213,6 +221,7 @@ ngx_goim_create_conf(ngx_cycle_t *cycle)
     gcf->resolver_timeout = NGX_CONF_UNSET_MSEC;
     gcf->handshake_timeout = NGX_CONF_UNSET_MSEC;
     gcf->room_linger = NGX_CONF_UNSET_MSEC;
+    gcf->drain = NGX_CONF_UNSET_MSEC;
     gcf->gather_size = NGX_CONF_UNSET_SIZE;
     gcf->max_body = NGX_CONF_UNSET_SIZE;
     gcf->queue_size = NGX_CONF_UNSET_SIZE;

@@ -70,6 +70,7 @@ typedef struct {
 
     ngx_msec_t                  handshake_timeout;
     ngx_msec_t                  room_linger;
+    ngx_msec_t                  drain;          /* 0: nobody is closed */
     size_t                      gather_size;    /* of a frame of several
                                                    messages */
     size_t                      max_body;       /* of a client's packet */

@@ -312,6 +312,7 @@ ngx_goim_tick(ngx_event_t *ev)
     ngx_goim_zone_say(ev->log);
     ngx_goim_register_tick();
     ngx_goim_lapse_tick();
+    ngx_goim_drain_tick();
 
     /* a wake-up can get lost with the worker that owed it */
 
@@ -416,6 +417,7 @@ ngx_goim_leave_timer(ngx_event_t *ev)
 {
     ngx_goim_slot_beat();
     ngx_goim_deliver_follow();
+    ngx_goim_drain_tick();
 
     if (!ngx_goim_left()) {
         ngx_add_timer(ev, NGX_GOIM_LEAVE_TICK);

@@ -53,6 +53,7 @@ extern ngx_queue_t  ngx_goim_sessions;          /* all that are attached */
 
 void ngx_goim_attach_init(void);
 ngx_uint_t ngx_goim_attached(void);             /* how many there are */
+ngx_uint_t ngx_goim_open(void);                 /* of them, not closing */
 
 /* the zone's lists are empty: contribute again what this worker has.  Under
    the lock. */
@@ -60,6 +61,12 @@ void ngx_goim_attach_contribute(void);
 
 /* a session that is closing has nothing left to send */
 void ngx_goim_close_sent(ngx_goim_session_t *s);
+
+
+/* ---- ngx_goim_drain.c ---- */
+
+/* close those whose turn it is, once this worker leaves or the node drains */
+void ngx_goim_drain_tick(void);
 
 
 /* ---- ngx_goim_queue.c ---- */

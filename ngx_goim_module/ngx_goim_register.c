@@ -18,6 +18,8 @@
 
 static void ngx_goim_register_call(void);
 static ngx_int_t ngx_goim_register_info(Goim__Register *reg);
+static ngx_uint_t ngx_goim_register_offline(void);
+static void ngx_goim_register_changed(void);
 static void ngx_goim_register_late(void);
 static void ngx_goim_register_orphan(void);
 static void ngx_goim_register_other(const char *error);
@@ -38,6 +40,7 @@ typedef struct {
     ngx_event_t             timer;
     ngx_goim_call_t        *call;           /* Register under way */
     ngx_msec_t              sent;           /* when it was */
+    ngx_uint_t              offline;        /* as it said */
     time_t                  said;
     time_t                  other;          /* since when Redis differs */
     char                   *replaces;       /* a dead instance, or NULL */
@@ -137,6 +140,7 @@ ngx_goim_register_call(void)
     peer = NGX_GOIM_LOGIC_ANY;
 
     g->sent = ngx_current_msec;
+    g->offline = reg.offline;
     g->call = ngx_goim_logic_call(&call, &peer, ngx_goim_register_reply,
                                   NULL);
     if (reg.addrs) {
@@ -209,7 +213,7 @@ ngx_goim_register_info(Goim__Register *reg)
 
     /* who is about to stop gets no new clients */
 
-    reg->offline = gcf->offline || ngx_exiting;
+    reg->offline = ngx_goim_register_offline();
 
     return NGX_OK;
 }
@@ -534,9 +538,34 @@ ngx_goim_register_replace(const char *holder)
 void
 ngx_goim_register_tick(void)
 {
+    ngx_goim_register_changed();
     ngx_goim_register_late();
     ngx_goim_register_announce();
     ngx_goim_register_orphan();
+}
+
+
+static ngx_uint_t
+ngx_goim_register_offline(void)
+{
+    return ngx_goim_conf->offline || ngx_goim_zone->drain || ngx_exiting;
+}
+
+
+/* what sends clients elsewhere is not left to the next renewal */
+
+static void
+ngx_goim_register_changed(void)
+{
+    ngx_goim_register_t  *g;
+
+    g = &ngx_goim_register;
+
+    if (g->started && g->call == NULL && ngx_goim_registered()
+        && g->offline != ngx_goim_register_offline())
+    {
+        ngx_goim_register_again(1);
+    }
 }
 
 

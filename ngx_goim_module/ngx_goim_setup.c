@@ -10,6 +10,11 @@
 #include <sys/eventfd.h>
 
 
+/* ms, of worker_shutdown_timeout, for connections to end in */
+#define NGX_GOIM_DRAIN_SPARE    2000
+
+
+static void ngx_goim_setup_drain(ngx_cycle_t *cycle, ngx_goim_conf_t *gcf);
 static ngx_int_t ngx_goim_setup_same(ngx_cycle_t *cycle,
     ngx_goim_conf_t *gcf);
 static ngx_int_t ngx_goim_setup_stream(ngx_cycle_t *cycle,
@@ -65,6 +70,8 @@ ngx_goim_init_conf(ngx_cycle_t *cycle, void *conf)
         ngx_str_set(&gcf->env, "");
     }
 
+    ngx_goim_setup_drain(cycle, gcf);
+
     if (ngx_goim_setup_same(cycle, gcf) != NGX_OK
         || ngx_goim_peer_init(cycle, gcf, &gcf->redis) != NGX_OK)
     {
@@ -87,6 +94,32 @@ ngx_goim_init_conf(ngx_cycle_t *cycle, void *conf)
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* nginx closes what is left when worker_shutdown_timeout is over */
+
+static void
+ngx_goim_setup_drain(ngx_cycle_t *cycle, ngx_goim_conf_t *gcf)
+{
+    ngx_msec_t        timeout;
+    ngx_core_conf_t  *ccf;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+    timeout = ccf->shutdown_timeout;
+
+    if (gcf->drain == NGX_CONF_UNSET_MSEC) {
+        gcf->drain = timeout > NGX_GOIM_DRAIN_SPARE
+                     ? timeout - NGX_GOIM_DRAIN_SPARE : 0;
+        return;
+    }
+
+    if (timeout && gcf->drain >= timeout) {
+        ngx_log_error(NGX_LOG_WARN, cycle->log, 0,
+                      "\"drain\" in \"goim\" is not less than "
+                      "\"worker_shutdown_timeout\": clients that are left "
+                      "then are closed all at once");
+    }
 }
 
 

@@ -37,6 +37,7 @@
     X(epochs,            "Changes of the bus epoch.")                        \
     X(lapped,            "Times a worker fell a whole ring behind.")         \
     X(corrupt,           "Ring entries whose checksum did not match.")       \
+    X(drained,           "Connections closed to empty a worker or the node.") \
     X(pushed,            "Messages queued to sessions.")                     \
     X(push_dropped,      "Messages dropped at a full queue.")                \
     X(slow_closed,       "Sessions closed at a full queue.")                 \
@@ -74,6 +75,7 @@ typedef struct {
     time_t                      started;
     ngx_uint_t                  registered;         /* confirmed by logic */
     ngx_uint_t                  offline;
+    ngx_uint_t                  drain;              /* told to */
     ngx_uint_t                  sessions;           /* connections held */
     ngx_uint_t                  authorized;         /* of them, authenticated */
     ngx_uint_t                  addrs;              /* distinct addresses */

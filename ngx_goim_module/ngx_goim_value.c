@@ -128,6 +128,7 @@ ngx_goim_conf_params(ngx_conf_t *cf, ngx_uint_t n,
     const ngx_goim_conf_param_t  *param;
 
     seen = 0;
+    len = 0;
     value = cf->args->elts;
 
     for ( /* void */ ; n < cf->args->nelts; n++) {

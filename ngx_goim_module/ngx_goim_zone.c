@@ -811,6 +811,7 @@ ngx_goim_get_stats(ngx_goim_stats_t *st)
 
     st->started = (time_t) (zone->started / 1000);
     st->registered = ngx_goim_registered();
+    st->drain = zone->drain;
     st->ring_size = zone->ring->size;
     st->ring_written = head;
 }

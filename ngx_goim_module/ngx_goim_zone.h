@@ -22,7 +22,7 @@
 
 
 #define NGX_GOIM_ZONE_MAGIC     0x656e6f7a6d696f67ULL   /* "goimzone" */
-#define NGX_GOIM_ZONE_LAYOUT    4
+#define NGX_GOIM_ZONE_LAYOUT    5
 
 #define NGX_GOIM_SLOTS          (NGX_GOIM_RING_MASK * 64)
 #define NGX_GOIM_PARTITIONS     4096
@@ -195,6 +195,7 @@ typedef struct {
                                                that all sessions are known */
 
     ngx_goim_trace_zone_t   trace;
+    ngx_atomic_t            drain;          /* the node is told to */
 
     /* what is allocated and freed lies in the arena: members of the tables */
     ngx_slab_pool_t        *arena;

@@ -71,10 +71,24 @@ void ngx_http_goim_front_refuse(ngx_connection_t *c);
 
 ngx_int_t ngx_http_goim_status(ngx_http_request_t *r);
 
+
+/* ---- ngx_http_goim_answer.c ---- */
+
 /* a whole answer, but for the fields of the header that are set already; b
    is the last of it */
 ngx_int_t ngx_http_goim_answer(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, ngx_buf_t *b);
+
+
+/* {"error": ...}, logged too */
+ngx_int_t ngx_http_goim_answer_error(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_str_t *error);
+
+
+/* ---- ngx_http_goim_drain.c ---- */
+
+/* POST to the status page, drain=on or off */
+ngx_int_t ngx_http_goim_drain(ngx_http_request_t *r, ngx_str_t *value);
 
 
 /* ---- ngx_http_goim_trace.c ---- */

@@ -1,7 +1,7 @@
 
 /*
  * goim_status: the node's state as JSON, or for Prometheus; by POST, what is
- * traced.
+ * traced, and whether the node drains.
  */
 
 
@@ -14,6 +14,7 @@
     X("started", started, "Time the node's zone was made, in seconds.")      \
     X("registered", registered, "Whether logic confirmed the node.")         \
     X("offline", offline, "Whether the node takes no new clients.")          \
+    X("drain", drain, "Whether the node was told to let everybody go.")      \
     X("sessions", sessions, "Connections held.")                             \
     X("authorized", authorized, "Connections held that are authenticated.")  \
     X("addrs", addrs, "Distinct addresses of clients.")                      \
@@ -55,12 +56,17 @@ ngx_http_goim_status(ngx_http_request_t *r)
     size_t             size;
     ngx_int_t          rc;
     ngx_buf_t         *b;
-    ngx_str_t          type;
+    ngx_str_t          type, value;
     ngx_table_elt_t   *allow;
     ngx_goim_conf_t   *gcf;
     ngx_goim_stats_t   st;
 
     if (r->method == NGX_HTTP_POST) {
+
+        if (ngx_http_arg(r, (u_char *) "drain", 5, &value) == NGX_OK) {
+            return ngx_http_goim_drain(r, &value);
+        }
+
         return ngx_http_goim_trace(r);
     }
 
@@ -92,7 +98,7 @@ ngx_http_goim_status(ngx_http_request_t *r)
     gcf = ngx_goim_get_conf((ngx_cycle_t *) ngx_cycle);
 
     st.server_id = gcf->server_id;
-    st.offline = gcf->offline;
+    st.offline = gcf->offline || st.drain;
 
     /* escaped, a byte of server_id is six at most */
 
@@ -114,35 +120,6 @@ ngx_http_goim_status(ngx_http_request_t *r)
     }
 
     return ngx_http_goim_answer(r, NGX_HTTP_OK, &type, b);
-}
-
-
-ngx_int_t
-ngx_http_goim_answer(ngx_http_request_t *r, ngx_uint_t status,
-    ngx_str_t *type, ngx_buf_t *b)
-{
-    ngx_int_t    rc;
-    ngx_chain_t  out;
-
-    b->last_buf = r == r->main;
-    b->last_in_chain = 1;
-
-    r->headers_out.status = status;
-    r->headers_out.content_length_n = b->last - b->pos;
-    r->headers_out.content_type = *type;
-    r->headers_out.content_type_len = type->len;
-    r->headers_out.content_type_lowcase = NULL;
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        return rc;
-    }
-
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_output_filter(r, &out);
 }
 
 

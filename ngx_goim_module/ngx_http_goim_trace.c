@@ -15,8 +15,6 @@ static ngx_int_t ngx_http_goim_trace_list(ngx_http_request_t *r, u_char *p,
     size_t len, ngx_goim_mids_t *mids, ngx_str_t *error);
 static ngx_int_t ngx_http_goim_trace_error(ngx_http_request_t *r,
     ngx_str_t *error, const char *fmt, ...);
-static ngx_int_t ngx_http_goim_trace_refuse(ngx_http_request_t *r,
-    ngx_uint_t status, ngx_str_t *error);
 
 
 /* what an error says, with a value escaped and quoted */
@@ -38,15 +36,15 @@ ngx_http_goim_trace(ngx_http_request_t *r)
         return rc;
     }
 
-    if (ngx_goim_get_conf((ngx_cycle_t *) ngx_cycle)->trace_log == NULL) {
-        ngx_str_set(&error, "no \"trace_log\" in \"goim\"");
-        return ngx_http_goim_trace_refuse(r, NGX_HTTP_CONFLICT, &error);
-    }
-
     rc = ngx_http_goim_trace_args(r, &mids, &error);
 
     if (rc == NGX_DECLINED) {
-        return ngx_http_goim_trace_refuse(r, NGX_HTTP_BAD_REQUEST, &error);
+        return ngx_http_goim_answer_error(r, NGX_HTTP_BAD_REQUEST, &error);
+    }
+
+    if (ngx_goim_get_conf((ngx_cycle_t *) ngx_cycle)->trace_log == NULL) {
+        ngx_str_set(&error, "no \"trace_log\" in \"goim\"");
+        return ngx_http_goim_answer_error(r, NGX_HTTP_CONFLICT, &error);
     }
 
     b = ngx_create_temp_buf(r->pool, sizeof("{\"trace\":}\n")
@@ -126,7 +124,8 @@ ngx_http_goim_trace_args(ngx_http_request_t *r, ngx_goim_mids_t *mids,
     }
 
     if (!found) {
-        return ngx_http_goim_trace_error(r, error, "no argument \"trace\"");
+        return ngx_http_goim_trace_error(r, error, "no argument \"trace\" or "
+                                         "\"drain\"");
     }
 
     return NGX_OK;
@@ -205,32 +204,4 @@ ngx_http_goim_trace_error(ngx_http_request_t *r, ngx_str_t *error,
     va_end(args);
 
     return NGX_DECLINED;
-}
-
-
-static ngx_int_t
-ngx_http_goim_trace_refuse(ngx_http_request_t *r, ngx_uint_t status,
-    ngx_str_t *error)
-{
-    size_t      escape;
-    ngx_buf_t  *b;
-    ngx_str_t   type;
-
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0, "goim: %V", error);
-
-    escape = ngx_escape_json(NULL, error->data, error->len);
-
-    b = ngx_create_temp_buf(r->pool, sizeof("{\"error\":\"\"}\n")
-                                     + error->len + escape);
-    if (b == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    b->last = ngx_sprintf(b->last, "{\"error\":\"");
-    b->last = (u_char *) ngx_escape_json(b->last, error->data, error->len);
-    b->last = ngx_sprintf(b->last, "\"}\n");
-
-    ngx_str_set(&type, "application/json");
-
-    return ngx_http_goim_answer(r, status, &type, b);
 }

@@ -302,8 +302,9 @@ for my $round (1 .. 5) {
 
 set($node, 5);
 
-for (['', 'no argument "trace"'], ['?format=json', 'no argument "trace"'],
-    ['?trace', 'no argument "trace"'], ['?trac=7', 'no argument "trace"'],
+my $none = 'no argument "trace" or "drain"';
+for (['', $none], ['?format=json', $none], ['?trace', $none],
+    ['?trac=7', $none],
     ['?trace=x', 'invalid value "x" in "trace"'],
     ['?trace=0', 'invalid value "0" in "trace"'],
     ['?trace=-7', 'invalid value "-7" in "trace"'],
