@@ -105,7 +105,8 @@ void store_up(store_t *st);
  * another life; no callback. */
 int store_announced(store_t *st, const store_ask_t *ask, uint64_t life);
 
-/* A zone that is yet to announce its sessions; or, gone, has none. */
+/* A zone that knew another life and is yet to announce its sessions; or, gone,
+ * has none. */
 void store_await(store_t *st, const char *server, const char *zone,
     int gone);
 

@@ -17,7 +17,6 @@
 #include "logic/lua/session_restore.lua.h"
 
 #define STORE_TICK   1000       /* ms */
-#define STORE_LATE   1000       /* ms: a node's second try to register */
 #define STORE_NAMES  1000       /* zones of a script */
 
 
@@ -48,7 +47,7 @@ static void store_told_sure(svc_redis_t *r, redisReply *reply, void *data);
 static void store_tick(evutil_socket_t fd, short what, void *data);
 static void store_told_life(svc_redis_t *r, redisReply *reply, void *data);
 static void store_names_free(char **names, size_t *n);
-static int store_restore(store_t *st, const char *done, int64_t unheard,
+static int store_restore(store_t *st, const char *done, int before,
     char *const *names, size_t n, svc_redis_pt cb, void *data);
 static void store_told_restore(svc_redis_t *r, redisReply *reply,
     void *data);
@@ -442,15 +441,11 @@ void
 store_up(store_t *st)
 {
     char                   *names[STORE_NAMES];
+    int                     before;
     size_t                  i, j, n, count;
-    int64_t                 unheard;
     const registry_node_t  *nodes;
 
-    unheard = 0;
-
-    if (st->life != 0 && st->life != svc_redis_life(st->redis)) {
-        unheard = st->thread->conf->node_renew + STORE_LATE;
-    }
+    before = st->life != 0 && st->life != svc_redis_life(st->redis);
 
     st->life = svc_redis_life(st->redis);
     st->whole = 0;
@@ -476,14 +471,14 @@ store_up(store_t *st)
             }
 
             if (++n == STORE_NAMES) {
-                store_restore(st, "", unheard, names, n,
-                              store_told_restore, st);
+                store_restore(st, "", before, names, n, store_told_restore,
+                              st);
                 store_names_free(names, &n);
             }
         }
     }
 
-    store_restore(st, "", unheard, names, n, store_told_restore, st);
+    store_restore(st, "", before, names, n, store_told_restore, st);
     store_names_free(names, &n);
 }
 
@@ -497,15 +492,15 @@ store_names_free(char **names, size_t *n)
 }
 
 
-/* done: a zone that has announced, or ""; unheard: see the script; names:
-   zones that are awaited */
+/* done: a zone that has announced, or ""; before: there was a life before
+   this one; names: zones that are awaited */
 
 static int
-store_restore(store_t *st, const char *done, int64_t unheard,
+store_restore(store_t *st, const char *done, int before,
     char *const *names, size_t n, svc_redis_pt cb, void *data)
 {
     int              argc;
-    char             life[24], ttl[24], ms[24], restoring[LOGIC_KEY_BUF];
+    char             life[24], ttl[24], restoring[LOGIC_KEY_BUF];
     char             nodes[LOGIC_KEY_BUF], seen[LOGIC_KEY_BUF];
     size_t           i, len;
     const char      *argv[8 + STORE_NAMES];
@@ -522,7 +517,6 @@ store_restore(store_t *st, const char *done, int64_t unheard,
 
     snprintf(life, sizeof(life), "%" PRIu64, svc_redis_life(st->redis));
     snprintf(ttl, sizeof(ttl), "%" PRId64, t->conf->node_ttl);
-    snprintf(ms, sizeof(ms), "%" PRId64, unheard);
 
     argc = 0;
     argv[argc++] = st->life_key;
@@ -532,7 +526,7 @@ store_restore(store_t *st, const char *done, int64_t unheard,
     argv[argc++] = life;
     argv[argc++] = ttl;
     argv[argc++] = done;
-    argv[argc++] = ms;
+    argv[argc++] = before ? "1" : "0";
 
     for (i = 0; i < n; i++) {
         argv[argc++] = names[i];
@@ -582,7 +576,7 @@ store_restore_zone(store_t *st, const char *server, const char *zone,
     }
 
     rc = done ? store_restore(st, name, 0, NULL, 0, cb, data)
-              : store_restore(st, "", 0, &name, 1, cb, data);
+              : store_restore(st, "", 1, &name, 1, cb, data);
 
     free(name);
 

@@ -9,6 +9,7 @@
 
 
 #define NGX_GOIM_REGISTER_RETRY  1000       /* ms */
+#define NGX_GOIM_REGISTER_SOON   500
 #define NGX_GOIM_REGISTER_SAY    60         /* s between two lines */
 #define NGX_GOIM_REGISTER_OTHER  3          /* s before another Redis is one */
 
@@ -20,6 +21,7 @@ static void ngx_goim_register_call(void);
 static ngx_int_t ngx_goim_register_info(Goim__Register *reg);
 static ngx_uint_t ngx_goim_register_offline(void);
 static void ngx_goim_register_changed(void);
+static void ngx_goim_register_met(void);
 static void ngx_goim_register_late(void);
 static void ngx_goim_register_orphan(void);
 static void ngx_goim_register_other(const char *error);
@@ -51,6 +53,7 @@ typedef struct {
 
     ngx_goim_call_t        *leave;
     ngx_uint_t              left;
+    ngx_uint_t              logics;         /* that were connected */
     unsigned                started:1;
 } ngx_goim_register_t;
 
@@ -539,6 +542,7 @@ void
 ngx_goim_register_tick(void)
 {
     ngx_goim_register_changed();
+    ngx_goim_register_met();
     ngx_goim_register_late();
     ngx_goim_register_announce();
     ngx_goim_register_orphan();
@@ -566,6 +570,31 @@ ngx_goim_register_changed(void)
     {
         ngx_goim_register_again(1);
     }
+}
+
+
+/*
+ * A logic that has just begun may have begun with an empty Redis, and take it
+ * for a new installation: it hears at once that it is none.  Nodes don't do
+ * that all at the same time.
+ */
+
+static void
+ngx_goim_register_met(void)
+{
+    ngx_uint_t            logics;
+    ngx_goim_register_t  *g;
+
+    g = &ngx_goim_register;
+    logics = ngx_goim_logic_up();
+
+    if (logics > g->logics && g->started && g->call == NULL
+        && ngx_goim_registered())
+    {
+        ngx_goim_register_again(ngx_random() % NGX_GOIM_REGISTER_SOON);
+    }
+
+    g->logics = logics;
 }
 
 

@@ -368,12 +368,23 @@ is restore(9000, '', 0), 1, 'until its time is up';
 # all is gone, the registry too
 $redis->cmd('FLUSHALL');
 $life = run('redis_life', ['goim:life'], 'run-7');
-is restore(9000, '', 2000), 0, 'who knew a life before waits for all nodes';
+is restore(9000, '', 1), 0, 'who knew a life before waits for all nodes';
 is_deeply [grep { $_ } keys %{ $redis->hgetall('goim:restoring') }], ['?'],
     'though he knows none';
 is restore(9000, '', 0), 0, 'so does who knew none';
 $redis->cmd('HSET', 'goim:restoring', '?', 1000);
 is restore(9000, '', 0), 1, 'until all had time to register';
+
+# a registry that began before somebody came who knew a life before
+$redis->cmd('DEL', 'goim:restoring');
+$redis->cmd('HSET', 'goim:nodes', 'created', $life + 10);
+is restore(9000, '', 0), 1, 'who knew none takes it for a new installation';
+is restore(9000, '', 1), 0, 'who did does not';
+is $redis->cmd('HGET', 'goim:restoring', '?'), $life + 9010,
+    'and waits from its beginning on';
+$redis->cmd('DEL', 'goim:restoring');
+$redis->cmd('HSET', 'goim:nodes', 'created', ($life - 9000) . ' lost');
+is restore(9000, '', 1), 1, 'one that is older was not lost';
 
 # ---- counts of rooms ---------------------------------------------------------
 

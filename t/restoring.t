@@ -96,6 +96,16 @@ subtest 'Redis begins anew without its data' => sub {
         'and all is whole';
 };
 
+subtest 'all logics begin together with it' => sub {
+    my @logics = map { $c->logic($_) } 0, 1;
+    $_->kill9 for @logics;
+    $redis->cmd('FLUSHALL');
+    $_->start for @logics;
+    wait_for { $redis->cmd('HGET', 'goim:restoring', '?') } 20,
+        'a node says that this is no new installation';
+    found_again('together');
+};
+
 subtest 'rooms and broadcasts are never refused for that' => sub {
     my $in = $c->client(key => 'in', room => 'live://1', accepts => [1000]);
     my $logic = $c->logic;

@@ -6,9 +6,8 @@
 --
 -- KEYS: goim:life, goim:restoring, goim:nodes, goim:nodes:seen
 -- ARGV: life of the connection, ms that a registration lives, '' or a zone
---       that has announced all, ms within which every node registers when the
---       caller knew a life before this one, else 0; zones that are awaited,
---       <server>/<zone>
+--       that has announced all, 1 when the caller knows that there was a life
+--       before this one, else 0; zones that are awaited, <server>/<zone>
 -- Answer: 1: whole, else 0
 -- Errors: LIFE
 --
@@ -37,11 +36,16 @@ if redis.call('HGET', KEYS[2], '') ~= ARGV[1] then
     end
 end
 
--- A registry that was lost with the sessions: there may be nodes of which the
--- caller has not heard yet. They say themselves that they were there.
-if ARGV[4] ~= '0' and #redis.pcall('ZRANGE', KEYS[4], 0, 0) == 0 then
-    redis.call('HSETNX', KEYS[2], '?',
-               string.format('%.0f', ms + tonumber(ARGV[4])))
+-- A registry that was lost with the sessions, and is not there or has just begun:
+-- nodes may have been in it of which nobody has heard yet.
+if ARGV[4] == '1' then
+    local created = redis.pcall('HGET', KEYS[3], 'created')
+    created = type(created) == 'string'
+              and tonumber(string.match(created, '^%d+')) or ms
+    if ms < created + tonumber(ARGV[2]) then
+        redis.call('HSETNX', KEYS[2], '?',
+                   string.format('%.0f', created + tonumber(ARGV[2])))
+    end
 end
 
 for i = 5, #ARGV do redis.call('HSETNX', KEYS[2], ARGV[i], last) end
