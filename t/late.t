@@ -52,6 +52,15 @@ subtest 'a call that nobody waits for is not carried out' => sub {
     is $connect->(6), 0, 'a call without a time has all of it';
     is $logic->metrics->{goim_logic_late_total}, 2, 'they are counted';
 
+    # its machine has slept for a minute
+    my $slept = $base + 440_000;
+    is $connect->(10, sent => $slept, budget => 5000), 1,
+        'late, by what is known';
+    eventually { $connect->(11, sent => ++$slept, budget => 5000) == 0 } 10,
+        'where all are late the clock has stood still';
+    is $connect->(12, sent => $slept - 6000, budget => 5000), 1,
+        'and is the measure again';
+
     # that nobody waits lies behind the call, or the end of the connection does
     stop($logic);
     my $gone = $rpc->send(connect => { session => 8,
