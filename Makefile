@@ -40,7 +40,7 @@ JOB       := $(call obj,$(wildcard job/*.c))
 UNIT      := $(patsubst t/unit/%.c,$(BUILD)/t/%,$(wildcard t/unit/*_test.c))
 FUZZ      := $(patsubst t/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard t/fuzz/*_fuzz.c))
 LUA       := $(patsubst %,$(BUILD)/gen/%.h,$(wildcard svc/lua/*.lua \
-               logic/lua/*.lua))
+               logic/lua/*.lua job/lua/*.lua))
 BENCH     := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 
 SERVICES  := $(if $(LOGIC),$(BUILD)/goim-logic) $(if $(JOB),$(BUILD)/goim-job)
@@ -80,7 +80,7 @@ $(BUILD)/flags: FORCE
 
 # A script NAME.lua is `NAME_lua` in NAME.lua.h.
 $(BUILD)/gen/%.lua.h: %.lua tools/lua.awk $(wildcard svc/lua/lib/*.lua \
-        logic/lua/lib/*.lua)
+        logic/lua/lib/*.lua job/lua/lib/*.lua)
 	@mkdir -p $(@D)
 	$(call say,LUA)awk -v c=1 -f tools/lua.awk $< >$@
 

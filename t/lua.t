@@ -19,11 +19,11 @@ sub body {
     return $body;
 }
 
-# Run svc's or logic's script: [keys], arguments.
+# Run a script: [keys], arguments.
 sub run {
     my ($name, $keys, @args) = @_;
     my ($path) = grep { -e "$root/$_" } map { "$_/lua/$name.lua" }
-        qw(svc logic);
+        qw(svc logic job);
     return $redis->cmd('EVAL', body($path), scalar @$keys, @$keys, @args);
 }
 
@@ -34,7 +34,7 @@ sub error(&) {
 
 # ---- all of them -------------------------------------------------------------
 
-my @files = map { s{^\Q$root\E/}{}r } glob "$root/{svc,logic}/lua/*.lua";
+my @files = map { s{^\Q$root\E/}{}r } glob "$root/{svc,logic,job}/lua/*.lua";
 
 for my $path (@files) {
     my $text = slurp("$root/$path");
@@ -49,14 +49,14 @@ for my $path (@files) {
         "$path: Redis takes it";
 }
 
-for my $path (map { s{^\Q$root\E/}{}r } glob "$root/{svc,logic}/lua/lib/*.lua")
+for my $path (map { s{^\Q$root\E/}{}r } glob "$root/{svc,logic,job}/lua/lib/*.lua")
 {
     my ($name) = $path =~ m{(\w+)\.lua$};
     like slurp("$root/$path"), qr/\A-- \Q$name\E\(/,
         "$path: says what it is";
     ok scalar(grep { slurp($_) =~ /^-- use: (.* )?$name\b/m }
-        glob("$root/{svc,logic}/lua/*.lua"),
-        glob("$root/{svc,logic}/lua/lib/*.lua")), "$path: is used";
+        glob("$root/{svc,logic,job}/lua/*.lua"),
+        glob("$root/{svc,logic,job}/lua/lib/*.lua")), "$path: is used";
 }
 
 my @inline = grep { slurp($_) =~ /redis\.p?call/ }

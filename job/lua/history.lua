@@ -1,0 +1,53 @@
+#!lua flags=allow-oom
+--
+-- How history is kept: read, and written by who has just started or where it
+-- is missing. The number of partitions only grows.
+--
+-- KEYS: goim:history
+-- ARGV: 1 by who has just started, else 0; [history] as text, a random word,
+--       bus epoch, 1 when epochs belong to Redis's life, else 0; number of
+--       partitions
+-- Answer: { [history] as text, `of`, number of partitions, bus epoch as it
+--         was given }; text and `of` empty where nothing is kept and never was
+-- Errors: none of its own
+--
+-- `of` is "<bus epoch> <partitions> <stamp>". The stamp is another one with
+-- each change of the text.
+--
+-- use: fit
+
+local key, start = KEYS[1], ARGV[1] == '1'
+local text, word, bus, lived, n = unpack(ARGV, 2, 6)
+
+fit(key, 'hash')
+local was = redis.call('HMGET', key, 'text', 'stamp', 'bus', 'partitions',
+                       'of')
+
+if not was[1] then
+    if text == '' then return { '', '', n, bus } end
+    start = true
+end
+
+local stamp, parts, told = was[2], was[4], bus
+
+if start and text ~= was[1] then
+    stamp = word
+elseif not start then
+    text = was[1]
+end
+
+if bus == was[3] then
+    if tonumber(parts or 0) > tonumber(n) then n = parts end
+elseif not start then
+    bus, n = was[3], parts
+    lived = redis.call('HGET', key, 'lived')
+end
+
+local of = bus .. ' ' .. n .. ' ' .. stamp
+
+if of ~= was[5] then
+    redis.call('HSET', key, 'text', text, 'stamp', stamp, 'bus', bus,
+               'partitions', n, 'lived', lived, 'of', of)
+end
+
+return { text, of, n, told }

@@ -1,0 +1,23 @@
+#!lua
+--
+-- Number and store the items of rooms with history: all that waits of a
+-- partition.
+--
+-- KEYS: goim:life, goim:history, the partition's lease, goim:{<n>}:done,
+--       goim:{<n>}:repeats:<bus epoch>, goim:{<n>}:judged,
+--       goim:{<n>}:rooms, goim:{<n>}:open
+-- ARGV: life of the connection, what goim:history has as `of`, the lease:
+--       "<holder> <fence>", field of `done`, bus epoch, what keys of the
+--       partition begin with, a random word, dedup (ms), then for each
+--       record, by position: room, how many items it keeps, for how long
+--       (ms), position, packed goim.Record, sender and id or '', its time
+-- Answer: { keys of another type that were replaced, then for each record
+--         its number and the epoch }, or 'HISTORY' when goim:history has
+--         another `of`, 'FENCED' when the lease is another's: nothing was
+--         done. Instead of a number: 0, it has none and goes out so; -1, a
+--         repeat; -2, it was done before: both go nowhere
+-- Errors: LIFE, OOM: nothing was done
+--
+-- use: number
+
+return number()
