@@ -81,7 +81,7 @@ job_consume_record(bus_consumer_t *c, const bus_record_t *rec, void *data)
     msg->from = job_same_from(job, rec);
 
     job_place_take(&job->place, msg);
-    job_fanout_take(job, msg);
+    job_number_take(job, msg);
 
     job_consume_eased(job);
 }
@@ -98,6 +98,7 @@ job_consume_revoked(bus_consumer_t *c, uint32_t partition, void *data)
 
     job_place_revoke(&job->place, partition);
     job_fanout_purge(job);
+    job_number_purge(job);
 }
 
 
@@ -161,6 +162,7 @@ job_consume_up(job_t *job)
 
         job_place_revoke_all(&job->place);
         job_fanout_purge(job);
+        job_number_purge(job);
     }
 
     job->life = life;
@@ -169,6 +171,7 @@ job_consume_up(job_t *job)
         return;
     }
 
+    job_history_again(job);
     job_fanout_up(job);
     job_nodes_send(job, 1);
 }

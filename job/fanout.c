@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+#include "list.h"
 #include "node.h"
 #include "nodes.h"
 #include "same.h"
@@ -22,12 +23,6 @@
 
 #define JOB_FANOUT_LOOK  400        /* ms: the set of nodes is not known yet */
 
-
-static void job_list_init(job_list_t *list);
-static void job_list_push(job_list_t *list, job_msg_t *msg);
-static void job_list_join(job_list_t *list, job_list_t *other);
-static void job_list_purge(job_list_t *list);
-static void job_list_free(job_list_t *list);
 
 static void job_fanout_turn(evutil_socket_t fd, short what, void *data);
 static void job_fanout_ask(job_t *job);
@@ -74,74 +69,6 @@ job_fanout_free(job_t *job)
     event_free(job->turn);
     event_free(job->retry);
     event_free(job->refresh);
-}
-
-
-/* ---- lists ---- */
-
-static void
-job_list_init(job_list_t *list)
-{
-    list->head = NULL;
-    list->tail = &list->head;
-}
-
-
-static void
-job_list_push(job_list_t *list, job_msg_t *msg)
-{
-    msg->link = NULL;
-    *list->tail = msg;
-    list->tail = &msg->link;
-}
-
-
-static void
-job_list_join(job_list_t *list, job_list_t *other)
-{
-    if (other->head == NULL) {
-        return;
-    }
-
-    *list->tail = other->head;
-    list->tail = other->tail;
-
-    job_list_init(other);
-}
-
-
-static void
-job_list_purge(job_list_t *list)
-{
-    job_msg_t  *msg, *next;
-
-    msg = list->head;
-    job_list_init(list);
-
-    for ( /* void */ ; msg; msg = next) {
-        next = msg->link;
-
-        if (msg->part != NULL) {
-            job_list_push(list, msg);
-
-        } else {
-            job_msg_unref(msg);
-        }
-    }
-}
-
-
-static void
-job_list_free(job_list_t *list)
-{
-    job_msg_t  *msg, *next;
-
-    for (msg = list->head; msg; msg = next) {
-        next = msg->link;
-        job_msg_unref(msg);
-    }
-
-    job_list_init(list);
 }
 
 
@@ -343,8 +270,7 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
     n = job_fanout_count(job, push, &node);
 
     if (n > 0) {
-        bad = job_record_pack(&job->arena, push, msg->partition,
-                              &msg->offset, job->nlive,
+        bad = job_record_pack(&job->arena, push, msg, job->nlive,
                               job_fanout_sessions(job, push), &data, &len);
         if (bad != JOB_GOOD) {
             job_fanout_skipped(job, bad, msg->partition, &msg->offset);

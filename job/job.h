@@ -3,6 +3,8 @@
  * each of which knows those below it:
  *
  *     consume.c   taken from the bus, within the bound of memory
+ *     number.c    items of rooms with history get their numbers
+ *     history.c   which rooms have one, as it stands in Redis
  *     fanout.c    the set of nodes is read, the record's nodes found
  *     same.c      whether it is from a logic that has the same Redis
  *     nodes.c     the set of nodes
@@ -31,6 +33,9 @@
 #include "svc/redis.h"
 #include "svc/registry.h"
 
+#include "history.h"
+#include "list.h"
+#include "number.h"
 #include "place.h"
 #include "record.h"
 
@@ -39,7 +44,6 @@
 #define JOB_RETRY_MIN   50              /* ms, doubled up to */
 #define JOB_RETRY_MAX   2000
 
-typedef struct job_s       job_t;
 typedef struct job_node_s  job_node_t;
 
 typedef struct {
@@ -53,7 +57,16 @@ typedef struct {
     int64_t           stream_maxlen;
     int64_t           ttl;
     int64_t           renew;
+    history_t         history;
 } job_conf_t;
+
+/* why an item has no number */
+typedef enum {
+    JOB_NONE_LOST,      /* its number is not known any more */
+    JOB_NONE_PARTITION, /* it came in another partition than its room's */
+    JOB_NONE_BUS,       /* another bus's jobs number */
+    JOB_NONE_COUNT
+} job_none_t;
 
 typedef struct {
     metric_t  *records[3];              /* by Goim__PushMsg__Type */
@@ -69,6 +82,13 @@ typedef struct {
     metric_t  *appended;
     metric_t  *bytes;
     metric_t  *retries;
+    metric_t  *steps;
+    metric_t  *step_retries;
+    metric_t  *numbered;
+    metric_t  *repeats;
+    metric_t  *stale;
+    metric_t  *unnumbered[JOB_NONE_COUNT];
+    metric_t  *history_replaced;
     metric_t  *replaced;
     metric_t  *lives;
     metric_t  *lag;
@@ -85,12 +105,6 @@ typedef struct {
     metric_t  *elsewhere;
     metric_t  *other;
 } job_metrics_t;
-
-/* Messages in the order in which they were taken, one reference each. */
-typedef struct {
-    job_msg_t  *head;
-    job_msg_t **tail;
-} job_list_t;
 
 struct job_s {
     struct event_base  *base;
@@ -118,6 +132,9 @@ struct job_s {
     char                from[HERE_FROM];    /* of this job */
     int64_t             elsewhere;      /* since when records wait, or 0 */
     char                why[256];
+    /* history.c, number.c */
+    job_history_t       history;
+    job_number_t        number;
 
     /* fanout.c */
     job_list_t          taken;          /* since the last registry_read() */

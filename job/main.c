@@ -20,11 +20,14 @@
 
 static int job_kafka(void *conf, const char *name, const char *value,
     char *err, size_t size);
+static int job_history(void *conf, const char *name, const char *value,
+    char *err, size_t size);
 static int job_check(void *conf, char *err, size_t size);
 static int job_start(struct event_base *base);
 static void job_drain(void);
 static void job_stop(void);
 static void job_metrics_init(job_metrics_t *m);
+static void job_metrics_history(job_metrics_t *m);
 static void job_up(svc_redis_t *r, void *data);
 
 
@@ -49,6 +52,8 @@ static const conf_key_t  job_keys[] = {
       1000, 3600000, NULL },
     { "registry", "renew", CONF_MSEC, offsetof(job_conf_t, renew), "10s",
       100, 3600000, NULL },
+    { "history", "dedup", CONF_MSEC, offsetof(job_conf_t, history.dedup),
+      "5m", 1000, 86400000, NULL },
     SVC_REDIS_CONF(job_conf_t, redis),
     BUS_CONF(job_conf_t, bus),
     { NULL, NULL, 0, 0, NULL, 0, 0, NULL }
@@ -56,6 +61,7 @@ static const conf_key_t  job_keys[] = {
 
 static const conf_free_t  job_free[] = {
     { "kafka", job_kafka },
+    { "history", job_history },
     { NULL, NULL }
 };
 
@@ -89,6 +95,16 @@ job_kafka(void *conf, const char *name, const char *value, char *err,
     job_conf_t  *jcf = conf;
 
     return bus_conf_kafka(&jcf->bus, name, value, err, size);
+}
+
+
+static int
+job_history(void *conf, const char *name, const char *value, char *err,
+    size_t size)
+{
+    job_conf_t  *jcf = conf;
+
+    return history_add(&jcf->history, name, value, err, size);
 }
 
 
@@ -149,7 +165,9 @@ job_start(struct event_base *base)
     job.registry = registry_new(base, job.redis, job_conf.ttl,
                                 job_conf.renew);
 
-    if (job.registry == NULL || job_fanout_init(&job) != 0) {
+    if (job.registry == NULL || job_fanout_init(&job) != 0
+        || job_history_init(&job) != 0 || job_number_init(&job) != 0)
+    {
         snprintf(err, sizeof(err), "no memory for the set of nodes");
         goto failed;
     }
@@ -200,6 +218,8 @@ job_stop(void)
     registry_free(job.registry);
 
     job_nodes_free(&job);
+    job_number_free(&job);
+    job_history_free(&job);
     job_fanout_free(&job);
     job_consume_stop(&job);
 }
@@ -265,6 +285,8 @@ job_metrics_init(job_metrics_t *m)
     m->retries = metrics_counter("goim_job_retries_total", NULL,
                                  "Appends that failed or were not answered, "
                                  "and were tried again.");
+    job_metrics_history(m);
+
     m->replaced = metrics_counter("goim_job_replaced_total", NULL,
                                   "Keys of nodes' streams that were none "
                                   "and were replaced.");
@@ -306,4 +328,40 @@ job_metrics_init(job_metrics_t *m)
     m->other = metrics_counter("goim_job_other_records_total", NULL,
                                "Records delivered though the logic that "
                                "wrote them had another database or prefix.");
+}
+
+
+static void
+job_metrics_history(job_metrics_t *m)
+{
+    int  i;
+
+    static const char *const  reasons[JOB_NONE_COUNT] = {
+        "reason=\"lost\"", "reason=\"partition\"", "reason=\"bus\""
+    };
+
+    m->steps = metrics_counter("goim_job_number_steps_total", NULL,
+                               "Steps that numbered and stored items.");
+    m->step_retries = metrics_counter("goim_job_number_retries_total", NULL,
+                                      "Steps that failed or were not "
+                                      "answered, and were tried again.");
+    m->numbered = metrics_counter("goim_job_numbered_total", NULL,
+                                  "Items of rooms with history that got a "
+                                  "number, or had one already.");
+    m->repeats = metrics_counter("goim_job_repeats_total", NULL,
+                                 "Records left out as repeats, by their id.");
+    m->stale = metrics_counter("goim_job_stale_total", NULL,
+                               "Records left out as they were done before.");
+
+    for (i = 0; i < JOB_NONE_COUNT; i++) {
+        m->unnumbered[i] = metrics_counter("goim_job_unnumbered_total",
+                                           reasons[i],
+                                           "Items that went out without a "
+                                           "number.");
+    }
+
+    m->history_replaced = metrics_counter("goim_job_history_replaced_total",
+                                          NULL, "Keys of histories that were "
+                                          "of another type and were "
+                                          "replaced.");
 }

@@ -83,6 +83,20 @@ job_msg_set(job_msg_t *msg, uint8_t *data, size_t len)
 
 
 void
+job_msg_number(job_msg_t *msg, uint64_t seq, const char *epoch, size_t len)
+{
+    if (msg->seq == NULL) {
+        msg->seq = job_realloc(NULL, sizeof(job_seq_t));
+        *msg->used += sizeof(job_seq_t);
+    }
+
+    msg->seq->seq = seq;
+    memcpy(msg->seq->epoch, epoch, len);
+    msg->seq->epoch[len] = '\0';
+}
+
+
+void
 job_msg_unref(job_msg_t *msg)
 {
     if (--msg->refs > 0) {
@@ -92,6 +106,11 @@ job_msg_unref(job_msg_t *msg)
     *msg->used -= sizeof(job_msg_t) + msg->len;
 
     free(msg->from);
+    if (msg->seq != NULL) {
+        *msg->used -= sizeof(job_seq_t);
+        free(msg->seq);
+    }
+
     free(msg->data);
     free(msg);
 }

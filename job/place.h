@@ -16,6 +16,14 @@
 typedef struct job_msg_s   job_msg_t;
 typedef struct job_part_s  job_part_t;
 
+#define JOB_EPOCH_MAX  32
+
+/* An item's number in its room's history. */
+typedef struct {
+    uint64_t        seq;
+    char            epoch[JOB_EPOCH_MAX + 1];
+} job_seq_t;
+
 /*
  * A record on its way. Shared by reference between its partition, the queue
  * before fan-out and the nodes' queues.
@@ -30,7 +38,9 @@ struct job_msg_s {
     size_t          len;
     goim_offset_t   offset;
     goim_offset_t   last;       /* with it, all up to here is done */
+    job_seq_t      *seq;        /* NULL: it has no number */
     uint32_t        partition;
+    uint32_t        item:1;     /* to be numbered, in the step under way */
     uint32_t        refs;
     uint32_t        pending;    /* nodes to acknowledge; 1 more before all
                                    of them are known */
@@ -57,6 +67,10 @@ job_msg_t *job_msg_new(uint32_t partition, const goim_offset_t *offset,
 
 /* Replace the bytes; data is malloc()ed and becomes the message's. */
 void job_msg_set(job_msg_t *msg, uint8_t *data, size_t len);
+
+/* epoch: at most JOB_EPOCH_MAX bytes. */
+void job_msg_number(job_msg_t *msg, uint64_t seq, const char *epoch,
+    size_t len);
 
 void job_msg_unref(job_msg_t *msg);
 

@@ -209,16 +209,16 @@ job_record_key(const char *key)
 
 job_bad_t
 job_record_pack(job_arena_t *arena, const Goim__PushMsg *push,
-    uint32_t partition, const goim_offset_t *offset, size_t nodes,
-    uint64_t sessions, uint8_t **data, size_t *len)
+    const job_msg_t *msg, size_t nodes, uint64_t sessions, uint8_t **data,
+    size_t *len)
 {
     size_t                 i, n;
     Goim__Record           record = GOIM__RECORD__INIT, *records[1];
     Goim__Delivery         delivery = GOIM__DELIVERY__INIT;
     ProtobufCBinaryData   *keys;
 
-    record.partition = partition;
-    record.offset.data = (uint8_t *) offset->b;
+    record.partition = msg->partition;
+    record.offset.data = (uint8_t *) msg->offset.b;
     record.offset.len = GOIM_OFFSET_LEN;
     record.operation = push->operation;
     record.body = push->msg;
@@ -252,6 +252,12 @@ job_record_pack(job_arena_t *arena, const Goim__PushMsg *push,
         record.kind = GOIM__RECORD__KIND__ROOM;
         record.room.data = (uint8_t *) push->room;
         record.room.len = strlen(push->room);
+
+        if (msg->seq != NULL) {
+            record.timeline = msg->seq->epoch;
+            record.seq = msg->seq->seq;
+        }
+
         break;
 
     default:

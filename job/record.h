@@ -15,6 +15,8 @@
 #include "common/goim_position.h"
 #include "proto/goim.pb-c.h"
 
+#include "place.h"
+
 
 typedef enum {
     JOB_GOOD,
@@ -52,11 +54,11 @@ job_bad_t job_record_parse(job_arena_t *arena, const uint8_t *payload,
     size_t len, Goim__PushMsg **push);
 
 /*
- * Pack for the nodes' streams; *data is malloc()ed. A broadcast's speed is
- * shared by `sessions` of `nodes`.
+ * Pack what msg is for the nodes' streams; *data is malloc()ed. A broadcast's
+ * speed is shared by `sessions` of `nodes`.
  */
 job_bad_t job_record_pack(job_arena_t *arena, const Goim__PushMsg *push,
-    uint32_t partition, const goim_offset_t *offset, size_t nodes,
-    uint64_t sessions, uint8_t **data, size_t *len);
+    const job_msg_t *msg, size_t nodes, uint64_t sessions, uint8_t **data,
+    size_t *len);
 
 #endif

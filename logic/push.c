@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "svc/clock.h"
+#include "svc/history.h"
 
 #define LOGIC_PUSH_TICK   50        /* ms */
 #define LOGIC_PUSH_GRACE  500       /* ms: the bus itself says when it's late */
@@ -182,10 +183,12 @@ void
 logic_push_room(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
-    char          *key;
-    size_t         len;
-    const char    *type, *room;
-    logic_push_t  *p;
+    char               *key;
+    size_t              len;
+    int64_t             history;
+    const char         *type, *room;
+    logic_push_t       *p;
+    const logic_arg_t  *id;
 
     type = logic_http_need(t, req, q, "type");
     room = type == NULL ? NULL : logic_http_need(t, req, q, "room");
@@ -199,6 +202,18 @@ logic_push_room(logic_thread_t *t, http_request_t *req,
     if (len > GOIM_ROOM_MAX) {
         logic_http_bad(t, req, "room: type and room have more than %d bytes",
                        GOIM_ROOM_MAX);
+        return;
+    }
+
+    id = logic_query_find(q, "id");
+
+    if (id != NULL && !history_id(id->value)) {
+        logic_http_bad(t, req, "id: not 1 to %d visible characters of ASCII",
+                       HISTORY_ID_MAX);
+        return;
+    }
+
+    if (logic_http_number(t, req, q, "history", 0, 0, 1, &history) != 0) {
         return;
     }
 
@@ -217,6 +232,8 @@ logic_push_room(logic_thread_t *t, http_request_t *req,
 
     snprintf(key, len + 1, "%s://%s", type, room);
     p->room = key;
+    p->id = id != NULL ? id->value : NULL;
+    p->past = (history == 0 && logic_query_find(q, "history") != NULL);
 
     logic_push_one(p, key, len);
 }
@@ -261,6 +278,9 @@ logic_push_one(logic_push_t *p, const char *key, size_t len)
 
     if (p->room != NULL) {
         msg.room = (char *) p->room;
+        msg.id = p->id != NULL ? (char *) p->id : msg.id;
+        msg.at = svc_date();
+        msg.past = p->past;
     }
 
     msg.speed = p->speed;

@@ -60,6 +60,8 @@ struct logic_push_s {
     int32_t                    operation;
     int32_t                    speed;
     const char                *room;
+    const char                *id;          /* NULL: none */
+    int                        past;        /* the room's history */
     int64_t                    deadline;
     size_t                     bytes;       /* counted as pending */
     logic_block_t             *blocks;

@@ -1252,7 +1252,7 @@ const ProtobufCEnumDescriptor goim__push_msg__type__descriptor =
   goim__push_msg__type__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__push_msg__field_descriptors[7] =
+static const ProtobufCFieldDescriptor goim__push_msg__field_descriptors[11] =
 {
   {
     "type",
@@ -1338,12 +1338,64 @@ static const ProtobufCFieldDescriptor goim__push_msg__field_descriptors[7] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "at",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__PushMsg, at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "id",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__PushMsg, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sender",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__PushMsg, sender),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "past",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__PushMsg, past),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__push_msg__field_indices_by_name[] = {
+  7,   /* field[7] = at */
+  8,   /* field[8] = id */
   5,   /* field[5] = keys */
   6,   /* field[6] = msg */
   1,   /* field[1] = operation */
+  10,   /* field[10] = past */
   4,   /* field[4] = room */
+  9,   /* field[9] = sender */
   3,   /* field[3] = server */
   2,   /* field[2] = speed */
   0,   /* field[0] = type */
@@ -1351,7 +1403,7 @@ static const unsigned goim__push_msg__field_indices_by_name[] = {
 static const ProtobufCIntRange goim__push_msg__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor goim__push_msg__descriptor =
 {
@@ -1361,7 +1413,7 @@ const ProtobufCMessageDescriptor goim__push_msg__descriptor =
   "Goim__PushMsg",
   "goim",
   sizeof(Goim__PushMsg),
-  7,
+  11,
   goim__push_msg__field_descriptors,
   goim__push_msg__field_indices_by_name,
   1,  goim__push_msg__number_ranges,
@@ -1400,7 +1452,7 @@ const ProtobufCEnumDescriptor goim__record__kind__descriptor =
   goim__record__kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__record__field_descriptors[12] =
+static const ProtobufCFieldDescriptor goim__record__field_descriptors[14] =
 {
   {
     "kind",
@@ -1546,6 +1598,30 @@ static const ProtobufCFieldDescriptor goim__record__field_descriptors[12] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "timeline",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Record, timeline),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "seq",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Record, seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__record__field_indices_by_name[] = {
   6,   /* field[6] = body */
@@ -1556,15 +1632,18 @@ static const unsigned goim__record__field_indices_by_name[] = {
   3,   /* field[3] = operation */
   1,   /* field[1] = partition */
   4,   /* field[4] = room */
+  13,   /* field[13] = seq */
   9,   /* field[9] = session */
   10,   /* field[10] = sessions */
   7,   /* field[7] = speed */
+  12,   /* field[12] = timeline */
   8,   /* field[8] = zone */
 };
-static const ProtobufCIntRange goim__record__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__record__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 12 }
+  { 14, 12 },
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor goim__record__descriptor =
 {
@@ -1574,10 +1653,10 @@ const ProtobufCMessageDescriptor goim__record__descriptor =
   "Goim__Record",
   "goim",
   sizeof(Goim__Record),
-  12,
+  14,
   goim__record__field_descriptors,
   goim__record__field_indices_by_name,
-  1,  goim__record__number_ranges,
+  2,  goim__record__number_ranges,
   (ProtobufCMessageInit) goim__record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

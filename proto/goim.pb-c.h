@@ -124,10 +124,29 @@ struct  Goim__PushMsg
    * the body, byte for byte
    */
   ProtobufCBinaryData msg;
+  /*
+   * when logic took it, Unix time, ms
+   */
+  int64_t at;
+  /*
+   * ROOM: another one of the same sender to
+   */
+  char *id;
+  /*
+   * the same room is a repeat
+   */
+  /*
+   * who says so: empty for a backend
+   */
+  char *sender;
+  /*
+   * ROOM: past the room's history
+   */
+  protobuf_c_boolean past;
 };
 #define GOIM__PUSH_MSG__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__push_msg__descriptor) \
-    , GOIM__PUSH_MSG__TYPE__PUSH, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, {0,NULL} }
+    , GOIM__PUSH_MSG__TYPE__PUSH, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, {0,NULL}, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Goim__Record
@@ -170,10 +189,18 @@ struct  Goim__Record
    * and how many these are, by the registry
    */
   uint32_t nodes;
+  /*
+   * ROOM: the epoch of its history, and
+   */
+  char *timeline;
+  /*
+   * the item's number; 0: it has none
+   */
+  uint64_t seq;
 };
 #define GOIM__RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__record__descriptor) \
-    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0 }
+    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Goim__Delivery

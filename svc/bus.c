@@ -196,6 +196,13 @@ bus_consumer_holds(bus_consumer_t *c, uint32_t partition)
 }
 
 
+int
+bus_consumer_names(bus_consumer_t *c, uint32_t partition, bus_names_t *names)
+{
+    return c->driver->consumer_names(c, partition, names);
+}
+
+
 void
 bus_done(bus_consumer_t *c, uint32_t partition, const goim_offset_t *offset)
 {

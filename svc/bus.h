@@ -142,9 +142,14 @@ bus_consumer_t *bus_consumer_new(struct event_base *base,
     const bus_conf_t *conf, svc_redis_t *r,
     const bus_consumer_events_t *events, char *err, size_t size);
 
+#define BUS_EPOCH_LEN  16
+
 /* The bus epoch of what is being consumed: bytes, known before the first
  * record; a change is told by revoked() of everything first. */
 const uint8_t *bus_consumer_epoch(bus_consumer_t *c, size_t *len);
+
+/* Two digits a byte, and a zero byte. */
+void bus_hex(char *out, const uint8_t *bytes, size_t n);
 
 /*
  * Everything of `partition` up to and including `offset` has had its effect
@@ -161,6 +166,25 @@ void bus_done(bus_consumer_t *c, uint32_t partition,
  * revoked() can be told, that another may have gone on in its place.
  */
 int bus_consumer_holds(bus_consumer_t *c, uint32_t partition);
+
+#define BUS_NAME  640
+
+/*
+ * What stands in Redis about a partition: its lease, and how far it is done.
+ * For scripts that have their effects in its name.
+ */
+typedef struct {
+    uint32_t     partitions;        /* of the bus */
+    char         lease_key[BUS_NAME];
+    const char  *lease;             /* what it must be, less the last turn */
+    char         done_key[BUS_NAME];    /* hash */
+    char         done_field[64];
+    int          lived;             /* a new life may lack what was taken */
+} bus_names_t;
+
+/* -1: the epoch is not known, or there is no such partition. */
+int bus_consumer_names(bus_consumer_t *c, uint32_t partition,
+    bus_names_t *names);
 
 /* Hold back and go on; polling and leases go on meanwhile. */
 void bus_pause(bus_consumer_t *c);

@@ -10,7 +10,6 @@
 
 #include "metrics.h"
 
-#define BUS_EPOCH_LEN   16
 #define BUS_STUCK       10000       /* ms without a move, though there is lag */
 
 
@@ -36,6 +35,8 @@ typedef struct {
                         size_t size);
     const uint8_t  *(*consumer_epoch)(bus_consumer_t *c, size_t *len);
     int             (*consumer_holds)(bus_consumer_t *c, uint32_t partition);
+    int             (*consumer_names)(bus_consumer_t *c, uint32_t partition,
+                        bus_names_t *names);
     void            (*done)(bus_consumer_t *c, uint32_t partition,
                         const goim_offset_t *offset);
     void            (*pause)(bus_consumer_t *c);
@@ -117,7 +118,6 @@ void bus_item_fail(bus_items_t *items, bus_item_t *item);
 
 /* Sixteen bytes made of a text. */
 void bus_epoch(uint8_t epoch[BUS_EPOCH_LEN], const char *text);
-void bus_hex(char *out, const uint8_t *bytes, size_t n);
 
 /* Who holds leases: a name that nobody else has, host and process first. */
 void bus_job_name(char *name, size_t size);

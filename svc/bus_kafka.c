@@ -464,6 +464,7 @@ const bus_driver_t  bus_kafka_driver = {
     .consumer_new = bus_kafka_consumer_new,
     .consumer_epoch = bus_kafka_consumer_epoch,
     .consumer_holds = bus_kafka_consumer_holds,
+    .consumer_names = bus_kafka_consumer_names,
     .done = bus_kafka_done,
     .pause = bus_kafka_pause,
     .resume = bus_kafka_resume,

@@ -53,6 +53,8 @@ bus_consumer_t *bus_kafka_consumer_new(struct event_base *base,
     const bus_consumer_events_t *events, char *err, size_t size);
 const uint8_t *bus_kafka_consumer_epoch(bus_consumer_t *c, size_t *len);
 int bus_kafka_consumer_holds(bus_consumer_t *c, uint32_t partition);
+int bus_kafka_consumer_names(bus_consumer_t *c, uint32_t partition,
+    bus_names_t *names);
 void bus_kafka_done(bus_consumer_t *c, uint32_t partition,
     const goim_offset_t *offset);
 void bus_kafka_pause(bus_consumer_t *c);

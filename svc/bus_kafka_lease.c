@@ -44,6 +44,17 @@ bus_kafka_revoke(bus_kafka_consumer_t *c, bus_kafka_part_t *part)
 
 
 int
+bus_kafka_consumer_names(bus_consumer_t *base, uint32_t partition,
+    bus_names_t *names)
+{
+    names->lived = 0;
+
+    return done_names(((bus_kafka_consumer_t *) base)->done, partition,
+                      names);
+}
+
+
+int
 bus_kafka_consumer_holds(bus_consumer_t *base, uint32_t partition)
 {
     bus_kafka_part_t      *part;

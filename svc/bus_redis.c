@@ -170,6 +170,7 @@ const bus_driver_t  bus_redis_driver = {
     .consumer_new = bus_redis_consumer_new,
     .consumer_epoch = bus_redis_consumer_epoch,
     .consumer_holds = bus_redis_consumer_holds,
+    .consumer_names = bus_redis_consumer_names,
     .done = bus_redis_done,
     .pause = bus_redis_pause,
     .resume = bus_redis_resume,

@@ -496,6 +496,17 @@ bus_redis_consumer_epoch(bus_consumer_t *base, size_t *len)
 
 
 int
+bus_redis_consumer_names(bus_consumer_t *base, uint32_t partition,
+    bus_names_t *names)
+{
+    names->lived = 1;
+
+    return done_names(((bus_redis_consumer_t *) base)->done, partition,
+                      names);
+}
+
+
+int
 bus_redis_consumer_holds(bus_consumer_t *base, uint32_t partition)
 {
     bus_redis_consumer_t  *c;

@@ -23,6 +23,18 @@ svc_now(void)
 }
 
 
+/* Milliseconds since 1970, as this machine has it. */
+static inline int64_t
+svc_date(void)
+{
+    struct timespec  ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+
+    return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+
 /* Arm a timer to fire in `ms`; negative: at once. */
 static inline void
 svc_timer(struct event *ev, int64_t ms)

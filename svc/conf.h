@@ -70,6 +70,9 @@ void conf_hint(char *err, size_t size, const char *word, size_t len,
  * message. */
 char *conf_file(const char *path, char *err, size_t size);
 
+/* "500ms", "5s", "10m", "1h", "2d", "5" (s) -> ms; -1: not a time */
+int conf_msec(const char *value, int64_t *ms);
+
 /* "host:port", "[::1]:port", ":port" -> parts; -1: not an address */
 int conf_addr(const char *value, char *host, size_t size, uint16_t *port);
 

@@ -96,6 +96,13 @@ conf_scaled(const char *value, const conf_unit_t *units, int64_t *n)
 }
 
 
+int
+conf_msec(const char *value, int64_t *ms)
+{
+    return conf_scaled(value, conf_times, ms);
+}
+
+
 static int
 conf_double(const char *value, double *d)
 {

@@ -77,6 +77,24 @@ done_key(done_t *d, uint32_t n, const char *of, char key[DONE_KEY_N])
 }
 
 
+int
+done_names(done_t *d, uint32_t n, bus_names_t *names)
+{
+    if (d->life == 0 || n >= d->n) {
+        return -1;
+    }
+
+    names->partitions = d->n;
+    names->lease = lease_name(d->lease, n);
+
+    lease_key(d->lease, n, names->lease_key, BUS_NAME);
+    snprintf(names->done_key, BUS_NAME, "%s%u}:done", d->keys, n);
+    snprintf(names->done_field, sizeof(names->done_field), "%s", d->epoch);
+
+    return 0;
+}
+
+
 static done_call_t *
 done_call(done_t *d, uint32_t n)
 {

@@ -40,9 +40,10 @@ sub everything {
     my %user = (conf => { redis => { user => 'goim', prefix => 'im:',
         password_file => $password }, registry => { renew => '300ms',
         ttl => '3s' } });
+    my %job = (conf => { %{ $user{conf} }, history => { live => '10 1m' } });
     my $c = Goim::Cluster->new(bus => $bus, kafka => $bus eq 'kafka'
         && $kafka, redis => { port => $port, conf => { user => $acl } },
-        logic => \%user, job => \%user, nodes => 2,
+        logic => \%user, job => \%job, nodes => 2,
         nginx => { redis => "127.0.0.1:$port user=goim password=se\@cret"
             . ' prefix=im:' });
     my $api = $c->api;
@@ -62,6 +63,10 @@ sub everything {
     is $api->mids(1000, [7], 'to a mid')->{code}, 0, 'mids';
     is $api->room(1000, 'live', '1', 'to a room')->{code}, 0, 'room';
     is $api->all(1000, 'to all')->{code}, 0, 'all';
+    $api->post('/goim/push/room', [operation => 1000, type => 'live',
+        room => 2, id => 'one'], 'numbered') for 1 .. 30;
+    eventually { $c->job->metrics->{goim_job_repeats_total} == 29 } 20,
+        'numbers';
     is_deeply log_of($c->redis), [], 'nothing is refused';
     is_deeply [sort map { $_->{body} } $one->pushes(4)],
         ['to a key', 'to a mid', 'to a room', 'to all'], 'arrive';

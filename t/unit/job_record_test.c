@@ -39,14 +39,25 @@ packed(job_arena_t *arena, const Goim__PushMsg *push, size_t nodes,
 {
     size_t           len;
     uint8_t         *data;
+    size_t           used;
+    job_msg_t       *msg;
     goim_offset_t    offset;
     Goim__Delivery  *delivery;
 
+    used = 0;
     goim_offset_set(&offset, 1, 2);
+    msg = job_msg_new(7, &offset, NULL, 0, &used);
 
-    assert_int_equal(job_record_pack(arena, push, 7, &offset, nodes,
-                                     sessions, &data, &len),
+    if (push->type != GOIM__PUSH_MSG__TYPE__PUSH) {
+        job_msg_number(msg, 57, "epoch", 5);
+    }
+
+    assert_int_equal(job_record_pack(arena, push, msg, nodes, sessions, &data,
+                                     &len),
                      JOB_GOOD);
+
+    job_msg_unref(msg);
+    assert_int_equal(used, 0);
 
     delivery = goim__delivery__unpack(NULL, len, data);
     free(data);
@@ -129,6 +140,8 @@ test_room(void **state)
     assert_int_equal(d->records[0]->operation, -5);
     assert_int_equal(d->records[0]->room.len, 8);
     assert_memory_equal(d->records[0]->room.data, "live://1", 8);
+    assert_string_equal(d->records[0]->timeline, "epoch");
+    assert_int_equal(d->records[0]->seq, 57);
     assert_int_equal(d->records[0]->body.len, 0);
     assert_int_equal(d->records[0]->speed, 0);
 
@@ -169,6 +182,7 @@ test_speed(void **state)
 
         d = packed(&arena, got, 3, cases[i].sessions);
         assert_int_equal(d->records[0]->kind, GOIM__RECORD__KIND__ALL);
+        assert_int_equal(d->records[0]->seq, 0);
         assert_int_equal(d->records[0]->speed, cases[i].pace);
         assert_int_equal(d->records[0]->sessions, cases[i].of);
         assert_int_equal(d->records[0]->nodes, cases[i].pace ? 3 : 0);
@@ -336,7 +350,7 @@ test_merge(void **state)
     uint8_t          out[1024], *data;
     unsigned         i;
     job_arena_t      arena;
-    goim_offset_t    offset;
+    job_msg_t        msg = { .partition = 0 };
     Goim__PushMsg    push = GOIM__PUSH_MSG__INIT;
     Goim__Delivery   epoch = GOIM__DELIVERY__INIT, *d;
 
@@ -353,9 +367,10 @@ test_merge(void **state)
 
     for (i = 0; i < 5; i++) {
         push.operation = (int32_t) i;
-        goim_offset_set(&offset, 0, i);
+        goim_offset_set(&msg.offset, 0, i);
+        msg.partition = i;
 
-        job_record_pack(&arena, &push, i, &offset, 1, 0, &data, &len);
+        job_record_pack(&arena, &push, &msg, 1, 0, &data, &len);
         memcpy(out + n, data, len);
         n += len;
         free(data);

@@ -1,0 +1,43 @@
+/*
+ * [history] as it stands in Redis: written there by the job that has started
+ * last, learnt from there by all (history.c).
+ */
+
+#ifndef JOB_HISTORY_H
+#define JOB_HISTORY_H
+
+#include <event2/event.h>
+
+#include <stdint.h>
+
+#include "svc/history.h"
+
+typedef struct job_s  job_t;
+
+#define JOB_HISTORY_OF  160
+
+typedef struct {
+    history_t       now;
+    char            of[JOB_HISTORY_OF];     /* "": nothing was ever kept */
+    uint32_t        partitions;             /* by them rooms have their home */
+    struct event   *look;
+    char            started[40];            /* bus epoch that was told of it */
+    unsigned        known:1;
+    unsigned        asking:1;
+    unsigned        strange:1;      /* it is another bus that numbers */
+} job_history_t;
+
+int job_history_init(job_t *job);
+void job_history_free(job_t *job);
+
+/* What is known may be wrong: ask, then job_number_known(). */
+void job_history_again(job_t *job);
+
+/* Ask unless it is known or asked for; nothing while Redis is away. */
+void job_history_need(job_t *job);
+
+/* Random visible characters, for a stamp or an epoch. */
+#define JOB_WORD  16
+void job_history_word(char word[JOB_WORD + 1]);
+
+#endif
