@@ -4,6 +4,7 @@
  *
  *     consume.c   taken from the bus, within the bound of memory
  *     number.c    items of rooms with history get their numbers
+ *     step.c      what the script is given that does it
  *     history.c   which rooms have one, as it stands in Redis
  *     fanout.c    the set of nodes is read, the record's nodes found
  *     same.c      whether it is from a logic that has the same Redis
@@ -38,6 +39,7 @@
 #include "number.h"
 #include "place.h"
 #include "record.h"
+#include "step.h"
 
 #define JOB_BATCH       (256 * 1024)    /* bytes an append, or one record */
 
@@ -135,6 +137,7 @@ struct job_s {
     /* history.c, number.c */
     job_history_t       history;
     job_number_t        number;
+    job_step_t          step;
 
     /* fanout.c */
     job_list_t          taken;          /* since the last registry_read() */

@@ -219,6 +219,7 @@ job_stop(void)
 
     job_nodes_free(&job);
     job_number_free(&job);
+    job_step_free(&job);
     job_history_free(&job);
     job_fanout_free(&job);
     job_consume_stop(&job);

@@ -10,7 +10,6 @@
 
 typedef struct job_s              job_t;
 typedef struct job_number_part_s  job_number_part_t;
-typedef struct job_item_s         job_item_t;
 
 typedef struct {
     job_number_part_t  **parts;     /* by partition; NULL: nothing was taken */
@@ -18,10 +17,6 @@ typedef struct {
     size_t               held;      /* messages, of all of them */
     struct event        *turn;      /* at the end of this turn */
     struct event        *tidy;
-    job_item_t          *items;     /* of the step that is being made */
-    const char         **argv;
-    size_t              *argvlen;
-    uint64_t             purged;    /* job->revokes, when last purged */
 } job_number_t;
 
 int job_number_init(job_t *job);

@@ -41,6 +41,7 @@ struct job_msg_s {
     job_seq_t      *seq;        /* NULL: it has no number */
     uint32_t        partition;
     uint32_t        item:1;     /* to be numbered, in the step under way */
+    uint32_t        loose:1;    /* an item that gets no number, counted */
     uint32_t        refs;
     uint32_t        pending;    /* nodes to acknowledge; 1 more before all
                                    of them are known */

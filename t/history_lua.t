@@ -58,7 +58,8 @@ sub read_room {
     my ($got, $e, @rest) = @{ run('logic/lua/read', [qw(goim:life goim:history
         goim:{1}:done), "goim:{1}:meta:$room", "goim:{1}:items:$room",
         'goim:{1}:rooms'], $how{life} // 7, $how{of} // $OF, $room, $epoch,
-        $what, $n, $arg{limit} // 100, $arg{bytes} // 1e6, 'read' . int rand 1e9) };
+        $what, $n, $arg{limit} // 100, $arg{bytes} // 1e6,
+        'read' . int rand 1e9) };
     $how{epoch} = $e;
     return join ' ', $got, @rest;
 }
@@ -180,8 +181,8 @@ is number(['a', '0-2', 'x', 'me 1', 10_400]), '-2', 'then they are known so';
 $redis->cmd('DEL', 'goim:{1}:meta:a');
 is number(['a', '0-6', 'x', 'me 1', 5000], ['a', '0-7', 'x', 'me 1', 15_001]),
     '-1 1', 'ids outlive an epoch, and nothing is its own repeat';
-is number(['a', '0-10', 'x', 'me 9', 90_000], ['a', '0-11', 'x', 'me 1', 15_002]),
-    '2 3', 'they are forgotten by the times of records';
+is number(['a', '0-10', 'x', 'me 9', 90_000],
+    ['a', '0-11', 'x', 'me 1', 15_002]), '2 3', 'they are forgotten by the times of records';
 
 $redis->cmd('EVAL', 'for i = 1, 100000 do redis.call("ZADD", KEYS[1], 90000, i)
     end', 1, 'goim:{1}:ids:a');
@@ -244,7 +245,8 @@ is read_room('a', 'other', 'after', 1), 'CANNOT 1 3', 'another epoch';
 is read_room('a', '', 'last', 2), 'OK 1 3 2 y 3 z', 'the newest';
 is read_room('a', '', 'last', 9), 'OK 1 3 1 x 2 y 3 z', 'all of them';
 is read_room('a', '', 'before', 3), 'OK 1 3 1 x 2 y', 'before';
-is read_room('a', '', 'before', 3, limit => 1), 'OK 1 3 2 y', 'the last of them';
+is read_room('a', '', 'before', 3, limit => 1), 'OK 1 3 2 y',
+    'the last of them';
 is read_room('a', '', 'before', 1), 'OK 1 3', 'before all';
 is read_room('a', $epoch, 'after', 0, bytes => 2), 'OK 1 3 1 x 2 y',
     'so many bytes';
@@ -298,7 +300,8 @@ is_deeply history(1, '', 's1', 'bus', 1, 4), ['', '', 4, 'bus'],
 is $redis->cmd('EXISTS', 'goim:history'), 0, 'nothing is written';
 is_deeply history(0, 'live', 's2', 'bus', 1, 4), ['live', 'bus 4 s2', 4, 'bus'],
     'where nothing stands it is written';
-is history(1, 'live', 's3', 'bus', 1, 4)->[1], 'bus 4 s2', 'the same: as before';
+is history(1, 'live', 's3', 'bus', 1, 4)->[1], 'bus 4 s2',
+    'the same: as before';
 is_deeply history(0, 'chat', 's4', 'bus', 1, 4), ['live', 'bus 4 s2', 4, 'bus'],
     'who has not just started learns';
 is history(1, 'chat', 's5', 'bus', 1, 4)->[1], 'bus 4 s5', 'who has, says';

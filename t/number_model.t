@@ -70,6 +70,7 @@ my $word = 0;
 sub chance { return rand() < $_[0] }
 sub pick { return $_[rand @_] }
 sub fail_round { die "wrong: $_[0]\n" }
+sub is_done { return place($redis->cmd('HGET', $DONE, 'bus') // '') }
 sub place { return $_[0] =~ /^(\d+)-(\d+)$/ ? $1 * 1e7 + $2 : -1 }
 
 sub begin_world {
@@ -113,7 +114,7 @@ sub restart {
     $o->{stamp} = $w{stamp};
     $o->{on} = $w{on};
     $o->{queue} = [];
-    $o->{taken} = $o->{acked} = place($redis->cmd('HGET', $DONE, 'bus') // '');
+    $o->{taken} = $o->{acked} = is_done();
     $o->{done} = undef;
 }
 
@@ -191,8 +192,8 @@ sub number {
         fail_round("no number for $r->{body}, and nobody is told")
             if $seq == 0 && grep { ($_->{epoch} // '') eq $epoch }
                 @{ $w{clients} };
-        fail_round("$r->{body} was not done") if $seq == -2
-            && place($r->{pos}) > place($redis->cmd('HGET', $DONE, 'bus') // '');
+        fail_round("$r->{body} was not done")
+            if $seq == -2 && place($r->{pos}) > is_done();
         fail_round("$r->{body} was no repeat") if $seq == -1 && !$r->{repeat};
     }
 
@@ -230,7 +231,7 @@ sub save {
     return if !defined $o->{done};
     return restart($o) if $o->{life} != $w{life};
     return if $o->{lease} ne "job $w{fence}";
-    my $was = place($redis->cmd('HGET', $DONE, 'bus') // '');
+    my $was = is_done();
     $redis->cmd('HSET', $DONE, 'bus', $o->{done}) if place($o->{done}) > $was;
 }
 
