@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "job.h"
-#include "number.h"
 
 #include "job/lua/history.lua.h"
 #include "svc/clock.h"
@@ -196,5 +195,5 @@ job_history_learn(job_t *job, redisReply **e)
     h->strange = (strncmp(h->of, h->started, strlen(h->started)) != 0);
     h->known = 1;
 
-    job_number_known(job);
+    h->learnt(job);
 }

@@ -21,6 +21,7 @@ typedef struct {
     char            of[JOB_HISTORY_OF];     /* "": nothing was ever kept */
     uint32_t        partitions;             /* by them rooms have their home */
     struct event   *look;
+    void          (*learnt)(job_t *job);        /* it is known now */
     char            started[40];            /* bus epoch that was told of it */
     unsigned        known:1;
     unsigned        asking:1;
@@ -30,7 +31,7 @@ typedef struct {
 int job_history_init(job_t *job);
 void job_history_free(job_t *job);
 
-/* What is known may be wrong: ask, then job_number_known(). */
+/* What is known may be wrong: ask, then `learnt`. */
 void job_history_again(job_t *job);
 
 /* Ask unless it is known or asked for; nothing while Redis is away. */

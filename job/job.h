@@ -11,6 +11,7 @@
  *     nodes.c     the set of nodes
  *     node.c      a queue a node, one append in flight
  *     record.c    PushMsg in, packed Delivery out
+ *     list.c      messages in the order in which they were taken
  *     place.c     acknowledged by all its nodes: the partition's place moves
  *
  * Everything runs on one event loop.

@@ -44,6 +44,7 @@ struct job_number_part_s {
 
 
 static job_number_part_t *job_number_part(job_t *job, uint32_t partition);
+static void job_number_learnt(job_t *job);
 static void job_number_turn(evutil_socket_t fd, short what, void *data);
 static void job_number_go(job_number_part_t *part);
 static size_t job_number_gather(job_number_part_t *part);
@@ -79,6 +80,8 @@ job_number_init(job_t *job)
     }
 
     svc_timer(num->tidy, JOB_TIDY);
+
+    job->history.learnt = job_number_learnt;
 
     return 0;
 }
@@ -179,8 +182,8 @@ job_number_purge(job_t *job)
 }
 
 
-void
-job_number_known(job_t *job)
+static void
+job_number_learnt(job_t *job)
 {
     if (job->number.held > 0) {
         event_active(job->number.turn, EV_TIMEOUT, 0);
@@ -433,7 +436,7 @@ job_number_failed(job_number_part_t *part, const redisReply *reply)
     if (reply != NULL && reply->type == REDIS_REPLY_STRING
         && strcmp(reply->str, "HISTORY") == 0)
     {
-        job_history_again(job);         /* then job_number_known() */
+        job_history_again(job);         /* then job_number_learnt() */
         return;
     }
 

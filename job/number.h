@@ -31,7 +31,4 @@ void job_number_take(job_t *job, job_msg_t *msg);
 /* job->revokes has grown: forget revoked messages. */
 void job_number_purge(job_t *job);
 
-/* History is known now, or another one than before. */
-void job_number_known(job_t *job);
-
 #endif
