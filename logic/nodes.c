@@ -5,7 +5,6 @@
 #include "nodes.h"
 
 #include "online.h"
-#include "store.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,11 +13,9 @@
 
 #include "svc/clock.h"
 #include "svc/log.h"
-#include "svc/stream.h"
 
 #define LOGIC_NODES_POLL     1000       /* ms */
 #define LOGIC_NODES_OFFLINE  65536      /* put offline by hand, at most */
-#define LOGIC_NODE_ADDRS     64
 
 
 struct logic_nodes_s {
@@ -27,6 +24,7 @@ struct logic_nodes_s {
     logic_balance_t   balance;
     char            **offline;          /* put there by hand, sorted */
     size_t            noffline;
+    size_t            max_body;         /* that all nodes take */
 };
 
 typedef struct {
@@ -46,13 +44,13 @@ static int logic_offline_cmp(const void *one, const void *two);
 static void logic_nodes_update(logic_nodes_t *n);
 static int logic_place_make(logic_nodes_t *n, const registry_node_t *node,
     logic_place_t *place);
+static size_t logic_nodes_least(logic_nodes_t *n,
+    const registry_node_t *nodes, size_t count);
 static int logic_node_offline(logic_nodes_t *n, const registry_node_t *node);
 static char *logic_node_addrs(const Goim__Register *info);
 static json_t *logic_node_json(logic_nodes_t *n, const registry_node_t *node);
 static int logic_change_send(logic_change_t *c);
 static void logic_change_done(svc_redis_t *r, redisReply *reply, void *data);
-static void logic_registered(const registry_answer_t *a, void *data);
-static void logic_deregistered(const registry_answer_t *a, void *data);
 
 
 int
@@ -66,6 +64,7 @@ logic_nodes_init(logic_thread_t *t)
     }
 
     n->thread = t;
+    n->max_body = (size_t) t->conf->max_body;
     n->poll = evtimer_new(t->base, logic_nodes_poll, n);
 
     if (n->poll == NULL) {
@@ -130,6 +129,13 @@ void
 logic_nodes_up(logic_thread_t *t)
 {
     logic_nodes_poll(-1, 0, t->nodes);
+}
+
+
+void
+logic_nodes_again(logic_thread_t *t)
+{
+    registry_read(t->registry, logic_nodes_read, t->nodes);
 }
 
 
@@ -211,6 +217,7 @@ logic_nodes_update(logic_nodes_t *n)
     const registry_node_t  *nodes;
 
     count = registry_nodes(n->thread->registry, &nodes);
+    n->max_body = logic_nodes_least(n, nodes, count);
 
     places = calloc(count + 1, sizeof(logic_place_t));
     if (places == NULL) {
@@ -227,6 +234,43 @@ logic_nodes_update(logic_nodes_t *n)
     if (logic_balance_set(&n->balance, places, count) != 0) {
         logic_places_free(places, count);
     }
+}
+
+
+/* What is longer than a node takes would be lost for its clients. */
+
+static size_t
+logic_nodes_least(logic_nodes_t *n, const registry_node_t *nodes,
+    size_t count)
+{
+    size_t       i, z, max;
+    uint32_t     takes;
+    const char  *least;
+
+    static log_once_t  small;
+
+    least = NULL;
+    max = (size_t) n->thread->conf->max_body;
+
+    for (i = 0; i < count; i++) {
+        for (z = 0; z < nodes[i].zones; z++) {
+            takes = nodes[i].zone[z]->info->max_body;
+
+            if (takes != 0 && takes < max) {
+                max = takes;
+                least = nodes[i].server;
+            }
+        }
+    }
+
+    if (least != NULL) {
+        log_seldom(&small, LOG_WARN, "nodes: [http] max_body is %lld, the "
+                   "zone of \"%s\" takes messages of %zu at most: no longer "
+                   "ones are pushed", (long long) n->thread->conf->max_body,
+                   least, max);
+    }
+
+    return max;
 }
 
 
@@ -298,6 +342,13 @@ logic_node_addrs(const Goim__Register *info)
 
 
 /* ---- what backends ask ------------------------------------------------- */
+
+size_t
+logic_nodes_max_body(logic_thread_t *t)
+{
+    return t->nodes->max_body;
+}
+
 
 logic_balance_t *
 logic_nodes_balance(logic_thread_t *t)
@@ -499,247 +550,4 @@ logic_change_done(svc_redis_t *r, redisReply *reply, void *data)
     }
 
     free(c);
-}
-
-
-/* ---- comets ------------------------------------------------------------ */
-
-static int
-logic_register_valid(const Goim__Register *r)
-{
-    size_t  i;
-
-    if (!logic_zone_valid(r->server, r->zone)
-        || r->instance[0] == '\0'
-        || strlen(r->instance) > 2 * LOGIC_NODE_TEXT
-        || strlen(r->replaces) > 2 * LOGIC_NODE_TEXT
-        || strlen(r->region) > LOGIC_NODE_TEXT
-        || strlen(r->zone_name) > LOGIC_NODE_TEXT
-        || strlen(r->env) > LOGIC_NODE_TEXT
-        || strlen(r->hostname) > LOGIC_NODE_TEXT
-        || strlen(r->version) > LOGIC_NODE_TEXT
-        || strlen(r->redis_run_id) > LOGIC_NODE_TEXT
-        || strlen(r->redis_prefix) > LOGIC_NODE_TEXT
-        || r->n_addrs > LOGIC_NODE_ADDRS)
-    {
-        return 0;
-    }
-
-    for (i = 0; i < r->n_addrs; i++) {
-        if (strlen(r->addrs[i]) > LOGIC_NODE_TEXT
-            || strchr(r->addrs[i], ',') != NULL)
-        {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-/*
- * Whether the node reads from the Redis that its messages are written to: the
- * same run of it, the same database and prefix. Else *what says what differs.
- */
-static int
-logic_register_same(logic_thread_t *t, const Goim__Register *r, char *what,
-    size_t size)
-{
-    log_text_t               text;
-    const svc_redis_conf_t  *conf;
-
-    conf = &t->conf->redis;
-
-    if (r->redis_run_id[0] == '\0') {
-        return 1;
-    }
-
-    if (strcmp(r->redis_run_id, svc_redis_run_id(t->redis)) != 0) {
-        snprintf(what, size, "the node has Redis with run_id %.64s, logic "
-                 "%s with run_id %s", log_text(&text, r->redis_run_id),
-                 conf->addr, svc_redis_run_id(t->redis));
-        return 0;
-    }
-
-    if (r->redis_db != (uint32_t) conf->db) {
-        snprintf(what, size, "the node has Redis's database %" PRIu32
-                 ", logic %" PRId64, r->redis_db, conf->db);
-        return 0;
-    }
-
-    if (strcmp(r->redis_prefix, conf->prefix) != 0) {
-        snprintf(what, size, "the node has prefix \"%.64s\", logic \"%s\"",
-                 log_text(&text, r->redis_prefix), conf->prefix);
-        return 0;
-    }
-
-    return 1;
-}
-
-
-static void
-logic_register_other(logic_call_t *call, const char *what)
-{
-    Goim__Reply       reply = GOIM__REPLY__INIT;
-    Goim__Registered  registered = GOIM__REGISTERED__INIT;
-
-    static log_once_t  other;
-
-    log_text_t  t;
-
-    log_seldom(&other, LOG_ERROR, "register: \"%s\" refused: %s",
-               log_text(&t, call->msg->register_->server), what);
-    metrics_add(logic_m.registers_refused, 1);
-
-    reply.code = GOIM__REPLY__CODE__REFUSED;
-    reply.error = (char *) what;
-    reply.reply_case = GOIM__REPLY__REPLY_REGISTERED;
-    reply.registered = &registered;
-
-    logic_reply(call, &reply);
-}
-
-
-void
-logic_register_call(logic_call_t *call)
-{
-    char             what[512];
-    logic_thread_t  *t;
-
-    if (!logic_register_valid(call->msg->register_)) {
-        logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "register");
-        return;
-    }
-
-    /* the last word of a comet that waits no more is its Deregister */
-
-    if (logic_rpc_gone(call)) {
-        logic_reply_code(call, GOIM__REPLY__CODE__FAILED, "gone");
-        return;
-    }
-
-    metrics_add(logic_m.registers, 1);
-
-    t = call->thread;
-
-    if (svc_redis_is_up(t->redis)
-        && !logic_register_same(t, call->msg->register_, what, sizeof(what)))
-    {
-        logic_register_other(call, what);
-        return;
-    }
-
-    if (registry_register(call->thread->registry, call->msg->register_,
-                          logic_registered, call)
-        != 0)
-    {
-        logic_reply_code(call, GOIM__REPLY__CODE__FAILED, "redis is away");
-    }
-}
-
-
-static void
-logic_registered(const registry_answer_t *a, void *data)
-{
-    logic_call_t  *call = data;
-
-    log_text_t           server, instance, holder;
-    Goim__Register      *info;
-    const logic_conf_t  *conf;
-
-    Goim__Reply       reply = GOIM__REPLY__INIT;
-    Goim__Registered  registered = GOIM__REGISTERED__INIT;
-
-    info = call->msg->register_;
-    conf = call->thread->conf;
-
-    if (a->result == REGISTRY_AGAIN) {
-        logic_reply_code(call, GOIM__REPLY__CODE__FAILED,
-                         "redis did not do it");
-        return;
-    }
-
-    registered.renew = (uint32_t) conf->node_renew;
-    registered.ttl = (uint32_t) conf->node_ttl;
-    registered.max_body = (uint32_t) conf->max_body;
-    registered.seen = a->seen;
-    registered.missed = a->missed;
-    registered.lapsed = a->lapsed;
-
-    if (a->result == REGISTRY_REFUSED) {
-        log_write(LOG_ERROR, "register: \"%s\" refused to instance \"%s\": "
-                  "\"%s\" has it", log_text(&server, info->server),
-                  log_text(&instance, info->instance),
-                  log_text(&holder, a->holder));
-        metrics_add(logic_m.registers_refused, 1);
-
-        registered.holder = (char *) a->holder;
-        reply.code = GOIM__REPLY__CODE__REFUSED;
-        reply.error = (char *) "another instance has this server_id";
-
-    } else {
-        svc_stream_read(call->thread->redis, info->server, info->zone,
-                        info->read);
-
-        /* its sessions may be unknown in this life of Redis */
-
-        registered.life = svc_redis_life(call->thread->redis);
-
-        if (info->life != 0 && info->life != registered.life) {
-            store_await(call->thread->store, info->server, info->zone, 0);
-        }
-
-        /* a new node is known here at once, elsewhere within a second */
-        registry_read(call->thread->registry, logic_nodes_read,
-                      call->thread->nodes);
-    }
-
-    reply.reply_case = GOIM__REPLY__REPLY_REGISTERED;
-    reply.registered = &registered;
-
-    logic_reply(call, &reply);
-}
-
-
-void
-logic_deregister_call(logic_call_t *call)
-{
-    Goim__Deregister  *d;
-
-    d = call->msg->deregister;
-
-    if (!logic_zone_valid(d->server, d->zone)) {
-        logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "deregister");
-        return;
-    }
-
-    if (registry_deregister(call->thread->registry, d->server, d->zone,
-                            logic_deregistered, call)
-        != 0)
-    {
-        logic_reply_code(call, GOIM__REPLY__CODE__FAILED, "redis is away");
-    }
-}
-
-
-static void
-logic_deregistered(const registry_answer_t *a, void *data)
-{
-    logic_call_t  *call = data;
-
-    char               name[LOGIC_NAME_MAX + 1];
-    Goim__Deregister  *d;
-
-    d = call->msg->deregister;
-
-    if (a->result != REGISTRY_OK) {
-        logic_reply_code(call, GOIM__REPLY__CODE__FAILED,
-                         "redis did not do it");
-        return;
-    }
-
-    snprintf(name, sizeof(name), "%s/%s", d->server, d->zone);
-    logic_retire(call->thread, name);
-    store_await(call->thread->store, d->server, d->zone, 1);
-    logic_reply_ok(call);
 }

@@ -9,6 +9,8 @@
 
 #include "push.h"
 
+#include "nodes.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +73,12 @@ logic_push_new(logic_thread_t *t, http_request_t *req,
                           INT32_MIN, INT32_MAX, &operation)
         != 0)
     {
+        return NULL;
+    }
+
+    if (q->msg_len > logic_nodes_max_body(t)) {
+        logic_http_answer(t, req, 413, -400, "the message is longer than a "
+                          "node takes", NULL);
         return NULL;
     }
 

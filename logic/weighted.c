@@ -23,7 +23,7 @@ logic_nodes_weighted(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
     int                  web;
-    char                 host[LOGIC_NODE_TEXT + 1];
+    char                 host[GOIM_NODE_TEXT + 1];
     json_t              *nodes;
     const char          *domain;
     const logic_arg_t   *platform;
@@ -74,7 +74,7 @@ static json_t *
 logic_nodes_best(logic_thread_t *t, const char *region, int web,
     const char *host)
 {
-    char                  name[2 * LOGIC_NODE_TEXT + 2];
+    char                  name[2 * GOIM_NODE_TEXT + 2];
     size_t                i, n, len;
     json_t               *nodes;
     const char           *p;

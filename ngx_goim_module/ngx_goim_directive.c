@@ -63,7 +63,7 @@ ngx_goim_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (size < NGX_GOIM_ZONE_MIN) {
         return ngx_goim_conf_invalid(cf, NULL, &value[2],
-                                     "a name and a size of at least 1m");
+                                     "a name and a size of at least 3m");
     }
 
     gcf->shm_zone = ngx_shared_memory_add(cf, &value[1], size,

@@ -25,8 +25,10 @@ static void ngx_goim_register_met(void);
 static void ngx_goim_register_late(void);
 static void ngx_goim_register_orphan(void);
 static void ngx_goim_register_other(const char *error);
+static void ngx_goim_register_small(size_t max);
 static void ngx_goim_register_reply(void *data, const Goim__Reply *reply);
 static void ngx_goim_register_bodies(size_t max);
+static size_t ngx_goim_register_room(void);
 static void ngx_goim_register_life(uint64_t life);
 static void ngx_goim_register_announce(void);
 static void ngx_goim_register_announced(void *data,
@@ -45,6 +47,7 @@ typedef struct {
     ngx_uint_t              offline;        /* as it said */
     time_t                  said;
     time_t                  other;          /* since when Redis differs */
+    size_t                  bodies;         /* too large, and said so */
     char                   *replaces;       /* a dead instance, or NULL */
 
     ngx_goim_call_t        *announce;       /* Announced under way */
@@ -210,6 +213,7 @@ ngx_goim_register_info(Goim__Register *reg)
     reg->ip_count = st.addrs;
     reg->started = ngx_goim_zone->started;
     reg->life = ngx_goim_zone->announced;
+    reg->max_body = ngx_goim_register_room();
 
     ngx_memcpy(read, st.stream_id, sizeof(read));
     reg->read = (char *) read;
@@ -256,9 +260,9 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "goim: node \"%V\" is registered, zone %s",
                       &ngx_goim_conf->server_id, ngx_goim_zone->id);
-
-        ngx_goim_register_bodies(in->max_body);
     }
+
+    ngx_goim_register_bodies(in->max_body);
 
     ngx_goim_lapse_check(in, ngx_goim_register.sent);
 
@@ -276,23 +280,41 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
 }
 
 
-/* what logic lets push must fit into the ring */
+/*
+ * What logic lets push must fit into the ring.  A node of which it does not is
+ * not let in (see ngx_goim_register_refused()); one that was there before
+ * remains, and logic takes no longer messages than it does.
+ */
 
 static void
 ngx_goim_register_bodies(size_t max)
 {
-    size_t  room;
+    ngx_goim_register_t  *g;
 
-    room = ngx_goim_ring_max(ngx_goim_zone->ring);
-    room -= ngx_min(room, NGX_GOIM_REGISTER_AROUND);
+    g = &ngx_goim_register;
 
-    if (max > room) {
+    if (max > ngx_goim_register_room() && max > g->bodies) {
+        g->bodies = max;
+
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "goim: logic accepts messages of %uz bytes, zone "
-                      "\"%V\" takes %uz at most: make it %uzm, or \"max_body\" "
-                      "of logic less", max, &ngx_goim_conf->shm_zone->shm.name,
-                      room, (max + NGX_GOIM_REGISTER_AROUND) * 8 / 1048576 + 1);
+                      "goim: \"max_body\" of logic is %uz, zone \"%V\" takes "
+                      "messages of %uz at most: no longer ones are pushed",
+                      max, &ngx_goim_conf->shm_zone->shm.name,
+                      ngx_goim_register_room());
     }
+}
+
+
+/* bytes of the longest message that goes into the ring */
+
+static size_t
+ngx_goim_register_room(void)
+{
+    size_t  max;
+
+    max = ngx_goim_ring_max(ngx_goim_zone->ring);
+
+    return max - ngx_min(max, NGX_GOIM_REGISTER_AROUND);
 }
 
 
@@ -426,16 +448,26 @@ ngx_goim_register_announced(void *data, const Goim__Reply *reply)
 static ngx_int_t
 ngx_goim_register_refused(const Goim__Reply *reply)
 {
+    size_t       max;
     const char  *holder;
 
+    max = 0;
     holder = "unknown";
 
     if (reply->reply_case == GOIM__REPLY__REPLY_REGISTERED) {
         holder = reply->registered->holder;
+        max = reply->registered->max_body;
     }
 
     if (*holder == '\0') {
-        ngx_goim_register_other(reply->error);
+
+        if (max > ngx_goim_register_room()) {
+            ngx_goim_register_small(max);
+
+        } else {
+            ngx_goim_register_other(reply->error);
+        }
+
         return NGX_OK;
     }
 
@@ -505,6 +537,30 @@ ngx_goim_register_other(const char *error)
     ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,
                   "goim: \"redis\" is not the one of logic, no client is let "
                   "in: %V", ngx_goim_trace_string(error));
+}
+
+
+static void
+ngx_goim_register_small(size_t max)
+{
+    size_t  enough;
+
+    if (ngx_time() - ngx_goim_register.said < NGX_GOIM_REGISTER_SAY) {
+        return;
+    }
+
+    ngx_goim_register.said = ngx_time();
+
+    /* half of the zone is ring, an entry a quarter of that */
+
+    enough = (max + NGX_GOIM_REGISTER_AROUND) * 8 / 1048576 + 1;
+
+    ngx_log_error(NGX_LOG_EMERG, ngx_cycle->log, 0,
+                  "goim: \"max_body\" of logic is %uz, zone \"%V\" takes "
+                  "messages of %uz at most, no client is let in: make the "
+                  "zone %uzm, or \"max_body\" less", max,
+                  &ngx_goim_conf->shm_zone->shm.name,
+                  ngx_goim_register_room(), enough);
 }
 
 

@@ -27,7 +27,7 @@
 #define NGX_GOIM_SLOTS          (NGX_GOIM_RING_MASK * 64)
 #define NGX_GOIM_PARTITIONS     4096
 #define NGX_GOIM_EPOCHS         3           /* whose positions are kept */
-#define NGX_GOIM_ZONE_MIN       (1024 * 1024)
+#define NGX_GOIM_ZONE_MIN       (3 * 1024 * 1024)
 
 /* ms: how often a worker says that it lives, how long it may be silent before
    the lease is taken from it, and before the reader no longer waits for it */

@@ -2764,7 +2764,7 @@ const ProtobufCMessageDescriptor goim__receive__descriptor =
   (ProtobufCMessageInit) goim__receive__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__register__field_descriptors[21] =
+static const ProtobufCFieldDescriptor goim__register__field_descriptors[22] =
 {
   {
     "server",
@@ -3018,6 +3018,18 @@ static const ProtobufCFieldDescriptor goim__register__field_descriptors[21] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "max_body",
+    40,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Register, max_body),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__register__field_indices_by_name[] = {
   8,   /* field[8] = addrs */
@@ -3027,6 +3039,7 @@ static const unsigned goim__register__field_indices_by_name[] = {
   2,   /* field[2] = instance */
   12,   /* field[12] = ip_count */
   20,   /* field[20] = life */
+  21,   /* field[21] = max_body */
   10,   /* field[10] = offline */
   19,   /* field[19] = read */
   17,   /* field[17] = redis_db */
@@ -3042,11 +3055,12 @@ static const unsigned goim__register__field_indices_by_name[] = {
   1,   /* field[1] = zone */
   5,   /* field[5] = zone_name */
 };
-static const ProtobufCIntRange goim__register__number_ranges[2 + 1] =
+static const ProtobufCIntRange goim__register__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 30, 20 },
-  { 0, 21 }
+  { 40, 21 },
+  { 0, 22 }
 };
 const ProtobufCMessageDescriptor goim__register__descriptor =
 {
@@ -3056,10 +3070,10 @@ const ProtobufCMessageDescriptor goim__register__descriptor =
   "Goim__Register",
   "goim",
   sizeof(Goim__Register),
-  21,
+  22,
   goim__register__field_descriptors,
   goim__register__field_indices_by_name,
-  2,  goim__register__number_ranges,
+  3,  goim__register__number_ranges,
   (ProtobufCMessageInit) goim__register__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -509,6 +509,10 @@ struct  Goim__Register
    */
   uint64_t started;
   /*
+   * bytes of a message that its zone takes;
+   */
+  uint32_t max_body;
+  /*
    * not kept in the registry
    */
   /*
@@ -541,7 +545,7 @@ struct  Goim__Register
 };
 #define GOIM__REGISTER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__register__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Goim__Registered
@@ -563,9 +567,12 @@ struct  Goim__Registered
    * the id; empty: another reason, in error
    */
   /*
-   * of what logic lets push; 0: not said
+   * of what logic lets push; 0: not said.
    */
   uint32_t max_body;
+  /*
+   * REFUSED: more than the node takes
+   */
   /*
    * Redis's time of this registration, ms
    */

@@ -120,8 +120,8 @@ my $node = 'region=, zone=, env=, weight=, addrs=, offline';
 
 # directive, its arguments, what is said
 for my $case (
-    map({ ['zone', "goim $_", 'a name and a size of at least 1m', $_] }
-        '16q', '-1', '0', '512k', '1048575'),
+    map({ ['zone', "goim $_", 'a name and a size of at least 3m', $_] }
+        '16q', '-1', '0', '512k', '3071k'),
     map({ ['server_id', qq{"$_"}, $server_id, $_] }
         '', 'a/b', 'a b', "n\x{f6}", 'x' x 256),
     ['trace_log', '""', 'a path', ''],

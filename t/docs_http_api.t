@@ -86,7 +86,7 @@ my $conf = slurp(root_dir() . '/docs/logic.conf.md');
 my $table = slurp(root_dir() . '/logic/conf.c');
 my (%key, %said, $in);
 
-$key{"$1.$2"} = 1 while $table =~ /LOGIC_CONF\("(\w+)", "(\w+)"/g;
+$key{"$1.$2"} = 1 while $table =~ /LOGIC_(?:CONF|WORD)\("(\w+)", "(\w+)"/g;
 for my $hook ($table =~ /LOGIC_HOOK_CONF\("(\w+)"/g) {
     $key{"$hook.$_"} = 1
         for $table =~ /LOGIC_CONF\(section, "(\w+)"/g;

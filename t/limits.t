@@ -59,21 +59,103 @@ for my $n (512 * 1024, 4 * $mb - 1, 4 * $mb) {
 
 is($api->all(1000, 'm' x (4 * $mb + 1))->{http}, 413, 'a byte more is refused');
 
-my ($rc, $said) = Goim::Logic->new(redis => '127.0.0.1:1', stopped => 1,
+my ($rc, $out) = Goim::Logic->new(redis => '127.0.0.1:1', stopped => 1,
     conf => { http => { max_body => '4097k' } })->test_conf;
 isnt($rc, 0, 'logic is not told to take more');
-like($said, qr/max_body.*4m|max_body.*4194304/, 'with the limit');
+like($out, qr/max_body.* from 0 to 4m/, 'with the limit');
 
-unlike($c->node->error_log, qr/takes \d+ at most/, 'the zone is large enough');
 is($c->node->status->{counters}{broken}, 0, 'and nothing was left out');
 
-# ---- a zone that is too small for them ---------------------------------------
+$client->close;
+$_->stop for @{ $c->{nodes} }, @{ $c->{jobs} }, @{ $c->{logics} };
 
-my $small = Goim::Nginx->new(server_id => 'small', redis => $c->redis->addr,
-    logic => [$c->logic->rpc_addr], goim => { zone => 'goim 16m' });
+# ---- a logic that is started anew with more than the zone takes ---------------
+
+my $d = Goim::Cluster->new(redis => {}, nginx => { goim => {
+    zone => 'goim 16m', queue_size => '16m' } });
+$client = $d->client(key => 'k', room => 'live://1', accepts => [1000]);
+
+$d->logic->stop;
+$d->logic->configure({ http => { max_body => '4m' } })->start;
+my $takes;
+eventually { ($takes) = $d->node->error_log 
+    =~ /"max_body" of logic is 4194304, zone "goim" takes messages of (\d+) at/ } 30,
+    'the node says that its zone is smaller';
+cmp_ok($takes, '>', 1_700_000, 'and what it takes');
+is($d->node->status->{registered}, 1, 'it remains');
+my $said = '[http] max_body is 4194304, the zone of "comet-1" takes messages of '
+    . "$takes at most";
+eventually { $d->logic->logs =~ /\Q$said\E/ } 10, 'logic says so, too';
+sleep 2;        # each thread of logic has read the set of nodes
+
+for (['all', sub { $d->api->all(1000, @_) }],
+    ['keys', sub { $d->api->keys(1000, ['k'], @_) }],
+    ['room', sub { $d->api->room(1000, 'live', '1', @_) }])
+{
+    my ($name, $post) = @$_;
+    my $body = 'm' x $takes;
+    is($post->($body)->{code}, 0, "$name: as much is taken");
+    my $push = $client->push(30);
+    ok($push && $push->{body} eq $body, 'and arrives');
+    my $answer = $post->($body . 'm');
+    is("$answer->{http} $answer->{code}", '413 -400', 'a byte more is refused');
+}
+is($d->node->status->{counters}{broken}, 0, 'nothing was left out');
+
+# ---- a new node whose zone is too small ---------------------------------------
+
+allow_log(qr/\[emerg\].* "max_body" of logic is 4194304, zone "goim" takes/);
+
+sub small {
+    my ($server, @logic) = @_;
+    return Goim::Nginx->new(server_id => $server, redis => $d->redis->addr,
+        logic => [map { $_->rpc_addr } @logic],
+        goim => { zone => 'goim 16m', queue_size => '16m' });
+}
+
+my $small = small('small', $d->logic);
+$said = '"max_body" of logic is 4194304, zone "goim" takes messages of '
+    . "$takes at most, no client is let in: make the zone ";
+my $enough;
+eventually { ($enough) = $small->error_log
+    =~ /\[emerg\].* \Q$said\E(\d+)m, or "max_body" less$/m } 30,
+    'a new node is refused, and says why';
+is($enough, 35, 'and what is enough');
+like($d->logic->logs, qr/"small" refused: .* messages of $takes at most, /,
+    'so does logic');
+is($small->status->{registered}, 0, 'it is not ready');
+my $early = Goim::Client->new(port => $small->{port}, key => 'e', auth => 0);
+$early->send(7, Goim::Client::token(key => 'e'));
+ok(!eval { $early->op(8, 2) }, 'and lets no client in');
+
+$small->configure(goim => { zone => "goim ${enough}m" });
+$small->reload;
 $small->wait_registered(30);
-like($small->error_log, qr/messages of 4194304 bytes, zone "goim" takes \d+ at/,
-    'says so');
-like($small->error_log, qr/ at most: make it 35m/, 'and what is enough');
+pass('with a zone of that size it is served');
+
+# the one before goes, and with it the bound
+my $last = Goim::Client->new(port => $small->{port}, key => 'l',
+    accepts => [1000]);
+$client->close;
+$d->node->stop;
+my $large = 'm' x (4 * $mb);
+eventually { $d->api->all(1000, $large)->{code} == 0 } 60,
+    'the largest message is taken';
+$answer = $last->push(30);
+ok($answer && $answer->{body} eq $large, 'and arrives');
+
+# ---- logics of two minds: a rolling change ------------------------------------
+
+my $lower = Goim::Logic->new(redis => $d->redis->addr);
+my $rolling = small('rolling', $lower, $d->logic);
+$rolling->wait_registered(30);
+pass('a node is registered where its zone is large enough');
+$last = Goim::Client->new(port => $rolling->{port}, key => 'r',
+    accepts => [1000]);
+eventually { ($d->api->all(1000, $large)->{http} || 0) == 413 } 30,
+    'the other logic pushes no more than it takes';
+is($d->api->keys(1000, ['r'], 'm' x $takes)->{code}, 0, 'as much is taken');
+$answer = $last->push(30);
+is(length $answer->{body}, $takes, 'and arrives');
 
 done_testing;

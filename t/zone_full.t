@@ -10,9 +10,9 @@ use Goim::Cluster;
 use Goim::Test;
 
 my $c = Goim::Cluster->new(workers => 2, nginx => { goim => { zone =>
-    'goim 1m' } });
+    'goim 3m' } }, logic => { conf => { http => { max_body => '64k' } } });
 my ($node, $api) = ($c->node, $c->api);
-my $n = 800;
+my $n = 2400;
 
 sub room { return sprintf '%s%04d', 'r' x 240, $_[0] }
 sub counters { return $node->status->{counters} }
