@@ -316,7 +316,7 @@ post_request(char *buf, size_t size, int n)
 }
 
 
-/* the end of the answers in the buffer: each ends with its JSON object */
+/* how many pushes are accepted by what has come; logic says so by a code, too */
 
 static int
 answers(int fd, int wait)
@@ -333,18 +333,18 @@ answers(int fd, int wait)
     }
 
     if (got <= 0) {
-        die("load: logic closed the connection");
+        die("load: the server closed the connection");
     }
 
     buf[got] = '\0';
 
-    for (n = 0, p = buf; (p = strstr(p, "\"code\":0")) != NULL; p++) {
-        n++;
-    }
-
-    if (n == 0 && strstr(buf, "\"code\":-") != NULL) {
+    if (strstr(buf, "\"code\":-") != NULL) {
         fprintf(stderr, "load: a push was refused: %s\n", buf);
         exit(1);
+    }
+
+    for (n = 0, p = buf; (p = strstr(p, "HTTP/1.1 20")) != NULL; p++) {
+        n++;
     }
 
     return n;

@@ -1,0 +1,92 @@
+#!/usr/bin/perl
+# What a push costs each process: microseconds of CPU, user and system, from
+# the POST to the clients that get it. Needs `make all bench`; on a busy machine
+# CPU is a better measure than time.
+#
+#     perl bench/push.pl [--kafka | --nchan] [--count 100000] [--posters 64]
+#         [--clients 10] [--rounds 3]
+#
+# --nchan: what the module nchan takes of it, without a bus and without clients.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use Getopt::Long;
+use Goim::Cluster;
+use Goim::Nginx;
+use Goim::Proc;
+use Goim::Test;
+use Goim::Test qw(build_dir);
+
+$| = 1;
+my %opt = (count => 100000, posters => 64, clients => 10, rounds => 3);
+GetOptions(\%opt, 'kafka', 'nchan', 'count=i', 'posters=i', 'clients=i',
+    'rounds=i') or exit 2;
+
+my $load = build_dir() . '/bench/load';
+die "bench: make bench first\n" if !-x $load;
+
+my (%pid, $to);
+
+if ($opt{nchan}) {
+    my $nginx = Goim::Nginx->new(conf => <<'EOF');
+load_module /usr/lib/nginx/modules/ngx_nchan_module.so;
+daemon off;
+pid %%DIR%%/nginx.pid;
+worker_processes 1;
+events { worker_connections 4096; }
+http {
+    access_log off;
+    nchan_max_reserved_memory 64m;
+    server {
+        listen 127.0.0.1:%%PORT%% backlog=4096;
+        keepalive_requests 1000000;
+        location /goim/push/ {
+            nchan_publisher;
+            nchan_channel_id x;
+            nchan_message_buffer_length 100;
+        }
+    }
+}
+EOF
+    %pid = (nchan => ($nginx->workers)[0]);
+    $to = "--clients 0 --api $nginx->{port}";
+
+} else {
+    my $c = Goim::Cluster->new(bus => $opt{kafka} ? 'kafka' : 'redis',
+        workers => 1, nginx => { goim => { zone => 'goim 64m' } });
+    %pid = (nginx => ($c->node->workers)[0], logic => $c->logic->pid,
+        job => $c->job->pid, redis => $c->redis->pid,
+        $opt{kafka} ? (kafka => $c->kafka->pid) : ());
+    $to = "--clients $opt{clients} --port $c->{nodes}[0]{port} "
+        . "--api $c->{logics}[0]{http_port}";
+}
+
+# nanoseconds on a CPU, all threads that live
+sub cpu {
+    my ($pid) = @_;
+    my $ns = 0;
+    for (glob "/proc/$pid/task/*/schedstat") {
+        open my $fh, '<', $_ or next;
+        $ns += (split ' ', <$fh> // '0')[0];
+    }
+    return $ns;
+}
+
+for my $round (0 .. $opt{rounds}) {
+    my $n = $round ? $opt{count} : $opt{count} / 10;
+    my %before = map { $_ => cpu($pid{$_}) } keys %pid;
+    my $out = `$load $to --pids $$ --posters $opt{posters} --count $n`;
+    my %said = $out =~ /(accepted|accepted_s|delivered) ([\d.]+)/g;
+    die "bench: $out" if !$said{accepted};
+    next if !$round;    # the first one warms up
+    printf "%d pushes, %d a second, %d delivered; us a push:%s\n",
+        @said{qw(accepted accepted_s delivered)}, join '', map {
+            sprintf ' %s %.2f', $_,
+                (cpu($pid{$_}) - $before{$_}) / 1000 / $said{accepted} }
+            grep { $pid{$_} } qw(logic job redis kafka nginx nchan);
+}
+
+pass('measured');
+done_testing;
