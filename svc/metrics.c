@@ -11,19 +11,37 @@
 #include <string.h>
 
 
-/* A cache line of its own, as threads add to neighbouring counters. */
+#define METRICS_MAX  512
+
+
 struct metric_s {
-    int64_t          value;
+    size_t           n;
+    int64_t          value;         /* as it was set */
     const char      *type;
     char            *name;
     char            *labels;
     char            *help;
     struct metric_s *next;
-} __attribute__((aligned(64)));
+};
+
+/*
+ * What a thread has added to each: only it writes there, so that threads do
+ * not fetch lines of one another. Stays when the thread ends.
+ */
+typedef struct metrics_thread_s  metrics_thread_t;
+
+struct metrics_thread_s {
+    int64_t            added[METRICS_MAX];
+    metrics_thread_t  *next;
+};
 
 
-static metric_t         *metrics_head;
-static pthread_mutex_t   metrics_lock = PTHREAD_MUTEX_INITIALIZER;
+static metric_t          *metrics_head;
+static size_t             metrics_n;
+static pthread_mutex_t    metrics_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static metrics_thread_t           *metrics_threads;
+static __thread metrics_thread_t  *metrics_mine;
 
 
 static char *
@@ -69,12 +87,12 @@ metrics_make(const char *type, const char *name, const char *labels,
         }
     }
 
-    m = aligned_alloc(64, sizeof(metric_t));
-    if (m == NULL) {
+    m = calloc(1, sizeof(metric_t));
+    if (m == NULL || metrics_n == METRICS_MAX) {
         abort();
     }
 
-    m->value = 0;
+    m->n = metrics_n++;
     m->type = type;
     m->name = metrics_dup(name);
     m->labels = metrics_dup(labels);
@@ -102,10 +120,38 @@ metrics_gauge(const char *name, const char *labels, const char *help)
 }
 
 
+static metrics_thread_t *
+metrics_thread(void)
+{
+    metrics_thread_t  *t;
+
+    t = aligned_alloc(64, (sizeof(metrics_thread_t) + 63) / 64 * 64);
+    if (t == NULL) {
+        abort();
+    }
+
+    memset(t, 0, sizeof(metrics_thread_t));
+    metrics_mine = t;
+
+    pthread_mutex_lock(&metrics_lock);
+    t->next = metrics_threads;
+    __atomic_store_n(&metrics_threads, t, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&metrics_lock);
+
+    return t;
+}
+
+
 void
 metrics_add(metric_t *m, int64_t n)
 {
-    __atomic_add_fetch(&m->value, n, __ATOMIC_RELAXED);
+    int64_t           *added;
+    metrics_thread_t  *t;
+
+    t = metrics_mine != NULL ? metrics_mine : metrics_thread();
+    added = &t->added[m->n];
+
+    __atomic_store_n(added, *added + n, __ATOMIC_RELAXED);
 }
 
 
@@ -119,7 +165,17 @@ metrics_set(metric_t *m, int64_t n)
 int64_t
 metrics_get(metric_t *m)
 {
-    return __atomic_load_n(&m->value, __ATOMIC_RELAXED);
+    int64_t            n;
+    metrics_thread_t  *t;
+
+    n = __atomic_load_n(&m->value, __ATOMIC_RELAXED);
+    t = __atomic_load_n(&metrics_threads, __ATOMIC_ACQUIRE);
+
+    for ( /* void */ ; t != NULL; t = t->next) {
+        n += __atomic_load_n(&t->added[m->n], __ATOMIC_RELAXED);
+    }
+
+    return n;
 }
 
 

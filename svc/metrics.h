@@ -1,6 +1,6 @@
 /*
  * Counters and gauges, and their Prometheus text. Made at start, before the
- * threads; changed from any thread (relaxed atomics).
+ * threads; changed from any thread, each of which counts for itself.
  */
 
 #ifndef SVC_METRICS_H
@@ -20,6 +20,7 @@ metric_t *metrics_counter(const char *name, const char *labels,
 metric_t *metrics_gauge(const char *name, const char *labels,
     const char *help);
 
+/* A gauge is either added to or set. */
 void metrics_add(metric_t *m, int64_t n);
 void metrics_set(metric_t *m, int64_t n);
 int64_t metrics_get(metric_t *m);
