@@ -43,6 +43,7 @@ sub over {
             bus => { partitions => 4 }, job => { stream_maxlen => 1000000 },
         }) } 1 .. 2;
     $job[0]->start;
+    wait_for { $job[0]->health->{status} == 200 } 30, 'job has all it needs';
 
     ($n, %sent) = (0);
 
