@@ -245,6 +245,30 @@ for my $page (sort @pages) {
 like(text('README.md'), qr{\./test\.sh}, 'README.md: how to test');
 like(text('README.md'), qr{\./demo\.sh}, 'README.md: how to run it');
 
+# ---- how to write a bus driver -----------------------------------------------
+
+{
+    my $page = text('docs/bus-driver.md');
+
+    # members of a struct of functions
+    my $members = sub {
+        my ($file, $name) = @_;
+        my ($body) = text($file) =~ /^typedef struct \{((?:(?!^\}).)*)^\} \Q$name\E;/ms
+            or die "$name in $file";
+        return $body =~ /\(\*(\w+)\)\(/g;
+    };
+    my @names = map { $members->(@$_) } ['svc/bus_int.h', 'bus_driver_t'],
+        ['svc/lease.h', 'lease_events_t'], ['svc/done.h', 'done_events_t'];
+
+    cmp_ok(scalar @names, '>', 25, 'what a driver is made of');
+    is_deeply([grep { $page !~ /`(?:events\.)?$_(?:\(\))?`/ } @names], [],
+        'docs/bus-driver.md speaks of each');
+
+    my $code = join '', map { slurp($_) } glob "$root/{svc,common}/*.[ch]";
+    is_deeply([grep { $code !~ /\b$_\(/ } $page =~ /`(?:\w+\.)?(\w+)\(\)`/g],
+        [], 'and of nothing that is not there');
+}
+
 # ---- systemd -----------------------------------------------------------------
 
 SKIP: {
