@@ -96,20 +96,12 @@ goim_follow_lost(goim_follow_t *f)
 }
 
 
-/* It missed nothing that a Read which is under way would not bring, or what is
-   kept since: it goes on with those who asked when it did. */
-
 void
 goim_follow_drained(goim_follow_t *f)
 {
-    if (f->state != GOIM_FOLLOW_FULL) {
-        return;
+    if (f->state == GOIM_FOLLOW_FULL) {
+        goim_follow_wait(f);
     }
-
-    f->state = GOIM_FOLLOW_BEHIND;
-
-    goim_link_move(&f->timeline->waiting, &f->link);
-    goim_timeline_want(f->timeline);
 }
 
 

@@ -178,6 +178,65 @@ test_pages(void **state)
 }
 
 
+/*
+ * Slow readers of one room read it in bites, in rounds that they share; who
+ * comes anew does not wait for them all, and a round has no more Reads than
+ * pages.
+ */
+
+static void
+test_slow(void **state)
+{
+    uint32_t   i, ms, came;
+    session_t  s[51];
+
+    (void) state;
+
+    rooms[0].head = 300;
+    rooms[0].size = 1000;
+    came = 0;
+
+    for (i = 0; i < 50; i++) {
+        join(&s[i], &rooms[0], i);
+        s[i].at = i;
+    }
+
+    for (ms = 0; ms < 1000; ms++) {
+        pass(1);
+
+        if (nreads) {
+            answer(&rooms[0]);
+        }
+
+        /* each takes all at a time of its own */
+
+        for (i = ms % 10; i < 50 + came; i += 10) {
+            assert_true(s[i].queued <= GOIM_FOLLOW_QUEUE);
+            s[i].queued = 0;
+            goim_follow_drained(&s[i].follow);
+        }
+
+        if (ms == 120) {
+            came = 1;
+            join(&s[50], &rooms[0], 0);
+            s[50].at = 0;
+        }
+
+        if (ms == 250) {
+            assert_int_equal(s[50].told, 1);
+            assert_true(s[50].at > 0);
+        }
+    }
+
+    for (i = 0; i < 51; i++) {
+        assert_int_equal(s[i].at, 300);
+        goim_follow_leave(&s[i].follow);
+    }
+
+    assert_in_range(asked, 5, 60);
+}
+
+
 /* the newest come with the first answer */
 
 static void
@@ -409,6 +468,7 @@ main(void)
         ROOM_CASE(test_busy),
         ROOM_CASE(test_busy_big),
         ROOM_CASE(test_pages),
+        ROOM_CASE(test_slow),
         ROOM_CASE(test_newest),
         ROOM_CASE(test_in_flight),
         ROOM_CASE(test_later),
