@@ -55,20 +55,6 @@ job_history_free(job_t *job)
 
 
 void
-job_history_word(char word[JOB_WORD + 1])
-{
-    int      i;
-    uint8_t  bytes[JOB_WORD / 2];
-
-    evutil_secure_rng_get_bytes(bytes, sizeof(bytes));
-
-    for (i = 0; i < JOB_WORD / 2; i++) {
-        snprintf(word + 2 * i, 3, "%02x", bytes[i]);
-    }
-}
-
-
-void
 job_history_again(job_t *job)
 {
     job->history.known = 0;
@@ -98,7 +84,7 @@ job_history_look(evutil_socket_t fd, short what, void *data)
 static void
 job_history_ask(job_t *job)
 {
-    char            key[512], text[HISTORY_TEXT], word[JOB_WORD + 1];
+    char            key[512], text[HISTORY_TEXT], word[HISTORY_WORD + 1];
     char            bus[2 * BUS_EPOCH_LEN + 1], n[12];
     size_t          len;
     const char     *argv[7];
@@ -115,7 +101,7 @@ job_history_ask(job_t *job)
 
     snprintf(key, sizeof(key), "%.480sgoim:history",
              svc_redis_prefix(job->redis));
-    job_history_word(word);
+    history_word(word);
     history_text(&job->conf->history, text);
     bus_hex(bus, bus_consumer_epoch(job->consumer, &len), BUS_EPOCH_LEN);
     snprintf(n, sizeof(n), "%u", names.partitions);

@@ -37,8 +37,4 @@ void job_history_again(job_t *job);
 /* Ask unless it is known or asked for; nothing while Redis is away. */
 void job_history_need(job_t *job);
 
-/* Random visible characters, for a stamp or an epoch. */
-#define JOB_WORD  16
-void job_history_word(char word[JOB_WORD + 1]);
-
 #endif

@@ -48,7 +48,7 @@ typedef struct {
     char            life[24];
     char            dedup[24];
     char            bus[2 * BUS_EPOCH_LEN + 1];
-    char            word[JOB_WORD + 1];
+    char            word[HISTORY_WORD + 1];
     const char     *arg[JOB_STEP_ARGS];
 } job_fixed_t;
 
@@ -204,7 +204,7 @@ job_step_fixed(job_t *job, uint32_t partition, const bus_names_t *names,
              svc_redis_life(job->redis));
     snprintf(s->dedup, sizeof(s->dedup), "%" PRId64, job->history.now.dedup);
     bus_hex(s->bus, bus_consumer_epoch(job->consumer, &len), BUS_EPOCH_LEN);
-    job_history_word(s->word);
+    history_word(s->word);
 
     snprintf(s->key[0], BUS_NAME, "%.480sgoim:life", prefix);
     snprintf(s->key[1], BUS_NAME, "%.480sgoim:history", prefix);

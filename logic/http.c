@@ -6,6 +6,7 @@
 #include "nodes.h"
 #include "online.h"
 #include "push.h"
+#include "read.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +32,8 @@
     X(HTTP_POST, "/goim/form/mids", push_mids, form)                         \
     X(HTTP_POST, "/goim/form/room", push_room, form)                         \
     X(HTTP_POST, "/goim/form/all", push_all, form)                           \
+    X(HTTP_GET, "/goim/room/position", room_position, query)                 \
+    X(HTTP_GET, "/goim/room/history", room_history, query)                   \
     X(HTTP_GET, "/goim/online/top", online_top, query)                       \
     X(HTTP_GET, "/goim/online/room", online_room, query)                     \
     X(HTTP_GET, "/goim/online/total", online_total, query)                   \

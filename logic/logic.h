@@ -6,6 +6,7 @@
  *
  *     http.c      a backend's request in, its answer out
  *     push.c      a push: targets looked up, grouped, written to the bus
+ *     read.c      a room's history, for backends
  *     online.c    counts of rooms, told by comets and asked by backends
  *     retire.c    counts of zones that are gone leave the sums
  *     top.c       the rooms with the most in them

@@ -6,6 +6,8 @@
 
 #include "conf.h"
 
+#include <event2/util.h>
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +39,20 @@ int
 history_id(const char *id)
 {
     return history_visible(id, HISTORY_ID_MAX);
+}
+
+
+void
+history_word(char word[HISTORY_WORD + 1])
+{
+    int      i;
+    uint8_t  bytes[HISTORY_WORD / 2];
+
+    evutil_secure_rng_get_bytes(bytes, sizeof(bytes));
+
+    for (i = 0; i < HISTORY_WORD / 2; i++) {
+        snprintf(word + 2 * i, 3, "%02x", bytes[i]);
+    }
 }
 
 

@@ -50,4 +50,8 @@ const history_type_t *history_find(const history_t *h, const char *room);
 /* Whether it may be a push's id: 1 to 64 visible characters of ASCII. */
 int history_id(const char *id);
 
+/* Random visible characters, for a stamp or an epoch. */
+#define HISTORY_WORD  16
+void history_word(char word[HISTORY_WORD + 1]);
+
 #endif

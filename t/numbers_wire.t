@@ -44,6 +44,52 @@ for my $wrong ([id => ''], [id => 'a b'], [id => "\x{c3}\x{a4}"],
 is room('long', id => '~' x 64)->{code}, 0, 'an id of 64';
 is $client{ws}->push->{body}, 'long', 'arrives';
 
+# ---- what backends read ------------------------------------------------------
+
+sub get {
+    my ($what, @more) = @_;
+    my $a = $api->get("/goim/room/$what", type => 'live', room => 1, @more);
+    is $a->{code}, 0, "$what @more";
+    return $a->{data};
+}
+
+sub history {
+    my $data = get('history', @_);
+    return 'none' if !$data->{items};
+    return join ' ', map { "$_->{seq}=" . ($_->{body} // "($_->{base64})") }
+        @{ $data->{items} };
+}
+
+my $position = get('position');
+is_deeply [@$position{qw(seq first)}], [4, 1], 'the newest and the oldest';
+like $position->{epoch}, qr/^[!-~]{1,32}$/, 'within an epoch';
+is history(), '1=one 2=two 3=four 4=long', 'the newest';
+is history(limit => 2), '3=four 4=long', 'so many';
+is history(after => 1, limit => 2), '2=two 3=four', 'after';
+is history(before => 3), '1=one 2=two', 'before';
+is history(after => 4), '', 'nothing new';
+is history(after => 9), '', 'less than that';
+
+room("\xff\x00a", id => 'bytes');
+room('', id => 'empty');
+eventually { get('position')->{seq} == 6 } 20, 'two more';
+is history(after => 4), '5=(/wBh) 6=', 'no UTF-8; nothing at all';
+is get('history', after => 5)->{items}[0]{operation}, 1000, 'the operation';
+$client{ws}->pushes(2);
+
+my ($items) = @{ $c->redis->cmd('KEYS', 'goim:{*}:items:live://1') };
+$c->redis->cmd('XTRIM', $items, 'MINID', '4-0');
+is history(after => 2), 'none', 'not kept any more';
+is get('position')->{first}, 4, 'as it says';
+is history(after => 3, limit => 1), '4=long', 'from there';
+
+is $api->get('/goim/room/position', type => 'chat', room => 1)->{data}, undef,
+    'rooms without history have no position';
+is $api->get('/goim/room/history', type => 'live', room => 'new')->{data}{seq},
+    0, 'a room that nobody knows begins';
+is $api->get('/goim/room/history', type => 'live', room => 1, @$_)->{code},
+    -400, "@$_" for [after => 1, before => 2], [limit => 101], [after => -1];
+
 # ---- another version ---------------------------------------------------------
 
 my ($entry) = @{ $c->redis->cmd('XREVRANGE', 'goim:node:comet-1', '+', '-',
