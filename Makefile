@@ -45,7 +45,7 @@ BENCH     := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 
 SERVICES  := $(if $(LOGIC),$(BUILD)/goim-logic) $(if $(JOB),$(BUILD)/goim-job)
 
-.PHONY: all module services unit fuzz demo test asan bench chaos clean \
+.PHONY: all module services unit fuzz demo test asan bench chaos mutants clean \
         install proto help list-tests FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -63,6 +63,7 @@ help:
 	@echo 'make asan        everything once more under ASan and UBSan'
 	@echo 'make bench       the load client'
 	@echo 'make chaos       faults at random: SECONDS=600 SEED=7'
+	@echo 'make mutants     broken on purpose: each has to be caught'
 	@echo 'make proto       proto/goim.pb-c.[ch] from proto/goim.proto'
 	@echo 'make install     PREFIX=$(PREFIX) MODULEDIR=$(MODULEDIR) DESTDIR='
 	@echo 'make clean       remove $(BUILD)/'
@@ -193,6 +194,9 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/flags $(BUILD)/libcommon.a
 
 chaos: all
 	GOIM_SECONDS='$(or $(SECONDS),600)' GOIM_SEED='$(SEED)' prove -v t/chaos.t
+
+mutants:
+	tools/mutants.sh '$(BUILD)'
 
 # Checked in, so that nginx's own build needs no protoc.
 proto:
