@@ -44,6 +44,8 @@
 
 #define JOB_BATCH       (256 * 1024)    /* bytes an append, or one record */
 
+#define JOB_RUNS        4
+
 #define JOB_RETRY_MIN   50              /* ms, doubled up to */
 #define JOB_RETRY_MAX   2000
 
@@ -132,7 +134,8 @@ struct job_s {
 
     /* same.c */
     here_t             *here;
-    char                from[HERE_FROM];    /* of this job */
+    char                from[JOB_RUNS][HERE_FROM];  /* this one's, and those
+                                           of earlier runs of its Redis */
     int64_t             elsewhere;      /* since when records wait, or 0 */
     char                why[256];
     /* history.c, number.c */

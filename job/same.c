@@ -4,8 +4,8 @@
  * it can but see that no logic is there. Over Kafka records say where they are
  * from. A record from elsewhere waits until the configuration is mended, the
  * job's or logic's: until a logic is seen in the job's own Redis. Then it is
- * delivered, as nobody else will do it; Redis may also have been restarted or
- * lost since, and has another run_id.
+ * delivered, as nobody else will do it. Redis may also have been restarted since:
+ * runs of it that this job has seen are its own.
  */
 
 #include "same.h"
@@ -28,6 +28,7 @@ typedef enum {
 
 
 static void job_same_seen(int seen, void *data);
+static int job_same_known(job_t *job, const char *from);
 static job_differ_t job_same_differs(job_t *job, const char *from,
     char *what, size_t size);
 
@@ -72,27 +73,45 @@ job_same_seen(int seen, void *data)
 void
 job_same_up(job_t *job)
 {
-    here_from(job->from, job->redis);
+    char  from[HERE_FROM];
+
+    here_from(from, job->redis);
+
+    if (strcmp(from, job->from[0]) != 0) {
+        memmove(job->from[1], job->from[0], (JOB_RUNS - 1) * HERE_FROM);
+        strcpy(job->from[0], from);
+    }
 }
 
 
 char *
 job_same_from(job_t *job, const bus_record_t *rec)
 {
-    char  *from;
+    char  from[HERE_FROM];
 
-    if (rec->from == NULL || rec->from_len >= HERE_FROM
-        || (rec->from_len == strlen(job->from)
-            && memcmp(rec->from, job->from, rec->from_len) == 0))
-    {
+    if (rec->from == NULL || rec->from_len >= HERE_FROM) {
         return NULL;
     }
 
-    from = job_realloc(NULL, rec->from_len + 1);
     memcpy(from, rec->from, rec->from_len);
     from[rec->from_len] = '\0';
 
-    return from;
+    return job_same_known(job, from) ? NULL : strdup(from);
+}
+
+
+static int
+job_same_known(job_t *job, const char *from)
+{
+    size_t  i;
+
+    for (i = 0; i < JOB_RUNS; i++) {
+        if (strcmp(from, job->from[i]) == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -145,7 +164,7 @@ job_same_differs(job_t *job, const char *from, char *what, size_t size)
     uint32_t                 db;
     const svc_redis_conf_t  *conf;
 
-    if (from == NULL || strcmp(from, job->from) == 0) {
+    if (from == NULL || job_same_known(job, from)) {
         return JOB_SAME;
     }
 

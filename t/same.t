@@ -132,9 +132,25 @@ is $bad{$_}->metrics->{goim_job_elsewhere}, 0, "$_: none waits"
 eventually { !$logic{bus}->metrics->{goim_logic_no_job}
     && !$bad{bus}->metrics->{goim_job_no_logic} } 10, 'they see each other';
 
+# it has another run_id then
+subtest 'Redis has restarted, and there is no logic' => sub {
+    my ($logic, $job) = ($logic{db}, $bad{db});
+    $node->register;
+    $job->pause;
+    push_room('db');
+    $logic->stop;
+    $redis->restart;
+    $job->resume;
+    eventually { 5 == grep { /^db / } bodies() } 20,
+        'a job that knew it delivers what was accepted before';
+    is $redis->cmd('EXISTS', 'goim:here:logic:kafka:t-db'), 0,
+        'though no logic is there';
+};
+
 # a logic that has ended leaves no mark of its own
 $logic{bus}->stop;
 is $redis->cmd('EXISTS', 'goim:here:logic:redis'), 0, 'its mark has gone';
-is $redis->cmd('EXISTS', 'goim:here:logic:kafka:t-db'), 1, 'others stay';
+is $redis->cmd('EXISTS', 'goim:here:logic:kafka:t-prefix'), 1,
+    'others stay';
 
 done_testing;
