@@ -22,7 +22,8 @@ export GOIM_WORLDS="${GOIM_WORLDS:-200000}"
 
 [ $# -gt 0 ] || set -- "$root"/t/mutants/*.patch
 
-find "$tree" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
+# all is built anew: what is there may be a mutant's
+rm -rf "$tree"
 mkdir -p "$tree/build"
 cd "$root"
 tar cf - Makefile common proto svc job logic ngx_goim_module tools t \
