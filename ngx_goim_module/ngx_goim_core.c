@@ -14,6 +14,10 @@
 
 
 #define NGX_GOIM_LEAVE_TICK     20          /* ms */
+
+/* without a slot: ms until the next try, s between two lines about it */
+#define NGX_GOIM_BEGIN_RETRY    1000
+#define NGX_GOIM_BEGIN_SAY      60
 #define NGX_GOIM_TRIM_ENDED     1024        /* sessions, at least */
 #define NGX_GOIM_TRIM_WAIT      10          /* s */
 #define NGX_GOIM_REAP           10          /* ticks */
@@ -21,6 +25,7 @@
 
 static ngx_int_t ngx_goim_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_goim_init_process(ngx_cycle_t *cycle);
+static void ngx_goim_begin(ngx_event_t *ev);
 static void ngx_goim_exit_process(ngx_cycle_t *cycle);
 
 static ngx_int_t ngx_goim_wake_listen(ngx_cycle_t *cycle);
@@ -66,6 +71,7 @@ static ngx_connection_t  *ngx_goim_wake_connection;
 static ngx_event_t        ngx_goim_tick_event;
 static ngx_event_t        ngx_goim_leave_event;
 static ngx_uint_t         ngx_goim_ticks;
+static ngx_uint_t         ngx_goim_generation;
 static ngx_msec_t         ngx_goim_empty_since;
 static unsigned           ngx_goim_reading;
 
@@ -124,10 +130,6 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
 
     ngx_goim_lock_init(ngx_goim_attach_contribute);
 
-    if (ngx_goim_slot_take(cycle->log) != NGX_OK) {
-        return NGX_OK;
-    }
-
     ngx_goim_instance_start(cycle);
     ngx_goim_attach_init();
     ngx_goim_auth_init();
@@ -147,7 +149,7 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
 
     ngx_goim_trace_init();
 
-    ngx_goim_tick_event.handler = ngx_goim_tick;
+    ngx_goim_tick_event.handler = ngx_goim_begin;
     ngx_goim_tick_event.log = cycle->log;
     ngx_goim_tick_event.data = &ngx_goim_no_connection;
     ngx_goim_tick_event.cancelable = 1;
@@ -156,9 +158,43 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
     ngx_goim_leave_event.log = cycle->log;
     ngx_goim_leave_event.data = &ngx_goim_no_connection;
 
-    ngx_add_timer(&ngx_goim_tick_event, 1);
+    ngx_goim_generation = ngx_goim_zone->generation;
+    ngx_goim_begin(&ngx_goim_tick_event);
 
     return NGX_OK;
+}
+
+
+/*
+ * A worker lets clients in as soon as it has a slot.  While leaving workers of
+ * before have all of them it asks again; not when it is about to leave itself.
+ */
+
+static void
+ngx_goim_begin(ngx_event_t *ev)
+{
+    static time_t  said;
+
+    if (ngx_exiting || ngx_goim_generation != ngx_goim_zone->generation) {
+        return;
+    }
+
+    if (ngx_goim_slot_take(ev->log) == NGX_OK) {
+        ev->handler = ngx_goim_tick;
+        ngx_add_timer(ev, 1);
+        return;
+    }
+
+    if (said == 0 || ngx_time() - said >= NGX_GOIM_BEGIN_SAY) {
+        said = ngx_time();
+
+        ngx_log_error(NGX_LOG_ERR, ev->log, 0,
+                      "goim: all %d worker slots of the zone are taken, this "
+                      "worker lets nobody in until one is free",
+                      NGX_GOIM_SLOTS);
+    }
+
+    ngx_add_timer(ev, ngx_goim_jitter(NGX_GOIM_BEGIN_RETRY));
 }
 
 
@@ -168,11 +204,11 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
 static void
 ngx_goim_exit_process(ngx_cycle_t *cycle)
 {
-    if (ngx_goim_slot == NULL) {
+    if (ngx_goim_conf == NULL) {
         return;
     }
 
-    if (ngx_goim_last()) {
+    if (ngx_goim_slot && ngx_goim_last()) {
         (void) ngx_goim_register_leave();
     }
 
@@ -188,9 +224,11 @@ ngx_goim_exit_process(ngx_cycle_t *cycle)
         ngx_goim_wake_connection = NULL;
     }
 
-    ngx_goim_lock();
-    ngx_goim_slot_release(ngx_goim_slot_n);
-    ngx_goim_unlock();
+    if (ngx_goim_slot) {
+        ngx_goim_lock();
+        ngx_goim_slot_release(ngx_goim_slot_n);
+        ngx_goim_unlock();
+    }
 }
 
 
@@ -250,7 +288,9 @@ ngx_goim_wake_handler(ngx_event_t *rev)
         /* void */
     }
 
-    ngx_goim_deliver_follow();
+    if (ngx_goim_slot) {
+        ngx_goim_deliver_follow();
+    }
 }
 
 
@@ -396,6 +436,10 @@ ngx_goim_tick_lease(void)
 static void
 ngx_goim_leave_start(void)
 {
+    if (ngx_goim_slot == NULL) {
+        return;
+    }
+
     ngx_goim_slot->leaving = NGX_GOIM_LEAVING;
 
     if (ngx_goim_slot->generation != ngx_goim_zone->generation

@@ -71,10 +71,6 @@ ngx_goim_renew_init(void)
         ngx_goim_renew_peers[i].rest = ngx_current_msec;
     }
 
-    /* who begins has nothing to announce */
-
-    ngx_goim_slot->announced = ngx_goim_zone->life;
-
     return NGX_OK;
 }
 

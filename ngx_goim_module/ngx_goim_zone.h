@@ -239,7 +239,33 @@ ngx_int_t ngx_goim_zone_init(ngx_shm_zone_t *shm_zone, void *data);
 /* empty the arena and the tables.  Under the lock, once there are workers. */
 void ngx_goim_arena_init(ngx_goim_zone_t *zone);
 
-/* take a slot; NGX_ERROR: all are taken (said in the log) */
+/* that the zone was full, once a minute */
+#define NGX_GOIM_ZONE_SAY       60          /* s */
+void ngx_goim_zone_say(ngx_log_t *log);
+
+/* make a prepared entry visible with all that belongs to it, if the lease is
+   still ours; else NGX_DECLINED */
+ngx_int_t ngx_goim_zone_publish(ngx_goim_ring_entry_t *e, u_char *data);
+
+/* take up stream id and positions where the last holder left them; id gets
+   the stream id read up to */
+ngx_int_t ngx_goim_zone_resume(uint64_t *id, ngx_log_t *log);
+
+/* whether it is at or before what was read of the partition in that epoch */
+/* the node's registration is confirmed, and its time has not passed */
+ngx_uint_t ngx_goim_registered(void);
+
+ngx_uint_t ngx_goim_seen(const uint8_t *epoch, uint32_t partition,
+    const goim_offset_t *offset);
+
+/* the positions of an epoch; NULL: they are not known (any more) */
+ngx_goim_positions_t *ngx_goim_positions(const uint8_t *epoch);
+
+
+/* ---- ngx_goim_slot.c ---- */
+
+/* take a slot; NGX_DECLINED: all are taken.  A worker that takes one has no
+   sessions. */
 ngx_int_t ngx_goim_slot_take(ngx_log_t *log);
 
 /* give a slot back: its counts go, its counters stay.  Under the lock. */
@@ -265,28 +291,6 @@ void ngx_goim_slot_reap(ngx_log_t *log);
 ngx_int_t ngx_goim_lease_try(ngx_log_t *log, ngx_uint_t *taken);
 void ngx_goim_lease_release(void);
 ngx_uint_t ngx_goim_lease_held(void);
-
-/* that the zone was full, once a minute */
-#define NGX_GOIM_ZONE_SAY       60          /* s */
-void ngx_goim_zone_say(ngx_log_t *log);
-
-/* make a prepared entry visible with all that belongs to it, if the lease is
-   still ours; else NGX_DECLINED */
-ngx_int_t ngx_goim_zone_publish(ngx_goim_ring_entry_t *e, u_char *data);
-
-/* take up stream id and positions where the last holder left them; id gets
-   the stream id read up to */
-ngx_int_t ngx_goim_zone_resume(uint64_t *id, ngx_log_t *log);
-
-/* whether it is at or before what was read of the partition in that epoch */
-/* the node's registration is confirmed, and its time has not passed */
-ngx_uint_t ngx_goim_registered(void);
-
-ngx_uint_t ngx_goim_seen(const uint8_t *epoch, uint32_t partition,
-    const goim_offset_t *offset);
-
-/* the positions of an epoch; NULL: they are not known (any more) */
-ngx_goim_positions_t *ngx_goim_positions(const uint8_t *epoch);
 
 
 /* ---- ngx_goim_table.c: rooms and addresses ---- */
