@@ -41,6 +41,16 @@ eventually { $node->error_log =~ /the zone is full, \d+ rooms/ } 5, 'and said';
 is($node->status->{authorized}, $n, 'and all are let in');
 cmp_ok($node->status->{rooms}, '<', $n, 'with rooms counted too low');
 
+# a line a minute from each worker, whatever happens in it
+my $before = counters()->{zone_full};
+my @more = map { Goim::Client->new(port => $node->{port},
+    room => 'live://' . room(5000 + $_)) } 1 .. 40;
+cmp_ok(counters()->{zone_full}, '>', $before, 'it is full again and again');
+Time::HiRes::sleep(0.5);
+cmp_ok(scalar(() = $node->error_log =~ /the zone is full, /g), '<=', 2,
+    'and said once a minute by each worker');
+$_->close for @more;
+
 for my $i (1, $n / 2, $n) {
     $api->room(1000, 'live', room($i), "room $i");
     is($clients[$i - 1]->push(20)->{body}, "room $i", "room $i gets its own");
