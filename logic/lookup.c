@@ -307,7 +307,7 @@ logic_lookup_add(logic_push_t *p, const char *key, size_t len,
     }
 
     if (p->kind == LOGIC_PUSH_MIDS) {
-        copy = logic_push_alloc(p, len + 1);
+        copy = svc_pool_alloc(&p->pool, len + 1);
 
         if (copy == NULL) {
             return -1;
@@ -342,7 +342,7 @@ logic_lookup_server(logic_push_t *p, const store_place_t *place)
         }
     }
 
-    s = logic_push_alloc(p, sizeof(logic_server_t) + place->len + 1);
+    s = svc_pool_alloc(&p->pool, sizeof(logic_server_t) + place->len + 1);
     if (s == NULL) {
         return NULL;
     }

@@ -48,7 +48,7 @@ logic_push_free(logic_thread_t *t)
 
     while ((p = TAILQ_FIRST(&t->free_pushes)) != NULL) {
         TAILQ_REMOVE(&t->free_pushes, p, entry);
-        free(p->blocks);
+        svc_pool_free(&p->pool);
         free(p);
     }
 
@@ -231,7 +231,7 @@ logic_push_room(logic_thread_t *t, http_request_t *req,
         return;
     }
 
-    key = logic_push_alloc(p, len + 1);
+    key = svc_pool_alloc(&p->pool, len + 1);
 
     if (key == NULL) {
         logic_push_answer(p, -500, "no memory");
@@ -383,20 +383,16 @@ logic_push_overdue(evutil_socket_t fd, short what, void *data)
 }
 
 
-/* ---- memory that lives as long as the push ----------------------------- */
+/* ---- pushes that are kept ---------------------------------------------- */
 
-#define LOGIC_PUSH_BLOCK  16384
-#define LOGIC_PUSH_FIRST  1024
-#define LOGIC_PUSH_FREE   1024      /* pushes that are kept, a thread */
+#define LOGIC_PUSH_FREE  1024       /* a thread */
 
-
-/* A push that was kept has its first block still. */
 
 static logic_push_t *
 logic_push_take(logic_thread_t *t)
 {
-    logic_push_t   *p;
-    logic_block_t  *block;
+    svc_pool_t     pool;
+    logic_push_t  *p;
 
     p = TAILQ_FIRST(&t->free_pushes);
 
@@ -407,9 +403,9 @@ logic_push_take(logic_thread_t *t)
     TAILQ_REMOVE(&t->free_pushes, p, entry);
     t->nfree_pushes--;
 
-    block = p->blocks;
+    pool = p->pool;
     memset(p, 0, sizeof(logic_push_t));
-    p->blocks = block;
+    p->pool = pool;
 
     return p;
 }
@@ -418,60 +414,13 @@ logic_push_take(logic_thread_t *t)
 static void
 logic_push_give(logic_thread_t *t, logic_push_t *p)
 {
-    logic_block_t  *block;
-
-    while ((block = p->blocks) != NULL
-           && (block->next != NULL || block->size != LOGIC_PUSH_FIRST
-               || t->nfree_pushes == LOGIC_PUSH_FREE))
-    {
-        p->blocks = block->next;
-        free(block);
-    }
-
     if (t->nfree_pushes == LOGIC_PUSH_FREE) {
+        svc_pool_free(&p->pool);
         free(p);
         return;
     }
 
-    if (block != NULL) {
-        block->used = 0;
-    }
-
+    svc_pool_reset(&p->pool);
     TAILQ_INSERT_HEAD(&t->free_pushes, p, entry);
     t->nfree_pushes++;
-}
-
-
-void *
-logic_push_alloc(logic_push_t *p, size_t n)
-{
-    void           *place;
-    size_t          size;
-    logic_block_t  *block;
-
-    n = (n + 7) & ~(size_t) 7;
-    block = p->blocks;
-
-    if (block == NULL || block->size - block->used < n) {
-        size = p->blocks == NULL ? LOGIC_PUSH_FIRST : LOGIC_PUSH_BLOCK;
-
-        if (size < n) {
-            size = n;
-        }
-
-        block = malloc(sizeof(logic_block_t) + size);
-        if (block == NULL) {
-            return NULL;
-        }
-
-        block->size = size;
-        block->used = 0;
-        block->next = p->blocks;
-        p->blocks = block;
-    }
-
-    place = block->data + block->used;
-    block->used += n;
-
-    return place;
 }

@@ -8,6 +8,7 @@
 
 #include "group.h"
 #include "http.h"
+#include "svc/pool.h"
 
 /* the routes */
 void logic_push_keys(logic_thread_t *t, http_request_t *req,
@@ -26,15 +27,6 @@ void logic_push_free(logic_thread_t *t);
 typedef enum {
     LOGIC_PUSH_KEYS, LOGIC_PUSH_MIDS, LOGIC_PUSH_ROOM, LOGIC_PUSH_ALL
 } logic_push_kind_t;
-
-typedef struct logic_block_s  logic_block_t;
-
-struct logic_block_s {
-    logic_block_t  *next;
-    size_t          size;
-    size_t          used;
-    char            data[];
-};
 
 typedef struct logic_server_s  logic_server_t;
 
@@ -64,7 +56,7 @@ struct logic_push_s {
     int                        past;        /* the room's history */
     int64_t                    deadline;
     size_t                     bytes;       /* counted as pending */
-    logic_block_t             *blocks;
+    svc_pool_t                 pool;        /* what lives as long */
 
     /* lookup.c */
     const logic_arg_t        **args;        /* keys */
@@ -97,8 +89,6 @@ struct logic_push_s {
 /* Answer if that was not yet done, and let go of it. */
 void logic_push_answer(logic_push_t *p, int code, const char *message);
 void logic_push_release(logic_push_t *p);
-
-void *logic_push_alloc(logic_push_t *p, size_t n);
 
 /* Find where the n keys, or the keys of the n mids, are; then write. */
 void logic_lookup_keys(logic_push_t *p, size_t n);

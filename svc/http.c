@@ -320,8 +320,7 @@ http_close(http_request_t *c)
     event_del(&c->write);
     close(c->fd);
 
-    http_blocks_reset(c);
-    free(c->blocks);
+    svc_pool_free(&c->pool);
     free(c->out);
     free(c->buf);
     free(c);
@@ -656,7 +655,7 @@ http_sent(http_request_t *c)
         return;
     }
 
-    http_blocks_reset(c);
+    svc_pool_reset(&c->pool);
 
     c->start = c->end;
     c->served = 1;

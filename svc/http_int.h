@@ -7,6 +7,7 @@
 
 #include "http.h"
 #include "listen.h"
+#include "pool.h"
 
 #include <event2/event_struct.h>
 #include <netinet/in.h>
@@ -25,16 +26,8 @@ typedef enum {
 } http_state_t;
 
 typedef struct http_listener_s  http_listener_t;
-typedef struct http_block_s     http_block_t;
 
 TAILQ_HEAD(http_list_s, http_request_s);
-
-struct http_block_s {
-    http_block_t           *next;
-    size_t                  size;
-    size_t                  used;
-    char                    data[];
-};
 
 struct http_listener_s {
     http_listener_t        *next;
@@ -94,7 +87,7 @@ struct http_request_s {
     size_t                  out_at;
     size_t                  out_len;
 
-    http_block_t           *blocks;
+    svc_pool_t              pool;           /* the request's */
     char                    peer[INET6_ADDRSTRLEN];
 
     unsigned                keep:1;
@@ -111,12 +104,6 @@ void http_close(http_request_t *c);
 
 /* The answer has been taken by the socket. */
 void http_sent(http_request_t *c);
-
-
-/* ---- http_request.c ---- */
-
-/* Free the memory of a request, but for one block of the usual size. */
-void http_blocks_reset(http_request_t *c);
 
 
 /* ---- http_answer.c: what goes out ---- */

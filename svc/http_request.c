@@ -5,12 +5,9 @@
 #include "http_int.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-
-#define HTTP_BLOCK  1024
 
 
 http_method_t
@@ -108,53 +105,5 @@ http_peer(http_request_t *req)
 void *
 http_alloc(http_request_t *req, size_t n)
 {
-    void          *place;
-    size_t         size;
-    http_block_t  *block;
-
-    n = (n + 15) & ~(size_t) 15;
-    block = req->blocks;
-
-    if (block == NULL || block->size - block->used < n) {
-        size = n > HTTP_BLOCK ? n : HTTP_BLOCK;
-
-        block = malloc(sizeof(http_block_t) + size);
-        if (block == NULL) {
-            return NULL;
-        }
-
-        block->size = size;
-        block->used = 0;
-        block->next = req->blocks;
-        req->blocks = block;
-    }
-
-    place = block->data + block->used;
-    block->used += n;
-
-    return place;
-}
-
-
-void
-http_blocks_reset(http_request_t *c)
-{
-    http_block_t  *block, *kept;
-
-    kept = NULL;
-
-    while ((block = c->blocks) != NULL) {
-        c->blocks = block->next;
-
-        if (kept == NULL && block->size == HTTP_BLOCK) {
-            kept = block;
-            kept->used = 0;
-            kept->next = NULL;
-
-        } else {
-            free(block);
-        }
-    }
-
-    c->blocks = kept;
+    return svc_pool_alloc(&req->pool, n);
 }
