@@ -394,7 +394,7 @@ job_number_judged(job_t *job, job_msg_t *msg, int64_t seq,
         metrics_add(job->m.numbered, 1);
         job_msg_number(msg, (uint64_t) seq, epoch->str, epoch->len);
 
-    } else {
+    } else if (!msg->loose) {
         metrics_add(job->m.unnumbered[JOB_NONE_LOST], 1);
         log_seldom(&lost, LOG_ERROR, "partition %u: an item is done again "
                    "whose number is not known any more, as its history was "

@@ -19,6 +19,7 @@
 #define JOB_STEP_KEYS   8
 #define JOB_STEP_ARGS   8               /* before those of the items */
 #define JOB_ITEM_ARGS   7
+#define JOB_STEP_BASE   (GOIM_PREFIX_MAX + 32)
 
 #define JOB_AT_MAX      (1LL << 52)     /* Lua's numbers take it */
 
@@ -43,7 +44,7 @@ struct job_item_s {
 
 /* What a step has beside its items. */
 typedef struct {
-    char            base[512];
+    char            base[JOB_STEP_BASE];
     char            key[JOB_STEP_KEYS][BUS_NAME];
     char            life[24];
     char            dedup[24];
@@ -53,13 +54,22 @@ typedef struct {
 } job_fixed_t;
 
 
+/* What keys of a partition begin with. */
+
+static int
+job_step_base(job_t *job, uint32_t partition, char *base, size_t size)
+{
+    return snprintf(base, size, "%sgoim:{%" PRIu32 "}:",
+                    svc_redis_prefix(job->redis), partition);
+}
+
+
 /* NULL: no item. What is wrong with a record the fan-out says. */
 
 static const history_type_t *
 job_step_type(job_t *job, job_msg_t *msg, Goim__PushMsg **push)
 {
-    const job_history_t   *h;
-    const history_type_t  *type;
+    const job_history_t  *h;
 
     h = &job->history;
 
@@ -71,26 +81,26 @@ job_step_type(job_t *job, job_msg_t *msg, Goim__PushMsg **push)
         return NULL;
     }
 
-    type = history_find(&h->now, (*push)->room);
+    return history_find(&h->now, (*push)->room);
+}
 
-    if (type == NULL) {
-        return NULL;
-    }
 
-    if (!h->strange
-        && goim_partition((*push)->room, strlen((*push)->room),
-                          h->partitions) == msg->partition)
-    {
-        return type;
+/* Whether it came where its room is numbered; counted once where not. */
+
+static int
+job_step_home(job_t *job, job_msg_t *msg, uint32_t home)
+{
+    if (!job->history.strange && home == msg->partition) {
+        return 1;
     }
 
     if (!msg->loose) {
         msg->loose = 1;
-        metrics_add(job->m.unnumbered[h->strange ? JOB_NONE_BUS
-                                                 : JOB_NONE_PARTITION], 1);
+        metrics_add(job->m.unnumbered[job->history.strange
+                                      ? JOB_NONE_BUS : JOB_NONE_PARTITION], 1);
     }
 
-    return NULL;
+    return 0;
 }
 
 
@@ -152,9 +162,33 @@ job_step_item(job_item_t *item, const job_msg_t *msg,
 }
 
 
+/* One that gets no number: its room's epoch ends. */
+
+static void
+job_step_stray(job_t *job, job_item_t *item, const char *room, uint32_t home)
+{
+    char    base[JOB_STEP_BASE];
+    size_t  len;
+
+    memset(item, 0, sizeof(job_item_t));
+
+    len = strlen(room) + 1;
+    item->id_len = (size_t) job_step_base(job, home, base, sizeof(base));
+
+    item->room = job_realloc(NULL, len + item->id_len + 1);
+    memcpy(item->room, room, len);
+
+    item->id = item->room + len;
+    memcpy(item->id, base, item->id_len + 1);
+
+    item->record = (uint8_t *) item->id + item->id_len;     /* none */
+}
+
+
 int
 job_step_add(job_t *job, job_msg_t *msg)
 {
+    uint32_t               home;
     job_step_t            *step;
     Goim__PushMsg         *push;
     const history_type_t  *type;
@@ -170,7 +204,15 @@ job_step_add(job_t *job, job_msg_t *msg)
         step->items = job_realloc(NULL, JOB_STEP * sizeof(job_item_t));
     }
 
-    step->bytes += job_step_item(&step->items[step->n++], msg, push, type);
+    home = goim_partition(push->room, strlen(push->room),
+                          job->history.partitions);
+
+    if (job_step_home(job, msg, home)) {
+        step->bytes += job_step_item(&step->items[step->n++], msg, push, type);
+
+    } else {
+        job_step_stray(job, &step->items[step->n++], push->room, home);
+    }
 
     return 1;
 }
@@ -198,8 +240,7 @@ job_step_fixed(job_t *job, uint32_t partition, const bus_names_t *names,
 
     prefix = svc_redis_prefix(job->redis);
 
-    snprintf(s->base, sizeof(s->base), "%.480sgoim:{%" PRIu32 "}:", prefix,
-             partition);
+    job_step_base(job, partition, s->base, sizeof(s->base));
     snprintf(s->life, sizeof(s->life), "%" PRIu64,
              svc_redis_life(job->redis));
     snprintf(s->dedup, sizeof(s->dedup), "%" PRId64, job->history.now.dedup);

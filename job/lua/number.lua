@@ -10,7 +10,10 @@
 --       "<holder> <fence>", field of `done`, bus epoch, what keys of the
 --       partition begin with, a random word, dedup (ms), then for each
 --       record, by position: room, how many items it keeps, for how long
---       (ms), position, packed goim.Record, sender and id or '', its time
+--       (ms), position, packed goim.Record, sender and id or '', its time. Of
+--       one that can have no number as it came elsewhere than to its room's
+--       partition: room, '', '', '', '', what keys of that partition begin
+--       with, ''; the room's epoch ends, so that who recovers is told
 -- Answer: { keys of another type that were replaced, then for each record
 --         its number and the epoch }, or 'HISTORY' when goim:history has
 --         another `of`, 'FENCED' when the lease is another's: nothing was

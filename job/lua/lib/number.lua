@@ -237,10 +237,17 @@ local function number()
     local out = { 0 }
 
     for i = 9, #ARGV, FIELDS do
-        local t = rooms[ARGV[i]] or timeline(ARGV[i])
-        t.keep, t.ttl = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
-        out[#out + 1] = judge(t, i)
-        out[#out + 1] = t.epoch
+        if ARGV[i + 1] == '' then
+            local home = ARGV[i + 5]
+            redis.call('DEL', home .. 'meta:' .. ARGV[i],
+                       home .. 'items:' .. ARGV[i])
+            out[#out + 1], out[#out + 2] = NONE, ''
+        else
+            local t = rooms[ARGV[i]] or timeline(ARGV[i])
+            t.keep, t.ttl = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+            out[#out + 1] = judge(t, i)
+            out[#out + 1] = t.epoch
+        end
     end
 
     for _, t in ipairs(order) do
