@@ -33,6 +33,11 @@
 #define GOIM_RECOVER_MAX  64            /* positions that a client comes with */
 #define GOIM_NEWEST_MAX   1000          /* items that it asks for on joining */
 
+/* of so many nodes on that is more, each has the rooms with members listed, so
+   that job leaves out the others; below it no more */
+#define GOIM_LISTS_NODES  3
+#define GOIM_LISTS_CALL   1000          /* rooms of a call, of each kind */
+
 /* a message that is pushed: the highest [http] max_body of logic */
 #define GOIM_BODY_MAX     (4 * 1024 * 1024)
 

@@ -5,7 +5,8 @@
  * of nodes is read after the records were taken: a session that was there
  * when a push was accepted is on a node that is in this set. So each group of
  * records waits for one reading (of the set's version, as a rule), and what
- * comes meanwhile makes up the next group.
+ * comes meanwhile makes up the next group. After that the nodes of their rooms
+ * are looked up (rooms.c).
  */
 
 #include "fanout.h"
@@ -15,6 +16,7 @@
 #include "list.h"
 #include "node.h"
 #include "nodes.h"
+#include "rooms.h"
 #include "same.h"
 
 #include "svc/clock.h"
@@ -28,9 +30,13 @@ static void job_fanout_turn(evutil_socket_t fd, short what, void *data);
 static void job_fanout_ask(job_t *job);
 static void job_fanout_again(job_t *job, int64_t max);
 static void job_fanout_read(registry_t *g, int ok, void *data);
+static void job_fanout_roomed(job_t *job, int ok);
+static void job_fanout_hand(job_t *job);
 static int job_fanout_msg(job_t *job, job_msg_t *msg);
-static size_t job_fanout_count(job_t *job, const Goim__PushMsg *push,
-    job_node_t **node);
+static int job_fanout_nodes(job_t *job, const Goim__PushMsg *push,
+    job_node_t ***nodes, size_t *n);
+static size_t job_fanout_node(job_t *job, const Goim__PushMsg *push,
+    job_node_t ***nodes);
 static uint64_t job_fanout_sessions(job_t *job, const Goim__PushMsg *push);
 static void job_fanout_retry(evutil_socket_t fd, short what, void *data);
 
@@ -47,7 +53,9 @@ job_fanout_init(job_t *job)
     job->refresh = event_new(job->base, -1, EV_PERSIST, job_fanout_retry,
                              job);
 
-    if (job->turn == NULL || job->retry == NULL || job->refresh == NULL) {
+    if (job->turn == NULL || job->retry == NULL || job->refresh == NULL
+        || job_rooms_init(job) != 0)
+    {
         return -1;
     }
 
@@ -65,6 +73,7 @@ job_fanout_free(job_t *job)
     job_list_free(&job->taken);
     job_list_free(&job->asked);
     job_arena_free(&job->arena);
+    job_rooms_free(job);
 
     event_free(job->turn);
     event_free(job->retry);
@@ -182,9 +191,6 @@ job_fanout_read(registry_t *g, int ok, void *data)
 
     static log_once_t   held;
 
-    job_msg_t   *msg, *next;
-    job_list_t   list;
-
     (void) g;
 
     job->reading = 0;
@@ -204,28 +210,71 @@ job_fanout_read(registry_t *g, int ok, void *data)
         return;
     }
 
-    job->delay = 0;
-
     job_nodes_sync(job);
 
     if (job->asked.head != NULL) {
         metrics_add(job->m.batches, 1);
     }
 
-    list = job->asked;
-    job_list_init(&job->asked);
+    switch (job_rooms_ask(job, job->asked.head, job_fanout_roomed)) {
 
-    for (msg = list.head; msg; msg = next) {
-        next = msg->link;
+    case 0:
+        job_fanout_hand(job);
+        break;
+
+    case 1:
+        job->reading = 1;
+        break;
+
+    default:
+        job_fanout_again(job, JOB_FANOUT_LOOK);
+    }
+}
+
+
+static void
+job_fanout_roomed(job_t *job, int ok)
+{
+    static log_once_t  held;
+
+    job->reading = 0;
+
+    if (job->draining) {
+        return;
+    }
+
+    if (ok) {
+        job_fanout_hand(job);
+        return;
+    }
+
+    log_seldom(&held, LOG_WARN, "the nodes of rooms are not known: records "
+               "wait");
+    metrics_add(job->m.held, 1);
+
+    job_fanout_again(job, JOB_FANOUT_LOOK);
+}
+
+
+/* Those that were asked for, or as many of them as there is an answer for. */
+
+static void
+job_fanout_hand(job_t *job)
+{
+    job_msg_t  *msg;
+
+    job->delay = 0;
+
+    while ((msg = job->asked.head) != NULL) {
 
         if (msg->part != NULL && job_fanout_msg(job, msg) != 0) {
-
-            /* it waits, and so does what is behind it */
-
-            job->asked.head = msg;
-            job->asked.tail = list.tail;
-            svc_timer(job->retry, JOB_FANOUT_LOOK);
             break;
+        }
+
+        job->asked.head = msg->link;
+
+        if (msg->link == NULL) {
+            job_list_init(&job->asked);
         }
 
         job_msg_unref(msg);
@@ -234,7 +283,9 @@ job_fanout_read(registry_t *g, int ok, void *data)
     job_nodes_send(job, 0);
     job->eased(job);
 
-    if (job->asked.head == NULL && job->taken.head != NULL) {
+    if ((job->asked.head != NULL || job->taken.head != NULL)
+        && !evtimer_pending(job->retry, NULL))
+    {
         job_fanout_ask(job);
     }
 }
@@ -242,18 +293,20 @@ job_fanout_read(registry_t *g, int ok, void *data)
 
 /* ---- one record ---- */
 
-/* -1: it has to wait */
+/* -1: it waits, and so does what is behind it: for the timer, or until the nodes
+ * of its room are looked up. */
 
 static int
 job_fanout_msg(job_t *job, job_msg_t *msg)
 {
-    size_t          i, n, len;
-    uint8_t        *data;
-    job_bad_t       bad;
-    job_node_t     *node;
-    Goim__PushMsg  *push;
+    size_t           i, n, len;
+    uint8_t         *data;
+    job_bad_t        bad;
+    job_node_t     **nodes;
+    Goim__PushMsg   *push;
 
     if (!job_same(job, msg)) {
+        svc_timer(job->retry, JOB_FANOUT_LOOK);
         return -1;
     }
 
@@ -265,9 +318,11 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
         return 0;
     }
 
-    metrics_add(job->m.records[push->type], 1);
+    if (job_fanout_nodes(job, push, &nodes, &n) != 0) {
+        return -1;
+    }
 
-    n = job_fanout_count(job, push, &node);
+    metrics_add(job->m.records[push->type], 1);
 
     if (n > 0) {
         bad = job_record_pack(&job->arena, push, msg, job->nlive,
@@ -281,13 +336,8 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
         job_msg_set(msg, data, len);
     }
 
-    if (node != NULL) {
-        job_node_push(node, msg);
-
-    } else {
-        for (i = 0; i < n; i++) {
-            job_node_push(job->nodes[i], msg);
-        }
+    for (i = 0; i < n; i++) {
+        job_node_push(nodes[i], msg);
     }
 
     job_place_ack(&job->place, msg);
@@ -340,36 +390,55 @@ job_fanout_sessions(job_t *job, const Goim__PushMsg *push)
 }
 
 
-/* To how many nodes the record goes; *node: the only one, NULL: to all. */
+/* The nodes that the record goes to. -1: they were not looked up yet. */
+
+static int
+job_fanout_nodes(job_t *job, const Goim__PushMsg *push, job_node_t ***nodes,
+    size_t *n)
+{
+    static log_once_t  none;
+
+    if (push->type == GOIM__PUSH_MSG__TYPE__PUSH) {
+        *n = job_fanout_node(job, push, nodes);
+        return 0;
+    }
+
+    *nodes = job->nodes;
+    *n = job->nnodes;
+
+    if (push->type == GOIM__PUSH_MSG__TYPE__ROOM
+        && job_rooms_nodes(job, push->room, nodes, n) != 0)
+    {
+        return -1;
+    }
+
+    if (job->nlive == 0) {
+        metrics_add(job->m.no_nodes, 1);
+        log_seldom(&none, LOG_WARN, "no node is registered: records "
+                   "for rooms and for all reach nobody");
+    }
+
+    return 0;
+}
+
 
 static size_t
-job_fanout_count(job_t *job, const Goim__PushMsg *push, job_node_t **node)
+job_fanout_node(job_t *job, const Goim__PushMsg *push, job_node_t ***nodes)
 {
-    static log_once_t  unknown, none;
+    static log_once_t   unknown;
+    static job_node_t  *node;
 
     log_text_t  t;
 
-    *node = NULL;
+    node = job_nodes_find(job, push->server);
+    *nodes = &node;
 
-    if (push->type != GOIM__PUSH_MSG__TYPE__PUSH) {
-        if (job->nlive == 0) {
-            metrics_add(job->m.no_nodes, 1);
-            log_seldom(&none, LOG_WARN, "no node is registered: records "
-                       "for rooms and for all reach nobody");
-        }
-
-        return job->nnodes;
-    }
-
-    *node = job_nodes_find(job, push->server);
-
-    if (*node == NULL) {
+    if (node == NULL) {
         metrics_add(job->m.unknown_node, 1);
         log_seldom(&unknown, LOG_WARN, "node \"%s\" is not registered: "
                    "records for it are undeliverable",
                    log_text(&t, push->server));
-        return 0;
     }
 
-    return 1;
+    return node != NULL;
 }

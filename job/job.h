@@ -8,6 +8,7 @@
  *     history.c   which rooms have one, as it stands in Redis
  *     fanout.c    the set of nodes is read, the record's nodes found
  *     same.c      whether it is from a logic that has the same Redis
+ *     rooms.c     which nodes have members of a room
  *     nodes.c     the set of nodes
  *     node.c      a queue a node, one append in flight
  *     record.c    PushMsg in, packed Delivery out
@@ -49,7 +50,8 @@
 #define JOB_RETRY_MIN   50              /* ms, doubled up to */
 #define JOB_RETRY_MAX   2000
 
-typedef struct job_node_s  job_node_t;
+typedef struct job_node_s   job_node_t;
+typedef struct job_rooms_s  job_rooms_t;
 
 typedef struct {
     bus_conf_t        bus;              /* first: see bus_conf_kafka() */
@@ -99,7 +101,8 @@ typedef struct {
     metric_t  *lag;
     metric_t  *owned;
     metric_t  *stuck;
-    metric_t  *nodes, *nodes_silent, *nodes_lapsed;
+    metric_t  *nodes, *nodes_silent, *nodes_lapsed, *nodes_listed;
+    metric_t  *rooms, *spared;
     metric_t  *unacked;
     metric_t  *outstanding;
     metric_t  *paused;
@@ -152,6 +155,7 @@ struct job_s {
     int64_t             delay;          /* ms, before the next retry */
     unsigned            reading:1;
     job_arena_t         arena;
+    job_rooms_t        *rooms;          /* rooms.c */
 
     /* nodes.c, node.c */
     job_node_t        **nodes;          /* live and lapsed, by server */

@@ -269,6 +269,13 @@ job_metrics_init(job_metrics_t *m)
     m->missed = metrics_counter("goim_job_missed_records_total", NULL,
                                 "Records for nodes that were not renewed in "
                                 "time, counted for them.");
+    m->rooms = metrics_counter("goim_job_rooms_looked_up_total", NULL,
+                               "Rooms whose nodes were looked up.");
+    m->spared = metrics_counter("goim_job_spared_records_total", NULL,
+                                "Records for rooms not appended, as the node "
+                                "has no member.");
+    m->nodes_listed = metrics_gauge("goim_job_nodes_listed", NULL,
+                                    "Nodes whose rooms are listed.");
     m->revoked = metrics_counter("goim_job_revoked_total", NULL,
                                  "Partitions that went to another job or "
                                  "began anew.");

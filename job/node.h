@@ -18,6 +18,9 @@ struct job_node_s {
     size_t          count;
     size_t          sent;           /* of them, the append that was tried */
 
+    uint64_t        rooms;          /* life of Redis in which those that it
+                                       has are listed; 0: it may have any */
+    uint64_t        chosen;         /* by rooms.c, for this record */
     uint64_t        pass;           /* when it was last seen in the registry */
     uint64_t        purged;         /* job->revokes, when last purged */
     int64_t         delay;          /* ms, before the next repeat */

@@ -119,6 +119,7 @@ job_nodes_add(job_t *job, const char *server, int lapsed)
 
     node = job->nodes[i];
     node->pass = job->pass;
+    node->rooms = registry_rooms(job->registry, server);
 
     if (node->lapsed != (unsigned) lapsed) {
         node->lapsed = (unsigned) lapsed;

@@ -64,6 +64,10 @@
       "Keys that a node reported missing.")                                  \
     X(missing_removed, "goim_logic_missing_removed_total", NULL,             \
       "Stale mappings of missing keys that were removed.")                   \
+    X(rooms_listed, "goim_logic_rooms_listed_total", NULL,                   \
+      "Rooms listed by calls of nodes: without those of logins.")            \
+    X(rooms_off, "goim_logic_rooms_off_total", NULL,                         \
+      "Rooms that had no member for a while, taken off the list.")           \
     X(receives, "goim_logic_receives_total", NULL,                           \
       "Packets of clients taken.")                                           \
     X(receive_failed, "goim_logic_receive_failed_total", NULL,               \
@@ -118,7 +122,7 @@ typedef struct {
     metric_t  *registers, *registers_refused;
     metric_t  *rpc_connections, *rpc_calls, *rpc_failed, *rpc_malformed;
     metric_t  *hook_requests, *hook_failed;
-    metric_t  *rooms_full;
+    metric_t  *rooms_full, *rooms_listed, *rooms_off;
     metric_t  *rpc_links, *push_waiting, *threads, *redis_up;
     metric_t  *nodes_silent, *no_job;
 } logic_metrics_t;

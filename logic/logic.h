@@ -18,6 +18,7 @@
  *     auth.c      who a client is: by its token, or by asking the application
  *     session.c   who is where, in Redis
  *     kick.c      the word to a node that a session was replaced
+ *     rooms.c     which nodes have members of a room
  *     receive.c   packets of clients for the application
  *     hook.c      HTTP requests to the application, by libcurl
  *

@@ -171,7 +171,7 @@ logic_register_call(logic_call_t *call)
     }
 
     if (registry_register(call->thread->registry, call->msg->register_,
-                          logic_registered, call)
+                          call->deadline, logic_registered, call)
         != 0)
     {
         logic_reply_code(call, GOIM__REPLY__CODE__FAILED, "redis is away");
@@ -187,6 +187,8 @@ logic_registered(const registry_answer_t *a, void *data)
     log_text_t           server, instance, holder;
     Goim__Register      *info;
     const logic_conf_t  *conf;
+
+    const registry_node_t  *nodes;
 
     Goim__Reply       reply = GOIM__REPLY__INIT;
     Goim__Registered  registered = GOIM__REGISTERED__INIT;
@@ -206,6 +208,11 @@ logic_registered(const registry_answer_t *a, void *data)
     registered.seen = a->seen;
     registered.missed = a->missed;
     registered.lapsed = a->lapsed;
+
+    if (registry_current(call->thread->registry)) {
+        registered.nodes = (uint32_t) registry_nodes(call->thread->registry,
+                                                     &nodes);
+    }
 
     if (a->result == REGISTRY_REFUSED) {
         log_write(LOG_ERROR, "register: \"%s\" refused to instance \"%s\": "

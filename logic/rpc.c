@@ -10,6 +10,7 @@
 
 #include "nodes.h"
 #include "online.h"
+#include "rooms.h"
 #include "rpc.h"
 #include "session.h"
 
@@ -505,6 +506,10 @@ logic_rpc_call(logic_link_t *link, const uint8_t *data, size_t len)
 
     case GOIM__CALL__CALL_ANNOUNCED:
         logic_announced_call(call);
+        break;
+
+    case GOIM__CALL__CALL_ROOMS:
+        logic_rooms_call(call);
         break;
 
     case GOIM__CALL__CALL_CANCEL:

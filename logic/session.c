@@ -24,6 +24,7 @@ typedef struct {
     logic_who_t            *who;            /* Connect */
     const char             *server;
     const char             *zone;
+    ProtobufCBinaryData     room;           /* of who */
     Goim__Session           one;
     Goim__Session          *single;         /* &one */
     Goim__Session *const   *sessions;
@@ -178,12 +179,16 @@ logic_session_connect(logic_call_t *call, logic_who_t *who)
     }
 
     op->who = who;
+    op->room.data = (uint8_t *) who->room;
+    op->room.len = who->room_len;
     ask = logic_op_ask(op, logic_connect_done);
 
     /* a client whose comet has gone may be logging in elsewhere by now */
 
     if (logic_rpc_gone(call)
-        || store_connect(call->thread->store, &ask, &op->one) != 0)
+        || store_connect(call->thread->store, &ask, &op->one,
+                         who->room_len > 0 ? c->order : 0, &op->room)
+           != 0)
     {
         logic_op_failed(op);
     }
@@ -257,6 +262,8 @@ logic_connected(logic_op_t *op, uint64_t life)
 
     connected.renew = (uint32_t) ((conf->ttl - connected.heartbeat) / 3);
     connected.life = life;
+    connected.listed = who->room_len > 0
+                       && op->call->msg->connect->order != 0;
 
     for (i = 0, p = who->rooms; i < who->nrooms; i++) {
         rooms[i].data = (uint8_t *) p;

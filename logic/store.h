@@ -55,9 +55,10 @@ typedef struct {
 store_t *store_new(logic_thread_t *t);
 void store_free(store_t *st);
 
-/* -1: it is away, no callback */
+/* -1: it is away, no callback; order: the room is listed too, 0: it is not */
 int store_connect(store_t *st, const store_ask_t *ask,
-    const Goim__Session *session);
+    const Goim__Session *session, uint64_t order,
+    const ProtobufCBinaryData *room);
 int store_renew(store_t *st, const store_ask_t *ask,
     Goim__Session *const *sessions, size_t n, store_replaced_pt replaced);
 int store_end(store_t *st, const store_ask_t *ask,

@@ -59,6 +59,8 @@ typedef struct {
     Goim__Session *const       *sessions;   /* or */
     const ProtobufCBinaryData  *keys;
     const Goim__Session        *one;
+    uint64_t                    order;
+    const ProtobufCBinaryData  *room;       /* of that one */
     size_t                      n;
     size_t                      next;
     size_t                      count;
@@ -80,9 +82,11 @@ static void store_answer(store_op_t *op, store_code_t code,
 
 int
 store_connect(store_t *st, const store_ask_t *ask,
-    const Goim__Session *session)
+    const Goim__Session *session, uint64_t order,
+    const ProtobufCBinaryData *room)
 {
-    store_op_t  what = { .one = session, .n = 1 };
+    store_op_t  what = { .one = session, .order = order, .room = room,
+                         .n = 1 };
 
     what.number = st->thread->conf->ttl;
 
@@ -152,7 +156,7 @@ store_start(store_t *st, store_kind_t *kind, const store_ask_t *ask,
 static int
 store_send(store_op_t *op)
 {
-    char                  head[3][24], number[2 * STORE_SLICE][24], *p;
+    char                  head[4][24], number[2 * STORE_SLICE][24], *p;
     size_t                i, n, last, left;
     size_t                len[1 + STORE_HEAD + 3 * STORE_SLICE + 8];
     int64_t               now, until;
@@ -217,6 +221,14 @@ store_send(store_op_t *op)
         len[n++] = (size_t) snprintf(p, sizeof(number[0]), "%" PRIu64,
                                      s->session);
         p += sizeof(number[0]);
+    }
+
+    if (op->room != NULL) {
+        argv[n] = head[3];
+        len[n++] = (size_t) snprintf(head[3], sizeof(head[3]), "%" PRIu64,
+                                     op->order);
+        argv[n] = (const char *) op->room->data;
+        len[n++] = op->room->len;
     }
 
     return svc_redis_eval(st->redis, &op->kind->script, store_told, op, 1,

@@ -20,7 +20,7 @@
 
 /* Fronts in another .so refer to it: one that was made for another layout of
    what is declared here does not load.  A change of the layout renames it. */
-#define NGX_GOIM_ABI            ngx_goim_abi_6
+#define NGX_GOIM_ABI            ngx_goim_abi_7
 
 extern const ngx_uint_t  NGX_GOIM_ABI;
 
@@ -127,7 +127,8 @@ struct ngx_goim_session_s {
     uint32_t                    naccepts;
     int32_t                    *accepts;    /* sorted */
     struct ngx_goim_auth_s     *auth;       /* outstanding at logic, or */
-    struct ngx_goim_receive_s  *receive;    /* a packet */
+    struct ngx_goim_receive_s  *receive;    /* a packet, or */
+    struct ngx_goim_entering_s *entering;   /* a room */
     ngx_queue_t                 wait;       /* an auth for its turn; later
                                                a renewal */
     ngx_uint_t                  peer;       /* the logic that knows it */

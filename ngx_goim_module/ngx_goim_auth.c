@@ -21,6 +21,7 @@ typedef struct ngx_goim_auth_s {
     ngx_goim_session_t     *session;        /* NULL: gone */
     ngx_goim_call_t        *call;           /* once it is asked */
     uint64_t                id;
+    uint64_t                order;          /* of listing its room; 0: none */
     ngx_uint_t              peer;
     uint16_t                version;
     int32_t                 sequence;
@@ -38,7 +39,9 @@ static void ngx_goim_auth_upgrade(Goim__Connect *connect,
     ngx_goim_upgrade_t *up, Goim__Header *header, Goim__Header **headers);
 static void ngx_goim_auth_reply(void *data, const Goim__Reply *reply);
 static ngx_int_t ngx_goim_auth_accept(ngx_goim_session_t *s,
-    const Goim__Connected *in);
+    const Goim__Connected *in, uint64_t order);
+static ngx_int_t ngx_goim_auth_room(ngx_goim_session_t *s,
+    const Goim__Connected *in, uint64_t order);
 static ngx_int_t ngx_goim_auth_accepts(ngx_goim_session_t *s,
     const Goim__Connected *in);
 
@@ -196,6 +199,10 @@ ngx_goim_auth_call(ngx_goim_auth_t *auth)
     connect.token.data = auth->token;
     connect.token.len = auth->len;
 
+    auth->order = ngx_goim_zone->lists.wanted || ngx_goim_zone->lists.strict
+                  ? ngx_goim_list_order() : 0;
+    connect.order = auth->order;
+
     if (s->upgrade) {
         ngx_goim_auth_upgrade(&connect, s->upgrade, header, headers);
     }
@@ -325,7 +332,7 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
             return;
         }
 
-        if (ngx_goim_auth_accept(s, reply->connected) == NGX_OK
+        if (ngx_goim_auth_accept(s, reply->connected, a.order) == NGX_OK
             && ngx_goim_reply(s, a.version, GOIM_OP_AUTH_REPLY, a.sequence,
                               NULL, 0)
                != NGX_ERROR)
@@ -363,7 +370,8 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
 /* NGX_ERROR: the session is closing */
 
 static ngx_int_t
-ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in)
+ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in,
+    uint64_t order)
 {
     ngx_goim_session_t  *old;
 
@@ -424,8 +432,7 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in)
     ngx_goim_count(auths, 1);
     ngx_add_timer(s->connection->read, s->heartbeat);
 
-    if (ngx_goim_room_change(s, in->room.data, in->room.len) != NGX_OK) {
-        ngx_goim_close(s, 1011, "no memory");
+    if (ngx_goim_auth_room(s, in, order) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -436,6 +443,40 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in)
     }
 
     return NGX_OK;
+}
+
+
+/* Logic has listed the room with the login.  NGX_ERROR: the session is
+   closing. */
+
+static ngx_int_t
+ngx_goim_auth_room(ngx_goim_session_t *s, const Goim__Connected *in,
+    uint64_t order)
+{
+    ngx_int_t           rc;
+    ngx_str_t           room;
+    ngx_goim_listing_t  listing;
+
+    room.data = in->room.data;
+    room.len = in->room.len;
+    listing.life = in->life;
+    listing.order = order;
+
+    rc = ngx_goim_room_change(s, &room, in->listed ? &listing : NULL, 0);
+
+    if (rc == NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (rc == NGX_ERROR) {
+        ngx_goim_close(s, 1011, "no memory");
+
+    } else {
+        ngx_goim_count(room_failed, 1);
+        ngx_goim_close(s, 1013, "auth failed, try again");
+    }
+
+    return NGX_ERROR;
 }
 
 

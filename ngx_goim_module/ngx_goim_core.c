@@ -140,6 +140,7 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
         || ngx_goim_disconnect_init() != NGX_OK
         || ngx_goim_renew_init() != NGX_OK
         || ngx_goim_room_init(cycle->log) != NGX_OK
+        || ngx_goim_enter_init(cycle->log) != NGX_OK
         || ngx_goim_fanout_init(cycle->log) != NGX_OK
         || ngx_goim_logic_init(gcf, ngx_goim_zone->id) != NGX_OK
         || ngx_goim_wake_listen(cycle) != NGX_OK)
@@ -351,6 +352,8 @@ ngx_goim_tick(ngx_event_t *ev)
     ngx_goim_missing_report();
     ngx_goim_zone_say(ev->log);
     ngx_goim_register_tick();
+    ngx_goim_enter_tick();
+    ngx_goim_vouch_tick();
     ngx_goim_lapse_tick();
     ngx_goim_drain_tick();
 

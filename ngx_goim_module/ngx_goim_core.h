@@ -178,9 +178,19 @@ ngx_int_t ngx_goim_room_limit(ngx_goim_session_t *s,
 ngx_uint_t ngx_goim_room_allowed(ngx_goim_session_t *s, const u_char *key,
     size_t len);
 
-/* len 0 leaves; the same room again changes nothing */
-ngx_int_t ngx_goim_room_change(ngx_goim_session_t *s, u_char *key,
-    size_t len);
+/* that a room was listed in Redis for this node */
+typedef struct {
+    uint64_t                life;
+    uint64_t                order;
+} ngx_goim_listing_t;
+
+/*
+ * len 0 leaves; the same room again changes nothing.  NGX_DECLINED: it stays
+ * where it is, as the room has to be listed first; NGX_BUSY: the zone has, for
+ * any room.  listing: it was; must: see ngx_goim_room_listed().
+ */
+ngx_int_t ngx_goim_room_change(ngx_goim_session_t *s, ngx_str_t *key,
+    const ngx_goim_listing_t *listing, ngx_uint_t must);
 
 /* an authenticated session is in the list of all, and at most in one room */
 void ngx_goim_room_enter(ngx_goim_session_t *s);
@@ -188,6 +198,35 @@ void ngx_goim_room_exit(ngx_goim_session_t *s);
 
 /* the zone's lists are empty: contribute again.  Under the lock. */
 void ngx_goim_room_contribute_all(void);
+
+
+/* ---- ngx_goim_enter.c: into a room that has to be listed first ---- */
+
+ngx_int_t ngx_goim_enter_init(ngx_log_t *log);
+
+/* operation 12, for a room that it may enter; as an application's message() */
+ngx_int_t ngx_goim_enter(ngx_goim_session_t *s, goim_packet_t *p);
+
+/* the session ends */
+void ngx_goim_enter_forget(ngx_goim_session_t *s);
+
+void ngx_goim_enter_tick(void);             /* once a tick */
+
+/* the next order with which a room is to be listed */
+uint64_t ngx_goim_list_order(void);
+
+
+/* ---- ngx_goim_vouch.c: whether all rooms are listed ---- */
+
+/* what the registration says about it; it is time to say so */
+void ngx_goim_vouch_register(Goim__Register *reg);
+ngx_uint_t ngx_goim_vouch_news(void);
+
+/* the registration that was sent then, with these rooms, is confirmed */
+void ngx_goim_vouch_registered(const Goim__Registered *in, ngx_msec_t sent,
+    uint64_t rooms);
+
+void ngx_goim_vouch_tick(void);             /* in each worker */
 
 
 /* ---- ngx_goim_fanout.c: one message to many sessions, in slices ---- */

@@ -23,6 +23,7 @@ static ngx_uint_t ngx_goim_register_offline(void);
 static void ngx_goim_register_changed(void);
 static void ngx_goim_register_met(void);
 static void ngx_goim_register_late(void);
+static void ngx_goim_register_rooms(void);
 static void ngx_goim_register_orphan(void);
 static void ngx_goim_register_other(const char *error);
 static void ngx_goim_register_small(size_t max);
@@ -45,6 +46,7 @@ typedef struct {
     ngx_goim_call_t        *call;           /* Register under way */
     ngx_msec_t              sent;           /* when it was */
     ngx_uint_t              offline;        /* as it said */
+    uint64_t                rooms;          /* with it */
     time_t                  said;
     time_t                  other;          /* since when Redis differs */
     size_t                  bodies;         /* too large, and said so */
@@ -134,6 +136,9 @@ ngx_goim_register_call(void)
     if (g->replaces) {
         reg.replaces = g->replaces;
     }
+
+    ngx_goim_vouch_register(&reg);
+    g->rooms = reg.rooms;
 
     reg.seen = ngx_goim_zone->registration.seen;
     reg.redis_run_id = (char *) ngx_goim_reader_run_id();
@@ -271,6 +276,8 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
     ngx_goim_register_renewed(ngx_goim_register.sent);
 
     ngx_goim_register_life(in->life);
+    ngx_goim_vouch_registered(in, ngx_goim_register.sent,
+                              ngx_goim_register.rooms);
     ngx_goim_register_again(in->renew);
     ngx_goim_auth_registered();
 
@@ -600,6 +607,7 @@ ngx_goim_register_tick(void)
     ngx_goim_register_changed();
     ngx_goim_register_met();
     ngx_goim_register_late();
+    ngx_goim_register_rooms();
     ngx_goim_register_announce();
     ngx_goim_register_orphan();
 }
@@ -673,6 +681,28 @@ ngx_goim_register_late(void)
         && ngx_goim_lease_held())
     {
         ngx_goim_reader_renew();
+    }
+}
+
+
+/* That all rooms are listed, or not any more, is told soon. */
+
+static void
+ngx_goim_register_rooms(void)
+{
+    ngx_goim_register_t  *g;
+
+    g = &ngx_goim_register;
+
+    if (g->started && g->call == NULL && ngx_goim_registered()
+        && ngx_goim_vouch_news()
+        && ngx_current_msec - g->sent >= NGX_GOIM_REGISTER_RETRY)
+    {
+        if (g->timer.timer_set) {
+            ngx_del_timer(&g->timer);
+        }
+
+        ngx_goim_register_call();
     }
 }
 

@@ -21,6 +21,7 @@ static ngx_goim_room_t *ngx_goim_room_make(u_char *key, size_t len);
 static void ngx_goim_room_join(ngx_goim_room_t *room,
     ngx_goim_member_t *member, ngx_goim_session_t *s);
 static void ngx_goim_room_leave(ngx_goim_session_t *s);
+static void ngx_goim_room_less(ngx_goim_room_t *room);
 
 
 static ngx_goim_index_t  ngx_goim_rooms;
@@ -144,18 +145,23 @@ ngx_goim_room_allowed(ngx_goim_session_t *s, const u_char *key, size_t len)
 }
 
 
+/* As a member already, so that the room is not taken off the list while we
+   look. */
+
 ngx_int_t
-ngx_goim_room_change(ngx_goim_session_t *s, u_char *key, size_t len)
+ngx_goim_room_change(ngx_goim_session_t *s, ngx_str_t *key,
+    const ngx_goim_listing_t *listing, ngx_uint_t must)
 {
+    ngx_int_t         rc;
     ngx_goim_room_t  *room;
 
-    if (s->room && s->room->key.len == len
-        && ngx_memcmp(s->room->key.data, key, len) == 0)
+    if (s->room && s->room->key.len == key->len
+        && ngx_memcmp(s->room->key.data, key->data, key->len) == 0)
     {
         return NGX_OK;
     }
 
-    if (len == 0) {
+    if (key->len == 0) {
 
         if (s->room) {
             ngx_goim_room_leave(s);
@@ -164,25 +170,39 @@ ngx_goim_room_change(ngx_goim_session_t *s, u_char *key, size_t len)
         return NGX_OK;
     }
 
-    room = ngx_goim_room_find(key, len);
+    room = ngx_goim_room_find(key->data, key->len);
 
     if (room == NULL) {
-        room = ngx_goim_room_make(key, len);
+        room = ngx_goim_room_make(key->data, key->len);
 
         if (room == NULL) {
             return NGX_ERROR;
         }
     }
 
+    room->count++;
+    ngx_goim_room_contribute(&room->key, room->count, &room->contrib,
+                             &room->unplaced);
+
+    if (listing) {
+        ngx_goim_room_list(key, listing->life, listing->order);
+    }
+
+    rc = ngx_goim_room_listed(&room->contrib, room->unplaced, must);
+
+    if (rc != NGX_OK) {
+        rc = room->unplaced ? NGX_BUSY : NGX_DECLINED;
+        ngx_goim_room_less(room);
+        return rc;
+    }
+
     if (s->room) {
         ngx_goim_room_leave(s);
     }
 
+    room->count--;
     ngx_goim_room_join(room, &s->in_room, s);
     s->room = room;
-
-    ngx_goim_room_contribute(&room->key, room->count, &room->contrib,
-                             &room->unplaced);
 
     return NGX_OK;
 }
@@ -261,6 +281,16 @@ ngx_goim_room_leave(ngx_goim_session_t *s)
 
     ngx_queue_remove(&s->in_room.queue);
     s->in_room.session = NULL;
+
+    ngx_goim_room_less(room);
+}
+
+
+/* It may be gone after that. */
+
+static void
+ngx_goim_room_less(ngx_goim_room_t *room)
+{
     room->count--;
 
     ngx_goim_room_contribute(&room->key, room->count, &room->contrib,

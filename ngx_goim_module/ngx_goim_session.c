@@ -177,6 +177,7 @@ ngx_goim_session_closed(ngx_goim_session_t *s)
     if (s->authorized) {
         ngx_goim_index_delete(&ngx_goim_keys, &s->by_key);
         ngx_goim_key_delete(&s->zone_key);
+        ngx_goim_enter_forget(s);
         ngx_goim_room_exit(s);
         ngx_goim_renew_forget(s);
         ngx_goim_disconnect(s);
@@ -254,13 +255,7 @@ ngx_goim_op_room(ngx_goim_session_t *s, goim_packet_t *p)
                    ngx_goim_trace_room(s),
                    ngx_goim_trace_text(key.data, key.len));
 
-    if (ngx_goim_room_change(s, key.data, key.len) != NGX_OK) {
-        ngx_goim_close(s, 1011, "no memory");
-        return NGX_ERROR;
-    }
-
-    return ngx_goim_reply(s, p->version, GOIM_OP_CHANGE_ROOM_REPLY,
-                          p->sequence, key.data, key.len);
+    return ngx_goim_enter(s, p);
 }
 
 

@@ -26,6 +26,8 @@
     X(receives,          "Packets handed to logic.")                         \
     X(receive_failed,    "Packets that logic did not take.")                 \
     X(rooms_refused,     "Changes to a room the session may not enter.")     \
+    X(room_waits,        "Changes of room that waited for its listing.")     \
+    X(room_failed,       "Changes to a room that could not be listed.")      \
     X(records,           "Records taken from the node's stream.")            \
     X(duplicates,        "Records seen before and left out.")                \
     X(broken,            "Stream entries or records that do not parse.")     \
@@ -80,6 +82,7 @@ typedef struct {
     ngx_uint_t                  authorized;         /* of them, authenticated */
     ngx_uint_t                  addrs;              /* distinct addresses */
     ngx_uint_t                  rooms;
+    ngx_uint_t                  listed;             /* all rooms, in Redis */
     ngx_uint_t                  workers;            /* live slots */
     ngx_uint_t                  draining;           /* of older generations */
     ngx_pid_t                   reader_pid;         /* 0: nobody */

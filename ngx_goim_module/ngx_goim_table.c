@@ -14,13 +14,15 @@ static ngx_goim_sum_t *ngx_goim_sum_find(ngx_uint_t table,
     ngx_str_t *key, uint64_t hash);
 static ngx_goim_sum_t *ngx_goim_sum_add(ngx_uint_t table,
     ngx_str_t *key, uint64_t hash);
-static void ngx_goim_sum_delete(ngx_goim_sum_t *sum);
 static uint32_t ngx_goim_sum_count(ngx_goim_sum_t *sum);
 static ngx_goim_contrib_t *ngx_goim_contrib_get(ngx_uint_t table,
     ngx_str_t *key);
 static ngx_goim_contrib_t *ngx_goim_contrib_find(ngx_goim_sum_t *sum);
 static ngx_goim_contrib_t *ngx_goim_contrib_add(ngx_goim_sum_t *sum);
 static void ngx_goim_contrib_delete(ngx_goim_contrib_t *c);
+
+#define ngx_goim_sum_is_unknown(sum)                                         \
+    ((sum)->reported == 0 && !ngx_goim_sum_is_listed(sum))
 
 
 ngx_int_t
@@ -228,7 +230,11 @@ ngx_goim_room_walk(ngx_uint_t *bucket, ngx_uint_t max, ngx_array_t *counts)
             count = ngx_goim_sum_count(sum);
 
             if (count == 0 && sum->reported == 0) {
-                ngx_goim_sum_delete(sum);
+
+                if (!ngx_goim_sum_is_listed(sum)) {
+                    ngx_goim_sum_delete(sum);
+                }
+
                 continue;
             }
 
@@ -277,6 +283,13 @@ ngx_goim_room_report(ngx_str_t *room, uint32_t own, uint32_t cluster)
 }
 
 
+ngx_goim_sum_t *
+ngx_goim_room_sum(ngx_str_t *room)
+{
+    return ngx_goim_sum_find(NGX_GOIM_ROOMS, room, ngx_goim_sum_hash(room));
+}
+
+
 static uint64_t
 ngx_goim_sum_hash(ngx_str_t *key)
 {
@@ -294,7 +307,7 @@ ngx_goim_sum_find(ngx_uint_t table, ngx_str_t *key, uint64_t hash)
 
     for (sum = t->buckets[hash & t->mask]; sum; sum = sum->next) {
 
-        if (sum->hash == hash && sum->len == key->len
+        if (sum->hash == (uint32_t) hash && sum->len == key->len
             && ngx_memcmp(sum->key, key->data, key->len) == 0)
         {
             return sum;
@@ -320,9 +333,10 @@ ngx_goim_sum_add(ngx_uint_t table, ngx_str_t *key, uint64_t hash)
     t = &ngx_goim_zone->tables[table];
 
     sum->contributions = NULL;
-    sum->hash = hash;
+    sum->hash = (uint32_t) hash;
     sum->reported = 0;
     sum->cluster = 0;
+    sum->listed = 0;
     sum->table = table;
     sum->len = key->len;
     ngx_memcpy(sum->key, key->data, key->len);
@@ -335,7 +349,7 @@ ngx_goim_sum_add(ngx_uint_t table, ngx_str_t *key, uint64_t hash)
 }
 
 
-static void
+void
 ngx_goim_sum_delete(ngx_goim_sum_t *sum)
 {
     ngx_goim_sum_t   **p;
@@ -437,7 +451,7 @@ ngx_goim_contrib_get(ngx_uint_t table, ngx_str_t *key)
     if (c == NULL) {
         ngx_goim_count(zone_full, 1);
 
-        if (sum && sum->contributions == NULL && sum->reported == 0) {
+        if (sum && sum->contributions == NULL && ngx_goim_sum_is_unknown(sum)) {
             ngx_goim_sum_delete(sum);
         }
     }
@@ -446,7 +460,8 @@ ngx_goim_contrib_get(ngx_uint_t table, ngx_str_t *key)
 }
 
 
-/* A room stays until logic knows that it is empty, an address goes at once. */
+/* A room stays until logic knows that it is empty, and it is listed no more; an
+   address goes at once. */
 
 static void
 ngx_goim_contrib_delete(ngx_goim_contrib_t *c)
@@ -467,9 +482,13 @@ ngx_goim_contrib_delete(ngx_goim_contrib_t *c)
     ngx_queue_remove(&c->queue);
     ngx_slab_free_locked(ngx_goim_zone->arena, c);
 
-    if (sum->contributions == NULL
-        && (sum->table == NGX_GOIM_ADDRS || sum->reported == 0))
-    {
+    if (sum->contributions) {
+        return;
+    }
+
+    sum->idle = ngx_goim_seconds();
+
+    if (sum->table == NGX_GOIM_ADDRS || ngx_goim_sum_is_unknown(sum)) {
         ngx_goim_sum_delete(sum);
     }
 }

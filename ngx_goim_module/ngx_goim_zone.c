@@ -473,6 +473,8 @@ ngx_goim_get_stats(ngx_goim_stats_t *st)
     }
 
     st->rooms = zone->tables[NGX_GOIM_ROOMS].count;
+    st->listed = zone->lists.vouched != 0
+                 && zone->lists.vouched == zone->lists.told;
     st->addrs = zone->tables[NGX_GOIM_ADDRS].count;
     st->reader_pid = zone->lease.pid;
     st->reader_epoch = zone->lease.epoch;

@@ -22,7 +22,7 @@
 
 
 #define NGX_GOIM_ZONE_MAGIC     0x656e6f7a6d696f67ULL   /* "goimzone" */
-#define NGX_GOIM_ZONE_LAYOUT    5
+#define NGX_GOIM_ZONE_LAYOUT    6
 
 #define NGX_GOIM_SLOTS          (NGX_GOIM_RING_MASK * 64)
 #define NGX_GOIM_PARTITIONS     4096
@@ -57,11 +57,15 @@ struct ngx_goim_contrib_s {
 struct ngx_goim_sum_s {
     ngx_goim_sum_t         *next;           /* in the hash chain */
     ngx_goim_contrib_t     *contributions;
-    uint64_t                hash;
+    uint32_t                hash;
     uint32_t                reported;       /* rooms: as logic knows it */
     uint32_t                cluster;        /* rooms: of all other nodes */
-    uint16_t                table;
-    uint16_t                len;
+    uint32_t                listed;         /* rooms: lists.epoch in which it
+                                               was; 0: it is not listed */
+    uint32_t                listed_at;      /* s */
+    uint32_t                idle;           /* s: since when nobody is there */
+    uint16_t                table:1;
+    uint16_t                len:15;
     u_char                  key[1];
 };
 
@@ -157,6 +161,40 @@ typedef struct {
 } ngx_goim_registration_t;
 
 
+/*
+ * Rooms are listed in Redis, so that other nodes are left out.  Under the lock,
+ * but for those said to be atomic, which the lease's holder sets.
+ */
+typedef struct {
+    ngx_atomic_t            wanted;         /* there are many nodes */
+    ngx_atomic_t            strict;         /* readers rely on the lists, or may
+                                               still: nobody enters a room that
+                                               is not listed */
+    uint64_t                life;           /* of Redis, the newest heard of */
+    uint32_t                epoch;          /* another one with each life */
+    uint64_t                vouched;        /* the life in which all rooms are
+                                               listed, told with Register */
+    uint64_t                told;           /* that, as confirmed last */
+    ngx_msec_t              vouched_at;     /* when it was told last that all
+                                               are listed */
+
+    ngx_atomic_t            order;          /* of listing: the last given */
+    uint64_t                past[2];        /* it, as it was a while ago */
+    uint32_t                past_at[2];     /* s: when */
+    uint64_t                off;            /* the largest with which rooms were
+                                               taken off */
+
+    uint64_t                loose;          /* rooms entered unlisted, ever */
+    uint32_t                since;          /* s: what was listed before may
+                                               be gone */
+
+    /* for rooms that the zone has no place for, the zone is listed for any */
+    uint32_t                any;            /* epoch in which it was */
+    uint32_t                any_at;         /* s */
+    uint32_t                crowded;        /* s: there was no place last */
+} ngx_goim_lists_t;
+
+
 /* The list is list[version % 2]; a new one is written to the other place, so
    that the version is the one commit. */
 typedef struct {
@@ -196,6 +234,7 @@ typedef struct {
 
     ngx_goim_trace_zone_t   trace;
     ngx_atomic_t            drain;          /* the node is told to */
+    ngx_goim_lists_t        lists;
 
     /* what is allocated and freed lies in the arena: members of the tables */
     ngx_slab_pool_t        *arena;
@@ -312,6 +351,13 @@ void ngx_goim_addr_join_locked(ngx_str_t *addr, ngx_goim_contrib_t **contrib);
 void ngx_goim_room_contribute_locked(ngx_str_t *room, uint32_t count,
     ngx_goim_contrib_t **contrib, ngx_uint_t *unplaced);
 
+/* for ngx_goim_lists.c.  Under the lock. */
+ngx_goim_sum_t *ngx_goim_room_sum(ngx_str_t *room);
+void ngx_goim_sum_delete(ngx_goim_sum_t *sum);
+
+#define ngx_goim_sum_is_listed(sum)                                          \
+    ((sum)->listed != 0 && (sum)->listed == ngx_goim_zone->lists.epoch)
+
 /* all of a slot's.  Under the lock. */
 void ngx_goim_contrib_drop(ngx_goim_slot_t *slot);
 
@@ -342,6 +388,57 @@ ngx_int_t ngx_goim_room_walk(ngx_uint_t *bucket, ngx_uint_t max,
 
 /* what logic answered: the cluster's count of a room we reported `own` of */
 void ngx_goim_room_report(ngx_str_t *room, uint32_t own, uint32_t cluster);
+
+
+/* ---- ngx_goim_lists.c: rooms listed in Redis for this zone ---- */
+
+/*
+ * Whether a room that this worker has contributed to is listed, or need not
+ * be: NGX_OK.  must: it has to be as soon as lists are wanted; else only when
+ * readers rely on them, and not until the next verdict.
+ */
+ngx_int_t ngx_goim_room_listed(ngx_goim_contrib_t **contrib,
+    ngx_uint_t unplaced, ngx_uint_t must);
+
+/* It was listed with that order in that life, unless it was taken off since;
+   the empty name: any is. */
+void ngx_goim_room_list(ngx_str_t *room, uint64_t life, uint64_t order);
+
+/* another life of Redis, perhaps, which has no lists */
+void ngx_goim_lists_life(uint64_t life);
+
+/* a walk through all rooms, and what is to be done about their lists */
+typedef struct {
+    ngx_uint_t              bucket;         /* where it goes on */
+    ngx_pool_t             *pool;           /* of the names */
+    ngx_array_t             listed;         /* to be: ngx_str_t */
+    ngx_array_t             off;            /* to be taken off */
+    uint64_t                off_order;
+    uint32_t                off_at;         /* s: all listed by then is below */
+    uint32_t                empty;          /* s, before a room is taken off;
+                                               half of it is longer than any
+                                               call is under way */
+    ngx_uint_t              clear;          /* all are to be taken off */
+    ngx_uint_t              any;            /* the empty name is to be listed */
+    ngx_uint_t              missing;        /* rooms that were not listed */
+
+    /* as it was at the beginning */
+    ngx_uint_t              emptied;
+    uint64_t                loose;
+    uint32_t                epoch;
+} ngx_goim_list_walk_t;
+
+void ngx_goim_lists_begin(ngx_goim_list_walk_t *w);
+
+/* up to `buckets` more, and about max rooms; NGX_DONE: that was the last */
+ngx_int_t ngx_goim_lists_walk(ngx_goim_list_walk_t *w, ngx_uint_t buckets,
+    ngx_uint_t max);
+
+/* The walk is over: all rooms are listed, or not. */
+void ngx_goim_lists_verdict(ngx_goim_list_walk_t *w);
+
+/* s, by a clock that goes on and is the same in all workers */
+#define ngx_goim_seconds()      ((uint32_t) (ngx_current_msec / 1000))
 
 
 /* ---- ngx_goim_key.c: which worker has which key ---- */

@@ -19,6 +19,7 @@
     X("authorized", authorized, "Connections held that are authenticated.")  \
     X("addrs", addrs, "Distinct addresses of clients.")                      \
     X("rooms", rooms, "Rooms with members on this node.")                    \
+    X("listed", listed, "Whether only their messages are sent here.")        \
     X("workers", workers, "Worker processes alive.")                         \
     X("draining", draining, "Worker processes of older generations.")        \
     X("reader_pid", reader_pid, "Process that reads the node's stream.")     \

@@ -1042,6 +1042,96 @@ void   goim__onlined__free_unpacked
   assert(message->base.descriptor == &goim__onlined__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   goim__rooms__init
+                     (Goim__Rooms         *message)
+{
+  static const Goim__Rooms init_value = GOIM__ROOMS__INIT;
+  *message = init_value;
+}
+size_t goim__rooms__get_packed_size
+                     (const Goim__Rooms *message)
+{
+  assert(message->base.descriptor == &goim__rooms__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__rooms__pack
+                     (const Goim__Rooms *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__rooms__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__rooms__pack_to_buffer
+                     (const Goim__Rooms *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__rooms__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Rooms *
+       goim__rooms__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Rooms *)
+     protobuf_c_message_unpack (&goim__rooms__descriptor,
+                                allocator, len, data);
+}
+void   goim__rooms__free_unpacked
+                     (Goim__Rooms *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__rooms__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   goim__roomed__init
+                     (Goim__Roomed         *message)
+{
+  static const Goim__Roomed init_value = GOIM__ROOMED__INIT;
+  *message = init_value;
+}
+size_t goim__roomed__get_packed_size
+                     (const Goim__Roomed *message)
+{
+  assert(message->base.descriptor == &goim__roomed__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__roomed__pack
+                     (const Goim__Roomed *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__roomed__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__roomed__pack_to_buffer
+                     (const Goim__Roomed *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__roomed__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Roomed *
+       goim__roomed__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Roomed *)
+     protobuf_c_message_unpack (&goim__roomed__descriptor,
+                                allocator, len, data);
+}
+void   goim__roomed__free_unpacked
+                     (Goim__Roomed *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__roomed__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   goim__missing__init
                      (Goim__Missing         *message)
 {
@@ -1826,7 +1916,7 @@ const ProtobufCMessageDescriptor goim__header__descriptor =
   (ProtobufCMessageInit) goim__header__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connect__field_descriptors[8] =
+static const ProtobufCFieldDescriptor goim__connect__field_descriptors[9] =
 {
   {
     "server",
@@ -1924,21 +2014,35 @@ static const ProtobufCFieldDescriptor goim__connect__field_descriptors[8] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "order",
+    30,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connect, order),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__connect__field_indices_by_name[] = {
   5,   /* field[5] = addr */
   3,   /* field[3] = cookie */
   7,   /* field[7] = headers */
+  8,   /* field[8] = order */
   6,   /* field[6] = query */
   0,   /* field[0] = server */
   2,   /* field[2] = session */
   4,   /* field[4] = token */
   1,   /* field[1] = zone */
 };
-static const ProtobufCIntRange goim__connect__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__connect__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 30, 8 },
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor goim__connect__descriptor =
 {
@@ -1948,14 +2052,14 @@ const ProtobufCMessageDescriptor goim__connect__descriptor =
   "Goim__Connect",
   "goim",
   sizeof(Goim__Connect),
-  8,
+  9,
   goim__connect__field_descriptors,
   goim__connect__field_indices_by_name,
-  1,  goim__connect__number_ranges,
+  2,  goim__connect__number_ranges,
   (ProtobufCMessageInit) goim__connect__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connected__field_descriptors[9] =
+static const ProtobufCFieldDescriptor goim__connected__field_descriptors[10] =
 {
   {
     "mid",
@@ -2065,6 +2169,18 @@ static const ProtobufCFieldDescriptor goim__connected__field_descriptors[9] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "listed",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connected, listed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__connected__field_indices_by_name[] = {
   3,   /* field[3] = accepts */
@@ -2072,6 +2188,7 @@ static const unsigned goim__connected__field_indices_by_name[] = {
   1,   /* field[1] = key */
   8,   /* field[8] = life */
   6,   /* field[6] = limited */
+  9,   /* field[9] = listed */
   0,   /* field[0] = mid */
   5,   /* field[5] = renew */
   2,   /* field[2] = room */
@@ -2081,7 +2198,7 @@ static const ProtobufCIntRange goim__connected__number_ranges[2 + 1] =
 {
   { 1, 0 },
   { 30, 8 },
-  { 0, 9 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor goim__connected__descriptor =
 {
@@ -2091,7 +2208,7 @@ const ProtobufCMessageDescriptor goim__connected__descriptor =
   "Goim__Connected",
   "goim",
   sizeof(Goim__Connected),
-  9,
+  10,
   goim__connected__field_descriptors,
   goim__connected__field_indices_by_name,
   2,  goim__connected__number_ranges,
@@ -2764,7 +2881,7 @@ const ProtobufCMessageDescriptor goim__receive__descriptor =
   (ProtobufCMessageInit) goim__receive__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__register__field_descriptors[22] =
+static const ProtobufCFieldDescriptor goim__register__field_descriptors[24] =
 {
   {
     "server",
@@ -3019,6 +3136,30 @@ static const ProtobufCFieldDescriptor goim__register__field_descriptors[22] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "rooms",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Register, rooms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "news",
+    32,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Register, news),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "max_body",
     40,
     PROTOBUF_C_LABEL_NONE,
@@ -3039,7 +3180,8 @@ static const unsigned goim__register__field_indices_by_name[] = {
   2,   /* field[2] = instance */
   12,   /* field[12] = ip_count */
   20,   /* field[20] = life */
-  21,   /* field[21] = max_body */
+  23,   /* field[23] = max_body */
+  22,   /* field[22] = news */
   10,   /* field[10] = offline */
   19,   /* field[19] = read */
   17,   /* field[17] = redis_db */
@@ -3047,6 +3189,7 @@ static const unsigned goim__register__field_indices_by_name[] = {
   16,   /* field[16] = redis_run_id */
   4,   /* field[4] = region */
   3,   /* field[3] = replaces */
+  21,   /* field[21] = rooms */
   15,   /* field[15] = seen */
   0,   /* field[0] = server */
   14,   /* field[14] = started */
@@ -3059,8 +3202,8 @@ static const ProtobufCIntRange goim__register__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 30, 20 },
-  { 40, 21 },
-  { 0, 22 }
+  { 40, 23 },
+  { 0, 24 }
 };
 const ProtobufCMessageDescriptor goim__register__descriptor =
 {
@@ -3070,14 +3213,14 @@ const ProtobufCMessageDescriptor goim__register__descriptor =
   "Goim__Register",
   "goim",
   sizeof(Goim__Register),
-  22,
+  24,
   goim__register__field_descriptors,
   goim__register__field_indices_by_name,
   3,  goim__register__number_ranges,
   (ProtobufCMessageInit) goim__register__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__registered__field_descriptors[8] =
+static const ProtobufCFieldDescriptor goim__registered__field_descriptors[9] =
 {
   {
     "renew",
@@ -3175,6 +3318,18 @@ static const ProtobufCFieldDescriptor goim__registered__field_descriptors[8] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "nodes",
+    31,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Registered, nodes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__registered__field_indices_by_name[] = {
   2,   /* field[2] = holder */
@@ -3182,6 +3337,7 @@ static const unsigned goim__registered__field_indices_by_name[] = {
   7,   /* field[7] = life */
   3,   /* field[3] = max_body */
   5,   /* field[5] = missed */
+  8,   /* field[8] = nodes */
   0,   /* field[0] = renew */
   4,   /* field[4] = seen */
   1,   /* field[1] = ttl */
@@ -3190,7 +3346,7 @@ static const ProtobufCIntRange goim__registered__number_ranges[2 + 1] =
 {
   { 1, 0 },
   { 30, 7 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor goim__registered__descriptor =
 {
@@ -3200,7 +3356,7 @@ const ProtobufCMessageDescriptor goim__registered__descriptor =
   "Goim__Registered",
   "goim",
   sizeof(Goim__Registered),
-  8,
+  9,
   goim__registered__field_descriptors,
   goim__registered__field_indices_by_name,
   2,  goim__registered__number_ranges,
@@ -3476,6 +3632,147 @@ const ProtobufCMessageDescriptor goim__onlined__descriptor =
   (ProtobufCMessageInit) goim__onlined__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor goim__rooms__field_descriptors[6] =
+{
+  {
+    "server",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Rooms, server),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "zone",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Rooms, zone),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "order",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Rooms, order),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "listed",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Goim__Rooms, n_listed),
+    offsetof(Goim__Rooms, listed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "off_order",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Rooms, off_order),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "off",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Goim__Rooms, n_off),
+    offsetof(Goim__Rooms, off),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__rooms__field_indices_by_name[] = {
+  3,   /* field[3] = listed */
+  5,   /* field[5] = off */
+  4,   /* field[4] = off_order */
+  2,   /* field[2] = order */
+  0,   /* field[0] = server */
+  1,   /* field[1] = zone */
+};
+static const ProtobufCIntRange goim__rooms__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor goim__rooms__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Rooms",
+  "Rooms",
+  "Goim__Rooms",
+  "goim",
+  sizeof(Goim__Rooms),
+  6,
+  goim__rooms__field_descriptors,
+  goim__rooms__field_indices_by_name,
+  1,  goim__rooms__number_ranges,
+  (ProtobufCMessageInit) goim__rooms__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__roomed__field_descriptors[1] =
+{
+  {
+    "life",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Roomed, life),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__roomed__field_indices_by_name[] = {
+  0,   /* field[0] = life */
+};
+static const ProtobufCIntRange goim__roomed__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor goim__roomed__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Roomed",
+  "Roomed",
+  "Goim__Roomed",
+  "goim",
+  sizeof(Goim__Roomed),
+  1,
+  goim__roomed__field_descriptors,
+  goim__roomed__field_indices_by_name,
+  1,  goim__roomed__number_ranges,
+  (ProtobufCMessageInit) goim__roomed__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor goim__missing__field_descriptors[3] =
 {
   {
@@ -3540,7 +3837,7 @@ const ProtobufCMessageDescriptor goim__missing__descriptor =
   (ProtobufCMessageInit) goim__missing__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__call__field_descriptors[16] =
+static const ProtobufCFieldDescriptor goim__call__field_descriptors[17] =
 {
   {
     "id",
@@ -3734,6 +4031,18 @@ static const ProtobufCFieldDescriptor goim__call__field_descriptors[16] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "rooms",
+    40,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Call, call_case),
+    offsetof(Goim__Call, rooms),
+    &goim__rooms__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__call__field_indices_by_name[] = {
   14,   /* field[14] = announced */
@@ -3751,13 +4060,15 @@ static const unsigned goim__call__field_indices_by_name[] = {
   5,   /* field[5] = receive */
   6,   /* field[6] = register */
   12,   /* field[12] = renew */
+  16,   /* field[16] = rooms */
   10,   /* field[10] = sent */
 };
-static const ProtobufCIntRange goim__call__number_ranges[2 + 1] =
+static const ProtobufCIntRange goim__call__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 30, 10 },
-  { 0, 16 }
+  { 40, 16 },
+  { 0, 17 }
 };
 const ProtobufCMessageDescriptor goim__call__descriptor =
 {
@@ -3767,10 +4078,10 @@ const ProtobufCMessageDescriptor goim__call__descriptor =
   "Goim__Call",
   "goim",
   sizeof(Goim__Call),
-  16,
+  17,
   goim__call__field_descriptors,
   goim__call__field_indices_by_name,
-  2,  goim__call__number_ranges,
+  3,  goim__call__number_ranges,
   (ProtobufCMessageInit) goim__call__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -3810,7 +4121,7 @@ const ProtobufCEnumDescriptor goim__reply__code__descriptor =
   goim__reply__code__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__reply__field_descriptors[8] =
+static const ProtobufCFieldDescriptor goim__reply__field_descriptors[9] =
 {
   {
     "id",
@@ -3908,6 +4219,18 @@ static const ProtobufCFieldDescriptor goim__reply__field_descriptors[8] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "roomed",
+    40,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Reply, reply_case),
+    offsetof(Goim__Reply, roomed),
+    &goim__roomed__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__reply__field_indices_by_name[] = {
   1,   /* field[1] = code */
@@ -3918,12 +4241,14 @@ static const unsigned goim__reply__field_indices_by_name[] = {
   6,   /* field[6] = onlined */
   5,   /* field[5] = registered */
   7,   /* field[7] = renewed */
+  8,   /* field[8] = roomed */
 };
-static const ProtobufCIntRange goim__reply__number_ranges[2 + 1] =
+static const ProtobufCIntRange goim__reply__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 32, 7 },
-  { 0, 8 }
+  { 40, 8 },
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor goim__reply__descriptor =
 {
@@ -3933,10 +4258,10 @@ const ProtobufCMessageDescriptor goim__reply__descriptor =
   "Goim__Reply",
   "goim",
   sizeof(Goim__Reply),
-  8,
+  9,
   goim__reply__field_descriptors,
   goim__reply__field_indices_by_name,
-  2,  goim__reply__number_ranges,
+  3,  goim__reply__number_ranges,
   (ProtobufCMessageInit) goim__reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

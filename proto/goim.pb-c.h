@@ -38,6 +38,8 @@ typedef struct Goim__Deregister Goim__Deregister;
 typedef struct Goim__RoomCount Goim__RoomCount;
 typedef struct Goim__Online Goim__Online;
 typedef struct Goim__Onlined Goim__Onlined;
+typedef struct Goim__Rooms Goim__Rooms;
+typedef struct Goim__Roomed Goim__Roomed;
 typedef struct Goim__Missing Goim__Missing;
 typedef struct Goim__Call Goim__Call;
 typedef struct Goim__Reply Goim__Reply;
@@ -283,10 +285,17 @@ struct  Goim__Connect
    */
   size_t n_headers;
   Goim__Header **headers;
+  /*
+   * X-Request-Id
+   */
+  /*
+   * list the room (see Rooms); 0: do not
+   */
+  uint64_t order;
 };
 #define GOIM__CONNECT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connect__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, {0,NULL}, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0,NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, {0,NULL}, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0,NULL, 0 }
 
 
 struct  Goim__Connected
@@ -318,10 +327,14 @@ struct  Goim__Connected
    * of Redis, in which it was stored
    */
   uint64_t life;
+  /*
+   * the room is, too
+   */
+  protobuf_c_boolean listed;
 };
 #define GOIM__CONNECTED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connected__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0 }
+    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0 }
 
 
 struct  Goim__Disconnect
@@ -542,10 +555,24 @@ struct  Goim__Register
    * of Redis, in which all its sessions are
    */
   uint64_t life;
+  /*
+   * known; 0: it has none of before
+   */
+  /*
+   * of Redis, in which all its rooms are
+   */
+  uint64_t rooms;
+  /*
+   * listed; 0: it may have any room
+   */
+  /*
+   * not kept either: readers are to know at
+   */
+  protobuf_c_boolean news;
 };
 #define GOIM__REGISTER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__register__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0 }
 
 
 struct  Goim__Registered
@@ -596,10 +623,17 @@ struct  Goim__Registered
    * of Redis: another one than before may lack
    */
   uint64_t life;
+  /*
+   * the zone's sessions
+   */
+  /*
+   * that are registered; 0: not known
+   */
+  uint32_t nodes;
 };
 #define GOIM__REGISTERED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__registered__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0 }
+    , 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Goim__Deregister
@@ -673,6 +707,46 @@ struct  Goim__Onlined
     , 0,NULL, 0 }
 
 
+/*
+ * Which rooms have members in this zone. Of one room and zone the larger order
+ * counts, whatever comes first.
+ */
+struct  Goim__Rooms
+{
+  ProtobufCMessage base;
+  char *server;
+  char *zone;
+  uint64_t order;
+  /*
+   * at most 1,000; empty: any room
+   */
+  size_t n_listed;
+  ProtobufCBinaryData *listed;
+  uint64_t off_order;
+  /*
+   * these no more; at most 1,000
+   */
+  size_t n_off;
+  ProtobufCBinaryData *off;
+};
+#define GOIM__ROOMS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__rooms__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0,NULL, 0, 0,NULL }
+
+
+struct  Goim__Roomed
+{
+  ProtobufCMessage base;
+  /*
+   * of Redis, in which they are listed
+   */
+  uint64_t life;
+};
+#define GOIM__ROOMED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__roomed__descriptor) \
+    , 0 }
+
+
 struct  Goim__Missing
 {
   ProtobufCMessage base;
@@ -700,7 +774,8 @@ typedef enum {
   GOIM__CALL__CALL_RENEW = 32,
   GOIM__CALL__CALL_ENDED = 33,
   GOIM__CALL__CALL_ANNOUNCED = 34,
-  GOIM__CALL__CALL_CANCEL = 35
+  GOIM__CALL__CALL_CANCEL = 35,
+  GOIM__CALL__CALL_ROOMS = 40
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__CALL__CALL__CASE)
 } Goim__Call__CallCase;
 
@@ -735,6 +810,7 @@ struct  Goim__Call
      * no answer
      */
     Goim__Cancel *cancel;
+    Goim__Rooms *rooms;
   };
 };
 #define GOIM__CALL__INIT \
@@ -748,7 +824,8 @@ typedef enum {
   GOIM__REPLY__REPLY_DISCONNECTED = 5,
   GOIM__REPLY__REPLY_REGISTERED = 6,
   GOIM__REPLY__REPLY_ONLINED = 7,
-  GOIM__REPLY__REPLY_RENEWED = 32
+  GOIM__REPLY__REPLY_RENEWED = 32,
+  GOIM__REPLY__REPLY_ROOMED = 40
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__REPLY__REPLY__CASE)
 } Goim__Reply__ReplyCase;
 
@@ -765,6 +842,7 @@ struct  Goim__Reply
     Goim__Registered *registered;
     Goim__Onlined *onlined;
     Goim__Renewed *renewed;
+    Goim__Roomed *roomed;
   };
 };
 #define GOIM__REPLY__INIT \
@@ -1227,6 +1305,44 @@ Goim__Onlined *
 void   goim__onlined__free_unpacked
                      (Goim__Onlined *message,
                       ProtobufCAllocator *allocator);
+/* Goim__Rooms methods */
+void   goim__rooms__init
+                     (Goim__Rooms         *message);
+size_t goim__rooms__get_packed_size
+                     (const Goim__Rooms   *message);
+size_t goim__rooms__pack
+                     (const Goim__Rooms   *message,
+                      uint8_t             *out);
+size_t goim__rooms__pack_to_buffer
+                     (const Goim__Rooms   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Rooms *
+       goim__rooms__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__rooms__free_unpacked
+                     (Goim__Rooms *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Roomed methods */
+void   goim__roomed__init
+                     (Goim__Roomed         *message);
+size_t goim__roomed__get_packed_size
+                     (const Goim__Roomed   *message);
+size_t goim__roomed__pack
+                     (const Goim__Roomed   *message,
+                      uint8_t             *out);
+size_t goim__roomed__pack_to_buffer
+                     (const Goim__Roomed   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Roomed *
+       goim__roomed__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__roomed__free_unpacked
+                     (Goim__Roomed *message,
+                      ProtobufCAllocator *allocator);
 /* Goim__Missing methods */
 void   goim__missing__init
                      (Goim__Missing         *message);
@@ -1374,6 +1490,12 @@ typedef void (*Goim__Online_Closure)
 typedef void (*Goim__Onlined_Closure)
                  (const Goim__Onlined *message,
                   void *closure_data);
+typedef void (*Goim__Rooms_Closure)
+                 (const Goim__Rooms *message,
+                  void *closure_data);
+typedef void (*Goim__Roomed_Closure)
+                 (const Goim__Roomed *message,
+                  void *closure_data);
 typedef void (*Goim__Missing_Closure)
                  (const Goim__Missing *message,
                   void *closure_data);
@@ -1417,6 +1539,8 @@ extern const ProtobufCMessageDescriptor goim__deregister__descriptor;
 extern const ProtobufCMessageDescriptor goim__room_count__descriptor;
 extern const ProtobufCMessageDescriptor goim__online__descriptor;
 extern const ProtobufCMessageDescriptor goim__onlined__descriptor;
+extern const ProtobufCMessageDescriptor goim__rooms__descriptor;
+extern const ProtobufCMessageDescriptor goim__roomed__descriptor;
 extern const ProtobufCMessageDescriptor goim__missing__descriptor;
 extern const ProtobufCMessageDescriptor goim__call__descriptor;
 extern const ProtobufCMessageDescriptor goim__reply__descriptor;

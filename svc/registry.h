@@ -58,10 +58,10 @@ typedef void (*registry_pt)(const registry_answer_t *a, void *data);
  * within its TTL holds the server_id: REGISTRY_REFUSED, unless its instance
  * string equals info->replaces. Several zones of one instance, which is told
  * by the last part of that string, are all welcome. Renews the expiry of the
- * node's stream. -1: not connected.
+ * node's stream. Not done after the deadline, by svc_now(). -1: not connected.
  */
 int registry_register(registry_t *g, const Goim__Register *info,
-    registry_pt cb, void *data);
+    int64_t deadline, registry_pt cb, void *data);
 
 int registry_deregister(registry_t *g, const char *server, const char *zone,
     registry_pt cb, void *data);
@@ -111,6 +111,10 @@ int registry_current(registry_t *g);
 
 /* The servers that have lapsed and may come back, sorted; as long. */
 size_t registry_lapsed(registry_t *g, const char *const **servers);
+
+/* The life of Redis in which all zones of the server have their rooms listed;
+ * 0: there is none, it may have any room. */
+uint64_t registry_rooms(registry_t *g, const char *server);
 
 /* How many nodes count only because too many fell silent. */
 size_t registry_silent(registry_t *g);

@@ -321,6 +321,48 @@ registry_silent(registry_t *g)
 }
 
 
+uint64_t
+registry_rooms(registry_t *g, const char *server)
+{
+    size_t    low, high, mid;
+    uint64_t  life, rooms;
+
+    low = 0;
+    high = g->nzones;
+
+    while (low < high) {
+        mid = low + (high - low) / 2;
+
+        if (strcmp(g->zones[mid].node->info->server, server) < 0) {
+            low = mid + 1;
+
+        } else {
+            high = mid;
+        }
+    }
+
+    life = 0;
+
+    for ( /* void */ ; low < g->nzones
+          && strcmp(g->zones[low].node->info->server, server) == 0; low++)
+    {
+        if (g->zones[low].left) {
+            continue;
+        }
+
+        rooms = g->zones[low].node->info->rooms;
+
+        if (rooms == 0 || (life != 0 && rooms != life)) {
+            return 0;
+        }
+
+        life = rooms;
+    }
+
+    return life;
+}
+
+
 const registry_node_t *
 registry_find(registry_t *g, const char *server)
 {

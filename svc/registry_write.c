@@ -4,6 +4,7 @@
 
 #include "registry_int.h"
 
+#include "clock.h"
 #include "log.h"
 #include "stream.h"
 
@@ -70,8 +71,6 @@ registry_answered(svc_redis_t *r, redisReply *reply, void *data)
 
     static log_once_t  errors;
 
-    (void) r;
-
     call = data;
 
     memset(&a, 0, sizeof(registry_answer_t));
@@ -83,6 +82,12 @@ registry_answered(svc_redis_t *r, redisReply *reply, void *data)
         if (reply != NULL) {
             log_seldom(&errors, LOG_ERROR, "registry: server \"%s\": %s",
                        log_text(&t, call->server), reply->str);
+
+            /* the next one goes by what its clock is */
+
+            if (strncmp(reply->str, "LATE ", 5) == 0) {
+                svc_redis_clock_set(r, strtoll(reply->str + 5, NULL, 10));
+            }
         }
 
     } else if (reply->type == REDIS_REPLY_ARRAY && reply->elements >= 2
@@ -112,8 +117,8 @@ registry_eval(svc_redis_t *r, svc_script_t *script, const char *server,
 {
     int               i, rc;
     char              keys[6][REGISTRY_KEY];
-    size_t            len[16];
-    const char       *argv[16], *prefix;
+    size_t            len[20];
+    const char       *argv[20], *prefix;
     registry_call_t  *call;
 
     if (!svc_redis_is_up(r)) {
@@ -185,13 +190,13 @@ registry_pack(const Goim__Register *info, size_t *len)
 
 int
 registry_register(registry_t *g, const Goim__Register *info,
-    registry_pt cb, void *data)
+    int64_t deadline, registry_pt cb, void *data)
 {
     int             i, rc;
-    char            ttl[24], expire[24], seen[24], wait[24];
-    size_t          len, lens[10];
+    char            ttl[24], expire[24], seen[24], wait[24], until[24];
+    size_t          len, lens[12];
     uint8_t        *packed;
-    const char     *args[10];
+    const char     *args[12];
     Goim__Register  kept;
 
     /* what is not for others to read */
@@ -202,6 +207,7 @@ registry_register(registry_t *g, const Goim__Register *info,
     kept.redis_db = 0;
     kept.redis_prefix = (char *) "";
     kept.read = (char *) "";
+    kept.news = 0;
 
     packed = registry_pack(&kept, &len);
 
@@ -209,6 +215,8 @@ registry_register(registry_t *g, const Goim__Register *info,
     snprintf(expire, sizeof(expire), "%d", SVC_STREAM_EXPIRE);
     snprintf(seen, sizeof(seen), "%llu", (unsigned long long) info->seen);
     snprintf(wait, sizeof(wait), "%lld", (long long) (2 * g->renew));
+    snprintf(until, sizeof(until), "%lld",
+             (long long) (svc_redis_clock(g->r) + deadline - svc_now()));
 
     args[0] = info->server;
     args[1] = info->zone;
@@ -220,12 +228,14 @@ registry_register(registry_t *g, const Goim__Register *info,
     args[7] = seen;
     args[8] = g->nnodes > 0 ? "1" : "0";
     args[9] = wait;
+    args[10] = info->news ? "1" : "0";
+    args[11] = until;
 
-    for (i = 0; i < 10; i++) {
+    for (i = 0; i < 12; i++) {
         lens[i] = (i == 5) ? len : strlen(args[i]);
     }
 
-    rc = registry_eval(g->r, &registry_register_script, info->server, 6, 10,
+    rc = registry_eval(g->r, &registry_register_script, info->server, 6, 12,
                        args, lens, cb, data);
 
     free(packed);

@@ -273,6 +273,7 @@ sub late { return 4_000_000_000_000 }
 sub session {
     my ($name, @args) = @_;
     my ($zone, $number) = splice @args, 0, 2;
+    push @args, [0, ''] if $name eq 'connect' && @{ $args[0] } == 3;
     return run("session_$name", ['goim:life'], $life, late(), 'n', $zone,
         $number, 'p_', map { ref $_ ? @$_ : $_ } @args);
 }
@@ -385,6 +386,60 @@ is $redis->cmd('HGET', 'goim:restoring', '?'), $life + 9010,
 $redis->cmd('DEL', 'goim:restoring');
 $redis->cmd('HSET', 'goim:nodes', 'created', ($life - 9000) . ' lost');
 is restore(9000, '', 1), 1, 'one that is older was not lost';
+
+# ---- rooms of nodes -----------------------------------------------------------
+
+$redis->cmd('FLUSHALL');
+$life = run('redis_life', ['goim:life'], 'run-8');
+
+# zone, order, [rooms], order of those to be taken off, [rooms]
+sub rooms {
+    my ($zone, $order, $rooms, $below, $off) = @_;
+    return run('rooms', ['goim:life'], $life, $zone, 'p_', $order,
+        $below // 0, scalar @$rooms, @$rooms, @{ $off // [] });
+}
+
+sub told {
+    my ($max, @rooms) = @_;
+    return [map { ref $_ ? join ' ', sort @$_ : $_ } @{ run('room_nodes',
+        ['goim:life'], $life, 'p_', $max, @rooms) }];
+}
+
+like error { run($_, ['goim:life'], $life - 1, 'a', 'b', 1, 0, 0) },
+    qr/^LIFE /, "$_: another life" for qw(rooms room_nodes);
+
+is rooms('n/1', 5, ['x', 'y']), 0, 'two rooms of a zone';
+is rooms('m/2', 1, ['x', '']), 0, 'of another one, and any';
+is_deeply told(9, 'x', 'y', 'z', ''), ['m/2 n/1', 'n/1', '', 'm/2'],
+    'zones of rooms';
+is_deeply told(1, 'x', 'y'), [1, 'n/1'], 'more than one wants to know: any';
+rooms('n/1', 9, [], 4, ['x']);
+is told(9, 'x')->[0], 'm/2 n/1', 'what was listed later stays';
+rooms('n/1', 3, ['x']);
+rooms('n/1', 9, [], 4, ['x']);
+is told(9, 'x')->[0], 'm/2 n/1', 'one that comes late takes nothing back';
+rooms('n/1', 9, [], 5, ['x', 'nobody']);
+is told(9, 'x')->[0], 'm/2', 'else it is taken off';
+rooms('m/2', 9, [], 5, ['x']);
+is $redis->cmd('EXISTS', 'p_goim:rooms:x'), 0, 'with the last it is gone';
+
+$redis->cmd('SET', 'p_goim:rooms:odd', 'broken');
+is told(9, 'odd')->[0], 1, 'a key of another type: any';
+is rooms('n/1', 10, ['odd']), 1, 'it is replaced';
+is told(9, 'odd')->[0], '* n/1', 'and remembered';
+
+$redis->cmd('HSET', 'p_goim:rooms:old', map { ("gone/$_", '1 1000') } 1 .. 9);
+rooms("n/$_", 1, ['old']) for 1 .. 40;
+is scalar(grep { /^gone/ } @{ $redis->cmd('HKEYS', 'p_goim:rooms:old') }), 0,
+    'zones of long ago go when others come';
+is $redis->cmd('HLEN', 'p_goim:rooms:old'), 40, 'those of today stay';
+cmp_ok $redis->cmd('TTL', 'p_goim:rooms:old'), '>', 86_000, 'for a day';
+
+is_deeply session('connect', 'z', 9000, ['k', 7, 1, 12, 'live://1']),
+    [0, 0, 1, ''], 'a login';
+is told(9, 'live://1')->[0], 'n/z', 'lists its room';
+like $redis->cmd('HGET', 'p_goim:rooms:live://1', 'n/z'), qr/^12 \d{10}$/,
+    'with its order';
 
 # ---- counts of rooms ---------------------------------------------------------
 

@@ -1,16 +1,17 @@
 #!lua
 --
--- A session logs in: its key is its own from now on.
+-- A session logs in: its key is its own from now on, and its room is listed.
 --
 -- KEYS: goim:life
 -- ARGV: life of the connection, deadline (ms, Redis's clock), server, zone,
---       ms that the mapping lives, prefix of keys; key, mid or 0, session
+--       ms that the mapping lives, prefix of keys; key, mid or 0, session;
+--       order with which its room is listed, or 0; the room
 -- Answer: { broken keys replaced, keys of the user swept, 1, holder before
 --         or '' }; { broken, 0, 0, holder }: a newer session of the same zone
 --         has the key, nothing was written
 -- Errors: LIFE, LATE <clock>; nothing was written then
 --
--- use: life now late try older put
+-- use: life now late try older put list
 
 local bad = life(KEYS[1], ARGV[1]) or late(ARGV[2])
 if bad then return bad end
@@ -28,4 +29,10 @@ if old[2] and old[2] ~= s.mid and old[2] ~= '0' then
 end
 
 put(s, 64)
+
+if ARGV[10] ~= '0' and list(s.prefix, ARGV[11], ARGV[3] .. '/' .. ARGV[4],
+                            ARGV[10], math.floor(s.at / 1000))
+then
+    broken = broken + 1
+end
 return { broken, swept, 1, old[1] or '' }

@@ -7,17 +7,21 @@
 -- ARGV: server, zone, instance, the dead instance that it replaces (or ''),
 --       ttl (ms), packed goim.Node without `seen`, seconds that the stream
 --       stays, `seen` of the zone's last registration (0: none), 1 when the
---       caller knows nodes, ms that readers wait for a registry that was lost
+--       caller knows nodes, ms that readers wait for a registry that was lost,
+--       1 when readers are to look at once, deadline (ms, Redis's clock)
 -- Answer: { 'OK', 1 when a key of another type was replaced, seen, missed,
 --       1 when nobody knew the zone any more }, or { 'REFUSED', the instance
 --       that holds the server_id }
--- Errors: none of its own
+-- Errors: LATE <clock>; nothing was written then
 --
 -- The zones of a server stand beside the packed nodes in a form that Lua can
 -- read: zone -> "<seen> <instance>". Possible in a full Redis too, or the
 -- nodes would seem to die just when they are needed to empty it.
 --
--- use: fit now left changed
+-- use: fit now late left changed
+
+local bad = late(ARGV[12])
+if bad then return bad end
 
 local replaced = 0
 local types = { 'hash', 'string', 'zset', 'hash', false, 'hash' }
@@ -30,7 +34,7 @@ local field = server .. '/' .. zone
 local ttl = tonumber(ARGV[5])
 local ms = now()
 local text = string.format('%.0f', ms)
-local news = false
+local news = ARGV[11] == '1'
 
 -- the last part tells instances apart
 local function id(name)

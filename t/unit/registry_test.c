@@ -4,6 +4,7 @@
 
 #include "test_redis.h"
 
+#include "svc/clock.h"
 #include "svc/registry.h"
 
 
@@ -93,7 +94,8 @@ enter_again(const char *server, const char *zone, const char *instance,
     info.weight = 10;
     info.started = started;
 
-    assert_int_equal(registry_register(writer, &info, on_answer, a), 0);
+    assert_int_equal(registry_register(writer, &info, svc_now() + 5000,
+                                       on_answer, a), 0);
     test_wait(base, answered, a);
 
     return a->result;

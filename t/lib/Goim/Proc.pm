@@ -117,7 +117,20 @@ sub signal {
     return $self->alive ? hit($sig, $self->{pid}) : 0;
 }
 
-sub pause  { return $_[0]->signal('STOP') }
+# it stands when this returns
+sub pause {
+    my ($self) = @_;
+    $self->signal('STOP');
+
+    for (1 .. 400) {
+        open my $fh, '<', "/proc/$self->{pid}/stat" or last;
+        my $line = <$fh> // '';
+        last if $line =~ /\) [TtZ] /;
+        Time::HiRes::sleep(0.005);
+    }
+    return $self;
+}
+
 sub resume { return $_[0]->signal('CONT') }
 
 # Wait until it ended; its wait status, undef when it still runs.

@@ -27,7 +27,8 @@ use Time::HiRes ();
 use Goim::Proc ();
 use Goim::Test qw(folder free_port root_dir slurp wait_for);
 
-# to => port; late => s by which answers are late; unix => 1: by such a socket
+# to => port; late => s by which answers are late, slow => requests; unix => 1:
+# by such a socket
 sub new {
     my ($class, %arg) = @_;
     my $dir = folder('proxy');
@@ -35,7 +36,7 @@ sub new {
     my $self = $class->SUPER::new(%arg, name => 'proxy', dir => $dir,
         stop => 'KILL', cmd => [$^X, '-I' . root_dir() . '/t/lib',
             '-MGoim::Proxy', '-e', 'Goim::Proxy::run(@ARGV)', $port, $arg{to},
-            $arg{late} || 0]);
+            $arg{late} || 0, $arg{slow} || 0]);
     $self->{port} = $port;
     $self->start;
     wait_for { $self->said('ready') } 10, 'the proxy listens';
@@ -65,7 +66,7 @@ sub release { return $_[0]->_tell('USR2', 'passes') }
 # ---- the process -------------------------------------------------------------
 
 sub run {
-    my ($port, $to, $late) = @_;
+    my ($port, $to, $late, $slow) = @_;
     my ($hold, $said) = (0, '');
     my (%side, $select);
 
@@ -94,7 +95,8 @@ sub run {
                 my $out = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
                     PeerPort => $to) or next;
                 $_->blocking(0) for $in, $out;
-                $side{$in} = { s => $in, to => $out, queue => [], late => 0 };
+                $side{$in} = { s => $in, to => $out, queue => [],
+                    late => $slow };
                 $side{$out} = { s => $out, to => $in, queue => [],
                     late => $late };
                 $select->add($in, $out);
