@@ -136,8 +136,14 @@ number(['a', '0-41']);
 is $redis->cmd('XLEN', 'goim:{1}:items:a'), 21, 'no more goes than is done';
 done('0-41');
 number(map { ['a', "0-$_"] } 42 .. 60);
-cmp_ok $redis->cmd('XLEN', 'goim:{1}:items:a'), '>=', 10, 'so many are kept';
-cmp_ok $redis->cmd('XLEN', 'goim:{1}:items:a'), '<', 40, 'and not many more';
+my @len = map {
+    done('0-' . ($_ - 1));
+    number(['a', "0-$_"]);
+    $redis->cmd('XLEN', 'goim:{1}:items:a');
+} 61 .. 100;
+@len = sort { $a <=> $b } @len;
+cmp_ok $len[0], '>=', 10, 'so many are kept';
+cmp_ok $len[-1], '<', 40, 'and not many more';
 
 fresh();
 number(['a', '0-1', undef, 'x 1', 1000]);

@@ -2,7 +2,8 @@
 # Break the code as t/mutants/*.patch do, and see the tests catch each.
 # usage: mutants.sh BUILD [PATCH...]
 #
-# A patch says what it breaks, and the C tests of which one has to fail:
+# A patch says what it breaks, and the tests of which one has to fail, those of
+# t/unit by their names, others (of scripts) by their paths:
 #
 #     # Live items are sent whatever they follow.
 #     # tests: timeline_rule_test timeline_test
@@ -19,6 +20,7 @@ tree=$(mkdir -p "$build/mutants" && cd "$build/mutants" && pwd)
 log=$tree/build/mutant.log
 
 export GOIM_WORLDS="${GOIM_WORLDS:-200000}"
+export GOIM_SEED="${GOIM_SEED:-11}" GOIM_ROUNDS="${GOIM_ROUNDS:-4000}"
 
 [ $# -gt 0 ] || set -- "$root"/t/mutants/*.patch
 
@@ -34,13 +36,21 @@ tests_of() {
 }
 
 make_tests() {
-    make -s -C "$tree" BUILD=build WARN=-w $(printf 'build/t/%s ' "$@")
+    for t in "$@"; do
+        case $t in
+            */*) ;;
+            *) make -s -C "$tree" BUILD=build WARN=-w "build/t/$t" ;;
+        esac || return 1
+    done
 }
 
 # 0: all pass
 run_tests() {
     for t in "$@"; do
-        timeout 300 "$tree/build/t/$t" >"$log" 2>&1 || return 1
+        case $t in
+            */*) (cd "$tree" && timeout 300 prove "$t") ;;
+            *) timeout 300 "$tree/build/t/$t" ;;
+        esac >"$log" 2>&1 || return 1
     done
 }
 
