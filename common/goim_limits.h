@@ -38,6 +38,17 @@
 #define GOIM_LISTS_NODES  3
 #define GOIM_LISTS_CALL   1000          /* rooms of a call, of each kind */
 
+/* a frame between node and logic, and of it in a login: the packet, and what is
+   passed on of the upgrade; the rest is what is around them */
+#define GOIM_RPC_MAX      (1024 * 1024)
+#define GOIM_PACKET_MAX   (512 * 1024)  /* the highest max_body of a node */
+#define GOIM_UPGRADE_MAX  (GOIM_RPC_MAX - GOIM_PACKET_MAX - 65536)
+#define GOIM_HEADERS_MAX  8
+#define GOIM_SESSIONS_CALL  256         /* that a call names */
+
+/* partitions of the bus, whose places a node keeps */
+#define GOIM_PARTITIONS   4096
+
 /* a message that is pushed: the highest [http] max_body of logic */
 #define GOIM_BODY_MAX     (4 * 1024 * 1024)
 

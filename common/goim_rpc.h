@@ -9,8 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "goim_limits.h"
+
 #define GOIM_RPC_HEADER   4
-#define GOIM_RPC_MAX      (1024 * 1024)     /* a longer frame ends the link */
 
 #define GOIM_RPC_OK       0
 #define GOIM_RPC_AGAIN    1

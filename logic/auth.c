@@ -13,13 +13,12 @@
 #include "svc/log.h"
 
 
-#define LOGIC_ASKED_HEADERS  8          /* of the upgrade */
 
 /* The headers of a request to the application. */
 typedef struct {
-    const char  *header[2 * (LOGIC_ASKED_HEADERS + 5) + 1];
+    const char  *header[2 * (GOIM_HEADERS_MAX + 5) + 1];
     size_t       nheader;
-    char        *owned[LOGIC_ASKED_HEADERS + 2];
+    char        *owned[GOIM_HEADERS_MAX + 2];
     size_t       nowned;
 } logic_asked_t;
 
@@ -127,7 +126,7 @@ logic_auth_ask(logic_call_t *call)
         logic_auth_bytes(&a, "X-Goim-Query", &c->query);
     }
 
-    for (i = 0; i < c->n_headers && i < LOGIC_ASKED_HEADERS; i++) {
+    for (i = 0; i < c->n_headers && i < GOIM_HEADERS_MAX; i++) {
         if (logic_auth_passes(call->thread->conf, c->headers[i]->name)) {
             logic_auth_bytes(&a, c->headers[i]->name, &c->headers[i]->value);
         }

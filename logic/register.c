@@ -35,6 +35,7 @@ logic_register_valid(const Goim__Register *r)
         || strlen(r->version) > GOIM_NODE_TEXT
         || strlen(r->redis_run_id) > GOIM_NODE_TEXT
         || strlen(r->redis_prefix) > GOIM_NODE_TEXT
+        || r->weight > GOIM_WEIGHT_MAX
         || r->n_addrs > GOIM_NODE_ADDRS)
     {
         return 0;

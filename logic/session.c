@@ -15,7 +15,6 @@
 #include "kick.h"
 #include "store.h"
 
-#define LOGIC_SESSIONS_CALL  256
 
 
 /* A call on its way through the store: one session, or those of the call. */
@@ -62,7 +61,7 @@ logic_op_new(logic_call_t *call, const char *what, const char *server,
     size_t       i;
     logic_op_t  *op;
 
-    if (!logic_zone_valid(server, zone) || n > LOGIC_SESSIONS_CALL) {
+    if (!logic_zone_valid(server, zone) || n > GOIM_SESSIONS_CALL) {
         logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, what);
         return NULL;
     }

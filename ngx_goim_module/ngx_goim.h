@@ -15,6 +15,8 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 
+#include "common/goim_limits.h"
+
 #include "ngx_goim_index.h"
 
 
@@ -73,8 +75,6 @@ typedef struct {
 /* Of the request that became the session, for the application: one
    allocation. */
 
-#define NGX_GOIM_MAX_HEADERS  8
-
 typedef struct {
     ngx_str_t                   cookie;
     ngx_str_t                   query;
@@ -82,7 +82,7 @@ typedef struct {
     struct {
         const char             *name;
         ngx_str_t               value;
-    }                           headers[NGX_GOIM_MAX_HEADERS];
+    }                           headers[GOIM_HEADERS_MAX];
 } ngx_goim_upgrade_t;
 
 

@@ -170,8 +170,8 @@ static ngx_int_t
 ngx_goim_auth_call(ngx_goim_auth_t *auth)
 {
     Goim__Call           call;
-    Goim__Header         header[NGX_GOIM_MAX_HEADERS];
-    Goim__Header        *headers[NGX_GOIM_MAX_HEADERS];
+    Goim__Header         header[GOIM_HEADERS_MAX];
+    Goim__Header        *headers[GOIM_HEADERS_MAX];
     Goim__Connect        connect;
     ngx_goim_session_t  *s;
     u_char               addr[NGX_SOCKADDR_STRLEN + 1];

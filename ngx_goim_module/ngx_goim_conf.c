@@ -16,7 +16,7 @@ static ngx_goim_conf_range_t  ngx_goim_conf_times = { 1, 24 * 3600 * 1000 };
 static ngx_goim_conf_range_t  ngx_goim_conf_lingers = { 0, 10000 };
 static ngx_goim_conf_range_t  ngx_goim_conf_drains = { 0, 86400000 };
 static ngx_goim_conf_range_t  ngx_goim_conf_gathers = { 1024, 1024 * 1024 };
-static ngx_goim_conf_range_t  ngx_goim_conf_bodies = { 16, 512 * 1024 };
+static ngx_goim_conf_range_t  ngx_goim_conf_bodies = { 16, GOIM_PACKET_MAX };
 static ngx_goim_conf_range_t  ngx_goim_conf_queues = { 1024, 1024 * 1024 * 1024 };
 static ngx_goim_conf_range_t  ngx_goim_conf_limits = { 0, 100000000 };
 

@@ -12,7 +12,6 @@
 #include "ngx_goim_core.h"
 
 
-#define NGX_GOIM_ENDS           256         /* of a call */
 #define NGX_GOIM_ENDS_BYTES     16384
 #define NGX_GOIM_ENDS_BATCHES   4096        /* waiting; beyond, they expire in
                                                Redis */
@@ -164,7 +163,7 @@ ngx_goim_ends_open(ngx_uint_t peer, size_t size)
 
     b = ngx_goim_ends_filling[peer];
 
-    if (b && b->n < NGX_GOIM_ENDS && b->used + size <= NGX_GOIM_ENDS_BYTES) {
+    if (b && b->n < GOIM_SESSIONS_CALL && b->used + size <= NGX_GOIM_ENDS_BYTES) {
         return b;
     }
 
@@ -245,8 +244,8 @@ ngx_goim_ends_send(ngx_goim_ends_t *b)
     Goim__Ended      ended;
     ngx_goim_end_t  *e;
 
-    static Goim__Session   sessions[NGX_GOIM_ENDS];
-    static Goim__Session  *list[NGX_GOIM_ENDS];
+    static Goim__Session   sessions[GOIM_SESSIONS_CALL];
+    static Goim__Session  *list[GOIM_SESSIONS_CALL];
 
     goim__call__init(&call);
     goim__ended__init(&ended);

@@ -33,7 +33,7 @@ ngx_goim_record_valid(Goim__Record *r)
         return NGX_ERROR;
     }
 
-    if (r->offset.len && r->partition >= NGX_GOIM_PARTITIONS) {
+    if (r->offset.len && r->partition >= GOIM_PARTITIONS) {
         return NGX_ERROR;
     }
 

@@ -12,7 +12,6 @@
 #include "ngx_goim_core.h"
 
 
-#define NGX_GOIM_RENEWS         256         /* sessions of a call */
 #define NGX_GOIM_RENEW_CALLS    2           /* under way, a logic */
 #define NGX_GOIM_RENEW_REST     1000        /* ms, after one that failed */
 
@@ -138,8 +137,8 @@ ngx_goim_renew_call(ngx_goim_renew_peer_t *p, ngx_uint_t peer)
     ngx_goim_renew_t    *r;
     ngx_goim_session_t  *s;
 
-    static Goim__Session   sessions[NGX_GOIM_RENEWS];
-    static Goim__Session  *list[NGX_GOIM_RENEWS];
+    static Goim__Session   sessions[GOIM_SESSIONS_CALL];
+    static Goim__Session  *list[GOIM_SESSIONS_CALL];
 
     r = ngx_alloc(sizeof(ngx_goim_renew_t), ngx_cycle->log);
     if (r == NULL) {
@@ -149,7 +148,7 @@ ngx_goim_renew_call(ngx_goim_renew_peer_t *p, ngx_uint_t peer)
     ngx_queue_init(&r->sessions);
     r->peer = p;
 
-    for (n = 0; n < NGX_GOIM_RENEWS && !ngx_queue_empty(&p->due); n++) {
+    for (n = 0; n < GOIM_SESSIONS_CALL && !ngx_queue_empty(&p->due); n++) {
         q = ngx_queue_head(&p->due);
         s = ngx_queue_data(q, ngx_goim_session_t, wait);
 

@@ -272,7 +272,7 @@ ngx_goim_zone_apply(ngx_goim_ring_entry_t *e, u_char *data)
         rec = (ngx_goim_record_t *) p;
         p += rec->len;
 
-        if (rec->positioned && rec->partition < NGX_GOIM_PARTITIONS) {
+        if (rec->positioned && rec->partition < GOIM_PARTITIONS) {
 
             if (positions == NULL) {
                 positions = ngx_goim_positions_take(e->epoch);
@@ -403,7 +403,7 @@ ngx_goim_seen(const uint8_t *epoch, uint32_t partition,
 
     p = ngx_goim_positions(epoch);
 
-    return p && partition < NGX_GOIM_PARTITIONS && p->seen[partition]
+    return p && partition < GOIM_PARTITIONS && p->seen[partition]
            && goim_offset_cmp(offset, &p->offset[partition]) <= 0;
 }
 

@@ -15,6 +15,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "common/goim_limits.h"
 #include "ngx_goim_mids.h"
 #include "ngx_goim_record.h"
 #include "ngx_goim_ring.h"
@@ -25,7 +26,6 @@
 #define NGX_GOIM_ZONE_LAYOUT    6
 
 #define NGX_GOIM_SLOTS          (NGX_GOIM_RING_MASK * 64)
-#define NGX_GOIM_PARTITIONS     4096
 #define NGX_GOIM_EPOCHS         3           /* whose positions are kept */
 #define NGX_GOIM_ZONE_MIN       (3 * 1024 * 1024)
 
@@ -136,8 +136,8 @@ typedef struct {
 typedef struct {
     uint8_t                 epoch[16];      /* its digest */
     uint64_t                used;           /* grows with each use; 0: free */
-    uint8_t                 seen[NGX_GOIM_PARTITIONS];
-    goim_offset_t           offset[NGX_GOIM_PARTITIONS];
+    uint8_t                 seen[GOIM_PARTITIONS];
+    goim_offset_t           offset[GOIM_PARTITIONS];
 } ngx_goim_positions_t;
 
 

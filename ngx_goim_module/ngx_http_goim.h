@@ -49,6 +49,9 @@ ngx_int_t ngx_http_goim_detach(ngx_http_request_t *r,
 
 /* ---- ngx_http_goim_upgrade.c ---- */
 
+/* Whether all that is passed on goes into a call to logic. */
+ngx_uint_t ngx_http_goim_upgrade_fits(ngx_http_request_t *r);
+
 /* What the application may want to see of the request; NULL: nothing. */
 ngx_int_t ngx_http_goim_upgrade(ngx_http_request_t *r,
     ngx_goim_upgrade_t **upgrade);

@@ -103,6 +103,11 @@ ngx_http_goim_handshake(ngx_http_request_t *r)
                                     "no good \"Sec-WebSocket-Key\"");
     }
 
+    if (!ngx_http_goim_upgrade_fits(r)) {
+        return ngx_http_goim_refuse(r, NGX_HTTP_BAD_REQUEST,
+                                    "cookies, query and headers are too long");
+    }
+
     if (ngx_goim_may_attach() != NGX_OK) {
         return ngx_http_goim_refuse(r, NGX_HTTP_SERVICE_UNAVAILABLE,
                                     "no place for another connection");

@@ -9,8 +9,6 @@
 
 
 /* of all of it: a call to logic has at most 1 MB; nginx's default is 32 KB */
-#define NGX_HTTP_GOIM_MAX_UPGRADE   (768 * 1024)
-
 
 static size_t ngx_http_goim_upgrade_len(ngx_http_request_t *r);
 static u_char *ngx_http_goim_upgrade_cookies(ngx_http_request_t *r,
@@ -49,13 +47,6 @@ ngx_http_goim_upgrade(ngx_http_request_t *r, ngx_goim_upgrade_t **upgrade)
         return NGX_OK;
     }
 
-    if (len > NGX_HTTP_GOIM_MAX_UPGRADE) {
-        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                      "goim: cookies, query and headers of %uz bytes are kept "
-                      "from the application", len);
-        return NGX_OK;
-    }
-
     up = ngx_alloc(sizeof(ngx_goim_upgrade_t) + len, r->connection->log);
     if (up == NULL) {
         return NGX_ERROR;
@@ -76,6 +67,13 @@ ngx_http_goim_upgrade(ngx_http_request_t *r, ngx_goim_upgrade_t **upgrade)
     *upgrade = up;
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_goim_upgrade_fits(ngx_http_request_t *r)
+{
+    return ngx_http_goim_upgrade_len(r) <= GOIM_UPGRADE_MAX;
 }
 
 
@@ -145,7 +143,7 @@ ngx_http_goim_upgrade_headers(ngx_http_request_t *r, ngx_goim_upgrade_t *up,
     n = 0;
     part = &r->headers_in.headers.part;
 
-    while (n < NGX_GOIM_MAX_HEADERS
+    while (n < GOIM_HEADERS_MAX
            && (h = ngx_http_goim_next_header(&part, &i, &which)) != NULL)
     {
         if (ngx_http_goim_wanted[which].name == NULL) {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/goim_hint.h"
+#include "common/goim_limits.h"
 
 
 #define BUS_KAFKA_ERR  512
@@ -24,6 +25,7 @@ typedef struct {
 
 static const bus_kafka_prop_t bus_kafka_producer_defaults[] = {
     { "linger.ms", "1" },
+    { "message.max.bytes", "5242880" },     /* GOIM_RECORD_MAX */
     { "topic.metadata.refresh.interval.ms", "30000" },
     { "queue.buffering.max.messages", "200000" },
     { "queue.buffering.max.kbytes", "131072" },
@@ -73,6 +75,9 @@ static const bus_kafka_prop_t bus_kafka_refused[] = {
     { "transactional.id", "transactions are not used" },
     { NULL, NULL }
 };
+
+
+_Static_assert(GOIM_RECORD_MAX == 5242880, "message.max.bytes");
 
 
 /* ---- configuration ---- */

@@ -7,18 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/goim_limits.h"
+#include "log.h"
+
 
 #define BUS_KAFKA_METADATA  5000        /* ms, between questions */
 #define BUS_KAFKA_UNKNOWN   200         /* ms, while there is no answer */
 #define BUS_KAFKA_ANSWER    1000        /* ms */
 
 
-/* The number of partitions; 0: no such topic; -1: no answer. */
+/* The number of partitions; 0: no such topic; -1: no answer, or more of them
+ * than nodes can tell apart. */
 static int
 bus_kafka_asker_count(bus_kafka_asker_t *a)
 {
     int                              n;
     const struct rd_kafka_metadata  *md;
+
+    static log_once_t  many;
 
     if (rd_kafka_metadata(a->rk, 0, a->topic, &md, BUS_KAFKA_ANSWER)
         != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -31,6 +37,13 @@ bus_kafka_asker_count(bus_kafka_asker_t *a)
         ? md->topics[0].partition_cnt : 0;
 
     rd_kafka_metadata_destroy(md);
+
+    if (n > GOIM_PARTITIONS) {
+        log_seldom(&many, LOG_ERROR, "kafka: topic %s has %d partitions, at "
+                   "most %d can be used", rd_kafka_topic_name(a->topic), n,
+                   GOIM_PARTITIONS);
+        return -1;
+    }
 
     return n;
 }

@@ -10,7 +10,6 @@
 #include <string.h>
 
 
-#define BUS_KAFKA_PARTS_MAX     65536
 #define BUS_KAFKA_TICK          250         /* ms */
 #define BUS_KAFKA_COMMIT        1000        /* ms */
 
@@ -35,10 +34,6 @@ bus_kafka_parts(bus_kafka_consumer_t *c, size_t n)
 {
     size_t             i;
     bus_kafka_part_t  *parts;
-
-    if (n > BUS_KAFKA_PARTS_MAX) {
-        n = BUS_KAFKA_PARTS_MAX;
-    }
 
     if (n <= c->nparts) {
         return;

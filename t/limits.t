@@ -14,7 +14,9 @@ my $mb = 1024 * 1024;
 my $c = Goim::Cluster->new(workers => 2,
     logic => { conf => { http => { max_body => '4m' } } },
     nginx => { server_id => 'n' x 255,
-        goim => { zone => 'goim 36m', queue_size => '16m' } });
+        http => 'large_client_header_buffers 8 600k;',
+        goim => { zone => 'goim 36m', queue_size => '16m',
+            max_body => '512k' } });
 my $api = $c->api;
 
 # ---- names -------------------------------------------------------------------
@@ -44,6 +46,27 @@ for (['key', key => 'k' x 257], ['room', key => 'k', room => 'r' x 257]) {
     $long->send(7, Goim::Client::token(%arg));
     is($long->closed(10), 1008, "nor logs in with a longer $name");
 }
+
+# ---- logins ------------------------------------------------------------------
+
+my $kb = 1024;
+
+# the longest packet, and the longest head that goes on to the application
+sub upgrade {
+    my ($cookie) = @_;
+    return $c->client(auth => 0,
+        headers => [Cookie => 'c' x ($cookie - 2)]);
+}
+
+my $token = Goim::Client::token(key => 'big');
+$token = '{"pad":"' . 'p' x (512 * $kb - 9 - length $token) . '",'
+    . substr $token, 1;
+is(length $token, 512 * $kb, 'a token as long as a packet may be');
+my $big = upgrade(448 * $kb);
+$big->send(7, $token);
+is($big->reply(20)->{op}, 8, 'and cookies of 448 KB: logged in');
+is(eval { upgrade(448 * $kb + 1); 1 }, undef, 'a byte more is refused');
+like($@, qr{HTTP/1.1 400 }, 'at the upgrade');
 
 # ---- messages ----------------------------------------------------------------
 

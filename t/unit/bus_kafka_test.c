@@ -246,6 +246,48 @@ test_leader(void **state)
 }
 
 
+/* ---- a topic of more partitions than nodes can tell apart ---- */
+
+static void
+test_many_partitions(void **state)
+{
+    char                     *topic;
+    char                      err[256];
+    bus_conf_t                conf;
+    rd_kafka_t               *owner;
+    bus_producer_t           *p;
+    rd_kafka_mock_cluster_t  *mock;
+
+    (void) state;
+
+    mock = brokers(&owner);
+
+    for (conf = bus.conf, topic = (char *) "as-many"; /* void */ ;
+         topic = (char *) "too-many")
+    {
+        conf.topic = topic;
+        assert_int_equal(rd_kafka_mock_topic_create(mock, topic,
+                             GOIM_PARTITIONS + (topic[0] == 't'), 1), 0);
+
+        p = bus_producer_new(bus.base, &conf, bus.r, err, sizeof(err));
+        assert_non_null(p);
+        test_run(bus.base, 2500);
+
+        assert_int_equal(bus_producer_partitions(p),
+                         topic[0] == 't' ? 0 : GOIM_PARTITIONS);
+        assert_int_equal(!bus_producer_healthy(p), topic[0] == 't');
+        bus_producer_free(p);
+
+        if (topic[0] == 't') {
+            break;
+        }
+    }
+
+    rd_kafka_mock_cluster_destroy(mock);
+    rd_kafka_destroy(owner);
+}
+
+
 /* ---- clients that cannot go on ---- */
 
 typedef struct {
@@ -356,6 +398,7 @@ main(void)
     const struct CMUnitTest  tests[] = {
         BUS_CASE(test_removed),
         BUS_CASE(test_committed),
+        BUS_CASE(test_many_partitions),
         BUS_CASE(test_leader),
         BUS_CASE(test_fatal),
     };
