@@ -411,8 +411,9 @@ job_number_failed(job_number_part_t *part, const redisReply *reply)
 {
     static log_once_t  refused;
 
-    int     full;
-    job_t  *job;
+    int         full;
+    job_t      *job;
+    log_text_t  text;
 
     job = part->job;
     full = 0;
@@ -425,8 +426,8 @@ job_number_failed(job_number_part_t *part, const redisReply *reply)
         if (svc_redis_class(reply) != SVC_REDIS_LIFE) {
             log_seldom(&refused, svc_redis_class(reply) == SVC_REDIS_ERROR
                        ? LOG_ERROR : LOG_WARN, "partition %u: numbering "
-                       "refused: %.*s; trying again", part->partition,
-                       (int) reply->len, reply->str);
+                       "refused: %s; trying again", part->partition,
+                       log_text(&text, reply->str));
         }
     }
 

@@ -162,6 +162,7 @@ job_same_differs(job_t *job, const char *from, char *what, size_t size)
     int                      n;
     char                     run_id[65];
     uint32_t                 db;
+    log_text_t               text;
     const svc_redis_conf_t  *conf;
 
     if (from == NULL || job_same_known(job, from)) {
@@ -185,13 +186,13 @@ job_same_differs(job_t *job, const char *from, char *what, size_t size)
     }
 
     if (strcmp(from + n, conf->prefix) != 0) {
-        snprintf(what, size, "logic has prefix '%.64s', this job '%.64s'",
-                 from + n, conf->prefix);
+        snprintf(what, size, "logic has prefix \"%.64s\", this job \"%.64s\"",
+                 log_text(&text, from + n), conf->prefix);
         return JOB_OTHER_PLACE;
     }
 
     snprintf(what, size, "logic has Redis with run_id %.64s, this job %.64s "
-             "with run_id %s", run_id, conf->addr,
+             "with run_id %s", log_text(&text, run_id), conf->addr,
              svc_redis_run_id(job->redis));
 
     return JOB_OTHER_RUN;

@@ -192,6 +192,7 @@ static void
 logic_health_told(svc_redis_t *r, redisReply *reply, void *data)
 {
     size_t           i;
+    log_text_t       text, other;
     const char      *name, *value, *only, *fsync, *policy, *memory;
     logic_thread_t  *t = data;
 
@@ -234,12 +235,14 @@ logic_health_told(svc_redis_t *r, redisReply *reply, void *data)
     {
         log_write(LOG_WARN, "redis has \"appendonly %s\" and \"appendfsync "
                   "%s\": pushes answered with code 0 may be lost when it "
-                  "stops; they are safe with yes and always", only, fsync);
+                  "stops; they are safe with yes and always",
+                  log_text(&text, only), log_text(&other, fsync));
     }
 
     if (strcmp(policy, "noeviction") != 0) {
         log_write(LOG_WARN, "redis has \"maxmemory-policy %s\"%s: it may "
-                  "drop sessions and messages; take noeviction", policy,
+                  "drop sessions and messages; take noeviction",
+                  log_text(&text, policy),
                   strcmp(memory, "0") == 0 ? " (and no maxmemory yet)" : "");
     }
 }

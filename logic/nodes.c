@@ -245,6 +245,7 @@ logic_nodes_least(logic_nodes_t *n, const registry_node_t *nodes,
 {
     size_t       i, z, max;
     uint32_t     takes;
+    log_text_t   text;
     const char  *least;
 
     static log_once_t  small;
@@ -267,7 +268,7 @@ logic_nodes_least(logic_nodes_t *n, const registry_node_t *nodes,
         log_seldom(&small, LOG_WARN, "nodes: [http] max_body is %lld, the "
                    "zone of \"%s\" takes messages of %zu at most: no longer "
                    "ones are pushed", (long long) n->thread->conf->max_body,
-                   least, max);
+                   log_text(&text, least), max);
     }
 
     return max;

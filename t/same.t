@@ -23,7 +23,7 @@ my $kafka = Goim::Kafka->new(partitions => 2);
 my %job = (
     db => [{ db => 1 }, qr/logic has Redis's database 0, this job 1/],
     prefix => [{ prefix => 'im:' },
-        qr/logic has prefix '', this job 'im:'/],
+        qr/logic has prefix "", this job "im:"/],
     server => [{ addr => $other->addr }, qr/logic has Redis with run_id \w{40}, this job \Q${\$other->addr}\E with run_id \w{40}/],
 );
 
@@ -114,7 +114,7 @@ subtest 'logic is mended' => sub {
     eventually { 3 == grep { /^logic/ } bodies() } 20,
         'what was accepted before arrives';
     is $job->metrics->{goim_job_other_records_total}, 3, 'counted';
-    like $job->logs, qr/\[error\] \d+: logic has prefix 'other:', this job '': its/,
+    like $job->logs, qr/\[error\] \d+: logic has prefix "other:", this job "": its/,
         'and said';
     eventually { $job->health->{status} == 200 } 10, 'job is healthy';
 };
