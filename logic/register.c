@@ -84,7 +84,7 @@ logic_register_same(logic_thread_t *t, const Goim__Register *r, char *what,
     }
 
     if (strcmp(r->redis_prefix, conf->prefix) != 0) {
-        snprintf(what, size, "the node has prefix '%.64s', logic '%s'",
+        snprintf(what, size, "the node has prefix \"%.64s\", logic \"%s\"",
                  log_text(&text, r->redis_prefix), conf->prefix);
         return 0;
     }
