@@ -101,6 +101,7 @@ END
 job       drain            time    0     10m
 job       max_unacked      size    5m    16384m
 job       stream_maxlen    number  100   100000000
+history   dedup            time    1s    1d
 END
 
 my %called = (number => 'a number', decimal => 'a decimal number',
@@ -215,7 +216,7 @@ for (qw(logic job)) {
         push @keys, [$section, $1] if /^### (\w+)/;
     }
     cmp_ok(scalar @keys, '>', 15, "$name: keys are found");
-    for (@keys) {
+    for (grep { $_->[0] ne 'history' } @keys) {     # its others are rooms
         my ($section, $key) = @$_;
         my $near = $key . substr $key, -1;
         says("[$section] $near", "[$section]\n$near = 1\n",
@@ -296,5 +297,14 @@ says('a CA that cannot be read',
     . 'directory');
 says('a region', "[regions]\nsh = 10.0.0.0/99\n",
     ':2: [regions] sh = "10.0.0.0/99": "10.0.0.0/99" is not a network');
+
+$name = 'job';
+says("a history that is '$_'", "[history]\nlive = $_\n",
+    qq{:2: [history] live = "$_": is not "NUMBER TIME": 1 to 100000 items, kept }
+    . 'for 1s to 30d')
+    for '0 1h', '100001 1h', '10', '10 999ms', '10 31d', 'x 1h', '10 x', '';
+says('a history of no room type', "[history]\na/b = 1 1h\n",
+    ':2: [history] a/b = "1 1h": is not a room type: at most 64 visible '
+    . 'characters, no ":" or "/"');
 
 done_testing;
