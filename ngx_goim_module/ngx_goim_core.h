@@ -186,8 +186,8 @@ typedef struct {
 
 /*
  * len 0 leaves; the same room again changes nothing.  NGX_DECLINED: it stays
- * where it is, as the room has to be listed first; NGX_BUSY: the zone has, for
- * any room.  listing: it was; must: see ngx_goim_room_listed().
+ * where it is, as the room has to be listed first.  listing: it was; must: see
+ * ngx_goim_room_listed().
  */
 ngx_int_t ngx_goim_room_change(ngx_goim_session_t *s, ngx_str_t *key,
     const ngx_goim_listing_t *listing, ngx_uint_t must);

@@ -12,7 +12,7 @@
 #include "ngx_goim_room.h"
 
 
-/* A room that is to be listed; the empty name: the zone, for any room. */
+/* A room that is to be listed. */
 typedef struct {
     ngx_goim_entry_t        entry;
     ngx_queue_t             queue;          /* those to be asked for, or of
@@ -42,7 +42,7 @@ typedef struct {
 } ngx_goim_enter_call_t;
 
 
-static ngx_int_t ngx_goim_enter_wait(ngx_goim_entering_t *e, ngx_uint_t any);
+static ngx_int_t ngx_goim_enter_wait(ngx_goim_entering_t *e);
 static ngx_goim_ask_t *ngx_goim_enter_ask(ngx_str_t *name);
 static void ngx_goim_enter_flush(ngx_event_t *ev);
 static ngx_int_t ngx_goim_enter_call(void);
@@ -115,7 +115,7 @@ ngx_goim_enter(ngx_goim_session_t *s, goim_packet_t *p)
     e->room.data = e->data;
     ngx_memcpy(e->data, room.data, room.len);
 
-    if (ngx_goim_enter_wait(e, rc == NGX_BUSY) != NGX_OK) {
+    if (ngx_goim_enter_wait(e) != NGX_OK) {
         ngx_free(e);
         goto failed;
     }
@@ -157,22 +157,15 @@ ngx_goim_enter_forget(ngx_goim_session_t *s)
 /* ---- asking ---- */
 
 static ngx_int_t
-ngx_goim_enter_wait(ngx_goim_entering_t *e, ngx_uint_t any)
+ngx_goim_enter_wait(ngx_goim_entering_t *e)
 {
-    ngx_str_t          name;
     ngx_goim_ask_t    *ask;
     ngx_goim_entry_t  *entry;
 
-    name = e->room;
-
-    if (any) {
-        name.len = 0;
-    }
-
-    entry = ngx_goim_index_find(&ngx_goim_asks, name.data, name.len);
+    entry = ngx_goim_index_find(&ngx_goim_asks, e->room.data, e->room.len);
 
     ask = entry ? ngx_queue_data(entry, ngx_goim_ask_t, entry)
-                : ngx_goim_enter_ask(&name);
+                : ngx_goim_enter_ask(&e->room);
     if (ask == NULL) {
         return NGX_ERROR;
     }
@@ -321,10 +314,6 @@ ngx_goim_enter_listed(ngx_goim_ask_t *ask, const ngx_goim_listing_t *listing)
     ngx_queue_t           waiting, *q;
     ngx_goim_entering_t  *e;
 
-    if (ask->name.len == 0) {
-        ngx_goim_room_list(&ask->name, listing->life, listing->order);
-    }
-
     ngx_queue_init(&waiting);
 
     if (!ngx_queue_empty(&ask->entering)) {
@@ -342,9 +331,9 @@ ngx_goim_enter_listed(ngx_goim_ask_t *ask, const ngx_goim_listing_t *listing)
 
         /* it was listed in another life of Redis, or taken off meanwhile */
 
-        if ((rc == NGX_DECLINED || rc == NGX_BUSY)
+        if (rc == NGX_DECLINED
             && ngx_current_msec - e->since < ngx_goim_conf->logic_timeout
-            && ngx_goim_enter_wait(e, rc == NGX_BUSY) == NGX_OK)
+            && ngx_goim_enter_wait(e) == NGX_OK)
         {
             continue;
         }

@@ -103,12 +103,14 @@ ngx_goim_lists_life(uint64_t life)
  * by them, whatever came first.
  */
 
-void
+ngx_int_t
 ngx_goim_room_list(ngx_str_t *room, uint64_t life, uint64_t order)
 {
+    ngx_int_t          rc;
     ngx_goim_sum_t    *sum;
     ngx_goim_lists_t  *lists;
 
+    rc = NGX_OK;
     lists = &ngx_goim_zone->lists;
 
     ngx_goim_lock();
@@ -116,7 +118,7 @@ ngx_goim_room_list(ngx_str_t *room, uint64_t life, uint64_t order)
     ngx_goim_lists_life_locked(life);
 
     if (life < lists->life || order <= lists->off) {
-        /* void */
+        rc = NGX_DECLINED;
 
     } else if (room->len == 0) {
         lists->any = lists->epoch;
@@ -132,6 +134,8 @@ ngx_goim_room_list(ngx_str_t *room, uint64_t life, uint64_t order)
     }
 
     ngx_goim_unlock();
+
+    return rc;
 }
 
 

@@ -152,7 +152,7 @@ ngx_int_t
 ngx_goim_room_change(ngx_goim_session_t *s, ngx_str_t *key,
     const ngx_goim_listing_t *listing, ngx_uint_t must)
 {
-    ngx_int_t         rc;
+    ngx_int_t         rc, fresh;
     ngx_goim_room_t  *room;
 
     if (s->room && s->room->key.len == key->len
@@ -184,14 +184,19 @@ ngx_goim_room_change(ngx_goim_session_t *s, ngx_str_t *key,
     ngx_goim_room_contribute(&room->key, room->count, &room->contrib,
                              &room->unplaced);
 
-    if (listing) {
-        ngx_goim_room_list(key, listing->life, listing->order);
-    }
+    fresh = listing ? ngx_goim_room_list(key, listing->life, listing->order)
+                    : NGX_DECLINED;
 
     rc = ngx_goim_room_listed(&room->contrib, room->unplaced, must);
 
+    /* The zone has no place to say that it is listed.  It will be for any room
+       before this listing is old. */
+
+    if (room->unplaced && fresh == NGX_OK) {
+        rc = NGX_OK;
+    }
+
     if (rc != NGX_OK) {
-        rc = room->unplaced ? NGX_BUSY : NGX_DECLINED;
         ngx_goim_room_less(room);
         return rc;
     }

@@ -405,7 +405,8 @@ ngx_goim_vouch_reply(void *data, const Goim__Reply *reply)
         && reply->reply_case == GOIM__REPLY__REPLY_ROOMED)
     {
         for (i = 0; i < c->n; i++) {
-            ngx_goim_room_list(&c->rooms[i], reply->roomed->life, c->order);
+            (void) ngx_goim_room_list(&c->rooms[i], reply->roomed->life,
+                                      c->order);
         }
 
         ngx_goim_vouch.rest = ngx_current_msec;

@@ -400,9 +400,9 @@ void ngx_goim_room_report(ngx_str_t *room, uint32_t own, uint32_t cluster);
 ngx_int_t ngx_goim_room_listed(ngx_goim_contrib_t **contrib,
     ngx_uint_t unplaced, ngx_uint_t must);
 
-/* It was listed with that order in that life, unless it was taken off since;
-   the empty name: any is. */
-void ngx_goim_room_list(ngx_str_t *room, uint64_t life, uint64_t order);
+/* It was listed with that order in that life; the empty name: any is.
+   NGX_DECLINED: it may have been taken off since, or that life is over. */
+ngx_int_t ngx_goim_room_list(ngx_str_t *room, uint64_t life, uint64_t order);
 
 /* another life of Redis, perhaps, which has no lists */
 void ngx_goim_lists_life(uint64_t life);
