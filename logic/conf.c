@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -159,7 +160,12 @@ logic_conf_region(void *conf, const char *name, const char *value, char *err,
         return -1;
     }
 
-    return logic_cidrs_add(&lcf->regions, value, copy, err, size);
+    if (logic_cidrs_add(&lcf->regions, value, copy, err, size) != 0) {
+        free(copy);             /* nothing is loaded then */
+        return -1;
+    }
+
+    return 0;
 }
 
 
