@@ -41,9 +41,11 @@ sub everything {
         password_file => $password }, registry => { renew => '300ms',
         ttl => '3s' } });
     my %job = (conf => { %{ $user{conf} }, history => { live => '10 1m' } });
+
+    # so many nodes that rooms are listed
     my $c = Goim::Cluster->new(bus => $bus, kafka => $bus eq 'kafka'
         && $kafka, redis => { port => $port, conf => { user => $acl } },
-        logic => \%user, job => \%job, nodes => 2,
+        logic => \%user, job => \%job, nodes => 4,
         nginx => { redis => "127.0.0.1:$port user=goim password=se\@cret"
             . ' prefix=im:' });
     my $api = $c->api;
@@ -78,7 +80,13 @@ sub everything {
         'a room';
     eventually { @{ $api->online_top('live', 10)->{data} || [] } == 2 } 20,
         'top';
-    is scalar @{ $api->nodes_instances->{data} || [] }, 2, 'nodes';
+    is scalar @{ $api->nodes_instances->{data} || [] }, 4, 'nodes';
+    eventually { 4 == grep { $_->status->{listed} } @{ $c->{nodes} } } 20,
+        'their rooms are listed';
+    is $one->change_room('live://3')->{body}, 'live://3', 'one more';
+    is $api->room(1000, 'live', '3', 'listed')->{code}, 0, 'room';
+    is $one->push->{body}, 'listed', 'arrives';
+    is_deeply log_of($c->redis), [], 'nothing is refused';
 
     # a newer connection of the same key ends the one before
     my $again = $c->client(%who, key => 'one', node => 1);
@@ -91,7 +99,7 @@ sub everything {
 
     # a node goes and comes; a job and a logic too
     $c->node(0)->stop;
-    eventually { @{ $api->nodes_instances->{data} || [] } == 1 } 20,
+    eventually { @{ $api->nodes_instances->{data} || [] } == 3 } 20,
         'deregistered';
     $c->node(0)->start;
     $c->node(0)->wait_registered(20);
