@@ -107,7 +107,7 @@ subtest 'another Redis' => sub {
     my $addr = $c->redis->addr;
 
     for ([$addr . ' db=1', qr/Redis's database 1, logic 0/],
-        ["$addr prefix=x:", qr/prefix 'x:', logic ''/],
+        ["$addr prefix=x:", qr/prefix \\x22x:\\x22, logic \\x22\\x22/],
         [$empty->addr, qr/Redis with run_id \w{40}, logic \Q$addr with run/])
     {
         my ($redis, $what) = @$_;
