@@ -138,7 +138,8 @@ for my $file (["\xef\xbb\xbfse\@cret", 'a byte order mark'],
 
 # ---- a cluster ---------------------------------------------------------------
 
-my $cluster = Goim::Redis->new(conf => { 'cluster-enabled' => 'yes' });
+my $cluster = Goim::Redis->new(conf => { 'cluster-enabled' => 'yes',
+    'cluster-port' => free_port() });
 
 for my $class (qw(Goim::Logic Goim::Job)) {
     my $service = $class->new(redis => $cluster->addr, bus => 'redis');
