@@ -58,4 +58,10 @@
 #define GOIM_RECORD_NAMES  (256 * 1024)     /* bytes of the keys */
 #define GOIM_RECORD_MAX    (GOIM_BODY_MAX + 1024 * 1024)
 
+/* Canary.logic, and how long canaries may be away before something counts as
+   not working */
+#define GOIM_CANARY_ID      32
+#define GOIM_CANARY_LATE    15000       /* ms */
+#define GOIM_CANARIES       512         /* a call */
+
 #endif

@@ -2,6 +2,7 @@
  * Records from the bus, the bound of memory, and the end.
  */
 
+#include "canary.h"
 #include "consume.h"
 
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include "nodes.h"
 #include "same.h"
 
+#include "svc/clock.h"
 #include "svc/log.h"
 #include "svc/loop.h"
 
@@ -78,6 +80,7 @@ job_consume_record(bus_consumer_t *c, const bus_record_t *rec, void *data)
 
     msg = job_msg_new(rec->partition, &rec->offset, rec->payload, rec->len,
                       &job->used);
+    msg->came = svc_date();
     msg->from = job_same_from(job, rec);
 
     job_place_take(&job->place, msg);
@@ -96,6 +99,7 @@ job_consume_revoked(bus_consumer_t *c, uint32_t partition, void *data)
 
     metrics_add(job->m.revoked, 1);
 
+    job_canary_revoked(job, partition);
     job_place_revoke(&job->place, partition);
     job_fanout_purge(job);
     job_number_purge(job);

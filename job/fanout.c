@@ -9,6 +9,7 @@
  * are looked up (rooms.c).
  */
 
+#include "canary.h"
 #include "fanout.h"
 
 #include <stdlib.h>
@@ -299,6 +300,7 @@ job_fanout_hand(job_t *job)
 static int
 job_fanout_msg(job_t *job, job_msg_t *msg)
 {
+    int              canary;
     size_t           i, n, len;
     uint8_t         *data;
     job_bad_t        bad;
@@ -322,7 +324,14 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
         return -1;
     }
 
-    metrics_add(job->m.records[push->type], 1);
+    canary = push->type == GOIM__PUSH_MSG__TYPE__CANARY;
+
+    if (canary) {
+        job_canary_came(job, msg->partition);
+
+    } else {
+        metrics_add(job->m.records[push->type], 1);
+    }
 
     if (n > 0) {
         bad = job_record_pack(&job->arena, push, msg, job->nlive,
@@ -337,7 +346,12 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
     }
 
     for (i = 0; i < n; i++) {
-        job_node_push(nodes[i], msg);
+
+        /* a node that has lapsed misses nothing by a canary */
+
+        if (!canary || !nodes[i]->lapsed) {
+            job_node_push(nodes[i], msg);
+        }
     }
 
     job_place_ack(&job->place, msg);
@@ -412,7 +426,7 @@ job_fanout_nodes(job_t *job, const Goim__PushMsg *push, job_node_t ***nodes,
         return -1;
     }
 
-    if (job->nlive == 0) {
+    if (job->nlive == 0 && push->type != GOIM__PUSH_MSG__TYPE__CANARY) {
         metrics_add(job->m.no_nodes, 1);
         log_seldom(&none, LOG_WARN, "no node is registered: records "
                    "for rooms and for all reach nobody");

@@ -1,7 +1,8 @@
 /*
- * For operators: /metrics and /health, nothing else.
+ * For operators: /metrics, /health and /ready, nothing else.
  */
 
+#include "canary.h"
 #include "http.h"
 
 #include <stdio.h>
@@ -20,12 +21,16 @@
 
 static void job_http_metrics(http_request_t *req, void *data);
 static void job_http_health(http_request_t *req, void *data);
+static void job_http_ready(http_request_t *req, void *data);
+static const char *job_http_unhealthy(job_t *job, char *why, size_t size);
+static void job_http_say(job_t *job, http_request_t *req, const char *why);
 static void job_http_missing(http_request_t *req, void *data);
 
 
 static const http_route_t  job_routes[] = {
     { HTTP_GET, "/metrics", job_http_metrics },
     { HTTP_GET, "/health", job_http_health },
+    { HTTP_GET, "/ready", job_http_ready },
     { 0, NULL, job_http_missing }
 };
 
@@ -143,43 +148,79 @@ job_http_health(http_request_t *req, void *data)
 {
     job_t  *job = data;
 
-    char         why[sizeof(job->why) + 1];
+    char  why[sizeof(job->why)];
+
+    job_http_say(job, req, job_http_unhealthy(job, why, sizeof(why)));
+}
+
+
+/* Whether they do: what logic sends to see that comes. */
+
+static void
+job_http_ready(http_request_t *req, void *data)
+{
+    job_t  *job = data;
+
+    char         why[sizeof(job->why)];
     const char  *text;
 
+    text = job_http_unhealthy(job, why, sizeof(why));
+
+    if (text == NULL) {
+        text = job_canary_missing(job, why, sizeof(why));
+    }
+
+    job_http_say(job, req, text);
+}
+
+
+static const char *
+job_http_unhealthy(job_t *job, char *why, size_t size)
+{
     if (job->draining) {
-        text = "draining\n";
+        return "draining";
+    }
 
-    } else if (!svc_redis_is_up(job->redis)) {
-        text = "redis is away\n";
+    if (!svc_redis_is_up(job->redis)) {
+        return "redis is away";
+    }
 
-    } else if (!job_bus_healthy(job)) {
-        snprintf(why, sizeof(why), "the bus is away: %s\n",
-                 job->conf->bus.driver);
-        text = why;
+    if (!job_bus_healthy(job)) {
+        snprintf(why, size, "the bus is away: %s", job->conf->bus.driver);
+        return why;
+    }
 
-    } else if (job->elsewhere != 0) {
-        snprintf(why, sizeof(why), "%s\n", job->why);
-        text = why;
+    if (job->elsewhere != 0) {
+        return job->why;
+    }
 
-    } else if (bus_consumer_stuck(job->consumer) > 0) {
-        snprintf(why, sizeof(why), "%u partitions stand still\n",
+    if (bus_consumer_stuck(job->consumer) > 0) {
+        snprintf(why, size, "%u partitions stand still",
                  (unsigned) bus_consumer_stuck(job->consumer));
-        text = why;
-
-    } else {
-        text = NULL;
+        return why;
     }
 
-    if (text != NULL) {
-        http_answer(req, 503, "text/plain", text, strlen(text));
-        return;
+    return NULL;
+}
+
+
+static void
+job_http_say(job_t *job, http_request_t *req, const char *why)
+{
+    int   status;
+    char  text[sizeof(job->why) + 1];
+
+    status = 503;
+
+    if (why == NULL) {
+        status = 200;
+        why = metrics_get(job->m.no_logic) ? "ok, but no logic is seen in "
+                                             "this Redis, database and prefix"
+                                           : "ok";
     }
 
-    text = metrics_get(job->m.no_logic) ? "ok, but no logic is seen in this "
-                                          "Redis, database and prefix\n"
-                                        : "ok\n";
-
-    http_answer(req, 200, "text/plain", text, strlen(text));
+    snprintf(text, sizeof(text), "%s\n", why);
+    http_answer(req, status, "text/plain", text, strlen(text));
 }
 
 

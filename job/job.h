@@ -13,6 +13,7 @@
  *     node.c      a queue a node, one append in flight
  *     record.c    PushMsg in, packed Delivery out
  *     list.c      messages in the order in which they were taken
+ *     canary.c    whether what logic sends to see that it works comes
  *     place.c     acknowledged by all its nodes: the partition's place moves
  *
  * Everything runs on one event loop.
@@ -77,6 +78,7 @@ typedef enum {
 
 typedef struct {
     metric_t  *records[3];              /* by Goim__PushMsg__Type */
+    metric_t  *canaries;
     metric_t  *skipped[JOB_BAD_COUNT];
     metric_t  *unknown_node;
     metric_t  *no_nodes;
@@ -141,6 +143,11 @@ struct job_s {
                                            of earlier runs of its Redis */
     int64_t             elsewhere;      /* since when records wait, or 0 */
     char                why[256];
+
+    /* canary.c */
+    int64_t            *canary;         /* by partition: when one came last */
+    size_t              ncanary;
+
     /* history.c, number.c */
     job_history_t       history;
     job_number_t        number;

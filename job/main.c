@@ -4,6 +4,7 @@
 
 #include "job.h"
 
+#include "canary.h"
 #include "consume.h"
 #include "fanout.h"
 #include "http.h"
@@ -222,6 +223,7 @@ job_stop(void)
     job_step_free(&job);
     job_history_free(&job);
     job_fanout_free(&job);
+    job_canary_free(&job);
     job_consume_stop(&job);
 }
 
@@ -258,6 +260,8 @@ job_metrics_init(job_metrics_t *m)
                                         "Wrong records left out.");
     }
 
+    m->canaries = metrics_counter("goim_job_canaries_total", NULL,
+                                  "Canaries of logic taken: no records.");
     m->unknown_node = metrics_counter("goim_job_undeliverable_total",
                                       "reason=\"unknown_node\"",
                                       "Records that had no node.");

@@ -33,6 +33,7 @@ struct job_msg_s {
     job_msg_t      *link;       /* of the queue before fan-out */
     job_part_t     *part;       /* NULL: revoked, or done */
     size_t         *used;       /* where its size is accounted */
+    int64_t         came;       /* Unix time, ms */
     char           *from;       /* another place than the job's own; or NULL */
     uint8_t        *data;       /* the payload; then the packed Delivery */
     size_t          len;

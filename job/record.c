@@ -12,6 +12,8 @@
 
 #include "place.h"
 
+#include "svc/clock.h"
+
 
 #define JOB_ARENA        (64 * 1024)
 #define JOB_ARENA_RATIO  32         /* bytes unpacked for a byte packed */
@@ -188,6 +190,12 @@ job_record_check(const Goim__PushMsg *push)
     case GOIM__PUSH_MSG__TYPE__BROADCAST:
         return JOB_GOOD;
 
+    case GOIM__PUSH_MSG__TYPE__CANARY:
+
+        n = push->canary != NULL ? strlen(push->canary->logic) : 0;
+
+        return n == 0 || n > GOIM_CANARY_ID ? JOB_BAD_TYPE : JOB_GOOD;
+
     default:
         return JOB_BAD_TYPE;
     }
@@ -258,6 +266,13 @@ job_record_pack(job_arena_t *arena, const Goim__PushMsg *push,
             record.seq = msg->seq->seq;
         }
 
+        break;
+
+    case GOIM__PUSH_MSG__TYPE__CANARY:
+        record.kind = GOIM__RECORD__KIND__KEYS;
+        record.canary = push->canary;
+        record.canary->taken = (uint64_t) msg->came;
+        record.canary->appended = (uint64_t) svc_date();
         break;
 
     default:

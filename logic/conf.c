@@ -56,6 +56,7 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("logic", "rpc", CONF_STR, rpc, "127.0.0.1:3119", 0, 0),
     LOGIC_CONF("logic", "threads", CONF_INT, threads, "0", 0, 256),
     LOGIC_CONF("logic", "drain", CONF_MSEC, drain, "10s", 0, 600000),
+    LOGIC_CONF("logic", "canary", CONF_MSEC, canary, "5s", 0, 5000),
     LOGIC_CONF("logic", "stream_maxlen", CONF_INT, stream_maxlen, "10000",
                100, 100000000),
 

@@ -41,6 +41,7 @@ typedef struct {
     char              *rpc;
     int64_t            threads;
     int64_t            drain;
+    int64_t            canary;              /* 0: none */
     int64_t            stream_maxlen;
 
     int64_t            http_timeout;

@@ -28,6 +28,8 @@
       "Keys of pushes that are on no node.")                                 \
     X(push_records, "goim_logic_push_records_total", NULL,                   \
       "Records handed to the bus.")                                          \
+    X(canaries, "goim_logic_canaries_total", NULL,                           \
+      "Canaries handed to the bus: no pushes.")                              \
     X(push_refused, "goim_logic_push_refused_total", NULL,                   \
       "Pushes refused because too much was waiting.")                        \
     X(lookups, "goim_logic_lookups_total", NULL,                             \
@@ -107,6 +109,29 @@
     X(no_job, "goim_logic_no_job", NULL,                                     \
       "1: no job is seen in this Redis, database and prefix.")
 
+/* times of canaries, by hop */
+#define LOGIC_HISTOGRAMS(X)                                                  \
+    X(hop[LOGIC_HOP_PRODUCE], "goim_logic_canary_seconds",                   \
+      "hop=\"produce\"", "Times of canaries, by hop.")                       \
+    X(hop[LOGIC_HOP_BUS], "goim_logic_canary_seconds", "hop=\"bus\"", "")    \
+    X(hop[LOGIC_HOP_JOB], "goim_logic_canary_seconds", "hop=\"job\"", "")    \
+    X(hop[LOGIC_HOP_STREAM], "goim_logic_canary_seconds",                    \
+      "hop=\"stream\"", "")                                                  \
+    X(hop[LOGIC_HOP_RING], "goim_logic_canary_seconds", "hop=\"ring\"", "")  \
+    X(hop[LOGIC_HOP_RPC], "goim_logic_canary_seconds", "hop=\"rpc\"", "")    \
+    X(hop[LOGIC_HOP_ALL], "goim_logic_canary_seconds", "hop=\"all\"", "")
+
+typedef enum {
+    LOGIC_HOP_PRODUCE,      /* until the bus has acknowledged it */
+    LOGIC_HOP_BUS,          /* until job had it */
+    LOGIC_HOP_JOB,          /* until it was handed to the nodes' streams */
+    LOGIC_HOP_STREAM,       /* until the node's reader had it */
+    LOGIC_HOP_RING,         /* until the worker had it */
+    LOGIC_HOP_RPC,          /* until it was back */
+    LOGIC_HOP_ALL,
+    LOGIC_HOP_COUNT
+} logic_hop_t;
+
 typedef struct {
     metric_t  *http_requests, *http_errors;
     metric_t  *push[4], *pushed[3];
@@ -125,6 +150,7 @@ typedef struct {
     metric_t  *rooms_full, *rooms_listed, *rooms_off;
     metric_t  *rpc_links, *push_waiting, *threads, *redis_up;
     metric_t  *nodes_silent, *no_job;
+    metric_t  *canaries, *hop[LOGIC_HOP_COUNT];
 } logic_metrics_t;
 
 extern logic_metrics_t  logic_m;

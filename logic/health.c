@@ -2,6 +2,7 @@
  * What operators ask: does it work, what has it done, is Redis fit for it.
  */
 
+#include "canary.h"
 #include "health.h"
 
 #include <inttypes.h>
@@ -129,6 +130,26 @@ logic_health_say(http_request_t *req, const char *reason)
                 "application/json; charset=utf-8", text,
                 text != NULL ? strlen(text) : 0);
     free(text);
+}
+
+
+/*
+ * Ready is who gets pushes through, and knows it by its canaries. Who sends
+ * none is as ready as it is healthy.
+ */
+
+void
+logic_ready(logic_thread_t *t, http_request_t *req, logic_query_t *q)
+{
+    char  why[256];
+
+    if (t->conf->canary == 0) {
+        logic_health(t, req, q);
+        return;
+    }
+
+    logic_health_say(req, t->draining ? "draining"
+                          : logic_canary_missing(t, why, sizeof(why)));
 }
 
 

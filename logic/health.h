@@ -1,5 +1,5 @@
 /*
- * /health, /metrics, what to say about Redis at start (health.c).
+ * /health, /ready, /metrics, what to say about Redis at start (health.c).
  */
 
 #ifndef LOGIC_HEALTH_H
@@ -8,6 +8,8 @@
 #include "http.h"
 
 void logic_health(logic_thread_t *t, http_request_t *req,
+    logic_query_t *q);
+void logic_ready(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
 void logic_metrics(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);

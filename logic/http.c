@@ -41,6 +41,7 @@
     X(HTTP_GET, "/goim/nodes/instances", nodes_instances, query)             \
     X(HTTP_POST, "/goim/nodes/offline", nodes_offline, query)                \
     X(HTTP_GET, "/health", health, query)                                    \
+    X(HTTP_GET, "/ready", ready, query)                                      \
     X(HTTP_GET, "/metrics", metrics, query)
 
 

@@ -12,7 +12,8 @@
  *     top.c       the rooms with the most in them
  *     nodes.c     the set of nodes
  *     weighted.c  which of them a client should take
- *     health.c    /health, /metrics, what to say about Redis at start
+ *     canary.c    sent through everything, so that /ready knows that it works
+ *     health.c    /health, /ready, /metrics, what to say about Redis at start
  *
  *     rpc.c       a comet's call in, its reply out
  *     auth.c      who a client is: by its token, or by asking the application
@@ -56,6 +57,7 @@ typedef struct logic_kick_s    logic_kick_t;
 typedef struct logic_hook_s    logic_hook_t;
 typedef struct logic_nodes_s   logic_nodes_t;
 typedef struct logic_top_s     logic_top_t;
+typedef struct logic_canary_s  logic_canary_t;
 typedef struct store_s         store_t;
 
 
@@ -75,6 +77,7 @@ struct logic_thread_s {
 
     notify_t                     *notify;     /* of the first thread */
     here_t                       *here;       /* the same */
+    logic_canary_t               *canary;     /* the same */
     svc_redis_t                  *redis;
     store_t                      *store;
     bus_producer_t               *bus;

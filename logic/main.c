@@ -2,6 +2,7 @@
  * goim-logic: options and configuration, threads, start and end.
  */
 
+#include "canary.h"
 #include "health.h"
 #include "hook.h"
 #include "kick.h"
@@ -83,8 +84,12 @@ logic_metrics_init(void)
 #define LOGIC_MAKE_GAUGE(field, name, labels, help)                          \
     logic_m.field = metrics_gauge(name, labels, help);
 
+#define LOGIC_MAKE_HISTOGRAM(field, name, labels, help)                      \
+    logic_m.field = metrics_histogram(name, labels, help);
+
     LOGIC_COUNTERS(LOGIC_MAKE_COUNTER)
     LOGIC_GAUGES(LOGIC_MAKE_GAUGE)
+    LOGIC_HISTOGRAMS(LOGIC_MAKE_HISTOGRAM)
 }
 
 
@@ -316,6 +321,11 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
         t->here = here_new(t->base, t->redis, &t->conf->bus, "logic", "job",
                            logic_health_job, t);
         t->notify = notify_new(t->base, logic_thread_ready, t);
+        t->canary = logic_canary_new(t);
+
+        if (t->canary == NULL) {
+            return -1;
+        }
     }
 
     return logic_rpc_start(t, err, size);
@@ -328,6 +338,7 @@ static void
 logic_thread_free(logic_thread_t *t)
 {
     notify_free(t->notify);
+    logic_canary_free(t);
     http_server_free(t->http);
     logic_rpc_stop(t);
     logic_hook_free(t->auth);
@@ -399,6 +410,7 @@ logic_thread_wake(evutil_socket_t fd, short what, void *data)
         here_leave(t->here);
     }
 
+    logic_canary_stop(t);
     http_server_drain(t->http);
     logic_rpc_drain(t);
 
@@ -423,6 +435,7 @@ logic_thread_tick(evutil_socket_t fd, short what, void *data)
     if (now - t->drained < LOGIC_DRAIN_MIN
         || http_server_handling(t->http) > 0
         || !TAILQ_EMPTY(&t->pushes)
+        || logic_canary_busy(t)
         || !TAILQ_EMPTY(&t->links)
         || (t->auth != NULL && logic_hook_busy(t->auth) > 0)
         || (t->receive != NULL && logic_hook_busy(t->receive) > 0))

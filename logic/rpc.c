@@ -8,6 +8,7 @@
  * not read until it owes less.
  */
 
+#include "canary.h"
 #include "nodes.h"
 #include "online.h"
 #include "rooms.h"
@@ -510,6 +511,10 @@ logic_rpc_call(logic_link_t *link, const uint8_t *data, size_t len)
 
     case GOIM__CALL__CALL_ROOMS:
         logic_rooms_call(call);
+        break;
+
+    case GOIM__CALL__CALL_CANARIES:
+        logic_canary_call(call);
         break;
 
     case GOIM__CALL__CALL_CANCEL:

@@ -350,6 +350,7 @@ ngx_goim_tick(ngx_event_t *ev)
     ngx_goim_disconnect_retry();
     ngx_goim_renew_tick();
     ngx_goim_missing_report();
+    ngx_goim_canary_report();
     ngx_goim_zone_say(ev->log);
     ngx_goim_register_tick();
     ngx_goim_enter_tick();

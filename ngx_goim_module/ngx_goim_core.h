@@ -286,6 +286,20 @@ void ngx_goim_missing(ngx_str_t *key);
 void ngx_goim_missing_report(void);     /* once a tick */
 
 
+/* ---- ngx_goim_canary.c: whether what is for workers comes to them ---- */
+
+/* bytes of one in the ring, at most */
+#define NGX_GOIM_CANARY  (2 + 2 + GOIM_CANARY_ID + 6 * 11)
+
+ngx_int_t ngx_goim_canary_valid(Goim__Record *r);
+
+/* to the ring at p, for the workers of the newest generation */
+u_char *ngx_goim_canary_put(u_char *p, Goim__Canary *canary, uint64_t *mask);
+
+void ngx_goim_canary_came(ngx_str_t *packed);
+void ngx_goim_canary_report(void);      /* once a tick */
+
+
 /* ---- ngx_goim_reader.c: the node's stream to the ring ---- */
 
 void ngx_goim_reader_start(void);       /* the lease was taken */

@@ -211,6 +211,11 @@ ngx_goim_deliver_record(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
         ngx_goim_deliver_kick(rec);
         return NGX_OK;
 
+    case NGX_GOIM_RECORD_CANARY:
+        (void) ngx_goim_deliver_name((u_char *) (rec + 1), &name);
+        ngx_goim_canary_came(&name);
+        return NGX_OK;
+
     default: /* NGX_GOIM_RECORD_NONE */
         return NGX_OK;
     }

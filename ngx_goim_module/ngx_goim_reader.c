@@ -526,6 +526,8 @@ ngx_goim_reader_reply(struct redisReply *reply)
         return;
     }
 
+    ngx_goim_zone->lease.answered = ngx_current_msec;
+
     entries = ngx_goim_reader_entries(reply);
 
     if (entries == NULL) {

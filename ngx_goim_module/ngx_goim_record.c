@@ -52,6 +52,10 @@ ngx_goim_record_valid(Goim__Record *r)
         }
     }
 
+    if (r->canary) {
+        return ngx_goim_canary_valid(r);
+    }
+
     switch (r->kind) {
 
     case GOIM__RECORD__KIND__KEYS:
@@ -79,6 +83,10 @@ ngx_goim_record_length(Goim__Record *r)
         len += 2 + r->keys[i].len;
     }
 
+    if (r->canary) {
+        len += NGX_GOIM_CANARY;
+    }
+
     len += NGX_GOIM_HEAD + GOIM_HEADER * 2 + r->body.len;
 
     return ngx_align(len, 8);
@@ -104,7 +112,7 @@ ngx_goim_record_put(u_char *start, Goim__Record *r, uint64_t *mask)
                                 &rec->nnames, mask);
 
     if (ngx_goim_record_wanted(mask)) {
-        rec->kind = r->kind;
+        rec->kind = r->canary ? NGX_GOIM_RECORD_CANARY : r->kind;
         rec->operation = r->operation;
         rec->speed = r->speed;
         rec->whole = r->speed ? ngx_goim_pace_whole(r) : 0;
@@ -133,6 +141,11 @@ ngx_goim_record_address(u_char *p, Goim__Record *r, uint32_t *n,
     ngx_str_t  room;
 
     ngx_memzero(mask, NGX_GOIM_RING_MASK * sizeof(uint64_t));
+
+    if (r->canary) {
+        *n = 1;
+        return ngx_goim_canary_put(p, r->canary, mask);
+    }
 
     switch (r->kind) {
 

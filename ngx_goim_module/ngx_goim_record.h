@@ -15,6 +15,9 @@
 /* kind of a record that nobody here is to have: its position counts */
 #define NGX_GOIM_RECORD_NONE    255
 
+/* for workers, not for sessions */
+#define NGX_GOIM_RECORD_CANARY  254
+
 
 typedef struct {
     uint32_t        len;            /* with this header, multiple of 8 */
@@ -26,7 +29,8 @@ typedef struct {
     uint32_t        partition;
     goim_offset_t   offset;
     uint32_t        nnames;         /* ROOM: the room; KEYS: the keys;
-                                       KICK: the key, the zone */
+                                       KICK: the key, the zone; a canary:
+                                       it, packed */
     uint32_t        frame;          /* places, from the record's start: the
                                        WebSocket frame around op 9, */
     uint32_t        inner;          /* the packet in it, */

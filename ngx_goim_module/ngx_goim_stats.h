@@ -76,6 +76,8 @@ typedef struct {
     u_char                      zone_id[17];        /* hex, NUL */
     time_t                      started;
     ngx_uint_t                  registered;         /* confirmed by logic */
+    ngx_uint_t                  ready;              /* its hops work */
+    const char                 *unready;            /* which does not; "" */
     ngx_uint_t                  offline;
     ngx_uint_t                  drain;              /* told to */
     ngx_uint_t                  sessions;           /* connections held */

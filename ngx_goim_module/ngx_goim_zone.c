@@ -479,6 +479,8 @@ ngx_goim_get_stats(ngx_goim_stats_t *st)
     st->reader_pid = zone->lease.pid;
     st->reader_epoch = zone->lease.epoch;
     st->reader_connected = zone->lease.connected;
+    st->unready = ngx_goim_canary_unready();
+    st->ready = st->unready[0] == '\0';
     st->zone_free = (uint64_t) zone->arena->pfree * ngx_pagesize;
 
     ngx_sprintf(st->stream_id, "%uL-%uL%Z", zone->stream[0],

@@ -23,7 +23,7 @@
 
 
 #define NGX_GOIM_ZONE_MAGIC     0x656e6f7a6d696f67ULL   /* "goimzone" */
-#define NGX_GOIM_ZONE_LAYOUT    6
+#define NGX_GOIM_ZONE_LAYOUT    7
 
 #define NGX_GOIM_SLOTS          (NGX_GOIM_RING_MASK * 64)
 #define NGX_GOIM_EPOCHS         3           /* whose positions are kept */
@@ -116,6 +116,8 @@ typedef struct {
     ngx_atomic_t            authorized;
     ngx_atomic_t            announced;      /* the life of Redis in which all
                                                its sessions are known */
+    ngx_atomic_t            canary;         /* one is in the ring for it since
+                                               (ngx_current_msec); 0: none */
     ngx_uint_t              leaving;
     ngx_queue_t             contributions;
     ngx_uint_t              keys;           /* in the zone's table */
@@ -128,6 +130,8 @@ typedef struct {
     ngx_pid_t               pid;            /* 0: nobody */
     uint32_t                slot;
     ngx_uint_t              connected;
+    ngx_atomic_t            answered;       /* ngx_current_msec: Redis, to a
+                                               read, whoever held it; 0: never */
 } ngx_goim_lease_t;
 
 
@@ -252,6 +256,12 @@ extern ngx_goim_zone_t  *ngx_goim_zone;     /* this worker's */
 extern ngx_slab_pool_t  *ngx_goim_shpool;
 extern ngx_goim_slot_t  *ngx_goim_slot;
 extern ngx_uint_t        ngx_goim_slot_n;
+
+
+/* ---- ngx_goim_canary.c ---- */
+
+/* the hop of this node's that does not work; "": all do.  Under the lock. */
+const char *ngx_goim_canary_unready(void);
 
 
 /* ---- ngx_goim_lock.c ---- */

@@ -13,6 +13,7 @@
 #define NGX_HTTP_GOIM_GAUGES(X)                                              \
     X("started", started, "Time the node's zone was made, in seconds.")      \
     X("registered", registered, "Whether logic confirmed the node.")         \
+    X("ready", ready, "Whether pushes get through this node.")               \
     X("offline", offline, "Whether the node takes no new clients.")          \
     X("drain", drain, "Whether the node was told to let everybody go.")      \
     X("sessions", sessions, "Connections held.")                             \
@@ -160,8 +161,9 @@ ngx_http_goim_status_json(u_char *p, u_char *last, ngx_goim_stats_t *st)
                                        st->server_id.len);
     }
 
-    p = ngx_slprintf(p, last, "\",\"zone_id\":\"%s\",\"stream_id\":\"%s\"",
-                     st->zone_id, st->stream_id);
+    p = ngx_slprintf(p, last, "\",\"zone_id\":\"%s\",\"stream_id\":\"%s\""
+                     ",\"unready\":\"%s\"", st->zone_id, st->stream_id,
+                     st->unready);
 
     ngx_goim_trace_get(&mids);
 

@@ -7,6 +7,51 @@
 #endif
 
 #include "goim.pb-c.h"
+void   goim__canary__init
+                     (Goim__Canary         *message)
+{
+  static const Goim__Canary init_value = GOIM__CANARY__INIT;
+  *message = init_value;
+}
+size_t goim__canary__get_packed_size
+                     (const Goim__Canary *message)
+{
+  assert(message->base.descriptor == &goim__canary__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__canary__pack
+                     (const Goim__Canary *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__canary__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__canary__pack_to_buffer
+                     (const Goim__Canary *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__canary__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Canary *
+       goim__canary__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Canary *)
+     protobuf_c_message_unpack (&goim__canary__descriptor,
+                                allocator, len, data);
+}
+void   goim__canary__free_unpacked
+                     (Goim__Canary *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__canary__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   goim__push_msg__init
                      (Goim__PushMsg         *message)
 {
@@ -1177,6 +1222,96 @@ void   goim__missing__free_unpacked
   assert(message->base.descriptor == &goim__missing__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   goim__canaries__init
+                     (Goim__Canaries         *message)
+{
+  static const Goim__Canaries init_value = GOIM__CANARIES__INIT;
+  *message = init_value;
+}
+size_t goim__canaries__get_packed_size
+                     (const Goim__Canaries *message)
+{
+  assert(message->base.descriptor == &goim__canaries__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__canaries__pack
+                     (const Goim__Canaries *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__canaries__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__canaries__pack_to_buffer
+                     (const Goim__Canaries *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__canaries__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Canaries *
+       goim__canaries__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Canaries *)
+     protobuf_c_message_unpack (&goim__canaries__descriptor,
+                                allocator, len, data);
+}
+void   goim__canaries__free_unpacked
+                     (Goim__Canaries *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__canaries__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   goim__canaried__init
+                     (Goim__Canaried         *message)
+{
+  static const Goim__Canaried init_value = GOIM__CANARIED__INIT;
+  *message = init_value;
+}
+size_t goim__canaried__get_packed_size
+                     (const Goim__Canaried *message)
+{
+  assert(message->base.descriptor == &goim__canaried__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__canaried__pack
+                     (const Goim__Canaried *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__canaried__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__canaried__pack_to_buffer
+                     (const Goim__Canaried *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__canaried__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Canaried *
+       goim__canaried__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Canaried *)
+     protobuf_c_message_unpack (&goim__canaried__descriptor,
+                                allocator, len, data);
+}
+void   goim__canaried__free_unpacked
+                     (Goim__Canaried *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__canaried__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   goim__call__init
                      (Goim__Call         *message)
 {
@@ -1312,18 +1447,136 @@ void   goim__node__free_unpacked
   assert(message->base.descriptor == &goim__node__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCEnumValue goim__push_msg__type__enum_values_by_number[3] =
+static const ProtobufCFieldDescriptor goim__canary__field_descriptors[7] =
+{
+  {
+    "logic",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Canary, logic),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sent",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Canary, sent),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "clock",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Canary, clock),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "taken",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Canary, taken),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "appended",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Canary, appended),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "read",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Canary, read),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "came",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Canary, came),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__canary__field_indices_by_name[] = {
+  4,   /* field[4] = appended */
+  6,   /* field[6] = came */
+  2,   /* field[2] = clock */
+  0,   /* field[0] = logic */
+  5,   /* field[5] = read */
+  1,   /* field[1] = sent */
+  3,   /* field[3] = taken */
+};
+static const ProtobufCIntRange goim__canary__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor goim__canary__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Canary",
+  "Canary",
+  "Goim__Canary",
+  "goim",
+  sizeof(Goim__Canary),
+  7,
+  goim__canary__field_descriptors,
+  goim__canary__field_indices_by_name,
+  1,  goim__canary__number_ranges,
+  (ProtobufCMessageInit) goim__canary__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue goim__push_msg__type__enum_values_by_number[4] =
 {
   { "PUSH", "GOIM__PUSH_MSG__TYPE__PUSH", 0 },
   { "ROOM", "GOIM__PUSH_MSG__TYPE__ROOM", 1 },
   { "BROADCAST", "GOIM__PUSH_MSG__TYPE__BROADCAST", 2 },
+  { "CANARY", "GOIM__PUSH_MSG__TYPE__CANARY", 3 },
 };
 static const ProtobufCIntRange goim__push_msg__type__value_ranges[] = {
-{0, 0},{0, 3}
+{0, 0},{0, 4}
 };
-static const ProtobufCEnumValueIndex goim__push_msg__type__enum_values_by_name[3] =
+static const ProtobufCEnumValueIndex goim__push_msg__type__enum_values_by_name[4] =
 {
   { "BROADCAST", 2 },
+  { "CANARY", 3 },
   { "PUSH", 0 },
   { "ROOM", 1 },
 };
@@ -1334,15 +1587,15 @@ const ProtobufCEnumDescriptor goim__push_msg__type__descriptor =
   "Type",
   "Goim__PushMsg__Type",
   "goim",
-  3,
+  4,
   goim__push_msg__type__enum_values_by_number,
-  3,
+  4,
   goim__push_msg__type__enum_values_by_name,
   1,
   goim__push_msg__type__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__push_msg__field_descriptors[11] =
+static const ProtobufCFieldDescriptor goim__push_msg__field_descriptors[12] =
 {
   {
     "type",
@@ -1476,9 +1729,22 @@ static const ProtobufCFieldDescriptor goim__push_msg__field_descriptors[11] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "canary",
+    50,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Goim__PushMsg, canary),
+    &goim__canary__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__push_msg__field_indices_by_name[] = {
   7,   /* field[7] = at */
+  11,   /* field[11] = canary */
   8,   /* field[8] = id */
   5,   /* field[5] = keys */
   6,   /* field[6] = msg */
@@ -1490,10 +1756,11 @@ static const unsigned goim__push_msg__field_indices_by_name[] = {
   2,   /* field[2] = speed */
   0,   /* field[0] = type */
 };
-static const ProtobufCIntRange goim__push_msg__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__push_msg__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 50, 11 },
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor goim__push_msg__descriptor =
 {
@@ -1503,10 +1770,10 @@ const ProtobufCMessageDescriptor goim__push_msg__descriptor =
   "Goim__PushMsg",
   "goim",
   sizeof(Goim__PushMsg),
-  11,
+  12,
   goim__push_msg__field_descriptors,
   goim__push_msg__field_indices_by_name,
-  1,  goim__push_msg__number_ranges,
+  2,  goim__push_msg__number_ranges,
   (ProtobufCMessageInit) goim__push_msg__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -1542,7 +1809,7 @@ const ProtobufCEnumDescriptor goim__record__kind__descriptor =
   goim__record__kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__record__field_descriptors[14] =
+static const ProtobufCFieldDescriptor goim__record__field_descriptors[15] =
 {
   {
     "kind",
@@ -1712,9 +1979,22 @@ static const ProtobufCFieldDescriptor goim__record__field_descriptors[14] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "canary",
+    50,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Record, canary),
+    &goim__canary__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__record__field_indices_by_name[] = {
   6,   /* field[6] = body */
+  14,   /* field[14] = canary */
   5,   /* field[5] = keys */
   0,   /* field[0] = kind */
   11,   /* field[11] = nodes */
@@ -1729,11 +2009,12 @@ static const unsigned goim__record__field_indices_by_name[] = {
   12,   /* field[12] = timeline */
   8,   /* field[8] = zone */
 };
-static const ProtobufCIntRange goim__record__number_ranges[2 + 1] =
+static const ProtobufCIntRange goim__record__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 14, 12 },
-  { 0, 14 }
+  { 50, 14 },
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor goim__record__descriptor =
 {
@@ -1743,10 +2024,10 @@ const ProtobufCMessageDescriptor goim__record__descriptor =
   "Goim__Record",
   "goim",
   sizeof(Goim__Record),
-  14,
+  15,
   goim__record__field_descriptors,
   goim__record__field_indices_by_name,
-  2,  goim__record__number_ranges,
+  3,  goim__record__number_ranges,
   (ProtobufCMessageInit) goim__record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -3837,7 +4118,109 @@ const ProtobufCMessageDescriptor goim__missing__descriptor =
   (ProtobufCMessageInit) goim__missing__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__call__field_descriptors[17] =
+static const ProtobufCFieldDescriptor goim__canaries__field_descriptors[3] =
+{
+  {
+    "server",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Canaries, server),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "zone",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Canaries, zone),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "canaries",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Canaries, n_canaries),
+    offsetof(Goim__Canaries, canaries),
+    &goim__canary__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__canaries__field_indices_by_name[] = {
+  2,   /* field[2] = canaries */
+  0,   /* field[0] = server */
+  1,   /* field[1] = zone */
+};
+static const ProtobufCIntRange goim__canaries__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor goim__canaries__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Canaries",
+  "Canaries",
+  "Goim__Canaries",
+  "goim",
+  sizeof(Goim__Canaries),
+  3,
+  goim__canaries__field_descriptors,
+  goim__canaries__field_indices_by_name,
+  1,  goim__canaries__number_ranges,
+  (ProtobufCMessageInit) goim__canaries__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__canaried__field_descriptors[1] =
+{
+  {
+    "logic",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Canaried, logic),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__canaried__field_indices_by_name[] = {
+  0,   /* field[0] = logic */
+};
+static const ProtobufCIntRange goim__canaried__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor goim__canaried__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Canaried",
+  "Canaried",
+  "Goim__Canaried",
+  "goim",
+  sizeof(Goim__Canaried),
+  1,
+  goim__canaried__field_descriptors,
+  goim__canaried__field_indices_by_name,
+  1,  goim__canaried__number_ranges,
+  (ProtobufCMessageInit) goim__canaried__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__call__field_descriptors[18] =
 {
   {
     "id",
@@ -4043,10 +4426,23 @@ static const ProtobufCFieldDescriptor goim__call__field_descriptors[17] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "canaries",
+    50,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Call, call_case),
+    offsetof(Goim__Call, canaries),
+    &goim__canaries__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__call__field_indices_by_name[] = {
   14,   /* field[14] = announced */
   11,   /* field[11] = budget */
+  17,   /* field[17] = canaries */
   15,   /* field[15] = cancel */
   2,   /* field[2] = connect */
   7,   /* field[7] = deregister */
@@ -4063,12 +4459,13 @@ static const unsigned goim__call__field_indices_by_name[] = {
   16,   /* field[16] = rooms */
   10,   /* field[10] = sent */
 };
-static const ProtobufCIntRange goim__call__number_ranges[3 + 1] =
+static const ProtobufCIntRange goim__call__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 30, 10 },
   { 40, 16 },
-  { 0, 17 }
+  { 50, 17 },
+  { 0, 18 }
 };
 const ProtobufCMessageDescriptor goim__call__descriptor =
 {
@@ -4078,10 +4475,10 @@ const ProtobufCMessageDescriptor goim__call__descriptor =
   "Goim__Call",
   "goim",
   sizeof(Goim__Call),
-  17,
+  18,
   goim__call__field_descriptors,
   goim__call__field_indices_by_name,
-  3,  goim__call__number_ranges,
+  4,  goim__call__number_ranges,
   (ProtobufCMessageInit) goim__call__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -4121,7 +4518,7 @@ const ProtobufCEnumDescriptor goim__reply__code__descriptor =
   goim__reply__code__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__reply__field_descriptors[9] =
+static const ProtobufCFieldDescriptor goim__reply__field_descriptors[10] =
 {
   {
     "id",
@@ -4231,8 +4628,21 @@ static const ProtobufCFieldDescriptor goim__reply__field_descriptors[9] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "canaried",
+    50,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Reply, reply_case),
+    offsetof(Goim__Reply, canaried),
+    &goim__canaried__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__reply__field_indices_by_name[] = {
+  9,   /* field[9] = canaried */
   1,   /* field[1] = code */
   3,   /* field[3] = connected */
   4,   /* field[4] = disconnected */
@@ -4243,12 +4653,13 @@ static const unsigned goim__reply__field_indices_by_name[] = {
   7,   /* field[7] = renewed */
   8,   /* field[8] = roomed */
 };
-static const ProtobufCIntRange goim__reply__number_ranges[3 + 1] =
+static const ProtobufCIntRange goim__reply__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 32, 7 },
   { 40, 8 },
-  { 0, 9 }
+  { 50, 9 },
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor goim__reply__descriptor =
 {
@@ -4258,10 +4669,10 @@ const ProtobufCMessageDescriptor goim__reply__descriptor =
   "Goim__Reply",
   "goim",
   sizeof(Goim__Reply),
-  9,
+  10,
   goim__reply__field_descriptors,
   goim__reply__field_indices_by_name,
-  3,  goim__reply__number_ranges,
+  4,  goim__reply__number_ranges,
   (ProtobufCMessageInit) goim__reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -15,6 +15,7 @@ PROTOBUF_C__BEGIN_DECLS
 #endif
 
 
+typedef struct Goim__Canary Goim__Canary;
 typedef struct Goim__PushMsg Goim__PushMsg;
 typedef struct Goim__Record Goim__Record;
 typedef struct Goim__Delivery Goim__Delivery;
@@ -41,6 +42,8 @@ typedef struct Goim__Onlined Goim__Onlined;
 typedef struct Goim__Rooms Goim__Rooms;
 typedef struct Goim__Roomed Goim__Roomed;
 typedef struct Goim__Missing Goim__Missing;
+typedef struct Goim__Canaries Goim__Canaries;
+typedef struct Goim__Canaried Goim__Canaried;
 typedef struct Goim__Call Goim__Call;
 typedef struct Goim__Reply Goim__Reply;
 typedef struct Goim__Node Goim__Node;
@@ -60,7 +63,11 @@ typedef enum _Goim__PushMsg__Type {
   /*
    * to everyone who accepts `operation`
    */
-  GOIM__PUSH_MSG__TYPE__BROADCAST = 2
+  GOIM__PUSH_MSG__TYPE__BROADCAST = 2,
+  /*
+   * ngx_goim's own: `canary`, to all nodes
+   */
+  GOIM__PUSH_MSG__TYPE__CANARY = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__PUSH_MSG__TYPE)
 } Goim__PushMsg__Type;
 typedef enum _Goim__Record__Kind {
@@ -99,6 +106,43 @@ typedef enum _Goim__Reply__Code {
 } Goim__Reply__Code;
 
 /* --- messages --- */
+
+/*
+ * Times are Unix times in ms, each by the clock of who passed it on.
+ */
+struct  Goim__Canary
+{
+  ProtobufCMessage base;
+  /*
+   * random id of who sent it: it is for that
+   */
+  char *logic;
+  uint64_t sent;
+  /*
+   * the same by the sender's own clock
+   */
+  uint64_t clock;
+  /*
+   * job had it from the bus
+   */
+  uint64_t taken;
+  /*
+   * and handed it to the nodes' streams
+   */
+  uint64_t appended;
+  /*
+   * a node's reader had it
+   */
+  uint64_t read;
+  /*
+   * a worker had it from the ring
+   */
+  uint64_t came;
+};
+#define GOIM__CANARY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__canary__descriptor) \
+    , (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0 }
+
 
 /*
  * A push, as goim's own logic writes it to Kafka (goim's field numbers).
@@ -145,10 +189,11 @@ struct  Goim__PushMsg
    * ROOM: past the room's history
    */
   protobuf_c_boolean past;
+  Goim__Canary *canary;
 };
 #define GOIM__PUSH_MSG__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__push_msg__descriptor) \
-    , GOIM__PUSH_MSG__TYPE__PUSH, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, {0,NULL}, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+    , GOIM__PUSH_MSG__TYPE__PUSH, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, {0,NULL}, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, NULL }
 
 
 struct  Goim__Record
@@ -199,10 +244,14 @@ struct  Goim__Record
    * the item's number; 0: it has none
    */
   uint64_t seq;
+  /*
+   * KEYS without keys, which is for nobody: so older nodes take it
+   */
+  Goim__Canary *canary;
 };
 #define GOIM__RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__record__descriptor) \
-    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0, (char *)protobuf_c_empty_string, 0 }
+    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0, (char *)protobuf_c_empty_string, 0, NULL }
 
 
 struct  Goim__Delivery
@@ -760,6 +809,38 @@ struct  Goim__Missing
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
 
 
+/*
+ * Canaries that came to a worker, for the logic that sent them.
+ */
+struct  Goim__Canaries
+{
+  ProtobufCMessage base;
+  char *server;
+  char *zone;
+  /*
+   * at most 512
+   */
+  size_t n_canaries;
+  Goim__Canary **canaries;
+};
+#define GOIM__CANARIES__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__canaries__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
+
+
+struct  Goim__Canaried
+{
+  ProtobufCMessage base;
+  /*
+   * Canary.logic of who answers
+   */
+  char *logic;
+};
+#define GOIM__CANARIED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__canaried__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
 typedef enum {
   GOIM__CALL__CALL__NOT_SET = 0,
   GOIM__CALL__CALL_HELLO = 2,
@@ -775,7 +856,8 @@ typedef enum {
   GOIM__CALL__CALL_ENDED = 33,
   GOIM__CALL__CALL_ANNOUNCED = 34,
   GOIM__CALL__CALL_CANCEL = 35,
-  GOIM__CALL__CALL_ROOMS = 40
+  GOIM__CALL__CALL_ROOMS = 40,
+  GOIM__CALL__CALL_CANARIES = 50
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__CALL__CALL__CASE)
 } Goim__Call__CallCase;
 
@@ -811,6 +893,7 @@ struct  Goim__Call
      */
     Goim__Cancel *cancel;
     Goim__Rooms *rooms;
+    Goim__Canaries *canaries;
   };
 };
 #define GOIM__CALL__INIT \
@@ -825,7 +908,8 @@ typedef enum {
   GOIM__REPLY__REPLY_REGISTERED = 6,
   GOIM__REPLY__REPLY_ONLINED = 7,
   GOIM__REPLY__REPLY_RENEWED = 32,
-  GOIM__REPLY__REPLY_ROOMED = 40
+  GOIM__REPLY__REPLY_ROOMED = 40,
+  GOIM__REPLY__REPLY_CANARIED = 50
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__REPLY__REPLY__CASE)
 } Goim__Reply__ReplyCase;
 
@@ -843,6 +927,7 @@ struct  Goim__Reply
     Goim__Onlined *onlined;
     Goim__Renewed *renewed;
     Goim__Roomed *roomed;
+    Goim__Canaried *canaried;
   };
 };
 #define GOIM__REPLY__INIT \
@@ -868,6 +953,25 @@ struct  Goim__Node
     , NULL, 0, 0 }
 
 
+/* Goim__Canary methods */
+void   goim__canary__init
+                     (Goim__Canary         *message);
+size_t goim__canary__get_packed_size
+                     (const Goim__Canary   *message);
+size_t goim__canary__pack
+                     (const Goim__Canary   *message,
+                      uint8_t             *out);
+size_t goim__canary__pack_to_buffer
+                     (const Goim__Canary   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Canary *
+       goim__canary__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__canary__free_unpacked
+                     (Goim__Canary *message,
+                      ProtobufCAllocator *allocator);
 /* Goim__PushMsg methods */
 void   goim__push_msg__init
                      (Goim__PushMsg         *message);
@@ -1362,6 +1466,44 @@ Goim__Missing *
 void   goim__missing__free_unpacked
                      (Goim__Missing *message,
                       ProtobufCAllocator *allocator);
+/* Goim__Canaries methods */
+void   goim__canaries__init
+                     (Goim__Canaries         *message);
+size_t goim__canaries__get_packed_size
+                     (const Goim__Canaries   *message);
+size_t goim__canaries__pack
+                     (const Goim__Canaries   *message,
+                      uint8_t             *out);
+size_t goim__canaries__pack_to_buffer
+                     (const Goim__Canaries   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Canaries *
+       goim__canaries__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__canaries__free_unpacked
+                     (Goim__Canaries *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Canaried methods */
+void   goim__canaried__init
+                     (Goim__Canaried         *message);
+size_t goim__canaried__get_packed_size
+                     (const Goim__Canaried   *message);
+size_t goim__canaried__pack
+                     (const Goim__Canaried   *message,
+                      uint8_t             *out);
+size_t goim__canaried__pack_to_buffer
+                     (const Goim__Canaried   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Canaried *
+       goim__canaried__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__canaried__free_unpacked
+                     (Goim__Canaried *message,
+                      ProtobufCAllocator *allocator);
 /* Goim__Call methods */
 void   goim__call__init
                      (Goim__Call         *message);
@@ -1421,6 +1563,9 @@ void   goim__node__free_unpacked
                       ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
+typedef void (*Goim__Canary_Closure)
+                 (const Goim__Canary *message,
+                  void *closure_data);
 typedef void (*Goim__PushMsg_Closure)
                  (const Goim__PushMsg *message,
                   void *closure_data);
@@ -1499,6 +1644,12 @@ typedef void (*Goim__Roomed_Closure)
 typedef void (*Goim__Missing_Closure)
                  (const Goim__Missing *message,
                   void *closure_data);
+typedef void (*Goim__Canaries_Closure)
+                 (const Goim__Canaries *message,
+                  void *closure_data);
+typedef void (*Goim__Canaried_Closure)
+                 (const Goim__Canaried *message,
+                  void *closure_data);
 typedef void (*Goim__Call_Closure)
                  (const Goim__Call *message,
                   void *closure_data);
@@ -1514,6 +1665,7 @@ typedef void (*Goim__Node_Closure)
 
 /* --- descriptors --- */
 
+extern const ProtobufCMessageDescriptor goim__canary__descriptor;
 extern const ProtobufCMessageDescriptor goim__push_msg__descriptor;
 extern const ProtobufCEnumDescriptor    goim__push_msg__type__descriptor;
 extern const ProtobufCMessageDescriptor goim__record__descriptor;
@@ -1542,6 +1694,8 @@ extern const ProtobufCMessageDescriptor goim__onlined__descriptor;
 extern const ProtobufCMessageDescriptor goim__rooms__descriptor;
 extern const ProtobufCMessageDescriptor goim__roomed__descriptor;
 extern const ProtobufCMessageDescriptor goim__missing__descriptor;
+extern const ProtobufCMessageDescriptor goim__canaries__descriptor;
+extern const ProtobufCMessageDescriptor goim__canaried__descriptor;
 extern const ProtobufCMessageDescriptor goim__call__descriptor;
 extern const ProtobufCMessageDescriptor goim__reply__descriptor;
 extern const ProtobufCEnumDescriptor    goim__reply__code__descriptor;

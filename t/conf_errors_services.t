@@ -69,6 +69,7 @@ END
 my %ranges = (logic => <<'END', job => <<'END');
 logic     threads          number  0     256
 logic     drain            time    0     10m
+logic     canary           time    0     5s
 logic     stream_maxlen    number  100   100000000
 http      timeout          time    1s    1h
 http      keepalive        time    1s    1d

@@ -16,7 +16,10 @@ sub new {
     my ($class, %arg) = @_;
     my ($http, $rpc) = (free_port(), free_port());
     my %conf = (
-        logic => { http => "127.0.0.1:$http", rpc => "127.0.0.1:$rpc" },
+        logic => { http => "127.0.0.1:$http", rpc => "127.0.0.1:$rpc",
+
+            # tests count records; t/ready.t has them
+            canary => 0 },
         redis => { addr => $arg{redis} },
         bus   => { driver => $arg{bus} || 'redis' },
 
