@@ -14,7 +14,7 @@ use Goim::Test;
 
 my @parts = (logic => { conf => { logic => { canary => '500ms' } } });
 my %c = map { $_ => Goim::Cluster->new(@parts) } qw(job redis node bare);
-$c{worker} = Goim::Cluster->new(@parts, workers => 3);
+$c{worker} = Goim::Cluster->new(@parts, workers => 3, nodes => 2);
 
 sub said {
     my ($service) = @_;
@@ -66,7 +66,8 @@ is $st->{$_}, 0, "the node counts none as $_"
     for qw(pushed broken key_missing filtered duplicates);
 
 my $client = $c{worker}->client(key => 'k', accepts => [1000]);
-my @stopped = ($c{worker}->node->reader, $c{node}->node->workers);
+my @stopped = ($c{worker}->node->reader, $c{node}->node->workers,
+    $c{worker}->node(1)->workers);
 
 $c{job}->job->pause;
 $c{redis}->redis->pause;
@@ -97,6 +98,14 @@ is said($c{worker}->logic), '200 {"status":"ok"}',
 
 is said($c{bare}->logic), '200 {"status":"ok"}',
     'without a node the bus alone decides';
+
+# a node that has lapsed misses nothing by canaries
+my $lapsed = $c{worker}->job;
+eventually { $lapsed->metrics->{goim_job_nodes_lapsed} == 1 } 40, 'one lapsed';
+my $n = $lapsed->metrics->{goim_job_canaries_total};
+eventually { $lapsed->metrics->{goim_job_canaries_total} >= $n + 16 } 20,
+    'canaries go on';
+is $lapsed->metrics->{goim_job_missed_records_total}, 0, 'it misses nothing';
 
 $c{job}->job->resume;
 $c{redis}->redis->resume;
