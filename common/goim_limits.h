@@ -39,12 +39,14 @@
 #define GOIM_LISTS_CALL   1000          /* rooms of a call, of each kind */
 
 /* a frame between node and logic, and of it in a login: the packet, and what is
-   passed on of the upgrade; the rest is what is around them */
+   passed on of the upgrade; the rest is what is around them. A node's: logic's
+   answers may be GOIM_REPLY_MAX */
 #define GOIM_RPC_MAX      (1024 * 1024)
 #define GOIM_PACKET_MAX   (512 * 1024)  /* the highest max_body of a node */
 #define GOIM_UPGRADE_MAX  (GOIM_RPC_MAX - GOIM_PACKET_MAX - 65536)
 #define GOIM_HEADERS_MAX  8
 #define GOIM_SESSIONS_CALL  256         /* that a call names */
+#define GOIM_HEADS_CALL   256           /* timelines of a call */
 
 /* partitions of the bus, whose places a node keeps */
 #define GOIM_PARTITIONS   4096
@@ -63,5 +65,10 @@
 #define GOIM_CANARY_ID      32
 #define GOIM_CANARY_LATE    15000       /* ms */
 #define GOIM_CANARIES       512         /* a call */
+
+/* a page of a room's history: items, and their bytes or one item; and the frame
+   of logic's answer to a node, which may be such a page */
+#define GOIM_PAGE_BYTES    (256 * 1024)
+#define GOIM_REPLY_MAX     (GOIM_RECORD_MAX + 2 * GOIM_PAGE_BYTES)
 
 #endif

@@ -6,8 +6,8 @@
 
 
 int
-goim_rpc_parse(const uint8_t *data, size_t len, const uint8_t **frame,
-    size_t *frame_len, size_t *used)
+goim_rpc_parse(const uint8_t *data, size_t len, size_t max,
+    const uint8_t **frame, size_t *frame_len, size_t *used)
 {
     size_t  n;
 
@@ -18,7 +18,7 @@ goim_rpc_parse(const uint8_t *data, size_t len, const uint8_t **frame,
     n = (size_t) data[0] << 24 | (size_t) data[1] << 16
         | (size_t) data[2] << 8 | data[3];
 
-    if (n > GOIM_RPC_MAX) {
+    if (n > max) {
         return GOIM_RPC_TOO_LONG;
     }
 

@@ -19,10 +19,11 @@
 
 /*
  * Find one frame at the start of `data`: *frame and *frame_len tell the
- * protobuf message inside, *used the bytes to move on by.
+ * protobuf message inside, *used the bytes to move on by. max: of a message,
+ * GOIM_RPC_MAX of a node's, GOIM_REPLY_MAX of logic's.
  */
-int goim_rpc_parse(const uint8_t *data, size_t len, const uint8_t **frame,
-    size_t *frame_len, size_t *used);
+int goim_rpc_parse(const uint8_t *data, size_t len, size_t max,
+    const uint8_t **frame, size_t *frame_len, size_t *used);
 
 void goim_rpc_header(uint8_t *out, size_t frame_len);
 

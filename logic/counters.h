@@ -70,6 +70,14 @@
       "Rooms listed by calls of nodes: without those of logins.")            \
     X(rooms_off, "goim_logic_rooms_off_total", NULL,                         \
       "Rooms that had no member for a while, taken off the list.")           \
+    X(reads, "goim_logic_reads_total", NULL,                                 \
+      "Reads of rooms' histories by nodes.")                                 \
+    X(reads_later, "goim_logic_reads_later_total", NULL,                     \
+      "Reads put off as too many were under way.")                           \
+    X(page_hits, "goim_logic_page_hits_total", NULL,                         \
+      "Pages of histories that logic had kept.")                             \
+    X(page_misses, "goim_logic_page_misses_total", NULL,                     \
+      "Pages of histories that Redis was asked for.")                        \
     X(receives, "goim_logic_receives_total", NULL,                           \
       "Packets of clients taken.")                                           \
     X(receive_failed, "goim_logic_receive_failed_total", NULL,               \
@@ -103,6 +111,8 @@
       "Threads.")                                                            \
     X(redis_up, "goim_logic_redis_connections", NULL,                        \
       "Threads with a connection to Redis.")                                 \
+    X(page_bytes, "goim_logic_page_bytes", NULL,                             \
+      "Bytes of the pages of histories that are kept.")                      \
     X(nodes_silent, "goim_logic_nodes_silent", NULL,                         \
       "Nodes not renewed in time but kept, as too many fell silent "         \
       "together.")                                                           \
@@ -143,6 +153,7 @@ typedef struct {
     metric_t  *late, *connect_late, *push_restoring;
     metric_t  *kicks, *kick_failed;
     metric_t  *missing, *missing_removed;
+    metric_t  *reads, *reads_later, *page_hits, *page_misses, *page_bytes;
     metric_t  *receives, *receive_failed;
     metric_t  *registers, *registers_refused;
     metric_t  *rpc_connections, *rpc_calls, *rpc_failed, *rpc_malformed;

@@ -6,7 +6,12 @@
  *
  *     http.c      a backend's request in, its answer out
  *     push.c      a push: targets looked up, grouped, written to the bus
- *     read.c      a room's history, for backends
+ *     history.c   which rooms have a history, by what stands in Redis
+ *     read.c      items of one, from Redis
+ *     heads.c     where many of them stand, for nodes
+ *     read_http.c items for backends
+ *     read_rpc.c  items for nodes, many of which want the same pages:
+ *     pages.c     they are kept
  *     online.c    counts of rooms, told by comets and asked by backends
  *     retire.c    counts of zones that are gone leave the sums
  *     top.c       the rooms with the most in them
@@ -58,6 +63,7 @@ typedef struct logic_hook_s    logic_hook_t;
 typedef struct logic_nodes_s   logic_nodes_t;
 typedef struct logic_top_s     logic_top_t;
 typedef struct logic_canary_s  logic_canary_t;
+typedef struct logic_history_s logic_history_t;
 typedef struct store_s         store_t;
 
 
@@ -102,6 +108,7 @@ struct logic_thread_s {
 
     logic_nodes_t                *nodes;
     logic_top_t                  *top;
+    logic_history_t              *history;
     logic_hook_t                 *auth;       /* NULL: trust */
     logic_hook_t                 *receive;    /* NULL: only counted */
 

@@ -4,11 +4,13 @@
 
 #include "canary.h"
 #include "health.h"
+#include "history.h"
 #include "hook.h"
 #include "kick.h"
 #include "nodes.h"
 #include "online.h"
 #include "push.h"
+#include "read.h"
 #include "rpc.h"
 #include "store.h"
 
@@ -142,7 +144,9 @@ logic_start(struct event_base *base)
 
     logic_threads = calloc(logic_nthreads, sizeof(logic_thread_t));
 
-    if (logic_threads == NULL || svc_memory_start(base) != 0) {
+    if (logic_threads == NULL || logic_read_init() != 0
+        || svc_memory_start(base) != 0)
+    {
         log_write(LOG_EMERG, "no memory for %u threads", logic_nthreads);
         return -1;
     }
@@ -289,7 +293,8 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
                                t->conf->node_renew);
 
     if (t->registry == NULL || logic_nodes_init(t) != 0
-        || logic_top_init(t) != 0 || logic_push_init(t) != 0)
+        || logic_top_init(t) != 0 || logic_push_init(t) != 0
+        || logic_history_init(t) != 0)
     {
         return -1;
     }
@@ -357,6 +362,7 @@ logic_thread_free(logic_thread_t *t)
     logic_nodes_free(t);
     registry_free(t->registry);
     logic_push_free(t);
+    logic_history_free(t);
 
     event_free(t->tick);
 }
@@ -473,6 +479,7 @@ logic_thread_up(svc_redis_t *r, void *data)
     here_from(t->from, t->redis);
     store_up(t->store);
     logic_nodes_up(t);
+    logic_history_up(t);
     logic_health_ask(t);
 }
 

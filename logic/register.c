@@ -4,6 +4,7 @@
 
 #include "nodes.h"
 
+#include "history.h"
 #include "online.h"
 #include "store.h"
 
@@ -189,6 +190,7 @@ logic_registered(const registry_answer_t *a, void *data)
     Goim__Register      *info;
     const logic_conf_t  *conf;
 
+    char                   *types[HISTORY_TYPES];
     const registry_node_t  *nodes;
 
     Goim__Reply       reply = GOIM__REPLY__INIT;
@@ -214,6 +216,10 @@ logic_registered(const registry_answer_t *a, void *data)
         registered.nodes = (uint32_t) registry_nodes(call->thread->registry,
                                                      &nodes);
     }
+
+    registered.history = types;
+    registered.n_history = logic_history_types(call->thread, types,
+                                               &registered.stamp);
 
     if (a->result == REGISTRY_REFUSED) {
         log_write(LOG_ERROR, "register: \"%s\" refused to instance \"%s\": "

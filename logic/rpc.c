@@ -11,6 +11,7 @@
 #include "canary.h"
 #include "nodes.h"
 #include "online.h"
+#include "read.h"
 #include "rooms.h"
 #include "rpc.h"
 #include "session.h"
@@ -218,7 +219,8 @@ logic_rpc_read(struct bufferevent *bev, void *data)
         /* the length first, so that only whole frames are made contiguous */
 
         p = evbuffer_pullup(in, GOIM_RPC_HEADER);
-        rc = goim_rpc_parse(p, GOIM_RPC_HEADER, &frame, &frame_len, &used);
+        rc = goim_rpc_parse(p, GOIM_RPC_HEADER, GOIM_RPC_MAX, &frame,
+                            &frame_len, &used);
 
         if (rc == GOIM_RPC_TOO_LONG) {
             logic_rpc_error(link, "a frame is too long");
@@ -233,7 +235,7 @@ logic_rpc_read(struct bufferevent *bev, void *data)
         }
 
         p = evbuffer_pullup(in, (ev_ssize_t) used);
-        goim_rpc_parse(p, used, &frame, &frame_len, &used);
+        goim_rpc_parse(p, used, GOIM_RPC_MAX, &frame, &frame_len, &used);
 
         if (logic_rpc_call(link, frame, frame_len) != 0) {
             break;
@@ -269,7 +271,8 @@ logic_rpc_look(logic_link_t *link, struct evbuffer *in)
     len = evbuffer_get_length(in);
     p = evbuffer_pullup(in, -1);
 
-    while (goim_rpc_parse(p, len, &frame, &frame_len, &used) == GOIM_RPC_OK
+    while (goim_rpc_parse(p, len, GOIM_RPC_MAX, &frame, &frame_len, &used)
+           == GOIM_RPC_OK
            && link->ncancels < LOGIC_RPC_CANCELS)
     {
         p += used;
@@ -517,6 +520,14 @@ logic_rpc_call(logic_link_t *link, const uint8_t *data, size_t len)
         logic_canary_call(call);
         break;
 
+    case GOIM__CALL__CALL_READ:
+        logic_read_call(call);
+        break;
+
+    case GOIM__CALL__CALL_HEADS:
+        logic_heads_call(call);
+        break;
+
     case GOIM__CALL__CALL_CANCEL:
         logic_rpc_cancel(call);
         break;
@@ -651,6 +662,15 @@ logic_rpc_gone(const logic_call_t *call)
     metrics_add(logic_m.late, 1);
 
     return 1;
+}
+
+
+int
+logic_rpc_full(const logic_call_t *call)
+{
+    return call->link != NULL
+           && evbuffer_get_length(bufferevent_get_output(call->link->bev))
+              >= LOGIC_RPC_OUTPUT;
 }
 
 

@@ -35,6 +35,9 @@ void logic_reply_code(logic_call_t *call, Goim__Reply__Code code,
  * connection has ended, as far as it can be known now. */
 int logic_rpc_gone(const logic_call_t *call);
 
+/* Whether replies wait that the comet does not take. */
+int logic_rpc_full(const logic_call_t *call);
+
 /* server_id and zone of a call, as they may be used in keys */
 int logic_zone_valid(const char *server, const char *zone);
 

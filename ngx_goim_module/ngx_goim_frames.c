@@ -71,8 +71,8 @@ ngx_goim_frames_parse(u_char *data, size_t len, size_t *used,
     *used = 0;
 
     for ( ;; ) {
-        rc = goim_rpc_parse(data + *used, len - *used, &frame, &frame_len,
-                            &n);
+        rc = goim_rpc_parse(data + *used, len - *used, GOIM_REPLY_MAX, &frame,
+                            &frame_len, &n);
 
         if (rc == GOIM_RPC_AGAIN) {
             return NGX_OK;

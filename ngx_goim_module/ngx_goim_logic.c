@@ -623,7 +623,7 @@ ngx_goim_logic_input(ngx_goim_link_t *l, u_char *data, size_t len)
 
     case NGX_DECLINED:
         return ngx_goim_link_error(l, 0, "reply of over %d bytes",
-                                   GOIM_RPC_MAX);
+                                   GOIM_REPLY_MAX);
 
     case NGX_ABORT:
         return NGX_ERROR;

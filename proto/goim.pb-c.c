@@ -1312,6 +1312,276 @@ void   goim__canaried__free_unpacked
   assert(message->base.descriptor == &goim__canaried__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   goim__read__init
+                     (Goim__Read         *message)
+{
+  static const Goim__Read init_value = GOIM__READ__INIT;
+  *message = init_value;
+}
+size_t goim__read__get_packed_size
+                     (const Goim__Read *message)
+{
+  assert(message->base.descriptor == &goim__read__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__read__pack
+                     (const Goim__Read *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__read__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__read__pack_to_buffer
+                     (const Goim__Read *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__read__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Read *
+       goim__read__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Read *)
+     protobuf_c_message_unpack (&goim__read__descriptor,
+                                allocator, len, data);
+}
+void   goim__read__free_unpacked
+                     (Goim__Read *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__read__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   goim__item__init
+                     (Goim__Item         *message)
+{
+  static const Goim__Item init_value = GOIM__ITEM__INIT;
+  *message = init_value;
+}
+size_t goim__item__get_packed_size
+                     (const Goim__Item *message)
+{
+  assert(message->base.descriptor == &goim__item__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__item__pack
+                     (const Goim__Item *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__item__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__item__pack_to_buffer
+                     (const Goim__Item *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__item__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Item *
+       goim__item__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Item *)
+     protobuf_c_message_unpack (&goim__item__descriptor,
+                                allocator, len, data);
+}
+void   goim__item__free_unpacked
+                     (Goim__Item *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__item__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   goim__page__init
+                     (Goim__Page         *message)
+{
+  static const Goim__Page init_value = GOIM__PAGE__INIT;
+  *message = init_value;
+}
+size_t goim__page__get_packed_size
+                     (const Goim__Page *message)
+{
+  assert(message->base.descriptor == &goim__page__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__page__pack
+                     (const Goim__Page *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__page__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__page__pack_to_buffer
+                     (const Goim__Page *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__page__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Page *
+       goim__page__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Page *)
+     protobuf_c_message_unpack (&goim__page__descriptor,
+                                allocator, len, data);
+}
+void   goim__page__free_unpacked
+                     (Goim__Page *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__page__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   goim__heads__init
+                     (Goim__Heads         *message)
+{
+  static const Goim__Heads init_value = GOIM__HEADS__INIT;
+  *message = init_value;
+}
+size_t goim__heads__get_packed_size
+                     (const Goim__Heads *message)
+{
+  assert(message->base.descriptor == &goim__heads__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__heads__pack
+                     (const Goim__Heads *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__heads__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__heads__pack_to_buffer
+                     (const Goim__Heads *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__heads__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Heads *
+       goim__heads__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Heads *)
+     protobuf_c_message_unpack (&goim__heads__descriptor,
+                                allocator, len, data);
+}
+void   goim__heads__free_unpacked
+                     (Goim__Heads *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__heads__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   goim__head__init
+                     (Goim__Head         *message)
+{
+  static const Goim__Head init_value = GOIM__HEAD__INIT;
+  *message = init_value;
+}
+size_t goim__head__get_packed_size
+                     (const Goim__Head *message)
+{
+  assert(message->base.descriptor == &goim__head__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__head__pack
+                     (const Goim__Head *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__head__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__head__pack_to_buffer
+                     (const Goim__Head *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__head__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Head *
+       goim__head__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Head *)
+     protobuf_c_message_unpack (&goim__head__descriptor,
+                                allocator, len, data);
+}
+void   goim__head__free_unpacked
+                     (Goim__Head *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__head__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   goim__headed__init
+                     (Goim__Headed         *message)
+{
+  static const Goim__Headed init_value = GOIM__HEADED__INIT;
+  *message = init_value;
+}
+size_t goim__headed__get_packed_size
+                     (const Goim__Headed *message)
+{
+  assert(message->base.descriptor == &goim__headed__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__headed__pack
+                     (const Goim__Headed *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__headed__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__headed__pack_to_buffer
+                     (const Goim__Headed *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__headed__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Headed *
+       goim__headed__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Headed *)
+     protobuf_c_message_unpack (&goim__headed__descriptor,
+                                allocator, len, data);
+}
+void   goim__headed__free_unpacked
+                     (Goim__Headed *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__headed__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   goim__call__init
                      (Goim__Call         *message)
 {
@@ -3501,7 +3771,7 @@ const ProtobufCMessageDescriptor goim__register__descriptor =
   (ProtobufCMessageInit) goim__register__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__registered__field_descriptors[9] =
+static const ProtobufCFieldDescriptor goim__registered__field_descriptors[11] =
 {
   {
     "renew",
@@ -3611,8 +3881,33 @@ static const ProtobufCFieldDescriptor goim__registered__field_descriptors[9] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "history",
+    60,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Goim__Registered, n_history),
+    offsetof(Goim__Registered, history),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "stamp",
+    61,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Registered, stamp),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__registered__field_indices_by_name[] = {
+  9,   /* field[9] = history */
   2,   /* field[2] = holder */
   6,   /* field[6] = lapsed */
   7,   /* field[7] = life */
@@ -3621,13 +3916,15 @@ static const unsigned goim__registered__field_indices_by_name[] = {
   8,   /* field[8] = nodes */
   0,   /* field[0] = renew */
   4,   /* field[4] = seen */
+  10,   /* field[10] = stamp */
   1,   /* field[1] = ttl */
 };
-static const ProtobufCIntRange goim__registered__number_ranges[2 + 1] =
+static const ProtobufCIntRange goim__registered__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 30, 7 },
-  { 0, 9 }
+  { 60, 9 },
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor goim__registered__descriptor =
 {
@@ -3637,10 +3934,10 @@ const ProtobufCMessageDescriptor goim__registered__descriptor =
   "Goim__Registered",
   "goim",
   sizeof(Goim__Registered),
-  9,
+  11,
   goim__registered__field_descriptors,
   goim__registered__field_indices_by_name,
-  2,  goim__registered__number_ranges,
+  3,  goim__registered__number_ranges,
   (ProtobufCMessageInit) goim__registered__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -4220,7 +4517,397 @@ const ProtobufCMessageDescriptor goim__canaried__descriptor =
   (ProtobufCMessageInit) goim__canaried__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__call__field_descriptors[18] =
+static const ProtobufCFieldDescriptor goim__read__field_descriptors[4] =
+{
+  {
+    "timeline",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Read, timeline),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "epoch",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Read, epoch),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "after",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Read, after),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "limit",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Read, limit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__read__field_indices_by_name[] = {
+  2,   /* field[2] = after */
+  1,   /* field[1] = epoch */
+  3,   /* field[3] = limit */
+  0,   /* field[0] = timeline */
+};
+static const ProtobufCIntRange goim__read__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor goim__read__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Read",
+  "Read",
+  "Goim__Read",
+  "goim",
+  sizeof(Goim__Read),
+  4,
+  goim__read__field_descriptors,
+  goim__read__field_indices_by_name,
+  1,  goim__read__number_ranges,
+  (ProtobufCMessageInit) goim__read__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__item__field_descriptors[2] =
+{
+  {
+    "seq",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Item, seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "record",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Item, record),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__item__field_indices_by_name[] = {
+  1,   /* field[1] = record */
+  0,   /* field[0] = seq */
+};
+static const ProtobufCIntRange goim__item__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor goim__item__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Item",
+  "Item",
+  "Goim__Item",
+  "goim",
+  sizeof(Goim__Item),
+  2,
+  goim__item__field_descriptors,
+  goim__item__field_indices_by_name,
+  1,  goim__item__number_ranges,
+  (ProtobufCMessageInit) goim__item__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue goim__page__status__enum_values_by_number[4] =
+{
+  { "OK", "GOIM__PAGE__STATUS__OK", 0 },
+  { "CANNOT", "GOIM__PAGE__STATUS__CANNOT", 1 },
+  { "LATER", "GOIM__PAGE__STATUS__LATER", 2 },
+  { "NONE", "GOIM__PAGE__STATUS__NONE", 3 },
+};
+static const ProtobufCIntRange goim__page__status__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex goim__page__status__enum_values_by_name[4] =
+{
+  { "CANNOT", 1 },
+  { "LATER", 2 },
+  { "NONE", 3 },
+  { "OK", 0 },
+};
+const ProtobufCEnumDescriptor goim__page__status__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "goim.Page.Status",
+  "Status",
+  "Goim__Page__Status",
+  "goim",
+  4,
+  goim__page__status__enum_values_by_number,
+  4,
+  goim__page__status__enum_values_by_name,
+  1,
+  goim__page__status__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor goim__page__field_descriptors[5] =
+{
+  {
+    "status",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Page, status),
+    &goim__page__status__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "epoch",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Page, epoch),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Page, first),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "head",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Page, head),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "items",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Page, n_items),
+    offsetof(Goim__Page, items),
+    &goim__item__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__page__field_indices_by_name[] = {
+  1,   /* field[1] = epoch */
+  2,   /* field[2] = first */
+  3,   /* field[3] = head */
+  4,   /* field[4] = items */
+  0,   /* field[0] = status */
+};
+static const ProtobufCIntRange goim__page__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor goim__page__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Page",
+  "Page",
+  "Goim__Page",
+  "goim",
+  sizeof(Goim__Page),
+  5,
+  goim__page__field_descriptors,
+  goim__page__field_indices_by_name,
+  1,  goim__page__number_ranges,
+  (ProtobufCMessageInit) goim__page__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__heads__field_descriptors[1] =
+{
+  {
+    "timelines",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Goim__Heads, n_timelines),
+    offsetof(Goim__Heads, timelines),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__heads__field_indices_by_name[] = {
+  0,   /* field[0] = timelines */
+};
+static const ProtobufCIntRange goim__heads__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor goim__heads__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Heads",
+  "Heads",
+  "Goim__Heads",
+  "goim",
+  sizeof(Goim__Heads),
+  1,
+  goim__heads__field_descriptors,
+  goim__heads__field_indices_by_name,
+  1,  goim__heads__number_ranges,
+  (ProtobufCMessageInit) goim__heads__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__head__field_descriptors[3] =
+{
+  {
+    "epoch",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Head, epoch),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "seq",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Head, seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "none",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Head, none),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__head__field_indices_by_name[] = {
+  0,   /* field[0] = epoch */
+  2,   /* field[2] = none */
+  1,   /* field[1] = seq */
+};
+static const ProtobufCIntRange goim__head__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor goim__head__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Head",
+  "Head",
+  "Goim__Head",
+  "goim",
+  sizeof(Goim__Head),
+  3,
+  goim__head__field_descriptors,
+  goim__head__field_indices_by_name,
+  1,  goim__head__number_ranges,
+  (ProtobufCMessageInit) goim__head__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__headed__field_descriptors[1] =
+{
+  {
+    "heads",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Headed, n_heads),
+    offsetof(Goim__Headed, heads),
+    &goim__head__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__headed__field_indices_by_name[] = {
+  0,   /* field[0] = heads */
+};
+static const ProtobufCIntRange goim__headed__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor goim__headed__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Headed",
+  "Headed",
+  "Goim__Headed",
+  "goim",
+  sizeof(Goim__Headed),
+  1,
+  goim__headed__field_descriptors,
+  goim__headed__field_indices_by_name,
+  1,  goim__headed__number_ranges,
+  (ProtobufCMessageInit) goim__headed__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__call__field_descriptors[20] =
 {
   {
     "id",
@@ -4438,6 +5125,30 @@ static const ProtobufCFieldDescriptor goim__call__field_descriptors[18] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "read",
+    60,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Call, call_case),
+    offsetof(Goim__Call, read),
+    &goim__read__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "heads",
+    61,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Call, call_case),
+    offsetof(Goim__Call, heads),
+    &goim__heads__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__call__field_indices_by_name[] = {
   14,   /* field[14] = announced */
@@ -4448,24 +5159,27 @@ static const unsigned goim__call__field_indices_by_name[] = {
   7,   /* field[7] = deregister */
   3,   /* field[3] = disconnect */
   13,   /* field[13] = ended */
+  19,   /* field[19] = heads */
   4,   /* field[4] = heartbeat */
   1,   /* field[1] = hello */
   0,   /* field[0] = id */
   9,   /* field[9] = missing */
   8,   /* field[8] = online */
+  18,   /* field[18] = read */
   5,   /* field[5] = receive */
   6,   /* field[6] = register */
   12,   /* field[12] = renew */
   16,   /* field[16] = rooms */
   10,   /* field[10] = sent */
 };
-static const ProtobufCIntRange goim__call__number_ranges[4 + 1] =
+static const ProtobufCIntRange goim__call__number_ranges[5 + 1] =
 {
   { 1, 0 },
   { 30, 10 },
   { 40, 16 },
   { 50, 17 },
-  { 0, 18 }
+  { 60, 18 },
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor goim__call__descriptor =
 {
@@ -4475,10 +5189,10 @@ const ProtobufCMessageDescriptor goim__call__descriptor =
   "Goim__Call",
   "goim",
   sizeof(Goim__Call),
-  18,
+  20,
   goim__call__field_descriptors,
   goim__call__field_indices_by_name,
-  4,  goim__call__number_ranges,
+  5,  goim__call__number_ranges,
   (ProtobufCMessageInit) goim__call__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -4518,7 +5232,7 @@ const ProtobufCEnumDescriptor goim__reply__code__descriptor =
   goim__reply__code__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__reply__field_descriptors[10] =
+static const ProtobufCFieldDescriptor goim__reply__field_descriptors[12] =
 {
   {
     "id",
@@ -4640,6 +5354,30 @@ static const ProtobufCFieldDescriptor goim__reply__field_descriptors[10] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "page",
+    60,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Reply, reply_case),
+    offsetof(Goim__Reply, page),
+    &goim__page__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "headed",
+    61,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Reply, reply_case),
+    offsetof(Goim__Reply, headed),
+    &goim__headed__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__reply__field_indices_by_name[] = {
   9,   /* field[9] = canaried */
@@ -4647,19 +5385,22 @@ static const unsigned goim__reply__field_indices_by_name[] = {
   3,   /* field[3] = connected */
   4,   /* field[4] = disconnected */
   2,   /* field[2] = error */
+  11,   /* field[11] = headed */
   0,   /* field[0] = id */
   6,   /* field[6] = onlined */
+  10,   /* field[10] = page */
   5,   /* field[5] = registered */
   7,   /* field[7] = renewed */
   8,   /* field[8] = roomed */
 };
-static const ProtobufCIntRange goim__reply__number_ranges[4 + 1] =
+static const ProtobufCIntRange goim__reply__number_ranges[5 + 1] =
 {
   { 1, 0 },
   { 32, 7 },
   { 40, 8 },
   { 50, 9 },
-  { 0, 10 }
+  { 60, 10 },
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor goim__reply__descriptor =
 {
@@ -4669,10 +5410,10 @@ const ProtobufCMessageDescriptor goim__reply__descriptor =
   "Goim__Reply",
   "goim",
   sizeof(Goim__Reply),
-  10,
+  12,
   goim__reply__field_descriptors,
   goim__reply__field_indices_by_name,
-  4,  goim__reply__number_ranges,
+  5,  goim__reply__number_ranges,
   (ProtobufCMessageInit) goim__reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

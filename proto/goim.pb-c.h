@@ -44,6 +44,12 @@ typedef struct Goim__Roomed Goim__Roomed;
 typedef struct Goim__Missing Goim__Missing;
 typedef struct Goim__Canaries Goim__Canaries;
 typedef struct Goim__Canaried Goim__Canaried;
+typedef struct Goim__Read Goim__Read;
+typedef struct Goim__Item Goim__Item;
+typedef struct Goim__Page Goim__Page;
+typedef struct Goim__Heads Goim__Heads;
+typedef struct Goim__Head Goim__Head;
+typedef struct Goim__Headed Goim__Headed;
 typedef struct Goim__Call Goim__Call;
 typedef struct Goim__Reply Goim__Reply;
 typedef struct Goim__Node Goim__Node;
@@ -80,6 +86,25 @@ typedef enum _Goim__Record__Kind {
   GOIM__RECORD__KIND__KICK = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__RECORD__KIND)
 } Goim__Record__Kind;
+typedef enum _Goim__Page__Status {
+  GOIM__PAGE__STATUS__OK = 0,
+  /*
+   * of another epoch, or no longer kept
+   */
+  GOIM__PAGE__STATUS__CANNOT = 1,
+  /*
+   * `after` is beyond the head; or too much is asked
+   */
+  GOIM__PAGE__STATUS__LATER = 2,
+  /*
+   * for at once, then without an epoch
+   */
+  /*
+   * this room has no history
+   */
+  GOIM__PAGE__STATUS__NONE = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__PAGE__STATUS)
+} Goim__Page__Status;
 typedef enum _Goim__Reply__Code {
   GOIM__REPLY__CODE__OK = 0,
   /*
@@ -679,10 +704,19 @@ struct  Goim__Registered
    * that are registered; 0: not known
    */
   uint32_t nodes;
+  /*
+   * types of rooms that have one, and what
+   */
+  size_t n_history;
+  char **history;
+  /*
+   * changes with them; empty: not known yet
+   */
+  char *stamp;
 };
 #define GOIM__REGISTERED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__registered__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0 }
+    , 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string }
 
 
 struct  Goim__Deregister
@@ -841,6 +875,119 @@ struct  Goim__Canaried
     , (char *)protobuf_c_empty_string }
 
 
+/*
+ * Items of a room's history: those behind `after` in that epoch. Without an
+ * epoch: the newest so many.
+ */
+struct  Goim__Read
+{
+  ProtobufCMessage base;
+  /*
+   * the room's key
+   */
+  ProtobufCBinaryData timeline;
+  /*
+   * of at most 32 visible characters
+   */
+  char *epoch;
+  uint64_t after;
+  /*
+   * at most 1,000; 0: only where it stands
+   */
+  uint32_t limit;
+};
+#define GOIM__READ__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__read__descriptor) \
+    , {0,NULL}, (char *)protobuf_c_empty_string, 0, 0 }
+
+
+struct  Goim__Item
+{
+  ProtobufCMessage base;
+  uint64_t seq;
+  /*
+   * a packed Record
+   */
+  ProtobufCBinaryData record;
+};
+#define GOIM__ITEM__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__item__descriptor) \
+    , 0, {0,NULL} }
+
+
+struct  Goim__Page
+{
+  ProtobufCMessage base;
+  Goim__Page__Status status;
+  /*
+   * as it is now, whatever was asked for
+   */
+  char *epoch;
+  /*
+   * the oldest kept; head + 1 when none is
+   */
+  uint64_t first;
+  /*
+   * the newest; 0: there was none yet
+   */
+  uint64_t head;
+  /*
+   * without a gap; one at least, where any
+   */
+  size_t n_items;
+  Goim__Item **items;
+};
+#define GOIM__PAGE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__page__descriptor) \
+    , GOIM__PAGE__STATUS__OK, (char *)protobuf_c_empty_string, 0, 0, 0,NULL }
+
+
+struct  Goim__Heads
+{
+  ProtobufCMessage base;
+  /*
+   * at most 256
+   */
+  size_t n_timelines;
+  ProtobufCBinaryData *timelines;
+};
+#define GOIM__HEADS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__heads__descriptor) \
+    , 0,NULL }
+
+
+struct  Goim__Head
+{
+  ProtobufCMessage base;
+  /*
+   * empty: it has none, a Read makes one
+   */
+  char *epoch;
+  uint64_t seq;
+  /*
+   * this room has no history
+   */
+  protobuf_c_boolean none;
+};
+#define GOIM__HEAD__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__head__descriptor) \
+    , (char *)protobuf_c_empty_string, 0, 0 }
+
+
+struct  Goim__Headed
+{
+  ProtobufCMessage base;
+  /*
+   * in the order of the call
+   */
+  size_t n_heads;
+  Goim__Head **heads;
+};
+#define GOIM__HEADED__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__headed__descriptor) \
+    , 0,NULL }
+
+
 typedef enum {
   GOIM__CALL__CALL__NOT_SET = 0,
   GOIM__CALL__CALL_HELLO = 2,
@@ -857,7 +1004,9 @@ typedef enum {
   GOIM__CALL__CALL_ANNOUNCED = 34,
   GOIM__CALL__CALL_CANCEL = 35,
   GOIM__CALL__CALL_ROOMS = 40,
-  GOIM__CALL__CALL_CANARIES = 50
+  GOIM__CALL__CALL_CANARIES = 50,
+  GOIM__CALL__CALL_READ = 60,
+  GOIM__CALL__CALL_HEADS = 61
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__CALL__CALL__CASE)
 } Goim__Call__CallCase;
 
@@ -894,6 +1043,8 @@ struct  Goim__Call
     Goim__Cancel *cancel;
     Goim__Rooms *rooms;
     Goim__Canaries *canaries;
+    Goim__Read *read;
+    Goim__Heads *heads;
   };
 };
 #define GOIM__CALL__INIT \
@@ -909,7 +1060,9 @@ typedef enum {
   GOIM__REPLY__REPLY_ONLINED = 7,
   GOIM__REPLY__REPLY_RENEWED = 32,
   GOIM__REPLY__REPLY_ROOMED = 40,
-  GOIM__REPLY__REPLY_CANARIED = 50
+  GOIM__REPLY__REPLY_CANARIED = 50,
+  GOIM__REPLY__REPLY_PAGE = 60,
+  GOIM__REPLY__REPLY_HEADED = 61
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__REPLY__REPLY__CASE)
 } Goim__Reply__ReplyCase;
 
@@ -928,6 +1081,8 @@ struct  Goim__Reply
     Goim__Renewed *renewed;
     Goim__Roomed *roomed;
     Goim__Canaried *canaried;
+    Goim__Page *page;
+    Goim__Headed *headed;
   };
 };
 #define GOIM__REPLY__INIT \
@@ -1504,6 +1659,120 @@ Goim__Canaried *
 void   goim__canaried__free_unpacked
                      (Goim__Canaried *message,
                       ProtobufCAllocator *allocator);
+/* Goim__Read methods */
+void   goim__read__init
+                     (Goim__Read         *message);
+size_t goim__read__get_packed_size
+                     (const Goim__Read   *message);
+size_t goim__read__pack
+                     (const Goim__Read   *message,
+                      uint8_t             *out);
+size_t goim__read__pack_to_buffer
+                     (const Goim__Read   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Read *
+       goim__read__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__read__free_unpacked
+                     (Goim__Read *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Item methods */
+void   goim__item__init
+                     (Goim__Item         *message);
+size_t goim__item__get_packed_size
+                     (const Goim__Item   *message);
+size_t goim__item__pack
+                     (const Goim__Item   *message,
+                      uint8_t             *out);
+size_t goim__item__pack_to_buffer
+                     (const Goim__Item   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Item *
+       goim__item__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__item__free_unpacked
+                     (Goim__Item *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Page methods */
+void   goim__page__init
+                     (Goim__Page         *message);
+size_t goim__page__get_packed_size
+                     (const Goim__Page   *message);
+size_t goim__page__pack
+                     (const Goim__Page   *message,
+                      uint8_t             *out);
+size_t goim__page__pack_to_buffer
+                     (const Goim__Page   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Page *
+       goim__page__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__page__free_unpacked
+                     (Goim__Page *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Heads methods */
+void   goim__heads__init
+                     (Goim__Heads         *message);
+size_t goim__heads__get_packed_size
+                     (const Goim__Heads   *message);
+size_t goim__heads__pack
+                     (const Goim__Heads   *message,
+                      uint8_t             *out);
+size_t goim__heads__pack_to_buffer
+                     (const Goim__Heads   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Heads *
+       goim__heads__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__heads__free_unpacked
+                     (Goim__Heads *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Head methods */
+void   goim__head__init
+                     (Goim__Head         *message);
+size_t goim__head__get_packed_size
+                     (const Goim__Head   *message);
+size_t goim__head__pack
+                     (const Goim__Head   *message,
+                      uint8_t             *out);
+size_t goim__head__pack_to_buffer
+                     (const Goim__Head   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Head *
+       goim__head__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__head__free_unpacked
+                     (Goim__Head *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Headed methods */
+void   goim__headed__init
+                     (Goim__Headed         *message);
+size_t goim__headed__get_packed_size
+                     (const Goim__Headed   *message);
+size_t goim__headed__pack
+                     (const Goim__Headed   *message,
+                      uint8_t             *out);
+size_t goim__headed__pack_to_buffer
+                     (const Goim__Headed   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Headed *
+       goim__headed__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__headed__free_unpacked
+                     (Goim__Headed *message,
+                      ProtobufCAllocator *allocator);
 /* Goim__Call methods */
 void   goim__call__init
                      (Goim__Call         *message);
@@ -1650,6 +1919,24 @@ typedef void (*Goim__Canaries_Closure)
 typedef void (*Goim__Canaried_Closure)
                  (const Goim__Canaried *message,
                   void *closure_data);
+typedef void (*Goim__Read_Closure)
+                 (const Goim__Read *message,
+                  void *closure_data);
+typedef void (*Goim__Item_Closure)
+                 (const Goim__Item *message,
+                  void *closure_data);
+typedef void (*Goim__Page_Closure)
+                 (const Goim__Page *message,
+                  void *closure_data);
+typedef void (*Goim__Heads_Closure)
+                 (const Goim__Heads *message,
+                  void *closure_data);
+typedef void (*Goim__Head_Closure)
+                 (const Goim__Head *message,
+                  void *closure_data);
+typedef void (*Goim__Headed_Closure)
+                 (const Goim__Headed *message,
+                  void *closure_data);
 typedef void (*Goim__Call_Closure)
                  (const Goim__Call *message,
                   void *closure_data);
@@ -1696,6 +1983,13 @@ extern const ProtobufCMessageDescriptor goim__roomed__descriptor;
 extern const ProtobufCMessageDescriptor goim__missing__descriptor;
 extern const ProtobufCMessageDescriptor goim__canaries__descriptor;
 extern const ProtobufCMessageDescriptor goim__canaried__descriptor;
+extern const ProtobufCMessageDescriptor goim__read__descriptor;
+extern const ProtobufCMessageDescriptor goim__item__descriptor;
+extern const ProtobufCMessageDescriptor goim__page__descriptor;
+extern const ProtobufCEnumDescriptor    goim__page__status__descriptor;
+extern const ProtobufCMessageDescriptor goim__heads__descriptor;
+extern const ProtobufCMessageDescriptor goim__head__descriptor;
+extern const ProtobufCMessageDescriptor goim__headed__descriptor;
 extern const ProtobufCMessageDescriptor goim__call__descriptor;
 extern const ProtobufCMessageDescriptor goim__reply__descriptor;
 extern const ProtobufCEnumDescriptor    goim__reply__code__descriptor;

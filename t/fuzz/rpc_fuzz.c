@@ -23,7 +23,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     Goim__Reply    *reply;
     const uint8_t  *frame;
 
-    while (goim_rpc_parse(data, size, &frame, &n, &used) == GOIM_RPC_OK) {
+    while (goim_rpc_parse(data, size, GOIM_RPC_MAX, &frame, &n, &used) == GOIM_RPC_OK) {
 
         if (used > size || frame + n != data + used) {
             abort();

@@ -231,18 +231,18 @@ test_rpc(void **state)
     for (n = 0; n < 9; n++) {
         copy = malloc(n + !n);
         memcpy(copy, buf, n);
-        assert_int_equal(goim_rpc_parse(copy, n, &frame, &len, &used),
+        assert_int_equal(goim_rpc_parse(copy, n, GOIM_RPC_MAX, &frame, &len, &used),
                          GOIM_RPC_AGAIN);
         free(copy);
     }
 
-    assert_int_equal(goim_rpc_parse(buf, 13, &frame, &len, &used),
+    assert_int_equal(goim_rpc_parse(buf, 13, GOIM_RPC_MAX, &frame, &len, &used),
                      GOIM_RPC_OK);
     assert_ptr_equal(frame, buf + 4);
     assert_int_equal(len, 5);
     assert_int_equal(used, 9);
 
-    assert_int_equal(goim_rpc_parse(buf + used, 4, &frame, &len, &used),
+    assert_int_equal(goim_rpc_parse(buf + used, 4, GOIM_RPC_MAX, &frame, &len, &used),
                      GOIM_RPC_OK);
     assert_int_equal(len, 0);
     assert_int_equal(used, 4);
@@ -250,12 +250,13 @@ test_rpc(void **state)
     /* the limit */
 
     goim_rpc_header(buf, GOIM_RPC_MAX);
-    assert_int_equal(goim_rpc_parse(buf, 64, &frame, &len, &used),
+    assert_int_equal(goim_rpc_parse(buf, 64, GOIM_RPC_MAX, &frame, &len, &used),
                      GOIM_RPC_AGAIN);
     goim_rpc_header(buf, GOIM_RPC_MAX + 1);
-    assert_int_equal(goim_rpc_parse(buf, 64, &frame, &len, &used),
+    assert_int_equal(goim_rpc_parse(buf, 64, GOIM_RPC_MAX, &frame, &len, &used),
                      GOIM_RPC_TOO_LONG);
     assert_int_equal(goim_rpc_parse((const uint8_t *) "\xff\xff\xff\xff", 4,
+                                    GOIM_RPC_MAX,
                                     &frame, &len, &used),
                      GOIM_RPC_TOO_LONG);
 }

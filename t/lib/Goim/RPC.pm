@@ -62,9 +62,10 @@ sub frame { return pack('N', length $_[0]) . $_[0] }
 
 sub packed {
     my ($self, $id, $name, $m) = @_;
-    return proto_encode('Call', { id => $id, $name => {
-        server => $self->{server},
-        $name eq 'receive' ? () : (zone => $self->{zone}),
+    my %who = $name eq 'read' || $name eq 'heads' ? ()
+        : $name eq 'receive' ? (server => $self->{server})
+        : (server => $self->{server}, zone => $self->{zone});
+    return proto_encode('Call', { id => $id, $name => { %who,
         %{ $m || {} } } });
 }
 
