@@ -212,6 +212,7 @@ logic_canary_send(logic_canary_t *c)
     msg.canary = &canary;
 
     m.key = key;
+    m.of = 0;
     m.len = goim__push_msg__get_packed_size(&msg);
     m.pack = logic_canary_pack;
     m.what = &msg;

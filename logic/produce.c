@@ -4,6 +4,8 @@
 
 #include "push.h"
 
+#include "history.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +47,7 @@ logic_push_produce(logic_push_t *p, Goim__PushMsg *msg, const char *key,
 
     m.key = key;
     m.key_len = len;
+    m.of = p->room != NULL ? logic_history_home(p->thread, p->room) : 0;
     m.len = goim__push_msg__get_packed_size(msg);
     m.pack = logic_push_pack;
     m.what = msg;

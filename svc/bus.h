@@ -76,6 +76,9 @@ uint32_t bus_producer_partitions(bus_producer_t *p);
 typedef struct {
     const void       *key;          /* its partition follows from it */
     size_t            key_len;
+    uint32_t          of;           /* so many partitions, the first ones; 0:
+                                       all that there are. Kafka's topic can
+                                       have more than others know of */
     size_t            len;          /* of the payload */
     size_t          (*pack)(const void *what, uint8_t *payload);
     const void       *what;

@@ -327,6 +327,19 @@ bus_kafka_from_free(rd_kafka_headers_t *headers)
 }
 
 
+/* Nothing goes to a partition that is not there. */
+
+static int32_t
+bus_kafka_partition(bus_kafka_producer_t *p, const bus_message_t *m)
+{
+    if (m->of == 0 || m->of > bus_kafka_asker_partitions(p->asker)) {
+        return RD_KAFKA_PARTITION_UA;
+    }
+
+    return (int32_t) goim_partition(m->key, m->key_len, m->of);
+}
+
+
 void
 bus_kafka_produce(bus_producer_t *base, const bus_message_t *m)
 {
@@ -354,6 +367,7 @@ bus_kafka_produce(bus_producer_t *base, const bus_message_t *m)
     /* the item holds the bytes until it is reported: no copy */
 
     err = rd_kafka_producev(p->rk, RD_KAFKA_V_RKT(p->topic),
+                            RD_KAFKA_V_PARTITION(bus_kafka_partition(p, m)),
                             RD_KAFKA_V_VALUE(item->bytes + m->key_len, m->len),
                             RD_KAFKA_V_KEY(item->bytes, m->key_len),
                             RD_KAFKA_V_OPAQUE(item),

@@ -19,6 +19,7 @@ my $redis = Goim::Redis->new;
 my $kafka = Goim::Kafka->new(partitions => 3, stopped => 1);
 my $logic = Goim::Logic->new(redis => $redis->addr, bus => 'kafka',
     kafka => $kafka->addr, conf => { push => { timeout => '2s' },
+    logic => { threads => 1 },
     bus => { topic => 'pushes' }, redis => { timeout => '1s' } });
 my $api = $logic->api;
 Goim::RPC::ready($logic);
@@ -116,6 +117,33 @@ subtest 'the broker comes' => sub {
     is_deeply [grep { $_ != 1 } values %list, values %mid], [], 'once';
     my %used = reverse %partition;
     is scalar keys %used, 3, 'all partitions are used';
+};
+
+subtest 'rooms with history have their homes' => sub {
+    my $home = sub {
+        my ($partitions, $type, $name) = @_;
+        $redis->cmd('HSET', 'goim:history', 'text', "dedup 1000\nlive 9 9000\n",
+            'stamp', $name, 'partitions', $partitions, 'of',
+            "bus $partitions $name");
+        my $other = Goim::RPC->new($logic->{rpc_port}, server => 'comet-2');
+        eventually { ($other->register->{registered}{stamp} // '') eq $name }
+            20, "$name: logic knows";
+        my @room = map { "$name-$_" } 1 .. 20;
+        is_deeply [grep { $api->room(1, $type, $_, $name)->{code} } @room], [],
+            'written';
+        return grep { $_->{msg} eq $name } records();
+    };
+    my $wrong = sub {
+        my ($partitions, @got) = @_;
+        is scalar @got, 20, 'each once';
+        is_deeply [grep { $_->{partition}
+            != Goim::Bus::partition($_->{key}, $partitions) } @got], [],
+            "among $partitions partitions";
+    };
+    $wrong->(2, $home->(2, 'live', 'fewer'));
+    $wrong->(3, $home->(2, 'chat', 'none'));
+    $wrong->(3, $home->(7, 'live', 'more'));
+    $redis->cmd('DEL', 'goim:history');
 };
 
 subtest 'the broker hangs' => sub {

@@ -389,6 +389,7 @@ maker_send_raw(maker_t *m, const char *key, const void *payload, size_t len,
 
     msg.key = key;
     msg.key_len = strlen(key);
+    msg.of = 0;
     msg.len = len;
     msg.pack = maker_pack;
     msg.what = payload;
