@@ -13,6 +13,7 @@ use warnings;
 use Time::HiRes qw(sleep time);
 
 use lib 't/lib';
+use Goim::Checker qw(check);
 use Goim::Job;
 use Goim::Kafka;
 use Goim::Logic;
@@ -100,7 +101,7 @@ sub begin {
             auth => { mid => 1 + $_ % 8, key => "k$_", room => 'live://1',
                 accepts => [1000] });
     } 1 .. $count;
-    wait_for { !grep { !$_->connections } @roamers } 30, 'clients are there';
+    wait_for { !grep { !$_->here } @roamers } 30, 'clients are there';
 }
 
 # ---- faults ------------------------------------------------------------------
@@ -171,56 +172,21 @@ sub faults {
 
 sub judge {
     my ($traffic) = @_;
-    my (%wrong, $connections);
+    my @clients = map { $_->client } @roamers;
+    my $connections = 0;
+    my %found = map { $_ => [] } 'missing', 'repeated', 'disordered',
+        'order differs', 'refused', 'stray';
 
-    for my $roamer (@roamers) {
-        for my $c ($roamer->connections) {
-            $connections++;
-            for my $kind (qw(room all keys mids)) {
-                my $what = wrong($traffic, $kind, $c,
-                    $roamer->{transport} eq 'tcp') or next;
-                push @{ $wrong{ $what->[0] } }, "client $roamer->{number}, "
-                    . "$kind, $c->{end} $c->{code}: $what->[1]";
-            }
-        }
-    }
+    push @{ $found{ $_->{what} } }, $_->{text}
+        for check($traffic->posts, \@clients);
+    $connections += @{ $_->{connections} } for @clients;
     diag("$connections connections, " . $traffic->accepted
         . ' messages, else: ' . ($traffic->refused || 'none'));
-    for my $kind (qw(refused repeated disordered missing)) {
-        my @list = @{ $wrong{$kind} || [] };
-        is(scalar @list, 0, "nothing is $kind")
+    for my $what (sort keys %found) {
+        my @list = @{ $found{$what} };
+        is(scalar @list, 0, "nothing: $what")
             or diag(join "\n", splice @list, 0, 12);
     }
-}
-
-# [what, details] of what a connection got of a kind, or nothing
-sub wrong {
-    my ($traffic, $kind, $c, $tcp) = @_;
-    my %ok = map { $_ => 1 } @{ $traffic->{ok}{$kind} || [] };
-    my ($last, %seen) = (0);
-
-    for (@{ $c->{got} }) {
-        my ($of, $n) = /^\d+ (\w+) (\d+)$/ or next;
-        next if $of ne $kind;
-        return [repeated => $n] if $seen{$n}++;
-        return [refused => $n]
-            if !$ok{$n} && !$traffic->{unsure}{$kind}{$n};
-        next if !$ok{$n};
-        return [disordered => "$n after $last"] if $n < $last;
-        $last = $n;
-    }
-
-    # One that was told to come again may have missed something; TCP has no
-    # code that says so. Another has all from when it came, at its end all
-    # there was.
-    return if $c->{end} eq 'closed' && ($c->{code} == 1012 || $tcp);
-    my $until = $c->{end} eq 'stopped' ? 1e9 : $last;
-    my @missing = grep { $_ <= $until && !$seen{$_}
-        && $traffic->{began}{$kind}{$_} >= $c->{came} }
-        @{ $traffic->{ok}{$kind} || [] };
-    return if !@missing;
-    return [missing => sprintf '%d, %d to %d', scalar @missing,
-        @missing[0, -1]];
 }
 
 done_testing;

@@ -6,7 +6,8 @@
 #         auth => { key => "k$_" }, moves => $_ % 4 == 3) } 1 .. 20;
 #     ...
 #     $_->stop for @roamers;
-#     for my $c ($roamers[0]->connections) { ... }
+#     my @findings = Goim::Checker::check($traffic->posts,
+#         [map { $_->client } @roamers]);
 
 package Goim::Roamer;
 
@@ -21,7 +22,7 @@ use Time::HiRes ();
 
 use Goim::Client ();
 use Goim::Proc ();
-use Goim::Test qw(folder root_dir slurp);
+use Goim::Test qw(folder now root_dir slurp);
 
 my $beat = 4;           # s between heartbeats
 
@@ -39,7 +40,7 @@ sub new {
 
 # ---- the process -------------------------------------------------------------
 
-# A line for what happens: came, message, end
+# A line for what happens: came, message, end, each with its time
 sub run {
     my $arg = JSON::PP->new->decode($_[0]);
     my $stop = 0;
@@ -55,7 +56,7 @@ sub run {
             transport => $arg->{transport}, %{ $arg->{auth} }) };
 
         if ($c) {
-            printf "came %.6f\n", Time::HiRes::time();
+            printf "came %.6f\n", now();
             stay($c, $arg->{moves} ? 5 + rand 10 : 1e9, \$stop);
             eval { $c->drop };
         }
@@ -73,7 +74,8 @@ sub stay {
     while (!$$stop && Time::HiRes::time() < $end && !$socket->eof) {
         $socket->wait_read(Time::HiRes::time() + 0.2);
         eval { $c->pump; 1 } or last;
-        print "message $_->{body}\n" for splice @{ $c->{pushes} };
+        printf "message %.6f %s\n", now(), $_->{body}
+            for splice @{ $c->{pushes} };
         splice @{ $c->{replies} };
 
         if (Time::HiRes::time() > $next) {
@@ -81,28 +83,34 @@ sub stay {
             $next = Time::HiRes::time() + $beat;
         }
     }
-    printf "end %s %s\n", $$stop ? 'stopped' : $socket->eof ? 'closed' : 'left',
+    printf "end %.6f %s %s\n", now(),
+        $$stop ? 'stopped' : $socket->eof ? 'closed' : 'left',
         $c->transport->{code} || 0;
 }
 
 # ---- what the test asks ------------------------------------------------------
 
-# { came => when, got => [bodies], end => 'stopped', 'closed' (by the node),
-# 'left', code => of the close frame }, ...
-sub connections {
+# the client, as Goim::Checker takes it
+sub client {
     my ($self) = @_;
-    my @list;
+    my ($auth, @list) = ($self->{auth});
 
     for (split /\n/, slurp("$self->{dir}/roamer.log")) {
         if (/^came (\S+)$/) {
-            push @list, { came => $1, got => [], end => '', code => 0 };
-        } elsif (/^message (.*)$/) {
-            push @{ $list[-1]{got} }, $1;
-        } elsif (/^end (\w+) (\d+)$/) {
-            @{ $list[-1] }{qw(end code)} = ($1, $2);
+            push @list, { came => $1, end => '', code => 0, ended => 0,
+                tcp => $self->{transport} eq 'tcp',
+                events => [{ at => $1, join => $auth->{room} }] };
+        } elsif (/^message (\S+) (.*)$/) {
+            push @{ $list[-1]{events} }, { at => $1, body => $2 };
+        } elsif (/^end (\S+) (\w+) (\d+)$/) {
+            @{ $list[-1] }{qw(ended end code)} = ($1, $2, $3);
         }
     }
-    return @list;
+    return { name => $self->{number}, key => $auth->{key},
+        mid => $auth->{mid}, connections => \@list };
 }
+
+# has it come?
+sub here { return scalar @{ $_[0]->client->{connections} } }
 
 1;

@@ -31,6 +31,7 @@ our @EXPORT = (
     qw(done_testing free_port wait_for eventually folder root_dir build_dir
         slurp spew allow_log asan have slow hit)
 );
+our @EXPORT_OK = qw(now);
 
 my $root = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../../..');
 my $owner = $$;
@@ -56,6 +57,9 @@ sub have { return -e build_dir() . "/$_[0]" }
 
 # by how much longer things may take here
 sub slow { return $ENV{GOIM_SLOW} || (asan() ? 3 : 1) }
+
+# seconds of a clock that nobody sets, the same one for all processes
+sub now { return Time::HiRes::clock_gettime(Time::HiRes::CLOCK_MONOTONIC()) }
 
 # A new folder of this test: /tmp/goim-NAME.XXXXXX/WHAT-N
 sub folder {

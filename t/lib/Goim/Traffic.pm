@@ -25,7 +25,7 @@ use Time::HiRes ();
 use Goim::API ();
 use Goim::Client ();
 use Goim::Proc ();
-use Goim::Test qw(folder root_dir slurp slow wait_for);
+use Goim::Test qw(folder now root_dir slurp slow wait_for);
 use Test::More ();
 
 # apis => [Goim::API, ...]: taken in turns; to => { room => [type, room],
@@ -42,7 +42,8 @@ sub new {
         every => $arg{every} || 0.01, op => $arg{op} || 1000, run => $run });
 
     my $self = $class->SUPER::new(name => 'traffic', dir => $dir,
-        run => $run, kinds => [sort keys %{ $arg{to} }],
+        run => $run, to => $arg{to}, op => $arg{op} || 1000,
+        kinds => [sort keys %{ $arg{to} }],
         cmd => [$^X, '-I' . root_dir() . '/t/lib', '-MGoim::Traffic',
             '-e', 'Goim::Traffic::post(shift)', $todo]);
     $self->start;
@@ -52,7 +53,7 @@ sub new {
 
 # ---- the process -------------------------------------------------------------
 
-# A line a message: kind, number, code, when it began
+# A line a message: kind, number, code, when it began and was answered
 sub post {
     my $todo = JSON::PP->new->decode($_[0]);
     my @apis = map { bless { base => $_, timeout => 15 }, 'Goim::API' }
@@ -71,13 +72,13 @@ sub post {
         for my $kind (sort keys %{ $todo->{to} }) {
             my $to = $todo->{to}{$kind};
             my $api = $apis[$n % @apis];
-            my $began = Time::HiRes::time();
+            my $began = now();
             my $answer = $api->$kind($todo->{op},
                 $kind eq 'room' ? @$to : $kind eq 'all' ? () : $to,
                 "$todo->{run} $kind $n");
             my $code = $answer->{code};
-            printf "%s %d %s %.6f\n", $kind, $n,
-                defined $code ? $code : "http-$answer->{http}", $began;
+            printf "%s %d %s %.6f %.6f\n", $kind, $n,
+                defined $code ? $code : "http-$answer->{http}", $began, now();
         }
         Time::HiRes::sleep($todo->{every});
         POSIX::sigprocmask(POSIX::SIG_UNBLOCK(), $term);
@@ -94,7 +95,7 @@ sub _read {
     my (%ok, %unsure, %began, %codes);
 
     for (split /\n/, slurp("$self->{dir}/traffic.log")) {
-        my ($kind, $n, $code, $began) = /^(\w+) (\d+) (\S+) ([\d.]+)$/
+        my ($kind, $n, $code, $began) = /^(\w+) (\d+) (\S+) ([\d.]+) [\d.]+$/
             or next;
         $codes{$code}++;
         $began{$kind}{$n} = $began;
@@ -103,6 +104,23 @@ sub _read {
     }
     @$self{qw(ok unsure began codes)} = (\%ok, \%unsure, \%began, \%codes);
     return $self;
+}
+
+# what was posted, as Goim::Checker takes it
+sub posts {
+    my ($self) = @_;
+    my @posts;
+
+    for (split /\n/, slurp("$self->{dir}/traffic.log")) {
+        my ($kind, $n, $code, @time) = split / /;
+        next if @time != 2;
+        my $to = $self->{to}{$kind};
+        push @posts, { kind => $kind, body => "$self->{run} $kind $n",
+            to => $kind eq 'room' ? join('://', @$to) : $to,
+            op => $self->{op}, began => $time[0], answered => $time[1],
+            code => $code =~ /^http/ ? undef : $code };
+    }
+    return \@posts;
 }
 
 # how many were accepted so far
@@ -226,7 +244,7 @@ sub _wrong {
 # for _wrong: what is posted from now on has to reach it
 sub came {
     my (@clients) = @_;
-    $_->{came} = Time::HiRes::time() for @clients;
+    $_->{came} = now() for @clients;
     return @clients;
 }
 
