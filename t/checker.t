@@ -103,6 +103,12 @@ subtest 'missing' => sub {
         { began => 20, answered => 21, kind => 'room', to => $room, code => 0,
         body => 'b' }], saw('+ a c =end')), 'missing',
         'but if its repeat was accepted');
+    is(found(posts('abc', b => { answered => 12.2 }), saw('+ a c /')), '',
+        'it left before what was posted at once');
+    is(found(posts('abc', b => { history => 0 }), saw('+ a c /')), '',
+        'it left before what has no order');
+    is(found(posts('abc', b => { history => 0 }), saw('+ a c =end')),
+        'missing', 'which comes all the same');
     is(found($abc, saw('+ a b >live://2 =end')), '', 'it changed room');
     is(found($abc, saw('+ a c >live://2 =end')), 'missing', 'with a hole');
 };
@@ -210,6 +216,12 @@ subtest 'untold' => sub {
         'untold', 'put elsewhere as if nothing were');
     is(found($abcd, saw('+ @E0 a:E1 =1001 ~12 +E1 @E2 c:E3 d:E4 =end')),
         'untold', 'not asked');
+    is(found($abcd, saw('+ @E0 a:E1 =1001 ~12 +E1 @E1 b:E2 c:E3 d:E4 =end')),
+        'untold', 'not asked, though nothing is gone');
+    is(found($abcd, saw('+ @E0 a:E1 =1001 ~12 +E1 b:E2 c:E3 d:E4 =end')),
+        'untold', 'no position when it comes back');
+    is(found($abcd, saw('+ @E0 a:E1 b:E2 =1001 ~12 +E1 @E1* b:E2 c:E3 d:E4 '
+        . '=end')), '', 'what it asks for again comes again');
     is(found($abcd, saw('+ @E0 a:E1 =1001 ~12 +E1 @E2!3 c:E3 d:E4 =end')),
         '', 'told');
     is(found($abcd, saw('+ @E0 a:E1 =1001 ~12 + @E2 c:E3 d:E4 =end')), '',
@@ -244,6 +256,8 @@ subtest 'told for nothing' => sub {
     is(found($abcd, saw("$back \@E2!3 c:E3 d:E4 =end")), '', 'it is not');
     is(found($abcd, saw('+ @E0!1 a:E1 b:E2 c:E3 d:E4 =end')),
         'told for nothing', 'it was nowhere');
+    is(found($abcd, saw('+ @E0 a:E1 b:E2 =1001 ~12 +E2 @E1!1 =1001')), '',
+        'it was beyond the head');
     my $other = saw("$back \@F2!1 c:F3 d:F4 =end");
     is(found($abcd, $other), '', 'another epoch');
     is(found($abcd, $other, lost => [11]), '', 'something was lost');
