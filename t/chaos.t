@@ -79,7 +79,8 @@ sub begin {
     # logic's ways to Redis and the nodes' to logic can be held
     @way = map { Goim::Proxy->new(to => $redis->{port}) } 1 .. 2;
     @logic = map { Goim::Logic->new(%common, redis => $_->addr, conf => {
-        %registry, session => { ttl => '60s', heartbeat => '10s' } }) } @way;
+        %registry, session => { ttl => '60s', heartbeat => '10s' },
+        logic => { canary => '2s' } }) } @way;
     @job = map { Goim::Job->new(%common, redis => $redis->addr,
         conf => \%registry) } 1 .. 2;
     @cut = map { [map { Goim::Proxy->new(to => $_->{rpc_port}) } @logic] }
