@@ -7,117 +7,17 @@
 use strict;
 use warnings;
 
-use Config;
 use Time::HiRes qw(sleep);
 
 use lib 't/lib';
+use Goim::Clocks;
 use Goim::Cluster;
 use Goim::Test;
 use Goim::Traffic;
 
-my $dir = folder('clocks');
-
-# The clocks of each process: those of the day and of the machine's life run
-# ahead by what stands in its file, in ms.
-spew("$dir/clock.c", <<'C');
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-
-static int64_t  *ahead;         /* wall, boot */
-
-__attribute__((constructor)) static void
-begin(void)
-{
-    int          fd;
-    char         path[512];
-    const char  *dir = getenv("GOIM_CLOCKS"), *name = getenv("GOIM_CLOCK");
-
-    snprintf(path, sizeof(path), "%s/%s", dir, name != NULL ? name
-             : program_invocation_short_name);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    if (fd != -1) {
-        ahead = mmap(NULL, 16, PROT_READ, MAP_SHARED, fd, 0);
-        close(fd);
-    }
-}
-
-int
-clock_gettime(clockid_t id, struct timespec *ts)
-{
-    int      rc;
-    int64_t  ms;
-
-    rc = (int) syscall(SYS_clock_gettime, id, ts);
-
-    if (rc == 0 && ahead != NULL
-        && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE
-            || id == CLOCK_BOOTTIME))
-    {
-        ms = ahead[id == CLOCK_BOOTTIME];
-        ts->tv_sec += ms / 1000;
-    }
-
-    return rc;
-}
-
-int
-gettimeofday(struct timeval *restrict tv, void *restrict tz)
-{
-    struct timespec  ts;
-
-    (void) tz;
-
-    clock_gettime(CLOCK_REALTIME, &ts);
-    tv->tv_sec = ts.tv_sec;
-    tv->tv_usec = ts.tv_nsec / 1000;
-
-    return 0;
-}
-
-time_t
-time(time_t *t)
-{
-    struct timespec  ts;
-
-    clock_gettime(CLOCK_REALTIME, &ts);
-
-    if (t != NULL) {
-        *t = ts.tv_sec;
-    }
-
-    return ts.tv_sec;
-}
-C
-
-system("$Config{cc} -shared -fPIC -O -o '$dir/clock.so' '$dir/clock.c'") == 0
-    or die "the clock cannot be made\n";
-
-my %ahead;
-
-# seconds; the clock of the day, of the machine
-sub set_clock {
-    my ($name, $wall, $boot) = @_;
-    my $at = $ahead{$name} //= [0, 0];
-    $at->[0] = $wall if defined $wall;
-    $at->[1] = $boot if defined $boot;
-    open my $fh, (-e "$dir/$name" ? '+<' : '>'), "$dir/$name" or die $!;
-    syswrite $fh, pack 'q2', map { 1000 * $_ } @$at;
-}
-
 my @who = qw(redis-server goim-logic goim-job nginx other-job);
-set_clock($_) for @who;
-$ENV{GOIM_CLOCKS} = $dir;
-$ENV{LD_PRELOAD} = "$dir/clock.so";
+my $clocks = Goim::Clocks->new(@who);
+$clocks->load;
 
 my $c = Goim::Cluster->new(nodes => 2, jobs => 2);
 
@@ -125,7 +25,7 @@ my $c = Goim::Cluster->new(nodes => 2, jobs => 2);
 $c->job(1)->stop;
 $c->job(1)->{env}{GOIM_CLOCK} = 'other-job';
 $c->job(1)->start;
-delete $ENV{LD_PRELOAD};
+$clocks->unload;
 
 my %who = (accepts => [1000]);
 my @room = map { $c->client(%who, key => "r$_", node => $_,
@@ -158,7 +58,7 @@ my $traffic = Goim::Traffic->new(apis => [$c->api], to =>
 for my $name (@who) {
     my $far = $name eq 'redis-server' ? 600 : 36_000;
     for my $wall ($far, -$far, 0) {
-        set_clock($name, $wall);
+        $clocks->ahead($name, $wall);
         is redis_steps(), $wall / 600, 'Redis has it' if $far == 600;
         $traffic->more(20);
         sleep 0.3;
@@ -171,7 +71,7 @@ is lost(), 0, 'no job took its partitions for lost';
 # a machine that has slept for a minute: its leases were another's meanwhile
 for my $name (qw(goim-job other-job)) {
     my $lost = lost();
-    set_clock($name, undef, 60);
+    $clocks->ahead($name, undef, 60);
     $traffic->more(20);
     eventually { lost() > $lost } 10, "$name: what it had was not its own any more";
     eventually { partitions() } 20, "$name: it has partitions again";

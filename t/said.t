@@ -64,6 +64,9 @@ $node->reload;
 wait_for { $node->status->{draining} == 1 } 10, 'an old worker is there';
 wait_for { $node->status->{reader_connected} } 10, 'and a new one reads';
 
+# its clients have gone: soon it follows no more
+Time::HiRes::sleep(1.5);
+
 my $new = $c->client(token => 'forge');
 my $key = "k\n2026/11/25 18:00:00 [notice] forged";
 $c->api->keys(1000, [$key], 'x' x 10_000) for 1 .. 20;
