@@ -25,7 +25,7 @@ my $c = Goim::Cluster->new(workers => 1,
     logic => { conf => { auth => { mode => 'http', url => $app->url('/auth'),
         timeout => '8s' }, receive => { url => $app->url('/receive') } } },
     nginx => { log_level => 'info',
-        server => 'location = /slowfile { limit_rate 1k; alias %%DIR%%/big; }',
+        server => 'location = /slowfile { limit_rate 1k; }',
         goim => { handshake_timeout => '1s',
             logic_timeout => '10s' } });
 my $node = $c->node;
@@ -53,13 +53,16 @@ is($never->closed(8), 1008, 'who sends none is not');
 is($node->status->{counters}{handshake_timeouts}, 1, 'and counted');
 
 $late->close;
+$_->drop for $never, $late, $client;
+wait_for { $node->status->{sessions} == 0 } 20, 'nobody is there';
 
 # ---- a worker that has left, and still has something else to do ----
 
-spew("$node->{dir}/big", 'z' x 1_000_000);
+spew("$node->{dir}/html/slowfile", 'z' x 1_000_000);
 my $get = Goim::Socket->new(port => $node->{port});
 $get->write("GET /slowfile HTTP/1.1\r\nHost: x\r\n\r\n");
 $get->wait_read(Time::HiRes::time() + 5);
+like($get->{buf}, qr/^HTTP\/1.1 200/, 'a file that takes its time');
 $node->reload;
 wait_for { $node->status->{draining} == 1 } 10, 'an old worker is there';
 wait_for { $node->status->{reader_connected} } 10, 'and a new one reads';

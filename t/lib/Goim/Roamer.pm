@@ -83,8 +83,11 @@ sub stay {
             $next = Time::HiRes::time() + $beat;
         }
     }
+
+    # told to go, it may leave by itself before the end has come
     printf "end %.6f %s %s\n", now(),
-        $$stop ? 'stopped' : $socket->eof ? 'closed' : 'left',
+        $socket->eof || $c->transport->{code} ? 'closed'
+            : $$stop ? 'stopped' : 'left',
         $c->transport->{code} || 0;
 }
 
