@@ -22,7 +22,7 @@
 
 /* Fronts in another .so refer to it: one that was made for another layout of
    what is declared here does not load.  A change of the layout renames it. */
-#define NGX_GOIM_ABI            ngx_goim_abi_7
+#define NGX_GOIM_ABI            ngx_goim_abi_8
 
 extern const ngx_uint_t  NGX_GOIM_ABI;
 
@@ -129,6 +129,7 @@ struct ngx_goim_session_s {
     struct ngx_goim_auth_s     *auth;       /* outstanding at logic, or */
     struct ngx_goim_receive_s  *receive;    /* a packet, or */
     struct ngx_goim_entering_s *entering;   /* a room */
+    struct ngx_goim_follower_s *follow;     /* it recovers; owned */
     ngx_queue_t                 wait;       /* an auth for its turn; later
                                                a renewal */
     ngx_uint_t                  peer;       /* the logic that knows it */

@@ -264,6 +264,10 @@ ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code, const char *reason)
         return;
     }
 
+    if (s->follow) {
+        ngx_goim_follow_bye(s, code, reason);
+    }
+
     len = s->front->bye(bye, code, reason);
 
     if (s->front->parted == NULL) {
@@ -472,6 +476,10 @@ ngx_goim_finalize(ngx_goim_session_t *s)
 
     if (s->rooms) {
         ngx_free(s->rooms);
+    }
+
+    if (s->follow) {
+        ngx_free(s->follow);
     }
 
     if (s->accepts) {

@@ -4,7 +4,7 @@
  */
 
 
-#include "ngx_goim_room.h"
+#include "ngx_goim_follow.h"
 #include "ngx_goim_trace.h"
 
 
@@ -39,9 +39,9 @@ static void ngx_goim_auth_upgrade(Goim__Connect *connect,
     ngx_goim_upgrade_t *up, Goim__Header *header, Goim__Header **headers);
 static void ngx_goim_auth_reply(void *data, const Goim__Reply *reply);
 static ngx_int_t ngx_goim_auth_accept(ngx_goim_session_t *s,
-    const Goim__Connected *in, uint64_t order);
+    const Goim__Connected *in, uint64_t order, ngx_goim_was_t *was);
 static ngx_int_t ngx_goim_auth_room(ngx_goim_session_t *s,
-    const Goim__Connected *in, uint64_t order);
+    const Goim__Connected *in, uint64_t order, ngx_goim_was_t *was);
 static ngx_int_t ngx_goim_auth_accepts(ngx_goim_session_t *s,
     const Goim__Connected *in);
 
@@ -73,6 +73,10 @@ ngx_int_t
 ngx_goim_auth_start(ngx_goim_session_t *s, goim_packet_t *p)
 {
     ngx_goim_auth_t  *auth;
+
+    if (ngx_goim_follow_auth(s, p->body, p->body_len) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     auth = ngx_alloc(offsetof(ngx_goim_auth_t, token) + p->body_len,
                      ngx_cycle->log);
@@ -302,6 +306,7 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
 
     const char          *why;
     ngx_uint_t           code;
+    ngx_goim_was_t       was;
     ngx_goim_auth_t      a;
     ngx_goim_session_t  *s;
 
@@ -309,6 +314,15 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
 
     a = *auth;
     s = a.session;
+    ngx_memzero(&was, sizeof(ngx_goim_was_t));
+
+    if (s && s->follow && reply
+        && reply->reply_case == GOIM__REPLY__REPLY_CONNECTED)
+    {
+        ngx_goim_follow_said(auth->token, auth->len, &reply->connected->room,
+                             &was);
+    }
+
     ngx_free(auth);
 
     if (s) {
@@ -319,6 +333,7 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
     if (s && (a.kicked
               || (reply && reply->code == GOIM__REPLY__CODE__REPLACED)))
     {
+        ngx_goim_was_free(&was);
         ngx_goim_count(replaced, 1);
         ngx_goim_close(s, 1008, "replaced");
         return;
@@ -332,16 +347,20 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
             return;
         }
 
-        if (ngx_goim_auth_accept(s, reply->connected, a.order) == NGX_OK
+        if (ngx_goim_auth_accept(s, reply->connected, a.order, &was) == NGX_OK
             && ngx_goim_reply(s, a.version, GOIM_OP_AUTH_REPLY, a.sequence,
                               NULL, 0)
-               != NGX_ERROR)
+               != NGX_ERROR
+            && ngx_goim_follow_nowhere(s) == NGX_OK)
         {
             ngx_goim_resume(s);
         }
 
+        ngx_goim_was_free(&was);
         return;
     }
+
+    ngx_goim_was_free(&was);
 
     if (s == NULL) {
         return;
@@ -371,7 +390,7 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
 
 static ngx_int_t
 ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in,
-    uint64_t order)
+    uint64_t order, ngx_goim_was_t *was)
 {
     ngx_goim_session_t  *old;
 
@@ -432,7 +451,7 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in,
     ngx_goim_count(auths, 1);
     ngx_add_timer(s->connection->read, s->heartbeat);
 
-    if (ngx_goim_auth_room(s, in, order) != NGX_OK) {
+    if (ngx_goim_auth_room(s, in, order, was) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -451,7 +470,7 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in,
 
 static ngx_int_t
 ngx_goim_auth_room(ngx_goim_session_t *s, const Goim__Connected *in,
-    uint64_t order)
+    uint64_t order, ngx_goim_was_t *was)
 {
     ngx_int_t           rc;
     ngx_str_t           room;
@@ -463,6 +482,10 @@ ngx_goim_auth_room(ngx_goim_session_t *s, const Goim__Connected *in,
     listing.order = order;
 
     rc = ngx_goim_room_change(s, &room, in->listed ? &listing : NULL, 0);
+
+    if (rc == NGX_OK) {
+        rc = ngx_goim_follow_enter(s, was);
+    }
 
     if (rc == NGX_OK) {
         return NGX_OK;

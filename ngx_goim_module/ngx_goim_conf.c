@@ -106,6 +106,13 @@ static ngx_command_t  ngx_goim_block_commands[] = {
       offsetof(ngx_goim_conf_t, handshake_timeout),
       &ngx_goim_conf_times },
 
+    { ngx_string("send_timeout"),
+      NGX_GOIM_CONF|NGX_CONF_TAKE1,
+      ngx_goim_conf_msec,
+      0,
+      offsetof(ngx_goim_conf_t, send_timeout),
+      &ngx_goim_conf_times },
+
     { ngx_string("room_linger"),
       NGX_GOIM_CONF|NGX_CONF_TAKE1,
       ngx_goim_conf_msec,
@@ -220,6 +227,7 @@ ngx_goim_create_conf(ngx_cycle_t *cycle)
     gcf->logic_timeout = NGX_CONF_UNSET_MSEC;
     gcf->resolver_timeout = NGX_CONF_UNSET_MSEC;
     gcf->handshake_timeout = NGX_CONF_UNSET_MSEC;
+    gcf->send_timeout = NGX_CONF_UNSET_MSEC;
     gcf->room_linger = NGX_CONF_UNSET_MSEC;
     gcf->drain = NGX_CONF_UNSET_MSEC;
     gcf->gather_size = NGX_CONF_UNSET_SIZE;
@@ -292,6 +300,7 @@ ngx_goim_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_conf_init_msec_value(gcf->logic_timeout, 5000);
     ngx_conf_init_msec_value(gcf->resolver_timeout, 30000);
     ngx_conf_init_msec_value(gcf->handshake_timeout, 8000);
+    ngx_conf_init_msec_value(gcf->send_timeout, 60000);
     ngx_conf_init_msec_value(gcf->room_linger, 0);
     ngx_conf_init_size_value(gcf->gather_size, 16 * 1024);
     ngx_conf_init_size_value(gcf->max_body, 4096);

@@ -69,6 +69,8 @@ typedef struct {
     ngx_flag_t                  offline;
 
     ngx_msec_t                  handshake_timeout;
+    ngx_msec_t                  send_timeout;   /* a socket that takes
+                                                   nothing */
     ngx_msec_t                  room_linger;
     ngx_msec_t                  drain;          /* 0: nobody is closed */
     size_t                      gather_size;    /* of a frame of several

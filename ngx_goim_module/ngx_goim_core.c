@@ -148,6 +148,8 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    ngx_goim_timelines_init(cycle->log);
+
     ngx_goim_trace_init();
 
     ngx_goim_tick_event.handler = ngx_goim_begin;
@@ -357,6 +359,7 @@ ngx_goim_tick(ngx_event_t *ev)
     ngx_goim_vouch_tick();
     ngx_goim_lapse_tick();
     ngx_goim_drain_tick();
+    ngx_goim_timelines_tick();
 
     /* a wake-up can get lost with the worker that owed it */
 
@@ -465,6 +468,7 @@ ngx_goim_leave_timer(ngx_event_t *ev)
 {
     ngx_goim_slot_beat();
     ngx_goim_deliver_follow();
+    ngx_goim_timelines_tick();
     ngx_goim_drain_tick();
 
     if (!ngx_goim_left()) {

@@ -73,6 +73,10 @@ void ngx_goim_drain_tick(void);
 
 void ngx_goim_queue_init(void);
 
+/* The same as ngx_goim_send(), whatever waits: its sender has a bound. */
+ngx_int_t ngx_goim_send_always(ngx_goim_session_t *s, ngx_goim_buf_t *b,
+    uint32_t pos, uint32_t last);
+
 /* takes over the caller's reference, if NGX_OK */
 ngx_int_t ngx_goim_queue_push(ngx_goim_session_t *s, ngx_goim_buf_t *b,
     uint32_t pos, uint32_t last);
@@ -204,8 +208,16 @@ void ngx_goim_room_contribute_all(void);
 
 ngx_int_t ngx_goim_enter_init(ngx_log_t *log);
 
-/* operation 12, for a room that it may enter; as an application's message() */
-ngx_int_t ngx_goim_enter(ngx_goim_session_t *s, goim_packet_t *p);
+struct ngx_goim_was_s;
+
+/* operation 12, for a room that it may enter; as an application's message().
+   Takes over what was. */
+ngx_int_t ngx_goim_enter(ngx_goim_session_t *s, goim_packet_t *p,
+    ngx_str_t *room, struct ngx_goim_was_s *was);
+
+/* the answer to operation 12, and to who recovers where it is */
+ngx_int_t ngx_goim_enter_answer(ngx_goim_session_t *s, uint16_t version,
+    int32_t sequence);
 
 /* the session ends */
 void ngx_goim_enter_forget(ngx_goim_session_t *s);
@@ -258,6 +270,33 @@ ngx_int_t ngx_goim_fanout_init(ngx_log_t *log);
 
 /* of how many sessions the pace is, in all nodes together */
 uint32_t ngx_goim_pace_whole(Goim__Record *r);
+
+
+/* ---- ngx_goim_timeline.c: histories of rooms, as this worker follows them --*/
+
+void ngx_goim_timelines_init(ngx_log_t *log);
+void ngx_goim_timelines_tick(void);
+
+/* this worker may lack something */
+void ngx_goim_timelines_suspect(void);
+
+
+/* ---- ngx_goim_follow.c: sessions that recover ---- */
+
+/* out of its room */
+void ngx_goim_follow_leave(ngx_goim_session_t *s);
+
+/* its queue was written from */
+void ngx_goim_follow_drained(ngx_goim_session_t *s);
+
+/* operation 6, before it is closed */
+void ngx_goim_follow_bye(ngx_goim_session_t *s, ngx_uint_t code,
+    const char *reason);
+
+/* where a push to it begins: over TCP in operation 9, too, if it recovers */
+#define ngx_goim_push_from(s, frame, inner)                                  \
+    ((s)->front->framed ? (frame)                                            \
+     : (s)->follow ? (inner) - GOIM_HEADER : (inner))
 
 
 /* ---- ngx_goim_deliver.c: ring to sessions ---- */

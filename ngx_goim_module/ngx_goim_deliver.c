@@ -147,12 +147,14 @@ ngx_goim_deliver_next(void)
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "goim: this worker fell behind by the whole ring, "
                       "messages are lost; a larger \"zone\" holds more");
+        ngx_goim_timelines_suspect();
         break;
 
     case NGX_GOIM_RING_CORRUPT:
         ngx_goim_count(corrupt, 1);
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "goim: a damaged entry in the ring, messages are lost");
+        ngx_goim_timelines_suspect();
         break;
     }
 
@@ -179,6 +181,7 @@ ngx_goim_deliver_entry(ngx_goim_buf_t *b)
             ngx_goim_count(push_dropped, 1);
             ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
                           "goim: no memory to deliver a message");
+            ngx_goim_timelines_suspect();
         }
     }
 }
@@ -249,7 +252,7 @@ ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
         }
 
         rc = ngx_goim_send(s, b,
-                           at + (s->front->framed ? rec->frame : rec->inner),
+                           at + ngx_goim_push_from(s, rec->frame, rec->inner),
                            at + rec->end);
 
         if (rc == NGX_ERROR) {

@@ -102,5 +102,5 @@ ngx_goim_drain_next(void)
 
     } while (s->closing);
 
-    ngx_goim_close(s, 1001, "server is going away");
+    ngx_goim_close(s, s->follow ? 1012 : 1001, "server is going away");
 }

@@ -9,7 +9,7 @@
  */
 
 
-#include "ngx_goim_room.h"
+#include "ngx_goim_follow.h"
 
 
 /* A room that is to be listed. */
@@ -31,6 +31,7 @@ typedef struct ngx_goim_entering_s {
     ngx_msec_t              since;
     uint16_t                version;
     int32_t                 sequence;
+    ngx_goim_was_t          was;
     ngx_str_t               room;
     u_char                  data[1];
 } ngx_goim_entering_t;
@@ -52,8 +53,6 @@ static void ngx_goim_enter_listed(ngx_goim_ask_t *ask,
 static void ngx_goim_enter_late(ngx_goim_ask_t *ask);
 static void ngx_goim_enter_end(ngx_goim_entering_t *e, ngx_int_t rc);
 static void ngx_goim_ask_free(ngx_goim_ask_t *ask);
-static ngx_int_t ngx_goim_enter_answer(ngx_goim_session_t *s, uint16_t version,
-    int32_t sequence);
 
 
 static ngx_goim_index_t  ngx_goim_asks;
@@ -82,16 +81,17 @@ ngx_goim_list_order(void)
 
 
 ngx_int_t
-ngx_goim_enter(ngx_goim_session_t *s, goim_packet_t *p)
+ngx_goim_enter(ngx_goim_session_t *s, goim_packet_t *p, ngx_str_t *room,
+    ngx_goim_was_t *was)
 {
     ngx_int_t             rc;
-    ngx_str_t             room;
     ngx_goim_entering_t  *e;
 
-    room.data = (u_char *) p->body;
-    room.len = p->body_len;
+    rc = ngx_goim_room_change(s, room, NULL, 1);
 
-    rc = ngx_goim_room_change(s, &room, NULL, 1);
+    if (rc == NGX_OK) {
+        rc = ngx_goim_follow_enter(s, was);
+    }
 
     if (rc == NGX_OK) {
         return ngx_goim_enter_answer(s, p->version, p->sequence);
@@ -101,7 +101,7 @@ ngx_goim_enter(ngx_goim_session_t *s, goim_packet_t *p)
         goto failed;
     }
 
-    e = ngx_alloc(offsetof(ngx_goim_entering_t, data) + room.len,
+    e = ngx_alloc(offsetof(ngx_goim_entering_t, data) + room->len,
                   ngx_cycle->log);
     if (e == NULL) {
         goto failed;
@@ -111,9 +111,10 @@ ngx_goim_enter(ngx_goim_session_t *s, goim_packet_t *p)
     e->since = ngx_current_msec;
     e->version = p->version;
     e->sequence = p->sequence;
-    e->room.len = room.len;
+    e->was = *was;
+    e->room.len = room->len;
     e->room.data = e->data;
-    ngx_memcpy(e->data, room.data, room.len);
+    ngx_memcpy(e->data, room->data, room->len);
 
     if (ngx_goim_enter_wait(e) != NGX_OK) {
         ngx_free(e);
@@ -129,6 +130,7 @@ ngx_goim_enter(ngx_goim_session_t *s, goim_packet_t *p)
 
 failed:
 
+    ngx_goim_was_free(was);
     ngx_goim_close(s, 1011, "no memory");
 
     return NGX_ERROR;
@@ -149,6 +151,7 @@ ngx_goim_enter_forget(ngx_goim_session_t *s)
     /* its ask goes on: somebody else may come */
 
     s->entering = NULL;
+    ngx_goim_was_free(&e->was);
     ngx_queue_remove(&e->queue);
     ngx_free(e);
 }
@@ -398,6 +401,14 @@ ngx_goim_enter_end(ngx_goim_entering_t *e, ngx_int_t rc)
     s = e->session;
     s->entering = NULL;
 
+    if (rc == NGX_OK) {
+        rc = ngx_goim_follow_enter(s, &e->was);
+
+    } else {
+        ngx_goim_was_free(&e->was);
+        ngx_memzero(&e->was, sizeof(ngx_goim_was_t));
+    }
+
     if (rc == NGX_ERROR) {
         ngx_free(e);
         ngx_goim_close(s, 1011, "no memory");
@@ -413,6 +424,12 @@ ngx_goim_enter_end(ngx_goim_entering_t *e, ngx_int_t rc)
                       "goim: room \"%V\" could not be listed by logic, the "
                       "session stays where it is",
                       ngx_goim_trace_text(e->room.data, e->room.len));
+
+        if (ngx_goim_follow_enter(s, &e->was) != NGX_OK) {
+            ngx_free(e);
+            ngx_goim_close(s, 1011, "no memory");
+            return;
+        }
     }
 
     rc = ngx_goim_enter_answer(s, e->version, e->sequence);
@@ -436,7 +453,7 @@ ngx_goim_ask_free(ngx_goim_ask_t *ask)
 
 /* The answer names the room it is in from now on. */
 
-static ngx_int_t
+ngx_int_t
 ngx_goim_enter_answer(ngx_goim_session_t *s, uint16_t version,
     int32_t sequence)
 {
@@ -448,6 +465,12 @@ ngx_goim_enter_answer(ngx_goim_session_t *s, uint16_t version,
         room = s->room->key;
     }
 
-    return ngx_goim_reply(s, version, GOIM_OP_CHANGE_ROOM_REPLY, sequence,
-                          room.data, room.len);
+    if (ngx_goim_reply(s, version, GOIM_OP_CHANGE_ROOM_REPLY, sequence,
+                       room.data, room.len)
+        == NGX_ERROR)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_goim_follow_nowhere(s);
 }

@@ -11,7 +11,7 @@
  */
 
 
-#include "ngx_goim_room.h"
+#include "ngx_goim_follow.h"
 #include "common/goim_frame.h"
 
 
@@ -89,7 +89,8 @@ ngx_goim_fanout_room(ngx_goim_room_t *room, ngx_goim_buf_t *b,
     linger = ngx_goim_conf->room_linger;
 
     if (room->gather
-        && GOIM_HEADER + room->gather_size + len > ngx_goim_conf->gather_size)
+        && (GOIM_HEADER + room->gather_size + len > ngx_goim_conf->gather_size
+            || !ngx_goim_timeline_continues(room, room->gather, rec)))
     {
         ngx_goim_linger_end(room);
         ngx_goim_gather_end(room);
@@ -101,6 +102,8 @@ ngx_goim_fanout_room(ngx_goim_room_t *room, ngx_goim_buf_t *b,
         if (block == NULL) {
             return NGX_ERROR;
         }
+
+        ngx_goim_timeline_begin(room, block, rec);
 
         room->gather = block;
         room->gather_size = len;
@@ -195,6 +198,7 @@ ngx_goim_block_free(ngx_goim_block_t *block)
     ngx_goim_fanout_bytes -= block->last - block->inner;
 
     ngx_goim_buf_unref(block->buf);
+    ngx_goim_timeline_block_free(block);
     ngx_free(block);
 
     ngx_goim_deliver_resume();
@@ -240,6 +244,7 @@ ngx_goim_gather_copy(ngx_goim_room_t *room, ngx_goim_record_t *rec)
     block->last += len;
     block->records++;
     block->record = *rec;
+    block->numbered |= rec->seq != 0;
     room->gather_size += len;
     ngx_goim_fanout_bytes += len;
 
@@ -274,6 +279,8 @@ ngx_goim_gather_end(ngx_goim_room_t *room)
 
         block->frame = block->inner - GOIM_HEADER - head;
     }
+
+    ngx_goim_timeline_end(room, block);
 
     ngx_queue_insert_tail(&room->blocks, &block->queue);
     room->gather = NULL;
@@ -505,9 +512,17 @@ ngx_goim_fanout_slice(ngx_goim_room_t *room, ngx_uint_t max)
     copy.buf->refs++;
     left = max;
 
+    if (copy.run) {
+        copy.run->refs++;
+    }
+
     q = ngx_goim_fanout_send(&copy, q, end, &left);
 
     ngx_goim_buf_unref(copy.buf);
+
+    if (copy.run) {
+        goim_run_unref(&ngx_goim_timelines, copy.run);
+    }
 
     if (ngx_goim_serving == NULL) {
         return max - left + 1;
@@ -591,8 +606,13 @@ ngx_goim_fanout_send(ngx_goim_block_t *block, ngx_queue_t *q,
             continue;
         }
 
+        if (s->follow && block->numbered) {
+            ngx_goim_follow_block(s, block);
+            continue;
+        }
+
         rc = ngx_goim_send(s, block->buf,
-                           s->front->framed ? block->frame : block->inner,
+                           ngx_goim_push_from(s, block->frame, block->inner),
                            block->last);
 
         if (rc == NGX_ERROR) {

@@ -135,6 +135,7 @@ ngx_goim_intake_entry(struct redisReply *entry)
            != NGX_OK)
     {
         ngx_goim_count(broken, 1);
+        ngx_goim_suspect();
         return NGX_OK;
     }
 
@@ -152,6 +153,7 @@ ngx_goim_intake_entry(struct redisReply *entry)
 
     if (d == NULL) {
         ngx_goim_count(broken, 1);
+        ngx_goim_suspect();
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "goim: entry %uL-%uL of stream \"%V\" is broken and "
                       "left out", id[0], id[1], &ngx_goim_conf->stream);
@@ -190,6 +192,7 @@ ngx_goim_intake_gap(uint64_t *id)
     }
 
     ngx_goim_count(holes, 1);
+    ngx_goim_suspect();
 
     if (id[0] == last[0] && id[1] > last[1]) {
         ngx_goim_count(missed, id[1] - last[1] - 1);
@@ -222,6 +225,7 @@ ngx_goim_intake_delivery(Goim__Delivery *d, uint64_t *id)
 
         if (ngx_goim_record_valid(rec) != NGX_OK) {
             ngx_goim_count(broken, 1);
+            ngx_goim_suspect();
             ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                           "goim: record %uz of entry %uL-%uL is out of range "
                           "and left out", i, id[0], id[1]);
@@ -232,6 +236,7 @@ ngx_goim_intake_delivery(Goim__Delivery *d, uint64_t *id)
 
         if (len > in->size) {
             ngx_goim_count(broken, 1);
+            ngx_goim_suspect();
             ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                           "goim: a message of %uz bytes is left out: more "
                           "than an eighth of the zone", rec->body.len);
@@ -284,6 +289,7 @@ ngx_goim_intake_epoch(Goim__Delivery *d)
 
     if (ngx_memcmp(in->epoch, none, sizeof(none)) != 0) {
         ngx_goim_count(epochs, 1);
+        ngx_goim_suspect();
 
         if (ngx_goim_positions(digest) == NULL) {
             ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,

@@ -61,6 +61,7 @@ ngx_goim_lapse_check(const Goim__Registered *in, ngx_msec_t sent)
     }
 
     ngx_goim_count(lapses, 1);
+    ngx_goim_suspect();
     ngx_goim_count(lapse_records, missed);
 
     if (missed) {

@@ -22,6 +22,7 @@
 
 
 static ngx_uint_t ngx_goim_queue_over(ngx_goim_session_t *s, size_t len);
+static void ngx_goim_queue_timer(ngx_goim_session_t *s, ngx_uint_t moved);
 static ngx_int_t ngx_goim_queue_add(ngx_goim_session_t *s, ngx_goim_buf_t *b,
     uint32_t pos, uint32_t last);
 static ngx_int_t ngx_goim_queue_own(ngx_goim_session_t *s, u_char *data,
@@ -94,8 +95,6 @@ ngx_int_t
 ngx_goim_send(ngx_goim_session_t *s, ngx_goim_buf_t *b, uint32_t pos,
     uint32_t last)
 {
-    ngx_int_t  rc;
-
     if (s->closing) {
         return NGX_ERROR;
     }
@@ -112,6 +111,20 @@ ngx_goim_send(ngx_goim_session_t *s, ngx_goim_buf_t *b, uint32_t pos,
         if (ngx_goim_queue_over(s, last - pos)) {
             return ngx_goim_queue_full(s);
         }
+    }
+
+    return ngx_goim_send_always(s, b, pos, last);
+}
+
+
+ngx_int_t
+ngx_goim_send_always(ngx_goim_session_t *s, ngx_goim_buf_t *b, uint32_t pos,
+    uint32_t last)
+{
+    ngx_int_t  rc;
+
+    if (s->closing) {
+        return NGX_ERROR;
     }
 
     if (!s->connection->write->ready && ngx_goim_queue_wastes(b, pos, last)) {
@@ -188,7 +201,7 @@ ngx_goim_queue_full(ngx_goim_session_t *s)
     /* what it did not read so far it will not read now */
 
     ngx_goim_queue_cut(s);
-    ngx_goim_close(s, 1008, "too slow");
+    ngx_goim_close(s, s->follow ? 1012 : 1008, "too slow");
 
     return NGX_ERROR;
 }
@@ -412,6 +425,9 @@ ngx_goim_queue_flush_all(ngx_event_t *ev)
 
         if (ngx_goim_queue_flush(s) == NGX_ERROR) {
             ngx_goim_close(s, 0, "send failed");
+
+        } else if (s->follow) {
+            ngx_goim_follow_drained(s);
         }
     }
 }
@@ -455,9 +471,11 @@ ngx_int_t
 ngx_goim_queue_flush(ngx_goim_session_t *s)
 {
     ssize_t            n;
+    ngx_uint_t         moved;
     ngx_connection_t  *c;
 
     c = s->connection;
+    moved = 0;
 
     while (s->nitems && c->write->ready) {
 
@@ -477,11 +495,14 @@ ngx_goim_queue_flush(ngx_goim_session_t *s)
             return NGX_ERROR;
         }
 
+        moved = 1;
         s->offered = 0;
         ngx_goim_count(flushes, 1);
         ngx_goim_queue_sent(s, n);
         ngx_goim_trace(s, "flush bytes=%z left=%uD", n, s->queued);
     }
+
+    ngx_goim_queue_timer(s, moved);
 
     if (s->nitems == 0) {
 
@@ -504,6 +525,27 @@ ngx_goim_queue_flush(ngx_goim_session_t *s)
     }
 
     return NGX_AGAIN;
+}
+
+
+/* how long the socket may take nothing */
+
+static void
+ngx_goim_queue_timer(ngx_goim_session_t *s, ngx_uint_t moved)
+{
+    ngx_event_t  *wev;
+
+    wev = s->connection->write;
+
+    if (s->nitems == 0) {
+
+        if (wev->timer_set) {
+            ngx_del_timer(wev);
+        }
+
+    } else if (moved || !wev->timer_set) {
+        ngx_add_timer(wev, ngx_goim_conf->send_timeout);
+    }
 }
 
 
@@ -634,6 +676,12 @@ ngx_goim_queue_write_handler(ngx_event_t *wev)
     c = wev->data;
     s = c->data;
 
+    if (wev->timedout) {
+        ngx_goim_count(send_timeouts, 1);
+        ngx_goim_close(s, 0, "it takes nothing");
+        return;
+    }
+
     rc = ngx_goim_queue_flush(s);
 
     if (rc == NGX_ERROR) {
@@ -643,6 +691,9 @@ ngx_goim_queue_write_handler(ngx_event_t *wev)
 
     if (rc == NGX_OK && s->closing) {
         ngx_goim_close_sent(s);
+
+    } else if (s->follow) {
+        ngx_goim_follow_drained(s);
     }
 }
 

@@ -21,6 +21,7 @@ static void ngx_goim_record_all(uint64_t *mask);
 static u_char *ngx_goim_record_name(u_char *p, const void *name, size_t len);
 static u_char *ngx_goim_record_frame(u_char *p, Goim__Record *r,
     ngx_goim_record_t *rec);
+static ngx_uint_t ngx_goim_record_numbered(Goim__Record *r);
 static ngx_uint_t ngx_goim_record_wanted(uint64_t *mask);
 
 
@@ -87,6 +88,10 @@ ngx_goim_record_length(Goim__Record *r)
         len += NGX_GOIM_CANARY;
     }
 
+    if (ngx_goim_record_numbered(r)) {
+        len += 2 + ngx_strlen(r->timeline);
+    }
+
     len += NGX_GOIM_HEAD + GOIM_HEADER * 2 + r->body.len;
 
     return ngx_align(len, 8);
@@ -117,6 +122,7 @@ ngx_goim_record_put(u_char *start, Goim__Record *r, uint64_t *mask)
         rec->speed = r->speed;
         rec->whole = r->speed ? ngx_goim_pace_whole(r) : 0;
         rec->session = r->session;
+        rec->seq = ngx_goim_record_numbered(r) ? r->seq : 0;
 
         p = ngx_goim_record_frame(p, r, rec);
 
@@ -159,7 +165,11 @@ ngx_goim_record_address(u_char *p, Goim__Record *r, uint32_t *n,
 
         *n = 1;
 
-        return ngx_goim_record_name(p, r->room.data, r->room.len);
+        p = ngx_goim_record_name(p, r->room.data, r->room.len);
+
+        return ngx_goim_record_numbered(r)
+               ? ngx_goim_record_name(p, r->timeline, ngx_strlen(r->timeline))
+               : p;
 
     case GOIM__RECORD__KIND__ALL:
 
@@ -267,6 +277,25 @@ ngx_goim_record_frame(u_char *p, Goim__Record *r, ngx_goim_record_t *rec)
     rec->end = p - (u_char *) rec;
 
     return p;
+}
+
+
+/* What no job says counts as none: its item is sent all the same. */
+
+static ngx_uint_t
+ngx_goim_record_numbered(Goim__Record *r)
+{
+    size_t  len;
+
+    if (r->kind != GOIM__RECORD__KIND__ROOM || r->canary || r->seq == 0
+        || r->seq > GOIM_SEQ_MAX)
+    {
+        return 0;
+    }
+
+    len = ngx_strlen(r->timeline);
+
+    return len > 0 && len <= GOIM_EPOCH_MAX;
 }
 
 

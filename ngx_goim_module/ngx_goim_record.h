@@ -36,6 +36,9 @@ typedef struct {
     uint32_t        inner;          /* the packet in it, */
     uint32_t        end;            /* and its end */
     uint64_t        session;        /* KICK */
+    uint64_t        seq;            /* ROOM: its number in the room's history,
+                                       of the epoch that is the second name;
+                                       0: it has none */
 
     /* names follow: a length of two bytes, the bytes */
 } ngx_goim_record_t;

@@ -393,6 +393,7 @@ ngx_goim_register_life(uint64_t life)
                       "goim: another life of Redis, sessions are announced "
                       "again");
         ngx_goim_zone->reported = 0;
+        ngx_goim_suspect();
     }
 
     ngx_goim_zone->life = life;

@@ -281,6 +281,8 @@ ngx_goim_room_leave(ngx_goim_session_t *s)
 {
     ngx_goim_room_t  *room;
 
+    ngx_goim_follow_leave(s);
+
     room = s->room;
     s->room = NULL;
 

@@ -7,6 +7,7 @@
 
 
 #include "ngx_goim_core.h"
+#include "common/goim_timeline.h"
 
 
 /* Bytes that go to all members of a room. */
@@ -20,7 +21,13 @@ typedef struct {
 
     ngx_goim_record_t       record;     /* the head of the last */
 
+    /* of a room that somebody follows: its items are a run */
+    goim_epoch_t           *epoch;
+    uint64_t                seq;        /* of the first */
+    goim_run_t             *run;        /* their copy with numbers */
+
     unsigned                filtered:1; /* by the session's accepts */
+    unsigned                numbered:1; /* items of a history are in it */
 } ngx_goim_block_t;
 
 
@@ -29,6 +36,7 @@ struct ngx_goim_room_s {
     ngx_str_t               key;
     ngx_queue_t             members;
     ngx_uint_t              count;
+    struct ngx_goim_timeline_s  *timeline;  /* NULL: nobody follows it */
     ngx_goim_contrib_t     *contrib;    /* NULL: the zone is full */
     ngx_uint_t              unplaced;   /* 1: the zone was told so */
 

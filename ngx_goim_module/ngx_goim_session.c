@@ -5,7 +5,7 @@
  */
 
 
-#include "ngx_goim_room.h"
+#include "ngx_goim_follow.h"
 
 
 static void ngx_goim_session_attached(ngx_goim_session_t *s);
@@ -222,16 +222,26 @@ ngx_goim_op_heartbeat(ngx_goim_session_t *s, goim_packet_t *p)
 static ngx_int_t
 ngx_goim_op_room(ngx_goim_session_t *s, goim_packet_t *p)
 {
-    ngx_str_t  key;
+    ngx_str_t       key;
+    ngx_goim_was_t  was;
 
-    if (p->body_len > GOIM_ROOM_MAX) {
+    ngx_memzero(&was, sizeof(ngx_goim_was_t));
+
+    if (s->follow && p->body_len && p->body[0] == '{') {
+
+        if (ngx_goim_follow_map(s, p, &key, &was) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else if (p->body_len > GOIM_ROOM_MAX) {
         ngx_goim_count(protocol_errors, 1);
         ngx_goim_close(s, 1008, "room key is too long");
         return NGX_ERROR;
-    }
 
-    key.data = (u_char *) p->body;
-    key.len = p->body_len;
+    } else {
+        key.data = (u_char *) p->body;
+        key.len = p->body_len;
+    }
 
     if (!ngx_goim_room_allowed(s, key.data, key.len)) {
         ngx_goim_count(rooms_refused, 1);
@@ -241,21 +251,22 @@ ngx_goim_op_room(ngx_goim_session_t *s, goim_packet_t *p)
         ngx_goim_trace(s, "room refused=\"%V\"",
                        ngx_goim_trace_text(key.data, key.len));
 
-        ngx_str_null(&key);
+        ngx_goim_was_free(&was);
+        ngx_memzero(&was, sizeof(ngx_goim_was_t));
 
-        if (s->room) {
-            key = s->room->key;
+        if (ngx_goim_follow_enter(s, &was) != NGX_OK) {
+            ngx_goim_close(s, 1011, "no memory");
+            return NGX_ERROR;
         }
 
-        return ngx_goim_reply(s, p->version, GOIM_OP_CHANGE_ROOM_REPLY,
-                              p->sequence, key.data, key.len);
+        return ngx_goim_enter_answer(s, p->version, p->sequence);
     }
 
     ngx_goim_trace(s, "room from=\"%V\" to=\"%V\"",
                    ngx_goim_trace_room(s),
                    ngx_goim_trace_text(key.data, key.len));
 
-    return ngx_goim_enter(s, p);
+    return ngx_goim_enter(s, p, &key, &was);
 }
 
 

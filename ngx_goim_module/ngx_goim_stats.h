@@ -25,6 +25,10 @@
     X(packets_in,        "Packets from clients.")                            \
     X(receives,          "Packets handed to logic.")                         \
     X(receive_failed,    "Packets that logic did not take.")                 \
+    X(recover_refused,   "Positions of clients that are none.")               \
+    X(recovered,         "Positions from which a session got what it missed.") \
+    X(unrecovered,       "Positions from which it could not, and was told.") \
+    X(history_reads,     "Reads of rooms' histories that logic was asked for.") \
     X(rooms_refused,     "Changes to a room the session may not enter.")     \
     X(room_waits,        "Changes of room that waited for its listing.")     \
     X(room_failed,       "Changes to a room that could not be listed.")      \
@@ -43,6 +47,7 @@
     X(pushed,            "Messages queued to sessions.")                     \
     X(push_dropped,      "Messages dropped at a full queue.")                \
     X(slow_closed,       "Sessions closed at a full queue.")                 \
+    X(send_timeouts,     "Connections whose socket took nothing in time.")    \
     X(unpaced,           "Broadcasts hastened as too many wanted a pace.")   \
     X(key_missing,       "Pushes to keys that are not on this node.")        \
     X(filtered,          "Pushes whose operation the session left out.")     \

@@ -23,7 +23,7 @@
 
 
 #define NGX_GOIM_ZONE_MAGIC     0x656e6f7a6d696f67ULL   /* "goimzone" */
-#define NGX_GOIM_ZONE_LAYOUT    7
+#define NGX_GOIM_ZONE_LAYOUT    8
 
 #define NGX_GOIM_SLOTS          (NGX_GOIM_RING_MASK * 64)
 #define NGX_GOIM_EPOCHS         3           /* whose positions are kept */
@@ -238,6 +238,8 @@ typedef struct {
 
     ngx_goim_trace_zone_t   trace;
     ngx_atomic_t            drain;          /* the node is told to */
+    ngx_atomic_t            suspicions;     /* grows when something may have
+                                               got lost before the ring */
     ngx_goim_lists_t        lists;
 
     /* what is allocated and freed lies in the arena: members of the tables */
@@ -250,6 +252,11 @@ typedef struct {
     uint64_t                counters[NGX_GOIM_C_COUNT];     /* of the gone */
     ngx_goim_ring_t        *ring;
 } ngx_goim_zone_t;
+
+
+/* workers ask whether their timelines have all */
+#define ngx_goim_suspect()                                                   \
+    (void) ngx_atomic_fetch_add(&ngx_goim_zone->suspicions, 1)
 
 
 extern ngx_goim_zone_t  *ngx_goim_zone;     /* this worker's */

@@ -1,0 +1,491 @@
+
+/*
+ * A session that recovers: where it says that it was, where it is told to be,
+ * and what it gets between these.
+ */
+
+
+#include "ngx_goim_follow.h"
+
+#include "common/goim_json.h"
+
+
+/* what is said of one room */
+
+typedef struct {
+    const u_char           *room;       /* NULL: of any */
+    size_t                  len;
+    ngx_goim_was_t         *was;        /* NULL: nobody wants to know */
+    ngx_str_t              *name;       /* where it is copied; or NULL */
+} ngx_goim_said_t;
+
+
+static int ngx_goim_follow_member(const char *name, size_t name_len,
+    const char *value, size_t len, void *data);
+static void ngx_goim_follow_entry(const goim_recover_t *entry, void *data);
+static void ngx_goim_follow_refused(ngx_goim_session_t *s,
+    const char *reason);
+static ngx_int_t ngx_goim_follow_position(ngx_goim_session_t *s,
+    const u_char *body, size_t len);
+static ngx_goim_buf_t *ngx_goim_follow_packet(ngx_goim_session_t *s,
+    int32_t operation, const u_char *body, size_t len);
+
+
+/* ---- what it says ---- */
+
+/* The text of the member "recover" of an object; the last one counts. */
+
+static int
+ngx_goim_follow_member(const char *name, size_t name_len, const char *value,
+    size_t len, void *data)
+{
+    ngx_str_t  *text = data;
+
+    if (name_len == sizeof("recover") - 1
+        && ngx_memcmp(name, "recover", name_len) == 0)
+    {
+        text->data = (u_char *) value;
+        text->len = len;
+    }
+
+    return 0;
+}
+
+
+/* Those who do not recover cost a look for the word. */
+
+static ngx_int_t
+ngx_goim_follow_text(const u_char *body, size_t len, ngx_str_t *text)
+{
+    static const char  word[] = "\"recover\"";
+
+    ngx_str_null(text);
+
+    if (len == 0 || memmem(body, len, word, sizeof(word) - 1) == NULL
+        || goim_json_scan(body, len, ngx_goim_follow_member, text)
+           != GOIM_JSON_OBJECT)
+    {
+        return NGX_DECLINED;
+    }
+
+    if (text->len == 0
+        || (text->len == 4 && ngx_memcmp(text->data, "null", 4) == 0))
+    {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_goim_follow_entry(const goim_recover_t *entry, void *data)
+{
+    ngx_goim_said_t  *said = data;
+
+    if (said->was == NULL
+        || (said->room
+            && (entry->name_len != said->len
+                || ngx_memcmp(entry->name, said->room, said->len) != 0)))
+    {
+        return;
+    }
+
+    if (said->name) {
+        said->name->len = entry->name_len;
+        ngx_memcpy(said->name->data, entry->name, entry->name_len);
+    }
+
+    ngx_goim_was_free(said->was);
+
+    said->was->seq = entry->seq;
+    said->was->newest = entry->last;
+
+    /* one without memory is told that it could not be recovered, or gets what
+       it asks for */
+
+    if (entry->epoch_len) {
+        said->was->epoch = goim_epoch_get(&ngx_goim_timelines.epochs,
+                                          entry->epoch, entry->epoch_len);
+    }
+}
+
+
+static void
+ngx_goim_follow_refused(ngx_goim_session_t *s, const char *reason)
+{
+    ngx_goim_count(recover_refused, 1);
+
+    ngx_log_error(NGX_LOG_WARN, s->connection->log, 0, "goim: %s", reason);
+}
+
+
+ngx_int_t
+ngx_goim_follow_auth(ngx_goim_session_t *s, const u_char *body, size_t len)
+{
+    ngx_str_t             text;
+    const char           *reason;
+    ngx_goim_said_t       said;
+    ngx_goim_follower_t  *f;
+
+    if (ngx_goim_follow_text(body, len, &text) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    ngx_memzero(&said, sizeof(ngx_goim_said_t));
+
+    if (goim_recover_parse(text.data, text.len, ngx_goim_follow_entry, &said,
+                           &reason)
+        < 0)
+    {
+        ngx_goim_follow_refused(s, reason);
+        ngx_goim_close(s, 1008, "auth refused");
+        return NGX_ERROR;
+    }
+
+    f = ngx_calloc(sizeof(ngx_goim_follower_t), ngx_cycle->log);
+
+    if (f == NULL) {
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    f->session = s;
+    s->follow = f;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_goim_follow_said(const u_char *body, size_t len,
+    const ProtobufCBinaryData *room, ngx_goim_was_t *was)
+{
+    ngx_str_t         text;
+    const char       *reason;
+    ngx_goim_said_t   said;
+
+    ngx_memzero(was, sizeof(ngx_goim_was_t));
+
+    if (room->len == 0 || ngx_goim_follow_text(body, len, &text) != NGX_OK) {
+        return;
+    }
+
+    said.room = room->data;
+    said.len = room->len;
+    said.was = was;
+    said.name = NULL;
+
+    (void) goim_recover_parse(text.data, text.len, ngx_goim_follow_entry,
+                              &said, &reason);
+}
+
+
+ngx_int_t
+ngx_goim_follow_map(ngx_goim_session_t *s, goim_packet_t *p, ngx_str_t *room,
+    ngx_goim_was_t *was)
+{
+    int               n;
+    const char       *reason;
+    ngx_goim_said_t   said;
+
+    static u_char  name[GOIM_ROOM_MAX];
+
+    ngx_memzero(was, sizeof(ngx_goim_was_t));
+
+    room->data = name;
+    room->len = 0;
+
+    said.room = NULL;
+    said.len = 0;
+    said.was = was;
+    said.name = room;
+
+    n = goim_recover_parse(p->body, p->body_len, ngx_goim_follow_entry, &said,
+                           &reason);
+    if (n == 1) {
+        return NGX_OK;
+    }
+
+    ngx_goim_was_free(was);
+    ngx_goim_follow_refused(s, n < 0 ? reason : "a change of room names one");
+    ngx_goim_close(s, 1008, "bad change of room");
+
+    return NGX_ERROR;
+}
+
+
+void
+ngx_goim_was_free(ngx_goim_was_t *was)
+{
+    goim_epoch_unref(&ngx_goim_timelines.epochs, was->epoch);
+    was->epoch = NULL;
+}
+
+
+/* ---- its room ---- */
+
+/*
+ * Who enters the room where it is goes on from where it is, if it says nothing
+ * else.
+ */
+
+ngx_int_t
+ngx_goim_follow_enter(ngx_goim_session_t *s, ngx_goim_was_t *was)
+{
+    goim_follow_t        *place;
+    ngx_goim_timeline_t  *tl;
+
+    if (s->follow == NULL || s->room == NULL) {
+        ngx_goim_was_free(was);
+        return NGX_OK;
+    }
+
+    place = &s->follow->place;
+    tl = (ngx_goim_timeline_t *) place->timeline;
+
+    ngx_goim_timelines_time();
+
+    if (tl) {
+
+        if (was->epoch == NULL && was->newest == 0 && place->epoch) {
+            was->epoch = goim_epoch_ref(place->epoch);
+            was->seq = place->last;
+        }
+
+        goim_follow_leave(place);
+
+    } else {
+        tl = ngx_goim_timeline_join(s->room);
+
+        if (tl == NULL) {
+            ngx_goim_was_free(was);
+            return NGX_ERROR;
+        }
+    }
+
+    goim_follow_join(place, &tl->timeline, was->epoch, was->seq, was->newest);
+    ngx_goim_was_free(was);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_goim_follow_leave(ngx_goim_session_t *s)
+{
+    ngx_goim_timeline_t  *tl;
+
+    if (s->follow == NULL || s->follow->place.timeline == NULL) {
+        return;
+    }
+
+    tl = (ngx_goim_timeline_t *) s->follow->place.timeline;
+
+    ngx_goim_timelines_time();
+
+    goim_follow_leave(&s->follow->place);
+    ngx_goim_timeline_leave(tl);
+}
+
+
+ngx_int_t
+ngx_goim_follow_nowhere(ngx_goim_session_t *s)
+{
+    if (s->follow == NULL || s->room) {
+        return NGX_OK;
+    }
+
+    return ngx_goim_follow_position(s, (u_char *) "{}", 2);
+}
+
+
+/* ---- what it gets ---- */
+
+void
+ngx_goim_follow_block(ngx_goim_session_t *s, ngx_goim_block_t *block)
+{
+    goim_follow_t  *place;
+
+    place = &s->follow->place;
+
+    if (place->timeline == NULL) {
+        return;
+    }
+
+    ngx_goim_timelines_time();
+
+    if (block->run) {
+        (void) goim_follow_run(place, block->run);
+
+    } else {
+        goim_follow_lost(place);
+    }
+}
+
+
+int
+ngx_goim_follow_send(goim_follow_t *f, goim_run_t *run, uint32_t from,
+    uint32_t to)
+{
+    ngx_int_t               rc;
+    ngx_goim_session_t     *s;
+    const ngx_goim_part_t  *part;
+
+    s = ((ngx_goim_follower_t *) f)->session;
+
+    part = ngx_goim_run_part(run, from, to);
+
+    if (part == NULL) {
+        ngx_goim_close(s, 1011, "no memory");
+        return GOIM_GONE;
+    }
+
+    rc = ngx_goim_send_always(s, part->buf,
+                              s->front->framed ? part->frame : part->bare,
+                              part->buf->len);
+    if (rc != NGX_OK) {
+        return GOIM_GONE;
+    }
+
+    ngx_goim_count(pushed, to - from);
+
+    ngx_goim_trace(s, "items from=%uL to=%uL bytes=%uD",
+                   run->items[from].seq, run->items[to - 1].seq,
+                   part->buf->len - part->inner);
+
+    return 0;
+}
+
+
+/* What the socket takes does not wait. */
+
+size_t
+ngx_goim_follow_queued(goim_follow_t *f)
+{
+    ngx_goim_session_t  *s;
+
+    s = ((ngx_goim_follower_t *) f)->session;
+
+    if (s->queued > GOIM_FOLLOW_QUEUE / 2 && s->connection->write->ready) {
+
+        /* an error shows again when the turn ends */
+
+        (void) ngx_goim_queue_flush(s);
+    }
+
+    return s->queued;
+}
+
+
+void
+ngx_goim_follow_drained(ngx_goim_session_t *s)
+{
+    if (s->queued <= GOIM_FOLLOW_QUEUE / 2) {
+        ngx_goim_timelines_time();
+        goim_follow_drained(&s->follow->place);
+    }
+}
+
+
+/* ---- what it is told ---- */
+
+int
+ngx_goim_follow_tell(goim_follow_t *f, const goim_told_t *told)
+{
+    size_t                len;
+    ngx_goim_session_t   *s;
+    goim_told_entry_t     entry;
+    ngx_goim_timeline_t  *tl;
+
+    static char  body[GOIM_TOLD_MAX + GOIM_TOLD_AROUND];
+
+    s = ((ngx_goim_follower_t *) f)->session;
+    tl = (ngx_goim_timeline_t *) f->timeline;
+
+    entry.name = (char *) tl->room->key.data;
+    entry.name_len = tl->room->key.len;
+    entry.told = told;
+
+    len = goim_told_write(body, &entry, 1);
+
+    if (told->recovered == GOIM_RECOVERED_TRUE) {
+        ngx_goim_count(recovered, 1);
+
+    } else if (told->recovered != GOIM_RECOVERED_NONE) {
+        ngx_goim_count(unrecovered, 1);
+    }
+
+    return ngx_goim_follow_position(s, (u_char *) body, len) == NGX_OK
+           ? 0 : GOIM_GONE;
+}
+
+
+static ngx_int_t
+ngx_goim_follow_position(ngx_goim_session_t *s, const u_char *body,
+    size_t len)
+{
+    ngx_int_t        rc;
+    ngx_goim_buf_t  *b;
+
+    b = ngx_goim_follow_packet(s, GOIM_OP_POSITION, body, len);
+
+    if (b == NULL) {
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    rc = ngx_goim_send_always(s, b, 0, b->len);
+    ngx_goim_buf_unref(b);
+
+    if (rc == NGX_OK) {
+        ngx_goim_trace(s, "position %*s", len, body);
+    }
+
+    return rc;
+}
+
+
+static ngx_goim_buf_t *
+ngx_goim_follow_packet(ngx_goim_session_t *s, int32_t operation,
+    const u_char *body, size_t len)
+{
+    size_t           head;
+    u_char           buf[NGX_GOIM_HEAD], *p;
+    ngx_goim_buf_t  *b;
+
+    head = s->front->head(buf, GOIM_HEADER + len);
+
+    b = ngx_goim_buf_alloc(head + GOIM_HEADER + len);
+
+    if (b) {
+        p = ngx_cpymem(b->data, buf, head);
+        p = goim_packet_header(p, len, GOIM_VERSION, operation, 0);
+        ngx_memcpy(p, body, len);
+    }
+
+    return b;
+}
+
+
+/* The last words before the close frame.  Who was refused or replaced need not
+   come back. */
+
+void
+ngx_goim_follow_bye(ngx_goim_session_t *s, ngx_uint_t code,
+    const char *reason)
+{
+    size_t           len;
+    ngx_goim_buf_t  *b;
+
+    static char  body[GOIM_BYE_MAX];
+
+    len = goim_bye_write(body, code, reason,
+                         code == 1001 || (code >= 1011 && code <= 1013));
+
+    b = ngx_goim_follow_packet(s, GOIM_OP_DISCONNECT, (u_char *) body, len);
+
+    if (b && ngx_goim_queue_push(s, b, 0, b->len) != NGX_OK) {
+        ngx_goim_buf_unref(b);
+    }
+}

@@ -1,0 +1,272 @@
+
+/*
+ * Items with their numbers, as they go out: packets one behind another, and
+ * before them place for operation 9 and a frame around it.
+ */
+
+
+#include "ngx_goim_follow.h"
+#include "common/goim_frame.h"
+
+
+#define NGX_GOIM_RUN_HEAD       (NGX_GOIM_HEAD + GOIM_HEADER)
+
+
+typedef struct {
+    goim_run_t              run;
+    ngx_goim_part_t         all;
+    ngx_goim_part_t         part;       /* the last one; without a buf: none */
+    uint32_t                from;
+    uint32_t                to;
+    goim_run_item_t         items[1];
+} ngx_goim_run_t;
+
+
+static ngx_goim_run_t *ngx_goim_run_alloc(goim_epoch_t *epoch, ngx_uint_t n,
+    size_t len);
+static ngx_int_t ngx_goim_part_alloc(ngx_goim_part_t *part, size_t len);
+static void ngx_goim_part_frame(ngx_goim_part_t *part);
+static int32_t ngx_goim_run_sequence(uint64_t seq);
+
+
+static ngx_goim_run_t *
+ngx_goim_run_alloc(goim_epoch_t *epoch, ngx_uint_t n, size_t len)
+{
+    size_t           size;
+    ngx_goim_run_t  *r;
+
+    size = sizeof(ngx_goim_run_t) + (n - 1) * sizeof(goim_run_item_t);
+
+    r = ngx_calloc(size, ngx_cycle->log);
+    if (r == NULL) {
+        return NULL;
+    }
+
+    if (ngx_goim_part_alloc(&r->all, len) != NGX_OK) {
+        ngx_free(r);
+        return NULL;
+    }
+
+    r->run.refs = 1;
+    r->run.n = n;
+    r->run.epoch = goim_epoch_ref(epoch);
+    r->run.items = r->items;
+    r->run.held = size + NGX_GOIM_RUN_HEAD + len;
+
+    return r;
+}
+
+
+static ngx_int_t
+ngx_goim_part_alloc(ngx_goim_part_t *part, size_t len)
+{
+    part->buf = ngx_goim_buf_alloc(NGX_GOIM_RUN_HEAD + len);
+
+    if (part->buf == NULL) {
+        return NGX_ERROR;
+    }
+
+    part->inner = NGX_GOIM_RUN_HEAD;
+    part->bare = NGX_GOIM_RUN_HEAD - GOIM_HEADER;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_goim_part_frame(ngx_goim_part_t *part)
+{
+    size_t  head, len;
+    u_char  buf[NGX_GOIM_HEAD];
+
+    len = part->buf->len - part->inner;
+
+    goim_packet_header(part->buf->data + part->bare, len, GOIM_VERSION,
+                       GOIM_OP_RAW, 0);
+
+    head = goim_frame_head(buf, GOIM_FRAME_BINARY, GOIM_HEADER + len);
+
+    part->frame = part->bare - head;
+    ngx_memcpy(part->buf->data + part->frame, buf, head);
+}
+
+
+/* 0 would mean that it has no number */
+
+static int32_t
+ngx_goim_run_sequence(uint64_t seq)
+{
+    return (int32_t) ((seq - 1) % NGX_MAX_INT32_VALUE) + 1;
+}
+
+
+goim_run_t *
+ngx_goim_run_block(ngx_goim_block_t *block)
+{
+    u_char          *p;
+    size_t           len;
+    uint32_t         i, at, sequence;
+    ngx_goim_run_t  *r;
+
+    len = block->last - block->inner;
+
+    r = ngx_goim_run_alloc(block->epoch, block->records, len);
+    if (r == NULL) {
+        return NULL;
+    }
+
+    p = r->all.buf->data + r->all.inner;
+    ngx_memcpy(p, block->buf->data + block->inner, len);
+
+    r->run.follows = block->seq - 1;
+
+    for (i = 0, at = 0; i < block->records; i++) {
+        len = (size_t) p[at] << 24 | p[at + 1] << 16 | p[at + 2] << 8
+              | p[at + 3];
+
+        sequence = ngx_goim_run_sequence(block->seq + i);
+
+        p[at + 12] = sequence >> 24;
+        p[at + 13] = sequence >> 16;
+        p[at + 14] = sequence >> 8;
+        p[at + 15] = sequence;
+
+        at += len;
+
+        r->items[i].seq = block->seq + i;
+        r->items[i].end = at;
+    }
+
+    ngx_goim_part_frame(&r->all);
+
+    return &r->run;
+}
+
+
+goim_run_t *
+ngx_goim_run_page(goim_epoch_t *epoch, const Goim__Page *page)
+{
+    size_t            i, len;
+    u_char           *p;
+    Goim__Item       *item;
+    Goim__Record    **rec;
+    ngx_goim_run_t   *r;
+
+    r = NULL;
+    len = 0;
+
+    rec = ngx_calloc(page->n_items * sizeof(Goim__Record *), ngx_cycle->log);
+    if (rec == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; i < page->n_items; i++) {
+        item = page->items[i];
+
+        if (item->seq == 0 || item->seq != page->items[0]->seq + i
+            || item->seq > GOIM_SEQ_MAX)
+        {
+            goto done;
+        }
+
+        rec[i] = goim__record__unpack(NULL, item->record.len,
+                                      item->record.data);
+        if (rec[i] == NULL) {
+            goto done;
+        }
+
+        len += GOIM_HEADER + rec[i]->body.len;
+    }
+
+    r = ngx_goim_run_alloc(epoch, page->n_items, len);
+    if (r == NULL) {
+        goto done;
+    }
+
+    p = r->all.buf->data + r->all.inner;
+    r->run.follows = page->items[0]->seq - 1;
+
+    for (i = 0; i < page->n_items; i++) {
+        item = page->items[i];
+
+        p = goim_packet_header(p, rec[i]->body.len, GOIM_VERSION,
+                               rec[i]->operation,
+                               ngx_goim_run_sequence(item->seq));
+
+        if (rec[i]->body.len) {
+            p = ngx_cpymem(p, rec[i]->body.data, rec[i]->body.len);
+        }
+
+        r->items[i].seq = item->seq;
+        r->items[i].end = p - (r->all.buf->data + r->all.inner);
+    }
+
+    ngx_goim_part_frame(&r->all);
+
+done:
+
+    for (i = 0; i < page->n_items && rec[i]; i++) {
+        goim__record__free_unpacked(rec[i], NULL);
+    }
+
+    ngx_free(rec);
+
+    return r ? &r->run : NULL;
+}
+
+
+void
+ngx_goim_run_free(goim_run_t *run)
+{
+    ngx_goim_run_t  *r = (ngx_goim_run_t *) run;
+
+    goim_epoch_unref(&ngx_goim_timelines.epochs, run->epoch);
+    ngx_goim_buf_unref(r->all.buf);
+
+    if (r->part.buf) {
+        ngx_goim_buf_unref(r->part.buf);
+    }
+
+    ngx_free(r);
+}
+
+
+/* Those who come back together lack the same items. */
+
+const ngx_goim_part_t *
+ngx_goim_run_part(goim_run_t *run, uint32_t from, uint32_t to)
+{
+    uint32_t          begin, end;
+    ngx_goim_run_t   *r = (ngx_goim_run_t *) run;
+    ngx_goim_part_t   part;
+
+    if (from == 0 && to == run->n) {
+        return &r->all;
+    }
+
+    if (r->part.buf && r->from == from && r->to == to) {
+        return &r->part;
+    }
+
+    begin = from ? run->items[from - 1].end : 0;
+    end = run->items[to - 1].end;
+
+    if (ngx_goim_part_alloc(&part, end - begin) != NGX_OK) {
+        return NULL;
+    }
+
+    ngx_memcpy(part.buf->data + part.inner,
+               r->all.buf->data + r->all.inner + begin, end - begin);
+
+    ngx_goim_part_frame(&part);
+
+    if (r->part.buf) {
+        ngx_goim_buf_unref(r->part.buf);
+    }
+
+    r->part = part;
+    r->from = from;
+    r->to = to;
+
+    return &r->part;
+}
