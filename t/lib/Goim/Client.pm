@@ -23,13 +23,13 @@ use Goim::WS ();
 my $json = JSON::PP->new->canonical;
 
 # transport => 'ws' (default), 'wss', 'tcp', 'tcps'; what Goim::WS and
-# Goim::Socket take; mid, key, room, platform, accepts for auth; token => its
-# whole body instead; auth => 0: do not authenticate
+# Goim::Socket take; mid, key, room, platform, accepts, recover for auth;
+# token => its whole body instead; auth => 0: do not authenticate
 sub new {
     my ($class, %arg) = @_;
     my $kind = delete $arg{transport} || 'ws';
-    my $self = bless { seq => 0, pushes => [], replies => [], batches => 0 },
-        $class;
+    my $self = bless { seq => 0, pushes => [], replies => [], batches => 0,
+        positions => [], byes => [] }, $class;
 
     $arg{ssl} ||= 1 if $kind =~ /s$/ && $kind ne 'ws';
     $self->{tcp} = $kind =~ /^tcp/ ? 1 : 0;
@@ -50,6 +50,7 @@ sub token {
     $body{key} = "$arg{key}" if defined $arg{key};
     $body{room_id} = "$arg{room}" if defined $arg{room};
     $body{platform} = $arg{platform} if defined $arg{platform};
+    $body{recover} = $arg{recover} if exists $arg{recover};
     $body{accepts} = [map { $_ + 0 } @{ $arg{accepts} }] if $arg{accepts};
     return $json->encode(\%body);
 }
@@ -65,8 +66,8 @@ sub send {
 }
 
 # Sort what has come: pushes apart from replies. A packet of sequence 0 that
-# came inside an operation 9 (WebSocket), or with sequence 0 at all (TCP), is
-# a push.
+# came inside an operation 9, or with sequence 0 at all (TCP), is a push. Of one
+# that recovers, operations 23 and 6 are neither.
 sub pump {
     my ($self) = @_;
     $self->{t}->pump;
@@ -78,7 +79,13 @@ sub pump {
         die "not a binary message\n" if !$self->{tcp} && $m->{opcode} != 2;
         my $p = $packets[0];
 
-        if (!$self->{tcp} && $p->{op} == 9) {
+        if ($p->{seq} == 0 && $p->{op} == 23) {
+            CORE::push @{ $self->{positions} }, $json->decode($p->{body});
+        } elsif ($p->{seq} == 0 && $p->{op} == 6) {
+            CORE::push @{ $self->{byes} }, $json->decode($p->{body});
+        } elsif ($p->{op} == 9
+            && (!$self->{tcp} || exists $self->{auth}{recover}))
+        {
             $self->{batches}++;
             CORE::push @{ $self->{pushes} }, split_packets($p->{body});
         } elsif ($self->{tcp} && $p->{seq} == 0) {
@@ -106,6 +113,10 @@ sub _next {
 # the next push, the next reply: { op, ver, seq, body }, undef when none came
 sub push  { return $_[0]->_next('pushes', $_[1]) }
 sub reply { return $_[0]->_next('replies', $_[1]) }
+
+# the same of what who recovers is told: the map of operation 23, of 6
+sub position { return $_[0]->_next('positions', $_[1]) }
+sub bye      { return $_[0]->_next('byes', $_[1]) }
 
 # pushes until there are $n, or the time is up: a list
 sub pushes {

@@ -1,0 +1,213 @@
+# Who recovers loses nothing to a worker that dies, a reload, a ring that was
+# overwritten, a hole in the node's stream or a socket that is read late; and
+# costs nobody else anything.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use Goim::Cluster;
+use Goim::Test;
+
+my $c = Goim::Cluster->new(workers => 2, nginx => { tcp => 1, goim => {
+    zone => 'goim 4m', drain => '2s' } }, job => { conf => {
+    history => { live => '300 10m' } } });
+my ($node, $api) = ($c->node, $c->api);
+my %n;
+
+sub count { return $node->status->{counters}{$_[0]} }
+
+# items 1, 2, ... of a room, each so long
+sub say_more {
+    my ($room, $many, $size) = @_;
+    for (1 .. $many) {
+        my $body = 'i' . ++$n{$room} . ' ';
+        my $res = $api->post('/goim/push/room', [operation => 1000,
+            type => 'live', room => $room], $body . 'x' x ($size // 0));
+        die "push: $res->{code}\n" if $res->{code};
+    }
+}
+
+# ---- who follows -------------------------------------------------------------
+
+my $keys = 0;
+
+sub follow {
+    my ($room, %arg) = @_;
+    my $f = { room => $room, arg => \%arg, key => 'f' . ++$keys, told => 0,
+        last => 0 };
+    come($f);
+    return $f;
+}
+
+sub come {
+    my ($f) = @_;
+    my $room = "live://$f->{room}";
+    $f->{client} = $c->client(key => $f->{key}, room => $room, %{ $f->{arg} },
+        recover => $f->{epoch} ? { $room => { epoch => $f->{epoch},
+            seq => $f->{last} } } : {});
+    $f->{back} = $f->{epoch} ? 1 : 0;
+    $f->{placed} = 0;
+    take_position($f, $f->{client}->position(20) || die "no position\n");
+}
+
+# Where it is: as it says itself, if it was somewhere.
+sub take_position {
+    my ($f, $map) = @_;
+    my $p = $map->{"live://$f->{room}"};
+    if ($f->{epoch} && ($p->{epoch} ne $f->{epoch} || $p->{seq} != $f->{last}
+        || !$p->{recovered}))
+    {
+        $f->{told}++;
+    }
+    @$f{qw(epoch last)} = @$p{qw(epoch seq)};
+}
+
+# what has come is all that follows
+sub take {
+    my ($f) = @_;
+    my $client = $f->{client};
+    $client->pump;
+    for my $p (splice @{ $client->{pushes} }) {
+        my ($i) = $p->{body} =~ /^i(\d+) /;
+        $f->{wrong} //= "$p->{seq} ($i) after $f->{last}"
+            if $p->{seq} != $f->{last} + 1 || $i != $p->{seq};
+        $f->{last} = $p->{seq};
+    }
+    take_position($f, $_) for splice @{ $client->{positions} };
+}
+
+sub all_have {
+    my ($name, @f) = @_;
+    eventually {
+        take($_) for @f;
+        !grep { $_->{last} != $n{ $_->{room} } } @f;
+    } 30, "$name: all have all";
+    is(join('; ', grep { defined } map { $_->{wrong} } @f), '',
+        "$name: each once, in order");
+    is((grep { $_->{told} } @f) + 0, 0, "$name: nobody was told otherwise");
+}
+
+sub transport { return transport => $_[0] % 2 ? 'tcp' : 'ws' }
+
+# ---- a worker dies -----------------------------------------------------------
+
+my @f = map { follow('a', transport($_)) } 1 .. 12;
+my $plain = $c->client(key => 'plain', room => 'live://a');
+say_more('a', 20);
+all_have('at first', @f);
+my ($victim) = grep { $_ != $node->reader } $node->workers;
+hit KILL => $victim;
+say_more('a', 20);
+my $came = 0;
+eventually {
+    for (@f) {
+        take($_);
+        next if !$_->{client}{t}->socket->eof;
+        come($_);
+        $came++;
+    }
+    !grep { $_->{last} != 40 } @f;
+} 30, 'who was lost comes back';
+cmp_ok $came, '>', 0, 'some were';
+say_more('a', 5);
+all_have('a worker dies', @f);
+allow_log(qr/exited on signal 9/);
+
+# ---- a reload ----------------------------------------------------------------
+
+my $before = count('drained');
+$node->reload;
+my (%bye, %code);
+eventually {
+    say_more('a', 1);
+    for (@f) {
+        take($_);
+        my $client = $_->{client};
+        my $code = $client->closed(0) or next;
+        take($_);
+        next if $_->{moved}++;
+        my $bye = shift @{ $client->{byes} };
+        $bye{ $bye ? "$bye->{code} $bye->{again}" : 'none' }++;
+        $code{ $client->{tcp} ? 'tcp' : $code }++;
+        come($_);
+    }
+    !grep { !$_->{moved} } @f;
+} 40, 'all are sent away, and come back';
+is_deeply [keys %bye], ['1012 1'], 'they are asked to come back at once';
+is_deeply [sort keys %code], [1012, 'tcp'], 'WebSocket has its close code';
+say_more('a', 5);
+all_have('a reload', @f);
+eventually { !$node->draining } 20, 'the old workers leave';
+$_->{client}->drop for @f;
+$plain->drop;
+
+# ---- the ring was overwritten ------------------------------------------------
+
+@f = map { follow('b', transport($_)) } 1 .. 12;
+say_more('b', 1);
+all_have('before', @f);
+my $lapped = count('lapped');
+my ($stopped) = grep { $_ != $node->reader } $node->workers;
+hit STOP => $stopped;
+say_more('b', 60, 100_000);
+eventually { take($_) for @f; grep { $_->{last} == 61 } @f } 30,
+    'those of the other worker do not wait';
+hit CONT => $stopped;
+all_have('the ring was overwritten', @f);
+cmp_ok count('lapped'), '>', $lapped, 'as it was';
+$_->{client}->drop for @f;
+
+# ---- a hole in the stream ----------------------------------------------------
+
+my @quiet = map { follow('quiet', transport($_)) } 1 .. 4;
+my @busy = map { follow('busy', transport($_)) } 1 .. 2;
+say_more($_, 1) for qw(quiet busy);
+all_have('before', @quiet, @busy);
+my @workers = $node->workers;
+hit STOP => @workers;
+my $stream = 'goim:node:comet-1';
+my $had = $c->redis->cmd('XLEN', $stream);
+say_more('quiet', 1);
+my $last;
+wait_for {
+    ($last) = @{ $c->redis->cmd('XREVRANGE', $stream, '+', '-', 'COUNT', 1) };
+    $last && $last->[1][1] =~ /i2 /;
+} 20, 'it is in the stream';
+$c->redis->cmd('XDEL', $stream, $last->[0]);
+my $holes = count_later();
+hit CONT => @workers;
+
+sub count_later {
+    say_more('busy', 1);
+    return 0;
+}
+
+all_have('the last item of a quiet room was lost', @quiet, @busy);
+cmp_ok count('holes'), '>', 0, 'there was a hole';
+$_->{client}->drop for @quiet, @busy;
+
+# ---- a client that reads late ------------------------------------------------
+
+@f = map { follow('slow', transport($_)) } 1 .. 2;
+my $fast = follow('slow');
+for (1 .. 12) {
+    say_more('slow', 10, 100_000);
+    all_have('one that reads', $fast);
+}
+is count('slow_closed'), 0, 'nobody is closed for that';
+all_have('who reads late', @f);
+$_->{client}->drop for @f, $fast;
+
+# ---- a socket that takes nothing ---------------------------------------------
+
+$node->{goim} = { %{ $node->{goim} }, send_timeout => '1s',
+    queue_size => '64m' };
+$node->configure;
+$node->reload;
+my $dead = $c->client(key => 'dead', room => 'live://dead');
+$api->room(1000, 'live', 'dead', 'x' x 100_000) for 1 .. 150;
+eventually { count('send_timeouts') == 1 } 30, 'is closed in time';
+eventually { $dead->closed(0) } 20, 'as the client sees when it reads';
+
+done_testing;
