@@ -10,6 +10,7 @@
 
 
 #include "ngx_goim_core.h"
+#include "common/goim_timeline.h"
 
 
 #define NGX_GOIM_QUEUE_FIRST    4           /* items, when one is not enough */
@@ -160,6 +161,12 @@ ngx_goim_queue_over(ngx_goim_session_t *s, size_t len)
 
     max = s->app->queue_size ? s->app->queue_size
                              : ngx_goim_conf->queue_size;
+
+    /* what its room's history fills has a bound of its own */
+
+    if (s->follow) {
+        max += GOIM_FOLLOW_QUEUE;
+    }
 
     return s->nitems && s->queued + len > max;
 }

@@ -16,6 +16,10 @@ my $c = Goim::Cluster->new(nginx => { tcp => 1 }, job => { conf => {
 my $api = $c->api;
 my %n;
 
+wait_for {
+    $api->get('/goim/room/position', type => 'live', room => 'any')->{data}
+} 20, 'logic knows which rooms have a history';
+
 # items 1, 2, ... of a room
 sub say_more {
     my ($room, $many) = @_;
