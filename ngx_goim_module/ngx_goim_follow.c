@@ -439,7 +439,8 @@ ngx_goim_follow_position(ngx_goim_session_t *s, const u_char *body,
     ngx_goim_buf_unref(b);
 
     if (rc == NGX_OK) {
-        ngx_goim_trace(s, "position %*s", len, body);
+        ngx_goim_trace(s, "position at=\"%V\"",
+                       ngx_goim_trace_text(body, len));
     }
 
     return rc;
