@@ -93,6 +93,7 @@ resolver_timeout   time    1ms   1d
 handshake_timeout  time    1ms   1d
 room_linger        time    0     10s
 drain              time    0     1d
+send_timeout       time    1ms   1d
 gather_size        size    1k    1m
 max_body           size    16    512k
 queue_size         size    1k    1024m
@@ -220,7 +221,7 @@ nginx_says('resolver', goim(resolver => 'nobody.invalid'),
 nginx_says("$_ without a value", goim($_ => ''),
     qr/invalid number of arguments in "$_" directive/, $place)
     for qw(zone server_id redis redis_timeout logic logic_timeout node resolver
-        resolver_timeout handshake_timeout room_linger drain gather_size max_body queue_size
+        resolver_timeout handshake_timeout room_linger drain send_timeout gather_size max_body queue_size
         max_sessions
         max_per_addr trace_log trace);
 nginx_says('an unknown directive', goim(colour => 'red'),
@@ -232,7 +233,7 @@ nginx_says('a parameter of goim', "goim on { }\n",
 my %twice = (zone => 'goim 16m', server_id => 'a', redis => '127.0.0.1:1',
     redis_timeout => '1s', logic_timeout => '1s', node => 'weight=1',
     resolver => '127.0.0.1', resolver_timeout => '1s',
-    handshake_timeout => '1s', room_linger => '1s', drain => '1s',
+    handshake_timeout => '1s', room_linger => '1s', drain => '1s', send_timeout => '1s',
     gather_size => '16k', max_body => '1k', queue_size => '1m',
     max_sessions => '1', max_per_addr => '1', trace_log => 'a');
 nginx_says("$_ twice", goim($_ => [$twice{$_}, $twice{$_}]),

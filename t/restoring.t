@@ -13,9 +13,11 @@ use Goim::Cluster;
 use Goim::RPC;
 use Goim::Test;
 
+# a registry that was lost is waited for two renewals, and a node that takes
+# longer may have missed something, and says so
 my $c = Goim::Cluster->new(nodes => 2, workers => 2, logics => 2,
-    logic => { conf => { registry => { ttl => '6s', renew => '500ms' } } },
-    job => { conf => { registry => { ttl => '6s', renew => '500ms' } } });
+    logic => { conf => { registry => { ttl => '6s', renew => '2s' } } },
+    job => { conf => { registry => { ttl => '6s', renew => '2s' } } });
 my ($redis, $api) = ($c->redis, $c->api);
 
 # 600 sessions, so that announcing takes several calls
