@@ -182,6 +182,41 @@ for my $kind (qw(ws tcp)) {
         is scalar($plain->pushes(21)), 21, 'others had all of it';
     };
 
+    subtest "$kind: another epoch" => sub {
+        my $room = "live://new-$kind";
+        my $g = $c->client(key => "g-$kind", room => $room, recover => {},
+            transport => $kind);
+        my $epoch = told($g, $room)->{epoch};
+        say_more("new-$kind", 2);
+        is items($g->pushes(2)), expected(1, 2), 'items of one';
+        my ($meta) = @{ $c->redis->cmd('KEYS', "goim:{*}:meta:$room") };
+        $c->redis->cmd('DEL', $meta, $meta =~ s/meta/items/r);
+        say_more("new-$kind", 2);
+        my $p = told($g, $room);
+        isnt $p->{epoch}, $epoch, 'who is there is told of another one';
+        is_deeply [@$p{qw(seq recovered)}], [0, JSON::PP::false],
+            'from its beginning';
+        is items($g->pushes(2)), '1=i3 2=i4', 'whose items follow';
+        nothing_more($g, 'g');
+        $g->drop;
+    };
+
+    subtest "$kind: logic does not answer" => sub {
+        my $h = $c->client(key => "h-$kind", recover => {},
+            transport => $kind);
+        is_deeply $h->position, {}, 'in no room';
+        hit STOP => $c->logic->{pid};
+        is $h->change_room($room)->{body}, $room, 'it changes its room';
+        ok !$h->position(0.3), 'and waits';
+        hit CONT => $c->logic->{pid};
+        is told($h, $room)->{seq}, $n{$kind}, 'until logic does';
+        say_more($kind, 1);
+        is items($h->pushes(1)), expected(($n{$kind}) x 2), 'then has all';
+        is $plain->push->{body}, "i$n{$kind}", 'as others have';
+        nothing_more($h, 'h');
+        $h->drop;
+    };
+
     subtest "$kind: wrong" => sub {
         my $before = count('recover_refused');
         for my $wrong ('[]', '1', '{"r":{"epoch":"","seq":1}}',

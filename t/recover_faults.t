@@ -172,14 +172,24 @@ all_have('before', @quiet, @busy);
 my @workers = $node->workers;
 hit STOP => @workers;
 my $stream = 'goim:node:comet-1';
+
+# the id of the newest entry, once it is of that item
+sub entry_of {
+    my ($item) = @_;
+    my $last;
+    wait_for {
+        ($last) = @{ $c->redis->cmd('XREVRANGE', $stream, '+', '-', 'COUNT',
+            1) };
+        $last && $last->[1][1] =~ /$item /;
+    } 20, "$item is in the stream";
+    return $last->[0];
+}
+
 say_more('busy', 1);        # the reader is answered this one already
+entry_of('i2');
 say_more('quiet', 1);
-my $last;
-wait_for {
-    ($last) = @{ $c->redis->cmd('XREVRANGE', $stream, '+', '-', 'COUNT', 1) };
-    $last && $last->[1][1] =~ /i2 /;
-} 20, 'it is in the stream';
-$c->redis->cmd('XDEL', $stream, $last->[0]);
+say_more('quiet', 1);
+$c->redis->cmd('XDEL', $stream, entry_of('i3'));
 say_more('busy', 1);
 hit CONT => @workers;
 
