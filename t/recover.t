@@ -217,6 +217,27 @@ for my $kind (qw(ws tcp)) {
         $h->drop;
     };
 
+    subtest "$kind: others, byte by byte" => sub {
+        my $f = $c->client(key => "r-$kind", room => "live://raw-$kind",
+            recover => {}, transport => $kind);
+        told($f, "live://raw-$kind");
+        my %raw;
+        for my $type (qw(live chat)) {
+            my $g = $c->client(room => "$type://raw-$kind",
+                transport => $kind);
+            $api->room(1000, $type, "raw-$kind", 'x' x $_) for 1, 200;
+            my $s = $g->transport->socket;
+            $s->wait_read(time + 10 * slow())
+                until $s->eof || $s->{buf} =~ /x{200}\z/;
+            $raw{$type} = $s->{buf} =~ s/x{200}(?=.)/x200 /sr;
+            $g->drop;
+        }
+        is unpack('H*', $raw{live}), unpack('H*', $raw{chat}),
+            'the same with and without a history';
+        is items($f->pushes(1)), '1=x', 'who recovers has the number';
+        $f->drop;
+    };
+
     subtest "$kind: wrong" => sub {
         my $before = count('recover_refused');
         for my $wrong ('[]', '1', '{"r":{"epoch":"","seq":1}}',

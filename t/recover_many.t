@@ -10,7 +10,8 @@ use Goim::Cluster;
 use Goim::Test;
 
 my $nodes = 4;
-my $c = Goim::Cluster->new(nodes => $nodes, nginx => { ssl => 1, tcp => 1 },
+my $c = Goim::Cluster->new(nodes => $nodes, nginx => { ssl => 1, tcp => 1,
+    goim => { room_linger => '20ms' } },
     logic => { conf => { registry => { ttl => '6s', renew => '300ms' } } },
     job => { conf => { registry => { ttl => '6s', renew => '300ms' },
         history => { live => '300 10m' } } });
@@ -42,7 +43,8 @@ sub all_have {
         for my $f (@clients) {
             for my $p (splice @{ $f->{client}{pushes} }) {
                 $f->{wrong} //= "$p->{seq} after $f->{last}"
-                    if $p->{seq} != $f->{last} + 1 || $p->{body} ne "i$p->{seq}";
+                    if $p->{seq} != $f->{last} + 1
+                        || $p->{body} ne "i$p->{seq}";
                 $f->{last} = $p->{seq};
             }
         }
