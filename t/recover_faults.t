@@ -9,7 +9,7 @@ use lib 't/lib';
 use Goim::Cluster;
 use Goim::Test;
 
-my $c = Goim::Cluster->new(workers => 2, nginx => { tcp => 1, goim => {
+my $c = Goim::Cluster->new(workers => 2, nginx => { tcp => 1, ssl => 1, goim => {
     zone => 'goim 4m', drain => '2s' } }, job => { conf => {
     history => { live => '300 10m' } } }, logic => { conf => {
     http => { max_body => '120k' } } });
@@ -93,7 +93,7 @@ sub all_have {
     is((grep { $_->{told} } @f) + 0, 0, "$name: nobody was told otherwise");
 }
 
-sub transport { return transport => $_[0] % 2 ? 'tcp' : 'ws' }
+sub transport { return transport => (qw(ws tcp wss))[$_[0] % 3] }
 
 # ---- a worker dies -----------------------------------------------------------
 
@@ -199,7 +199,7 @@ $_->{client}->drop for @quiet, @busy;
 
 # ---- a client that reads late ------------------------------------------------
 
-@f = map { follow('slow', transport($_)) } 1 .. 2;
+@f = map { follow('slow', transport($_)) } 1 .. 3;
 my $fast = follow('slow');
 for (1 .. 12) {
     say_more('slow', 10, 100_000);
@@ -208,6 +208,24 @@ for (1 .. 12) {
 is count('slow_closed'), 0, 'nobody is closed for that';
 all_have('who reads late', @f);
 $_->{client}->drop for @f, $fast;
+
+# ---- Redis has lost everything -----------------------------------------------
+
+@f = map { follow($_, transport(1)) } qw(c silent);
+say_more($_->{room}, 3) for @f;
+all_have('before', @f);
+$c->redis->cmd('FLUSHALL');
+eventually {
+    say_more('c', 1);
+    take($_) for @f;
+    !grep { !$_->{told} } @f;
+} 30, 'all are told, also in a room that is silent';
+eventually {
+    take($_) for @f;
+    $api->get('/goim/room/position', type => 'live', room => 'c')
+        ->{data}{epoch} eq $f[0]{epoch};
+} 30, 'and are where the room is';
+$_->{client}->drop for @f;
 
 # ---- a socket that takes nothing ---------------------------------------------
 
