@@ -164,7 +164,7 @@ typedef struct ngx_goim_front_s {
 
     /* the header of a frame around len bytes, to p (NGX_GOIM_HEAD bytes);
        returns its length: 0 where packets go bare, and then pushes are
-       not wrapped into operation 9 either */
+       not wrapped into operation 9 either, but to those that recover */
     size_t                    (*head)(u_char *p, size_t len);
     unsigned                    framed:1;
 

@@ -272,7 +272,7 @@ ngx_int_t ngx_goim_fanout_init(ngx_log_t *log);
 uint32_t ngx_goim_pace_whole(Goim__Record *r);
 
 
-/* ---- ngx_goim_timeline.c: histories of rooms, as this worker follows them --*/
+/* ---- ngx_goim_timeline.c: histories of rooms that are followed ---- */
 
 void ngx_goim_timelines_init(ngx_log_t *log);
 void ngx_goim_timelines_tick(void);

@@ -10,10 +10,10 @@
 #include "common/goim_json.h"
 
 
-/* what is said of one room */
+/* which room's entry is looked for, and where it goes */
 
 typedef struct {
-    const u_char           *room;       /* NULL: of any */
+    const u_char           *room;       /* NULL: any */
     size_t                  len;
     ngx_goim_was_t         *was;        /* NULL: nobody wants to know */
     ngx_str_t              *name;       /* where it is copied; or NULL */
@@ -22,6 +22,8 @@ typedef struct {
 
 static int ngx_goim_follow_member(const char *name, size_t name_len,
     const char *value, size_t len, void *data);
+static ngx_int_t ngx_goim_follow_text(const u_char *body, size_t len,
+    ngx_str_t *text);
 static void ngx_goim_follow_entry(const goim_recover_t *entry, void *data);
 static void ngx_goim_follow_refused(ngx_goim_session_t *s,
     const char *reason);

@@ -106,6 +106,30 @@ for my $f (@f) {
 }
 say_more(5);
 all_have('to and fro', @f);
+
+# ---- into one that has to be listed first, from where they were in it --------
+
+for (1 .. 10) {
+    is $api->room(1000, 'live', '2', "j$_")->{code}, 0, "item $_ of a room";
+}
+my $second;
+wait_for {
+    $second = $api->get('/goim/room/position', type => 'live', room => 2)
+        ->{data};
+    $second->{seq} == 10;
+} 20, 'all have a number';
+$waits = count('room_waits');
+for my $f (@f) {
+    $f->{client}{positions} = [];
+    $f->{client}->send(12, qq({"live://2":{"epoch":"$second->{epoch}",)
+        . '"seq":' . ($f->{last} = 4) . '}}');
+}
+Goim::Client->pump_all([map { $_->{client} } @f], 30,
+    sub { !grep { @{ $_->{client}{pushes} } < 6 } @f });
+is((grep { join(' ', map { "$_->{seq}=$_->{body}" } @{ $_->{client}{pushes} })
+    ne '5=j5 6=j6 7=j7 8=j8 9=j9 10=j10' } @f) + 0, 0,
+    'a room nobody was in: each has what it missed');
+cmp_ok count('room_waits'), '>', $waits, 'when it was listed';
 $_->{client}->drop for @f;
 
 done_testing;
