@@ -141,7 +141,10 @@ subtest 'Redis has restarted, and there is no logic' => sub {
     $logic->stop;
     $redis->restart;
     $job->resume;
-    eventually { 5 == grep { /^db / } bodies() } 20,
+
+    # one may come again, as another run of Redis begins at what is saved there:
+    # nodes know it by its position
+    eventually { my %seen; 5 == grep { /^db / && !$seen{$_}++ } bodies() } 20,
         'a job that knew it delivers what was accepted before';
     is $redis->cmd('EXISTS', 'goim:here:logic:kafka:t-db'), 0,
         'though no logic is there';
