@@ -28,7 +28,27 @@ sub hit {
         die "no process to send SIG$sig to: " . ($_ // 'undef') . "\n"
             if !defined || !/^[1-9]\d*\z/ || $_ == 1;
     }
-    return kill $sig, @pids;
+    my $n = kill $sig, @pids;
+    return $n if $sig ne 'STOP';
+
+    # the signal is on its way yet
+    for my $pid (@pids) {
+        my $end = Time::HiRes::time() + 2;
+        Time::HiRes::sleep(0.002)
+            while !stands($pid) && Time::HiRes::time() < $end;
+    }
+    return $n;
+}
+
+# every thread of it is stopped, or gone
+sub stands {
+    my ($pid) = @_;
+    for my $stat (glob "/proc/$pid/task/*/stat") {
+        open my $fh, '<', $stat or next;
+        my $line = <$fh> // '';
+        return 0 if $line ne '' && $line !~ /\) [TtZX] /;
+    }
+    return 1;
 }
 
 # name, cmd => [...], dir; env => {...}, stop => 'TERM', log => file for
@@ -118,19 +138,7 @@ sub signal {
 }
 
 # it stands when this returns
-sub pause {
-    my ($self) = @_;
-    $self->signal('STOP');
-
-    for (1 .. 400) {
-        open my $fh, '<', "/proc/$self->{pid}/stat" or last;
-        my $line = <$fh> // '';
-        last if $line =~ /\) [TtZ] /;
-        Time::HiRes::sleep(0.005);
-    }
-    return $self;
-}
-
+sub pause  { return $_[0]->signal('STOP') }
 sub resume { return $_[0]->signal('CONT') }
 
 # Wait until it ended; its wait status, undef when it still runs.
