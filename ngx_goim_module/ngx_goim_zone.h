@@ -307,10 +307,10 @@ ngx_int_t ngx_goim_zone_publish(ngx_goim_ring_entry_t *e, u_char *data);
    the stream id read up to */
 ngx_int_t ngx_goim_zone_resume(uint64_t *id, ngx_log_t *log);
 
-/* whether it is at or before what was read of the partition in that epoch */
 /* the node's registration is confirmed, and its time has not passed */
 ngx_uint_t ngx_goim_registered(void);
 
+/* whether it is at or before what was read of the partition in that epoch */
 ngx_uint_t ngx_goim_seen(const uint8_t *epoch, uint32_t partition,
     const goim_offset_t *offset);
 
