@@ -13,6 +13,9 @@
 #define GOIM_KEY_MAX      256           /* a session's key */
 #define GOIM_ROOM_MAX     256           /* a room's key, type://room */
 
+/* the type of rooms that is kept for what is not an application's room */
+#define GOIM_ROOM_OWN     "im"
+
 /* what a node tells of itself */
 #define GOIM_NODE_TEXT    255           /* bytes of a region, an address ... */
 #define GOIM_NODE_ADDRS   64

@@ -334,6 +334,49 @@ logic_http_need(logic_thread_t *t, http_request_t *req,
 }
 
 
+const char *
+logic_http_type(logic_thread_t *t, http_request_t *req,
+    const logic_query_t *q)
+{
+    const char  *type;
+
+    type = logic_http_need(t, req, q, "type");
+
+    if (type != NULL && strcmp(type, GOIM_ROOM_OWN) == 0) {
+        logic_http_bad(t, req, "type: \"" GOIM_ROOM_OWN
+                       "\" is not for applications");
+        return NULL;
+    }
+
+    return type;
+}
+
+
+size_t
+logic_http_room(logic_thread_t *t, http_request_t *req,
+    const logic_query_t *q, const char **type, const char **room)
+{
+    size_t  len;
+
+    *type = logic_http_type(t, req, q);
+    *room = *type == NULL ? NULL : logic_http_need(t, req, q, "room");
+
+    if (*room == NULL) {
+        return 0;
+    }
+
+    len = strlen(*type) + 3 + strlen(*room);
+
+    if (len > GOIM_ROOM_MAX) {
+        logic_http_bad(t, req, "room: type and room have more than %d bytes",
+                       GOIM_ROOM_MAX);
+        return 0;
+    }
+
+    return len;
+}
+
+
 int
 logic_http_number(logic_thread_t *t, http_request_t *req,
     const logic_query_t *q, const char *name, int required, int64_t min,

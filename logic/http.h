@@ -31,6 +31,14 @@ void logic_http_failed(logic_thread_t *t, http_request_t *req,
 const char *logic_http_need(logic_thread_t *t, http_request_t *req,
     const logic_query_t *q, const char *name);
 
+/* The parameter type, of a room that applications may name; NULL: answered. */
+const char *logic_http_type(logic_thread_t *t, http_request_t *req,
+    const logic_query_t *q);
+
+/* The parameters type and room: the length of the room's key, 0: answered. */
+size_t logic_http_room(logic_thread_t *t, http_request_t *req,
+    const logic_query_t *q, const char **type, const char **room);
+
 /* A number; required: must be there and not 0. -1: answered. */
 int logic_http_number(logic_thread_t *t, http_request_t *req,
     const logic_query_t *q, const char *name, int required, int64_t min,

@@ -214,7 +214,7 @@ logic_online_room(logic_thread_t *t, http_request_t *req,
     const char      *type;
     logic_counts_t  *c;
 
-    type = logic_http_need(t, req, q, "type");
+    type = logic_http_type(t, req, q);
 
     if (type == NULL) {
         return;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/goim_packet.h"
 #include "svc/clock.h"
 #include "svc/history.h"
 
@@ -73,6 +74,12 @@ logic_push_new(logic_thread_t *t, http_request_t *req,
                           INT32_MIN, INT32_MAX, &operation)
         != 0)
     {
+        return NULL;
+    }
+
+    if (operation == GOIM_OP_DISCONNECT || operation == GOIM_OP_POSITION) {
+        logic_http_bad(t, req, "operation: %d and %d are the node's own",
+                       GOIM_OP_DISCONNECT, GOIM_OP_POSITION);
         return NULL;
     }
 
@@ -198,18 +205,9 @@ logic_push_room(logic_thread_t *t, http_request_t *req,
     logic_push_t       *p;
     const logic_arg_t  *id;
 
-    type = logic_http_need(t, req, q, "type");
-    room = type == NULL ? NULL : logic_http_need(t, req, q, "room");
+    len = logic_http_room(t, req, q, &type, &room);
 
-    if (room == NULL) {
-        return;
-    }
-
-    len = strlen(type) + 3 + strlen(room);
-
-    if (len > GOIM_ROOM_MAX) {
-        logic_http_bad(t, req, "room: type and room have more than %d bytes",
-                       GOIM_ROOM_MAX);
+    if (len == 0) {
         return;
     }
 

@@ -39,18 +39,9 @@ logic_request_new(logic_thread_t *t, http_request_t *req, logic_query_t *q)
     const char       *type, *room;
     logic_request_t  *rq;
 
-    type = logic_http_need(t, req, q, "type");
-    room = type == NULL ? NULL : logic_http_need(t, req, q, "room");
+    len = logic_http_room(t, req, q, &type, &room);
 
-    if (room == NULL) {
-        return NULL;
-    }
-
-    len = strlen(type) + 3 + strlen(room);
-
-    if (len > GOIM_ROOM_MAX) {
-        logic_http_bad(t, req, "room: type and room have more than %d bytes",
-                       GOIM_ROOM_MAX);
+    if (len == 0) {
         return NULL;
     }
 

@@ -109,7 +109,7 @@ logic_online_top(logic_thread_t *t, http_request_t *req, logic_query_t *q)
     logic_list_t   *l;
     logic_asker_t  *asker;
 
-    type = logic_http_need(t, req, q, "type");
+    type = logic_http_type(t, req, q);
 
     if (type == NULL
         || logic_http_number(t, req, q, "limit", 1, 1, INT32_MAX, &limit)

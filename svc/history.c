@@ -8,6 +8,8 @@
 
 #include <event2/util.h>
 
+#include "common/goim_limits.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +111,11 @@ history_add(history_t *h, const char *name, const char *value, char *err,
     if (!history_visible(name, HISTORY_TYPE_MAX) || strpbrk(name, ":/")) {
         snprintf(err, size, "is not a room type: at most %d visible "
                  "characters, no \":\" or \"/\"", HISTORY_TYPE_MAX);
+        return -1;
+    }
+
+    if (strcmp(name, GOIM_ROOM_OWN) == 0) {
+        snprintf(err, size, "is no application's room type");
         return -1;
     }
 

@@ -307,5 +307,7 @@ says("a history that is '$_'", "[history]\nlive = $_\n",
 says('a history of no room type', "[history]\na/b = 1 1h\n",
     ':2: [history] a/b = "1 1h": is not a room type: at most 64 visible '
     . 'characters, no ":" or "/"');
+says('a history of our own type', "[history]\nim = 1 1h\n",
+    q{:2: [history] im = "1 1h": is no application's room type});
 
 done_testing;

@@ -245,6 +245,19 @@ subtest 'push/room' => sub {
         qr/^room/);
 };
 
+subtest 'rooms of a type of our own' => sub {
+    my @room = (type => 'im', room => 'inbox');
+    fresh();
+    refused(POST => '/goim/push/room', [operation => 9, @room], 400, -400,
+        qr/^type: "im"/);
+    refused(GET => $_, [@room, rooms => 1, limit => 1], 400, -400,
+        qr/^type: "im"/)
+        for qw(/goim/room/position /goim/room/history /goim/online/room
+            /goim/online/top);
+    is scalar(records()), 0, 'nothing was pushed';
+    is $api->room(9, 'imx', '1', 'x')->{code}, 0, 'another type';
+};
+
 subtest 'push/all' => sub {
     fresh();
     is $api->all(9, 'x')->{text}, '{"code":0,"message":""}', 'accepted';
@@ -256,6 +269,16 @@ subtest 'push/all' => sub {
         ['BROADCAST', 9, '9'], 'its fields';
 
     my $path = '/goim/push/all';
+    for my $op (6, 23) {
+        refused(POST => $path, [operation => $op], 400, -400,
+            qr/^operation: 6 and 23/);
+        refused(POST => '/goim/push/room', [operation => $op, type => 'live',
+            room => 1], 400, -400, qr/^operation: 6 and 23/);
+        refused(POST => '/goim/push/keys', [operation => $op, keys => 'k'],
+            400, -400, qr/^operation: 6 and 23/);
+        refused(POST => '/goim/push/mids', [operation => $op, mids => 1],
+            400, -400, qr/^operation: 6 and 23/);
+    }
     refused(POST => $path, [], 400, -400, qr/^operation/);
     refused(POST => $path, [operation => 0], 400, -400, qr/^operation/);
     refused(POST => $path, [operation => ''], 400, -400, qr/^operation/);

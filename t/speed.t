@@ -151,22 +151,22 @@ subtest 'order' => sub {
 };
 
 subtest 'who comes and goes' => sub {
-    is $api->all(6, 'paced', 100)->{code}, 0, 'accepted';
-    watch(\@all, 6, sub { got(6, @all) > 20 });
+    is $api->all(16, 'paced', 100)->{code}, 0, 'accepted';
+    watch(\@all, 16, sub { got(16, @all) > 20 });
 
     my @gone = (splice(@first, 100, 20), splice(@second, 0, 20));
     $_->drop for @gone;
     my @new = (came(0, 20), came(1, 20));
     @all = (@first, @second);
-    is $api->all(6, 'behind it')->{code}, 0, 'accepted';
+    is $api->all(16, 'behind it')->{code}, 0, 'accepted';
 
     my $before;
-    watch([@all, @new], 6, sub {
-        $before = got(6, @all) if !defined $before && all_got(6, @new)->();
-        !grep { @{ bodies($_, 6) } < 2 } @all;
+    watch([@all, @new], 16, sub {
+        $before = got(16, @all) if !defined $before && all_got(16, @new)->();
+        !grep { @{ bodies($_, 16) } < 2 } @all;
     });
-    everybody_once(6, ['paced', 'behind it'], 'who stays has all', @all);
-    everybody_once(6, ['behind it'], 'who came later what came later', @new);
+    everybody_once(16, ['paced', 'behind it'], 'who stays has all', @all);
+    everybody_once(16, ['behind it'], 'who came later what came later', @new);
     cmp_ok defined $before ? $before : @all + 0, '<', @all + 0,
         'without waiting for the others';
     push @first, splice @new, 0, 20;

@@ -78,10 +78,11 @@ sub pump {
             if !$self->{tcp} && @packets != 1;
         die "not a binary message\n" if !$self->{tcp} && $m->{opcode} != 2;
         my $p = $packets[0];
+        my $told = exists $self->{auth}{recover} && $p->{seq} == 0;
 
-        if ($p->{seq} == 0 && $p->{op} == 23) {
+        if ($told && $p->{op} == 23) {
             CORE::push @{ $self->{positions} }, $json->decode($p->{body});
-        } elsif ($p->{seq} == 0 && $p->{op} == 6) {
+        } elsif ($told && $p->{op} == 6) {
             CORE::push @{ $self->{byes} }, $json->decode($p->{body});
         } elsif ($p->{op} == 9
             && (!$self->{tcp} || exists $self->{auth}{recover}))
