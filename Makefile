@@ -27,7 +27,7 @@ WARN      := -Wall -Wextra -Werror
 GOIM_CFLAGS := -std=gnu11 $(WARN) -D_GNU_SOURCE -I. -I$(BUILD)/gen \
                $(SANITIZE)
 LIBS      := -lhiredis -lrdkafka -lprotobuf-c -ljansson -levent_pthreads \
-             -levent -linih -lpthread
+             -levent -linih -lcrypto -lpthread
 
 MODULE_SRCS := config $(wildcard ngx_goim_module/*.[ch] \
                ngx_goim_module/*.map common/*.[ch] proto/*.[ch])

@@ -28,7 +28,8 @@
  *     receive.c   packets of clients for the application
  *     hook.c      HTTP requests to the application, by libcurl
  *
- *     query.c token.c json.c cidr.c group.c balance.c    no network there
+ *     query.c token.c cidr.c group.c balance.c           no network there,
+ *     jwt.c jwk.c base64url.c                            nor here
  */
 
 #ifndef LOGIC_H
