@@ -77,6 +77,7 @@ typedef struct {
 
 typedef struct {
     ngx_str_t                   cookie;
+    const char                 *cookie_name;    /* the token's; NULL: none */
     ngx_str_t                   query;
     ngx_uint_t                  nheaders;
     struct {

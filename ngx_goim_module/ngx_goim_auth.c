@@ -281,6 +281,10 @@ ngx_goim_auth_upgrade(Goim__Connect *connect, ngx_goim_upgrade_t *up,
 
     connect->cookie.data = up->cookie.data;
     connect->cookie.len = up->cookie.len;
+    if (up->cookie_name) {
+        connect->cookie_name = (char *) up->cookie_name;
+    }
+
     connect->query.data = up->query.data;
     connect->query.len = up->query.len;
 

@@ -15,6 +15,7 @@
     X(accepted,          "Connections taken from HTTP or stream.")           \
     X(closed,            "Connections that ended.")                          \
     X(refused,           "Upgrades refused: bad handshake or a limit.")      \
+    X(origin_refused,    "Upgrades of pages that goim_origin does not name.") \
     X(auths,             "Sessions authenticated.")                          \
     X(auth_denied,       "Auth packets that logic refused.")                 \
     X(auth_failed,       "Auths that failed: logic away or late.")           \

@@ -13,12 +13,17 @@
 #include "ngx_goim.h"
 #include "ngx_goim_mids.h"
 #include "ngx_goim_stats.h"
+#include "ngx_goim_value.h"
 
 
 typedef struct {
     ngx_http_handler_pt      handler;       /* NULL: no directive of ours */
     ngx_str_t                directive;
     const ngx_goim_app_t    *app;
+
+    ngx_array_t             *origins;       /* empty: any */
+    ngx_array_t             *subprotocols;  /* of ngx_str_t */
+    ngx_str_t                cookie;        /* the name of the token's */
 } ngx_http_goim_loc_conf_t;
 
 
@@ -34,6 +39,31 @@ extern const ngx_goim_app_t    ngx_http_goim_echo;
  * HTTP answer.
  */
 ngx_int_t ngx_http_goim_handshake(ngx_http_request_t *r);
+
+/* Take the next item of a comma-separated list; 0: there is none left. */
+ngx_uint_t ngx_http_goim_next_token(ngx_str_t *list, ngx_str_t *item);
+
+
+/* ---- ngx_http_goim_origin.c ---- */
+
+/* Whether a page of that origin may connect; without data: none was sent. */
+ngx_uint_t ngx_http_goim_origin_allowed(ngx_http_request_t *r,
+    ngx_array_t *origins, const ngx_str_t *origin);
+
+char *ngx_http_goim_set_origin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+
+/* ---- ngx_http_goim_subprotocol.c ---- */
+
+/* The first offered of those the location lists; NULL: none. */
+const ngx_str_t *ngx_http_goim_subprotocol(ngx_array_t *names,
+    const ngx_str_t *offered);
+
+char *ngx_http_goim_set_subprotocol(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* whether it is a token of RFC 7230 */
+ngx_uint_t ngx_http_goim_token(const ngx_str_t *value);
 
 
 /* ---- ngx_http_goim_detach.c ---- */

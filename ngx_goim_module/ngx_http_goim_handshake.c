@@ -23,7 +23,10 @@
 
 typedef struct {
     ngx_str_t           key;
+    ngx_str_t           origin;
+    const ngx_str_t    *subprotocol;    /* agreed on */
     ngx_uint_t          keys;           /* how many were sent */
+    ngx_uint_t          origins;
     ngx_uint_t          versions;
 
     unsigned            upgrade:1;      /* Upgrade has "websocket" */
@@ -33,11 +36,12 @@ typedef struct {
 
 
 static void ngx_http_goim_read_headers(ngx_http_request_t *r,
-    ngx_http_goim_handshake_t *hs);
+    ngx_http_goim_loc_conf_t *glcf, ngx_http_goim_handshake_t *hs);
 static ngx_uint_t ngx_http_goim_has_token(ngx_str_t *value, const char *token,
     size_t len);
 static ngx_uint_t ngx_http_goim_key_is_good(ngx_str_t *key);
-static ngx_int_t ngx_http_goim_switch(ngx_http_request_t *r, ngx_str_t *key);
+static ngx_int_t ngx_http_goim_switch(ngx_http_request_t *r,
+    ngx_http_goim_handshake_t *hs);
 static ngx_int_t ngx_http_goim_refuse(ngx_http_request_t *r, ngx_int_t status,
     const char *reason);
 static ngx_int_t ngx_http_goim_refuse_version(ngx_http_request_t *r);
@@ -82,7 +86,9 @@ ngx_http_goim_handshake(ngx_http_request_t *r)
                                     "the request has a body");
     }
 
-    ngx_http_goim_read_headers(r, &hs);
+    glcf = ngx_http_get_module_loc_conf(r, ngx_http_goim_module);
+
+    ngx_http_goim_read_headers(r, glcf, &hs);
 
     if (!hs.upgrade) {
         return ngx_http_goim_refuse(r, NGX_HTTP_BAD_REQUEST,
@@ -103,6 +109,14 @@ ngx_http_goim_handshake(ngx_http_request_t *r)
                                     "no good \"Sec-WebSocket-Key\"");
     }
 
+    if (hs.origins > 1
+        || !ngx_http_goim_origin_allowed(r, glcf->origins, &hs.origin))
+    {
+        ngx_goim_count(origin_refused, 1);
+        return ngx_http_goim_refuse(r, NGX_HTTP_FORBIDDEN,
+                                    "not from this origin");
+    }
+
     if (!ngx_http_goim_upgrade_fits(r)) {
         return ngx_http_goim_refuse(r, NGX_HTTP_BAD_REQUEST,
                                     "cookies, query and headers are too long");
@@ -118,13 +132,11 @@ ngx_http_goim_handshake(ngx_http_request_t *r)
                                     "\"max_per_addr\" is reached");
     }
 
-    rc = ngx_http_goim_switch(r, &hs.key);
+    rc = ngx_http_goim_switch(r, &hs);
 
     if (rc != NGX_OK) {
         return rc;
     }
-
-    glcf = ngx_http_get_module_loc_conf(r, ngx_http_goim_module);
 
     return ngx_http_goim_detach(r, glcf->app);
 }
@@ -132,7 +144,7 @@ ngx_http_goim_handshake(ngx_http_request_t *r)
 
 static void
 ngx_http_goim_read_headers(ngx_http_request_t *r,
-    ngx_http_goim_handshake_t *hs)
+    ngx_http_goim_loc_conf_t *glcf, ngx_http_goim_handshake_t *hs)
 {
     ngx_uint_t        i;
     ngx_list_part_t  *part;
@@ -171,6 +183,16 @@ ngx_http_goim_read_headers(ngx_http_request_t *r,
             hs->version = h[i].value.len == 2
                           && ngx_strncmp(h[i].value.data, "13", 2) == 0;
             hs->versions++;
+
+        } else if (ngx_http_goim_is(&h[i], "origin")) {
+            hs->origin = h[i].value;
+            hs->origins++;
+
+        } else if (ngx_http_goim_is(&h[i], "sec-websocket-protocol")
+                   && hs->subprotocol == NULL)
+        {
+            hs->subprotocol = ngx_http_goim_subprotocol(glcf->subprotocols,
+                                                        &h[i].value);
         }
     }
 }
@@ -181,37 +203,54 @@ ngx_http_goim_read_headers(ngx_http_request_t *r,
 static ngx_uint_t
 ngx_http_goim_has_token(ngx_str_t *value, const char *token, size_t len)
 {
-    u_char  *p, *start, *end, *last;
+    ngx_str_t  list, item;
 
-    p = value->data;
-    last = p + value->len;
+    list = *value;
 
-    while (p < last) {
-
-        start = p;
-
-        while (p < last && *p != ',') {
-            p++;
-        }
-
-        end = p++;
-
-        while (start < end && (*start == ' ' || *start == '\t')) {
-            start++;
-        }
-
-        while (start < end && (end[-1] == ' ' || end[-1] == '\t')) {
-            end--;
-        }
-
-        if ((size_t) (end - start) == len
-            && ngx_strncasecmp(start, (u_char *) token, len) == 0)
+    while (ngx_http_goim_next_token(&list, &item)) {
+        if (item.len == len
+            && ngx_strncasecmp(item.data, (u_char *) token, len) == 0)
         {
             return 1;
         }
     }
 
     return 0;
+}
+
+
+ngx_uint_t
+ngx_http_goim_next_token(ngx_str_t *list, ngx_str_t *item)
+{
+    u_char  *p, *end, *last;
+
+    if (list->len == 0) {
+        return 0;
+    }
+
+    p = list->data;
+    last = p + list->len;
+    end = ngx_strlchr(p, last, ',');
+
+    if (end == NULL) {
+        end = last;
+    }
+
+    list->data = ngx_min(end + 1, last);
+    list->len = last - list->data;
+
+    while (p < end && (*p == ' ' || *p == '\t')) {
+        p++;
+    }
+
+    while (p < end && (end[-1] == ' ' || end[-1] == '\t')) {
+        end--;
+    }
+
+    item->data = p;
+    item->len = end - p;
+
+    return 1;
 }
 
 
@@ -235,7 +274,7 @@ ngx_http_goim_key_is_good(ngx_str_t *key)
 
 
 static ngx_int_t
-ngx_http_goim_switch(ngx_http_request_t *r, ngx_str_t *key)
+ngx_http_goim_switch(ngx_http_request_t *r, ngx_http_goim_handshake_t *hs)
 {
     u_char      digest[20], *accept;
     ngx_int_t   rc;
@@ -243,7 +282,7 @@ ngx_http_goim_switch(ngx_http_request_t *r, ngx_str_t *key)
     ngx_sha1_t  sha1;
 
     ngx_sha1_init(&sha1);
-    ngx_sha1_update(&sha1, key->data, key->len);
+    ngx_sha1_update(&sha1, hs->key.data, hs->key.len);
     ngx_sha1_update(&sha1, NGX_HTTP_GOIM_GUID, sizeof(NGX_HTTP_GOIM_GUID) - 1);
     ngx_sha1_final(digest, &sha1);
 
@@ -262,7 +301,11 @@ ngx_http_goim_switch(ngx_http_request_t *r, ngx_str_t *key)
     if (ngx_http_goim_add_header(r, "Upgrade", "websocket") != NGX_OK
         || ngx_http_goim_add_header(r, "Sec-WebSocket-Accept",
                                     (const char *) accept)
-           != NGX_OK)
+           != NGX_OK
+        || (hs->subprotocol
+            && ngx_http_goim_add_header(r, "Sec-WebSocket-Protocol",
+                                        (const char *) hs->subprotocol->data)
+               != NGX_OK))
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

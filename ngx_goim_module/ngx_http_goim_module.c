@@ -1,6 +1,7 @@
 
 /*
- * goim_subscribe, goim_echo, goim_status: what a location is for.
+ * goim_subscribe, goim_echo, goim_status: what a location is for; whom the first
+ * takes.
  */
 
 
@@ -10,11 +11,15 @@
 static void *ngx_http_goim_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_goim_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
+static ngx_int_t ngx_http_goim_check_subscribe(ngx_conf_t *cf,
+    ngx_http_goim_loc_conf_t *glcf, ngx_str_t *name);
 static char *ngx_http_goim_set_subscribe(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_goim_set_echo(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_goim_set_status(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_goim_set_cookie(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_goim_set_handler(ngx_conf_t *cf,
     ngx_http_goim_loc_conf_t *glcf, ngx_http_handler_pt handler,
@@ -40,6 +45,27 @@ static ngx_command_t  ngx_http_goim_commands[] = {
     { ngx_string("goim_status"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_goim_set_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("goim_origin"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_goim_set_origin,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("goim_subprotocol"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_goim_set_subprotocol,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("goim_cookie"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_goim_set_cookie,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -109,6 +135,10 @@ ngx_http_goim_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_OK;
     }
 
+    if (ngx_http_goim_check_subscribe(cf, glcf, &clcf->name) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     if (glcf->handler == NULL) {
         return NGX_CONF_OK;
     }
@@ -123,6 +153,42 @@ ngx_http_goim_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     return NGX_CONF_OK;
+}
+
+
+/*
+ * Whose cookie is a login needs to know which pages use it: a browser sends the
+ * cookie with the upgrade of any page.
+ */
+
+static ngx_int_t
+ngx_http_goim_check_subscribe(ngx_conf_t *cf, ngx_http_goim_loc_conf_t *glcf,
+    ngx_str_t *name)
+{
+    const char  *what, *needed;
+
+    if (glcf->app == &ngx_goim_app) {
+        what = glcf->cookie.len && glcf->origins == NULL ? "goim_cookie" : NULL;
+        needed = "goim_origin";
+
+    } else {
+        /* an echo is asked as the real one, but has no login */
+
+        what = glcf->cookie.len ? "goim_cookie"
+               : glcf->app ? NULL
+               : glcf->origins ? "goim_origin"
+               : glcf->subprotocols ? "goim_subprotocol" : NULL;
+        needed = "goim_subscribe";
+    }
+
+    if (what == NULL) {
+        return NGX_OK;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"%s\" needs \"%s\" in location \"%V\"",
+                       what, needed, name);
+    return NGX_ERROR;
 }
 
 
@@ -146,6 +212,31 @@ static char *
 ngx_http_goim_set_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     return ngx_http_goim_set_handler(cf, conf, ngx_http_goim_status, NULL);
+}
+
+
+static char *
+ngx_http_goim_set_cookie(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_goim_loc_conf_t  *glcf = conf;
+
+    ngx_str_t  *value;
+
+    if (glcf->cookie.len) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (!ngx_http_goim_token(&value[1]) || value[1].len > GOIM_COOKIE_MAX) {
+        return ngx_goim_conf_invalid(cf, NULL, &value[1],
+                                     "the name of a cookie, of at most 64 "
+                                     "bytes");
+    }
+
+    glcf->cookie = value[1];
+
+    return NGX_CONF_OK;
 }
 
 

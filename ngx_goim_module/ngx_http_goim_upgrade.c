@@ -36,9 +36,10 @@ static const struct {
 ngx_int_t
 ngx_http_goim_upgrade(ngx_http_request_t *r, ngx_goim_upgrade_t **upgrade)
 {
-    u_char              *p;
-    size_t               len;
-    ngx_goim_upgrade_t  *up;
+    u_char                    *p;
+    size_t                     len;
+    ngx_goim_upgrade_t        *up;
+    ngx_http_goim_loc_conf_t  *glcf;
 
     *upgrade = NULL;
     len = ngx_http_goim_upgrade_len(r);
@@ -57,6 +58,12 @@ ngx_http_goim_upgrade(ngx_http_request_t *r, ngx_goim_upgrade_t **upgrade)
     p = (u_char *) up + sizeof(ngx_goim_upgrade_t);
     p = ngx_http_goim_upgrade_cookies(r, up, p);
     p = ngx_http_goim_upgrade_headers(r, up, p);
+
+    glcf = ngx_http_get_module_loc_conf(r, ngx_http_goim_module);
+
+    if (glcf->cookie.len) {
+        up->cookie_name = (const char *) glcf->cookie.data;
+    }
 
     if (r->args.len) {
         up->query.data = p;

@@ -2467,7 +2467,7 @@ const ProtobufCMessageDescriptor goim__header__descriptor =
   (ProtobufCMessageInit) goim__header__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connect__field_descriptors[9] =
+static const ProtobufCFieldDescriptor goim__connect__field_descriptors[10] =
 {
   {
     "server",
@@ -2566,6 +2566,18 @@ static const ProtobufCFieldDescriptor goim__connect__field_descriptors[9] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "cookie_name",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connect, cookie_name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "order",
     30,
     PROTOBUF_C_LABEL_NONE,
@@ -2581,8 +2593,9 @@ static const ProtobufCFieldDescriptor goim__connect__field_descriptors[9] =
 static const unsigned goim__connect__field_indices_by_name[] = {
   5,   /* field[5] = addr */
   3,   /* field[3] = cookie */
+  8,   /* field[8] = cookie_name */
   7,   /* field[7] = headers */
-  8,   /* field[8] = order */
+  9,   /* field[9] = order */
   6,   /* field[6] = query */
   0,   /* field[0] = server */
   2,   /* field[2] = session */
@@ -2592,8 +2605,8 @@ static const unsigned goim__connect__field_indices_by_name[] = {
 static const ProtobufCIntRange goim__connect__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 30, 8 },
-  { 0, 9 }
+  { 30, 9 },
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor goim__connect__descriptor =
 {
@@ -2603,7 +2616,7 @@ const ProtobufCMessageDescriptor goim__connect__descriptor =
   "Goim__Connect",
   "goim",
   sizeof(Goim__Connect),
-  9,
+  10,
   goim__connect__field_descriptors,
   goim__connect__field_indices_by_name,
   2,  goim__connect__number_ranges,

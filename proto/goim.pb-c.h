@@ -363,13 +363,20 @@ struct  Goim__Connect
    * X-Request-Id
    */
   /*
+   * of the cookie that holds a token, of
+   */
+  char *cookie_name;
+  /*
+   * which the location checks the origin
+   */
+  /*
    * list the room (see Rooms); 0: do not
    */
   uint64_t order;
 };
 #define GOIM__CONNECT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connect__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, {0,NULL}, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0,NULL, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, {0,NULL}, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0,NULL, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Goim__Connected
