@@ -23,7 +23,6 @@ static int logic_conf_region(void *conf, const char *name, const char *value,
 static int logic_conf_check(void *conf, char *err, size_t size);
 static int logic_conf_addr(const char *name, const char *addr, char *err,
     size_t size);
-static int logic_conf_pass(logic_conf_t *lcf, char *err, size_t size);
 static int logic_conf_hook(const char *section, logic_hook_conf_t *hook,
     char *err, size_t size);
 
@@ -45,8 +44,6 @@ static int logic_conf_hook(const char *section, logic_hook_conf_t *hook,
     LOGIC_CONF(section, "waiting", CONF_INT, field.waiting, "1000",          \
                0, 1000000)
 
-
-static const char *const  logic_auth_names[] = { "trust", "http", NULL };
 
 static const conf_key_t  logic_keys[] = {
 
@@ -111,7 +108,7 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("backoff", "factor", CONF_NUM, factor, "1.8", 1, 100),
     LOGIC_CONF("backoff", "jitter", CONF_NUM, jitter, "0.3", 0, 1),
 
-    LOGIC_WORD("auth", "mode", auth_mode, "trust", logic_auth_names),
+    LOGIC_WORD("auth", "mode", auth_mode, "", logic_auth_names),
     LOGIC_CONF("auth", "pass", CONF_STR, pass_list,
                "query, Origin, User-Agent, Authorization, X-Request-Id", 0, 0),
     LOGIC_HOOK_CONF("auth", auth_hook),
@@ -126,10 +123,6 @@ static const conf_free_t  logic_free[] = {
     { "kafka", logic_conf_kafka },
     { "regions", logic_conf_region },
     { NULL, NULL }
-};
-
-const char *const  logic_pass_names[] = {
-    "query", "Origin", "User-Agent", "Authorization", "X-Request-Id", NULL
 };
 
 const conf_schema_t  logic_schema = {
@@ -217,23 +210,15 @@ logic_conf_check(void *conf, char *err, size_t size)
 
     lcf->bus.timeout = lcf->push_timeout;
 
-    lcf->auth = strcmp(lcf->auth_mode, "http") == 0 ? LOGIC_AUTH_HTTP
-                                                    : LOGIC_AUTH_TRUST;
-
-    if (lcf->auth == LOGIC_AUTH_HTTP && lcf->auth_hook.url[0] == '\0') {
-        snprintf(err, size, "[auth] mode = \"http\" needs [auth] url");
-        return -1;
-    }
-
-    if (logic_conf_pass(lcf, err, size) != 0
-        || logic_conf_hook("auth", &lcf->auth_hook, err, size) != 0
+    if (logic_conf_hook("auth", &lcf->auth_hook, err, size) != 0
         || logic_conf_hook("receive", &lcf->receive_hook, err, size) != 0
-        || svc_redis_check(&lcf->redis, err, size) != 0)
+        || svc_redis_check(&lcf->redis, err, size) != 0
+        || bus_check(&lcf->bus, err, size) != 0)
     {
         return -1;
     }
 
-    return bus_check(&lcf->bus, err, size);
+    return logic_conf_auth(lcf, err, size);
 }
 
 
@@ -250,40 +235,6 @@ logic_conf_addr(const char *name, const char *addr, char *err, size_t size)
     if (svc_listen_check(addr, why, sizeof(why)) != 0) {
         snprintf(err, size, "[logic] %s = %s", name, why);
         return -1;
-    }
-
-    return 0;
-}
-
-
-static int
-logic_conf_pass(logic_conf_t *lcf, char *err, size_t size)
-{
-    size_t       i, len;
-    const char  *p;
-
-    for (p = lcf->pass_list + strspn(lcf->pass_list, ", \t"); *p != '\0';
-         p += len, p += strspn(p, ", \t"))
-    {
-        len = strcspn(p, ", \t");
-
-        for (i = 0; logic_pass_names[i] != NULL; i++) {
-            if (strlen(logic_pass_names[i]) == len
-                && strncasecmp(p, logic_pass_names[i], len) == 0)
-            {
-                lcf->pass |= 1u << i;
-                break;
-            }
-        }
-
-        if (logic_pass_names[i] == NULL) {
-            snprintf(err, size, "[auth] pass = \"%.64s\" is wrong: \"%.*s\" is "
-                     "none of query, Origin, User-Agent, Authorization, "
-                     "X-Request-Id", lcf->pass_list,
-                     (int) (len < 64 ? len : 64), p);
-            conf_hint(err, size, p, len, logic_pass_names);
-            return -1;
-        }
     }
 
     return 0;

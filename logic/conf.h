@@ -90,9 +90,15 @@ typedef struct {
 } logic_conf_t;
 
 
-/* What [auth] pass can name, and NULL. */
+extern const conf_schema_t  logic_schema;
+
+
+/* ---- conf_auth.c ---- */
+
+/* the modes, and what [auth] pass can name; NULL ends them */
+extern const char *const    logic_auth_names[];
 extern const char *const    logic_pass_names[];
 
-extern const conf_schema_t  logic_schema;
+int logic_conf_auth(logic_conf_t *lcf, char *err, size_t size);
 
 #endif

@@ -167,6 +167,11 @@ logic_start(struct event_base *base)
               "redis %s, %u threads", logic_conf.http, logic_conf.rpc,
               logic_conf.bus.driver, logic_conf.redis.addr, logic_nthreads);
 
+    if (logic_conf.auth == LOGIC_AUTH_TRUST) {
+        log_write(LOG_WARN, "[auth] mode = trust: any client may be anyone "
+                  "and enter any room");
+    }
+
     for (i = 0; i < logic_nthreads; i++) {
         errno = pthread_create(&logic_threads[i].id, NULL, logic_thread_run,
                                &logic_threads[i]);

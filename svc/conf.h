@@ -19,7 +19,7 @@ typedef enum {
     CONF_SIZE,      /* int64_t, bytes; 64k 1m 1g */
     CONF_BOOL,      /* int: on, off */
     CONF_NUM,       /* double, min..max */
-    CONF_WORD,      /* char *: one of `words` */
+    CONF_WORD,      /* char *: one of `words`; or "" if that is the default */
     CONF_FILE       /* char *: the value names a file, its contents (less
                        the last newline) are kept: secrets */
 } conf_type_t;

@@ -359,6 +359,11 @@ conf_set(const conf_key_t *key, void *conf, const char *value, char *err,
         return 0;
 
     case CONF_WORD:
+        if (value[0] == '\0' && key->def[0] == '\0') {
+            *(char **) place = conf_dup("");
+            return 0;
+        }
+
         for (i = 0; key->words[i] != NULL; i++) {
             if (strcmp(value, key->words[i]) == 0) {
                 *(char **) place = conf_dup(value);

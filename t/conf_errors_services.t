@@ -51,6 +51,8 @@ sub file {
     $with .= "[registry]\nrenew = 500ms\n"
         if "$section $key" eq 'registry ttl';
     $with .= "[registry]\nttl = 1h\n" if $key eq 'renew';
+    $with .= "[auth]\nmode = trust\n"
+        if $name eq 'logic' && "$section $key" ne 'auth mode';
     my $text = "# one\n$with\[$section]\n$key = $value\n";
     return ($text, scalar(() = $text =~ /\n/g));
 }
@@ -296,6 +298,13 @@ says('a CA that cannot be read',
     "[auth]\nca = /nonexistent/ca\nurl = https://127.0.0.1/\n",
     ':2: [auth] ca = "/nonexistent/ca" cannot be read: No such file or '
     . 'directory');
+my $modes = '[auth] mode is missing: choose "http" (your service decides who a '
+    . 'client is) or "trust" (any client may be anyone and enter any room, as '
+    . 'with goim)';
+says('no mode', "[auth]\nconnections = 1\n", ": $modes");
+says('an empty mode', "[auth]\nmode =\n", ":2: $modes");
+is_deeply([$service{logic}->run('--test')], [1,
+    "logic: configuration: $modes\n"], 'logic: no file, and so no mode');
 says('a region', "[regions]\nsh = 10.0.0.0/99\n",
     ':2: [regions] sh = "10.0.0.0/99": "10.0.0.0/99" is not a network');
 

@@ -98,6 +98,8 @@ subtest 'start' => sub {
         'one that may evict too';
     Goim::RPC::ready($logic);
     is $logic->api->room(1, 'a', 'b', 'x')->{code}, 0, 'pushes work';
+    like $logic->logs, qr/\[warn\].*\[auth\] mode = trust: any client may /,
+        'trust is warned of';
 
     my $rpc = Goim::RPC->new($logic->{rpc_port});
     $rpc->call(connect => { token => '{"mid":1,"key":"k"}' });

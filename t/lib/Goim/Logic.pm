@@ -20,6 +20,7 @@ sub new {
 
             # tests count records; t/ready.t has them
             canary => 0 },
+        auth  => { mode => 'trust' },
         redis => { addr => $arg{redis} },
         bus   => { driver => $arg{bus} || 'redis' },
 
