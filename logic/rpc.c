@@ -14,6 +14,7 @@
 #include "read.h"
 #include "rooms.h"
 #include "rpc.h"
+#include "rpc_clock.h"
 #include "session.h"
 
 #include <event2/buffer.h>
@@ -35,10 +36,6 @@
 #define LOGIC_RPC_CANCEL  32                    /* bytes, of one, at most */
 #define LOGIC_RPC_HELLO   10                    /* s */
 #define LOGIC_RPC_BYE     5                     /* s for the last reply */
-#define LOGIC_RPC_BUDGET  60000                 /* ms, of a call without one */
-#define LOGIC_RPC_CLOCK   60000                 /* ms that a measure is good */
-#define LOGIC_RPC_AGES    (UINT32_MAX + UINT64_C(1))
-#define LOGIC_RPC_LATE    2000                  /* ms of nothing but late calls */
 
 
 TAILQ_HEAD(logic_calls_s, logic_call_s);
@@ -50,11 +47,7 @@ struct logic_link_s {
     struct logic_calls_s        calls;          /* under way */
     size_t                      ncalls;
 
-    /* how much our clock is ahead of the comet's at least, as seen in this
-       minute and the one before */
-    int64_t                     ahead[2];
-    int64_t                     ahead_since;    /* 0: never seen */
-    int64_t                     late_since;     /* 0: the last was in time */
+    logic_rpc_clock_t           clock;
 
     uint64_t                    cancels[LOGIC_RPC_CANCELS];
     size_t                      ncancels;       /* in the input */
@@ -77,7 +70,6 @@ static void logic_rpc_look(logic_link_t *link, struct evbuffer *in);
 static int logic_rpc_call(logic_link_t *link, const uint8_t *data,
     size_t len);
 static void logic_rpc_cancel(logic_call_t *call);
-static int64_t logic_rpc_deadline(logic_link_t *link, const Goim__Call *msg);
 static void logic_rpc_hello(logic_call_t *call);
 static void logic_rpc_flow(logic_link_t *link);
 static void logic_rpc_close(logic_link_t *link);
@@ -438,7 +430,8 @@ logic_rpc_call(logic_link_t *link, const uint8_t *data, size_t len)
     call->thread = link->thread;
     call->link = link;
     call->msg = msg;
-    call->deadline = logic_rpc_deadline(link, msg);
+    call->deadline = logic_rpc_clock_deadline(&link->clock, msg->sent,
+                                              msg->budget);
 
     for (i = 0; i < link->ncancels && !call->cancelled; i++) {
         call->cancelled = msg->id == link->cancels[i];
@@ -564,74 +557,6 @@ logic_rpc_cancel(logic_call_t *call)
 
     goim__call__free_unpacked(call->msg, NULL);
     free(call);
-}
-
-
-static void
-logic_rpc_measure(logic_link_t *link, int64_t ahead, int64_t now)
-{
-    link->ahead[0] = ahead;
-    link->ahead[1] = ahead;
-    link->ahead_since = now;
-    link->late_since = 0;
-}
-
-
-/*
- * Until when the comet waits. The clocks have nothing in common, but the call
- * that took least on its way tells how far they are apart; what another one
- * took more is its age, wherever it lay. They drift, so a measure is good for
- * a minute or two. What was held back comes all at once: where nothing comes
- * but late calls for some time, the comet's clock has stood still, as that of a
- * machine that sleeps does, and the measure begins anew.
- */
-
-static int64_t
-logic_rpc_deadline(logic_link_t *link, const Goim__Call *msg)
-{
-    int64_t   now, ahead, least;
-    uint64_t  age;
-
-    now = svc_now();
-
-    if (msg->budget == 0) {
-        return now + LOGIC_RPC_BUDGET;
-    }
-
-    ahead = (int64_t) ((uint64_t) now - msg->sent);
-
-    if (link->ahead_since == 0) {
-        logic_rpc_measure(link, ahead, now);
-
-    } else if (now - link->ahead_since >= LOGIC_RPC_CLOCK) {
-        link->ahead[1] = link->ahead[0];
-        link->ahead[0] = ahead;
-        link->ahead_since = now;
-
-    } else if (ahead < link->ahead[0]) {
-        link->ahead[0] = ahead;
-    }
-
-    least = link->ahead[0] < link->ahead[1] ? link->ahead[0]
-                                            : link->ahead[1];
-
-    /* what a comet says may be any number */
-
-    age = (uint64_t) ahead - (uint64_t) least;
-    age = age < LOGIC_RPC_AGES ? age : LOGIC_RPC_AGES;
-
-    if (age < msg->budget) {
-        link->late_since = 0;
-
-    } else if (link->late_since == 0) {
-        link->late_since = now;
-
-    } else if (now - link->late_since >= LOGIC_RPC_LATE) {
-        logic_rpc_measure(link, ahead, now);
-        age = 0;
-    }
-
-    return now - (int64_t) age + msg->budget;
 }
 
 

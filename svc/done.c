@@ -61,12 +61,18 @@ struct done_s {
 
 
 /* A call under way. */
-typedef struct {
+typedef struct done_call_s  done_call_t;
+
+struct done_call_s {
     done_t         *d;
     uint32_t        n;
     unsigned        turn;
     goim_offset_t   place;
-} done_call_t;
+
+    /* part is NULL: the partition has been forgotten since */
+    void          (*answer)(const done_call_t *call, done_part_t *part,
+                            redisReply *reply);
+};
 
 
 static void
@@ -96,7 +102,8 @@ done_names(done_t *d, uint32_t n, bus_names_t *names)
 
 
 static done_call_t *
-done_call(done_t *d, uint32_t n)
+done_call(done_t *d, uint32_t n,
+    void (*answer)(const done_call_t *, done_part_t *, redisReply *))
 {
     done_call_t  *call;
 
@@ -109,27 +116,30 @@ done_call(done_t *d, uint32_t n)
     call->n = n;
     call->turn = d->parts[n].turn;
     call->place = d->parts[n].place;
+    call->answer = answer;
 
     return call;
 }
 
 
-/* NULL: the partition has been forgotten since. */
-static done_part_t *
-done_called(const done_call_t *call)
+static void
+done_answered(svc_redis_t *r, redisReply *reply, void *data)
 {
+    done_t       *d;
+    done_call_t  *call;
     done_part_t  *part;
 
-    part = &call->d->parts[call->n];
-    call->d->calls--;
+    (void) r;
 
-    return part->turn == call->turn ? part : NULL;
-}
+    call = data;
+    d = call->d;
+    part = &d->parts[call->n];
 
+    d->calls--;
 
-static void
-done_answered(done_t *d)
-{
+    call->answer(call, part->turn == call->turn ? part : NULL, reply);
+    free(call);
+
     if (d->calls == 0) {
         d->events.idle(d->events.data);
     }
@@ -191,24 +201,14 @@ done_parse(char *text, goim_offset_t *place)
 
 
 static void
-done_was_read(svc_redis_t *r, redisReply *reply, void *data)
+done_was_read(const done_call_t *call, done_part_t *part, redisReply *reply)
 {
-    done_t       *d;
-    uint32_t      n;
-    const char   *note;
-    done_call_t  *call;
-    done_part_t  *part;
+    done_t      *d;
+    const char  *note;
 
-    (void) r;
-
-    call = data;
     d = call->d;
-    n = call->n;
-    part = done_called(call);
-    free(call);
 
     if (part == NULL) {
-        done_answered(d);
         return;
     }
 
@@ -218,7 +218,6 @@ done_was_read(svc_redis_t *r, redisReply *reply, void *data)
         done_complain(d, reply, "read");
         part->asked = 1;
         done_later(d, DONE_RETRY);
-        done_answered(d);
         return;
     }
 
@@ -227,9 +226,8 @@ done_was_read(svc_redis_t *r, redisReply *reply, void *data)
     part->some = (note != NULL);
     part->noted = (note != NULL && *note != '\0');
 
-    d->events.read(n, part->some ? &part->place : NULL, note,
+    d->events.read(call->n, part->some ? &part->place : NULL, note,
                    d->events.data);
-    done_answered(d);
 }
 
 
@@ -257,9 +255,9 @@ done_ask(done_t *d, uint32_t n)
     argv[7] = number;
     argv[8] = DONE_EXPIRE;
 
-    call = done_call(d, n);
+    call = done_call(d, n, done_was_read);
 
-    if (svc_redis_eval(d->r, &done_read_script, done_was_read, call, 5, 9,
+    if (svc_redis_eval(d->r, &done_read_script, done_answered, call, 5, 9,
                        argv, NULL) != 0)
     {
         free(call);
@@ -286,24 +284,15 @@ done_read(done_t *d, uint32_t n)
 /* ---- reading what is kept with a place ---- */
 
 static void
-done_was_loaded(svc_redis_t *r, redisReply *reply, void *data)
+done_was_loaded(const done_call_t *call, done_part_t *part,
+    redisReply *reply)
 {
     done_t             *d;
-    uint32_t            n;
-    done_call_t        *call;
-    done_part_t        *part;
     svc_redis_class_t   class;
 
-    (void) r;
-
-    call = data;
     d = call->d;
-    n = call->n;
-    part = done_called(call);
-    free(call);
 
     if (part == NULL) {
-        done_answered(d);
         return;
     }
 
@@ -315,13 +304,11 @@ done_was_loaded(svc_redis_t *r, redisReply *reply, void *data)
         done_later(d, DONE_RETRY);
 
     } else if (part->noted && reply->type == REDIS_REPLY_STRING) {
-        d->events.loaded(n, reply->str, reply->len, d->events.data);
+        d->events.loaded(call->n, reply->str, reply->len, d->events.data);
 
     } else {
-        d->events.loaded(n, NULL, 0, d->events.data);
+        d->events.loaded(call->n, NULL, 0, d->events.data);
     }
-
-    done_answered(d);
 }
 
 
@@ -338,10 +325,10 @@ done_ask_kept(done_t *d, uint32_t n)
         return;                 /* it is of another place yet */
     }
 
-    call = done_call(d, n);
+    call = done_call(d, n, done_was_loaded);
     done_key(d, n, d->epoch, key);
 
-    if (svc_redis_callf(d->r, done_was_loaded, call, "GET %s", key) != 0) {
+    if (svc_redis_callf(d->r, done_answered, call, "GET %s", key) != 0) {
         free(call);
         done_later(d, DONE_RETRY);
         return;
@@ -367,32 +354,20 @@ done_load(done_t *d, uint32_t n)
 /* ---- saving ---- */
 
 static void
-done_was_saved(svc_redis_t *r, redisReply *reply, void *data)
+done_was_saved(const done_call_t *call, done_part_t *part,
+    redisReply *reply)
 {
-    int             ok;
-    done_t         *d;
-    uint32_t        n;
-    done_call_t    *call;
-    done_part_t    *part;
-    goim_offset_t   place;
+    int      ok;
+    done_t  *d;
 
-    (void) r;
-
-    call = data;
     d = call->d;
-    n = call->n;
-    place = call->place;
-    part = done_called(call);
-    free(call);
-
     ok = (svc_redis_class(reply) == SVC_REDIS_OK && reply->str != NULL);
 
     if (ok && strcmp(reply->str, "OK") == 0) {
-        d->events.saved(n, &place, d->events.data);
+        d->events.saved(call->n, &call->place, d->events.data);
     }
 
     if (part == NULL) {
-        done_answered(d);
         return;
     }
 
@@ -404,16 +379,14 @@ done_was_saved(svc_redis_t *r, redisReply *reply, void *data)
         done_later(d, DONE_RETRY);
 
     } else if (strcmp(reply->str, "FENCED") == 0) {
-        d->events.fenced(n, d->events.data);
+        d->events.fenced(call->n, d->events.data);
 
     } else if (part->dirty) {
         done_later(d, DONE_SAVE);
 
     } else if (part->wanted) {
-        done_ask_kept(d, n);
+        done_ask_kept(d, call->n);
     }
-
-    done_answered(d);
 }
 
 
@@ -462,9 +435,9 @@ done_save_call(done_t *d, uint32_t n, const char *lease,
         }
     }
 
-    call = done_call(d, n);
+    call = done_call(d, n, done_was_saved);
 
-    rc = svc_redis_eval(d->r, &done_save_script, done_was_saved, call,
+    rc = svc_redis_eval(d->r, &done_save_script, done_answered, call,
                         DONE_SAVE_KEYS, argc, argv, len);
 
     if (rc != 0) {

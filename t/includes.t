@@ -1,6 +1,7 @@
 # Who includes whom in the module: what lies in shared memory knows nothing of
 # the worker that uses it, the core nothing of its fronts, and a front in
-# another .so no more of the core than one header. And in job.
+# another .so no more of the core than one header. And in job. And how long
+# a file may be.
 
 use strict;
 use warnings;
@@ -110,6 +111,18 @@ for my $file (grep { /\.h$/ } sort keys %group) {
     is_deeply([sort $list =~ m{\$goim_src/(\S+)}g],
         [grep { /\.c$/ && $group{$_} eq 'one worker' } sort keys %group],
         'config: one worker');
+}
+
+# what was written by hand
+{
+    my $root = root_dir();
+    my @files = grep { !/\.pb-c\./ } map { glob "$root/$_" }
+        qw(common/*.[ch] svc/*.[ch] logic/*.[ch] job/*.[ch] bench/*.*
+           ngx_goim_module/*.[ch] */lua/*.lua web/*.js t/*.t t/lib/Goim/*.pm
+           t/unit/*.[ch] t/fuzz/*.c t/web/*.js tools/*.*);
+    cmp_ok scalar(@files), '>', 300, 'there are files';
+    is_deeply([map { m{^$root/(.*)} } grep { slurp($_) =~ tr/\n// > 800 } @files],
+        [], 'none has more than 800 lines');
 }
 
 done_testing;
