@@ -223,11 +223,18 @@ goim_told_write(char *buf, const goim_told_entry_t *entries, size_t n)
 
         memcpy(p, "{\"epoch\":", 9);
         p = goim_json_write(p + 9, told->epoch->word, told->epoch->len);
-        p += sprintf(p, ",\"seq\":%" PRIu64 ",\"first\":%" PRIu64 "%s}",
-                     told->seq, told->first,
-                     told->recovered == GOIM_RECOVERED_NONE ? ""
-                     : told->recovered == GOIM_RECOVERED_TRUE
-                       ? ",\"recovered\":true" : ",\"recovered\":false");
+        p += sprintf(p, ",\"seq\":%" PRIu64 ",\"first\":%" PRIu64,
+                     told->seq, told->first);
+
+        if (told->recovered == GOIM_RECOVERED_TRUE) {
+            p += sprintf(p, ",\"head\":%" PRIu64 ",\"recovered\":true",
+                         told->head);
+
+        } else if (told->recovered != GOIM_RECOVERED_NONE) {
+            p += sprintf(p, ",\"recovered\":false");
+        }
+
+        *p++ = '}';
     }
 
     *p++ = '}';

@@ -112,6 +112,7 @@ typedef struct {
     const goim_epoch_t  *epoch;
     uint64_t             seq;
     uint64_t             first;
+    uint64_t             head;      /* what was missed ends there */
     enum {
         GOIM_RECOVERED_NONE = 0,    /* nothing was asked for */
         GOIM_RECOVERED_TRUE,        /* what was missed follows */

@@ -372,6 +372,7 @@ goim_follow_tell(goim_follow_t *f, const goim_answer_t *a, uint64_t seq,
     told.epoch = a->epoch;
     told.seq = seq;
     told.first = a->epoch ? a->first : 0;
+    told.head = a->epoch ? a->head : 0;
     told.recovered = recovered;
 
     return f->timeline->timelines->ops->tell(f, &told) == GOIM_GONE

@@ -471,20 +471,25 @@ ngx_goim_follow_packet(ngx_goim_session_t *s, int32_t operation,
 }
 
 
-/* The last words before the close frame.  Who was refused or replaced need not
-   come back. */
+/*
+ * The last words before the close frame.  Who was refused, replaced or wrong
+ * need not come back; who was silent for too long may have slept.
+ */
 
 void
 ngx_goim_follow_bye(ngx_goim_session_t *s, ngx_uint_t code,
     const char *reason)
 {
+    int              again;
     size_t           len;
     ngx_goim_buf_t  *b;
 
     static char  body[GOIM_BYE_MAX];
 
-    len = goim_bye_write(body, code, reason,
-                         code == 1001 || (code >= 1011 && code <= 1013));
+    again = code == 1001 || (code >= 1011 && code <= 1013)
+            || ngx_strstr(reason, "timeout") != NULL;
+
+    len = goim_bye_write(body, code, reason, again);
 
     b = ngx_goim_follow_packet(s, GOIM_OP_DISCONNECT, (u_char *) body, len);
 

@@ -101,8 +101,8 @@ for my $kind (qw(ws tcp)) {
                 transport => $kind, recover => { $room => {
                     epoch => $p->{epoch}, seq => $from },
                 'other://1' => { epoch => 'x', seq => 9 } });
-            is_deeply told($b, $room), { %$p, recovered => JSON::PP::true },
-                'its position, recovered';
+            is_deeply told($b, $room), { %$p, head => $n{$kind},
+                recovered => JSON::PP::true }, 'its position, recovered';
             say_more($kind, 2);
             is items($b->pushes($missed + 2)), expected($from + 1,
                 $from + $missed + 2), 'what it missed, then what is new';
@@ -251,6 +251,20 @@ for my $kind (qw(ws tcp)) {
         $plain->send(12, '{"a":{}}');
         is $plain->reply->{body}, '{"a":{}}', 'others may name a room so';
     };
+}
+
+# ---- who may come back -------------------------------------------------------
+
+$c->logic->stop;
+$c->logic->configure({ session => { heartbeat => '1s', heartbeat_max => 1 } });
+$c->logic->start;
+wait_for { eval { $c->client } } 20, 'the node has logic again';
+
+for my $kind (qw(ws tcp)) {
+    my $bye = $c->client(recover => {}, transport => $kind)->bye(20);
+    is_deeply [@{ $bye || {} }{qw(code reason again)}],
+        [1008, 'heartbeat timeout', JSON::PP::true],
+        "$kind: one that was silent, as a machine that slept, may come back";
 }
 
 done_testing;

@@ -250,8 +250,9 @@ test_told(void **state)
                         "\"first\":1}}");
 
     a.recovered = GOIM_RECOVERED_TRUE;
+    a.head = 60;
     buf[goim_told_write(buf, e, 1)] = '\0';
-    assert_non_null(strstr(buf, ",\"recovered\":true}}"));
+    assert_non_null(strstr(buf, ",\"head\":60,\"recovered\":true}}"));
 
     a.recovered = GOIM_RECOVERED_BEYOND;
     buf[goim_told_write(buf, e, 2)] = '\0';
@@ -286,7 +287,8 @@ test_told_longest(void **state)
                                 "\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"", 32);
     told.seq = GOIM_SEQ_MAX;
     told.first = GOIM_SEQ_MAX;
-    told.recovered = GOIM_RECOVERED_EPOCH;
+    told.head = GOIM_SEQ_MAX;
+    told.recovered = GOIM_RECOVERED_TRUE;
 
     for (i = 0; i < GOIM_RECOVER_MAX; i++) {
         e[i] = (goim_told_entry_t) { name, sizeof(name), &told };
