@@ -1,24 +1,20 @@
 /*
  * A client of ngx_goim, and of goim, over WebSocket: packets, batches,
- * heartbeat, reconnect. README.md tells how to use it, docs/protocol.md what
- * it speaks.
+ * heartbeat, reconnect, recovery. README.md tells how to use it,
+ * docs/protocol.md what it speaks.
  */
 
+import { Heartbeat } from './goim_heartbeat.js';
 import { Nodes, backoffDelay, checkBackoff } from './goim_nodes.js';
 import {
     GoimError, Op, checkAccepts, checkMid, checkName, checkOperations,
     checkRoom, decodeOnline, decodePackets, encodeAuth, encodeBody,
     encodePacket,
 } from './goim_packet.js';
+import { Places, parseBye } from './goim_recover.js';
+import { Requests } from './goim_requests.js';
 
 export { GoimError, Op };
-
-/* operations whose answer is another operation; all others answer as asked */
-const ANSWER = new Map([
-    [Op.HEARTBEAT, Op.HEARTBEAT_REPLY], [Op.SEND, Op.SEND_REPLY],
-    [Op.CHANGE_ROOM, Op.CHANGE_ROOM_REPLY], [Op.SUB, Op.SUB_REPLY],
-    [Op.UNSUB, Op.UNSUB_REPLY],
-]);
 
 /* send() leaves these to the client itself */
 const RESERVED = new Set([
@@ -27,9 +23,7 @@ const RESERVED = new Set([
 ]);
 
 const HEARTBEAT = 30000;            /* when no list of nodes tells */
-const MAX_PENDING = 1000;           /* requests without an answer */
 const MAX_BUFFERED = 1024 * 1024;   /* bytes the socket did not take yet */
-const MAX_SEQUENCE = 0x7fffffff;
 
 const DEFAULTS = {
     url: null,
@@ -42,6 +36,10 @@ const DEFAULTS = {
     accepts: [],
     platform: 'web',
     token: null,
+    recover: false,
+    position: null,
+    last: null,
+    storage: null,
     heartbeat: null,
     heartbeatTimeout: 10000,
     connectTimeout: 10000,
@@ -68,26 +66,21 @@ export class GoimClient extends EventTarget {
     #accepts;
     #state = 'closed';
     #online = null;
+    #places = null;         /* null: it does not recover */
 
     #run = 0;               /* tells this attempt's events from older ones' */
     #socket = null;
     #joined = null;         /* what our auth said: { room, accepts } */
     #opened = 0;            /* when auth was answered */
     #failures = 0;
+    #hurried = -Infinity;   /* when it last came back at once */
     #lastAttempt = 0;
     #retryAt = null;
     #timer = null;          /* of the attempt or the wait */
     #waiters = [];          /* of connect() */
 
-    #sequence = 0;
-    #pending = new Map();
-
-    #beatTimer = null;
-    #beatSent = 0;          /* when, if it is not answered yet, or 0 */
-    #beatDue = 0;
-    #beatLate = false;      /* it was given time once more */
-    #heard = 0;             /* when anything came */
-
+    #requests;
+    #heartbeat;
     #nodes;
     #url = null;
 
@@ -109,13 +102,34 @@ export class GoimClient extends EventTarget {
             throw new GoimError('unsupported', 'there is no WebSocket');
         }
 
-        checkMid(o.mid);
+        const mid = checkMid(o.mid);
 
         this.#options = o;
         this.#nodes = new Nodes(o, (error) => this.#error(error));
         this.#key = checkName(o.key ?? randomKey());
         this.#room = checkRoom(o.room);
         this.#accepts = checkAccepts(o.accepts);
+
+        this.#requests = new Requests(o.requestTimeout);
+
+        this.#heartbeat = new Heartbeat({
+            timeout: o.heartbeatTimeout,
+            interval: () => this.#interval(),
+            send: () => this.#socket.send(encodePacket(Op.HEARTBEAT,
+                this.#requests.nextSequence())),
+            dead: () => this.#lost(new GoimError('timeout',
+                'no answer to the heartbeat')),
+        });
+
+        if (!o.recover && (o.position ?? o.last ?? o.storage) !== null) {
+            throw new GoimError('argument',
+                'position, last and storage are for who recovers');
+        }
+
+        if (o.recover) {
+            this.#places = new Places({ ...o, mid, room: this.#room },
+                (error) => this.#error(error));
+        }
     }
 
 
@@ -130,6 +144,9 @@ export class GoimClient extends EventTarget {
     /* the number online in the room, as last heard; null: not yet */
     get online() { return this.#online; }
 
+    /* { epoch, seq }: the room's items up to there are done with; or null */
+    get position() { return this.#places?.position(this.#room) ?? null; }
+
     /* of the connection or the last attempt */
     get url() { return this.#url; }
 
@@ -137,9 +154,16 @@ export class GoimClient extends EventTarget {
     get retryAt() { return this.#retryAt; }
 
 
-    /* Call `listener` with the event's detail; returns what undoes it. */
+    /*
+     * Call `listener` with the event's detail; returns what undoes it. Who
+     * recovers waits for its promise before the position moves.
+     */
     on(type, listener) {
-        const handler = (event) => listener(event.detail);
+        const handler = (event) => {
+            const result = listener(event.detail);
+
+            event.waitUntil?.(result);
+        };
 
         this.addEventListener(type, handler);
 
@@ -192,10 +216,16 @@ export class GoimClient extends EventTarget {
      * Enter a room, or leave with ''. true: the server answered; false: there
      * is no connection now, the next one starts in this room. Rejects with
      * 'refused' when the application does not let us in: we stay where we are.
+     * Who recovers goes on where it was in that room, or where `start` says:
+     * { position } or { last }.
      */
-    async changeRoom(room) {
+    async changeRoom(room, start = {}) {
         const wanted = checkRoom(room);
-        const body = encodeBody(wanted);
+
+        this.#places?.ask(wanted, start);
+
+        const body = encodeBody(wanted === '' || this.#places === null ? wanted
+            : JSON.stringify({ [wanted]: this.#places.entry(wanted) }));
 
         this.#room = wanted;
 
@@ -262,6 +292,22 @@ export class GoimClient extends EventTarget {
 
     #emit(type, detail) {
         this.dispatchEvent(new CustomEvent(type, { detail }));
+    }
+
+
+    /* An event that moves us to `at` in a room when it is done with. */
+    #hand(type, detail, room, at) {
+        const event = new CustomEvent(type, { detail });
+        const promises = [];
+
+        event.waitUntil = (result) => {
+            if (typeof result?.then === 'function') {
+                promises.push(result);
+            }
+        };
+
+        this.dispatchEvent(event);
+        this.#places.handed(room, at, promises);
     }
 
 
@@ -356,8 +402,12 @@ export class GoimClient extends EventTarget {
             fields.token = token;
         }
 
+        if (this.#places !== null) {
+            fields.recover = this.#places.begin(this.#room);
+        }
+
         this.#joined = { room: this.#room, accepts: new Set(this.#accepts) };
-        this.#socket.send(encodePacket(Op.AUTH, this.#nextSequence(),
+        this.#socket.send(encodePacket(Op.AUTH, this.#requests.nextSequence(),
             encodeAuth(fields)));
         this.#setState('auth');
     }
@@ -431,7 +481,7 @@ export class GoimClient extends EventTarget {
             return;
         }
 
-        this.#heard = performance.now();
+        this.#heartbeat.heard();
 
         for (const packet of this.#decode(new Uint8Array(data))) {
 
@@ -451,9 +501,63 @@ export class GoimClient extends EventTarget {
                     return;
                 }
 
-                this.#emit('message', push);
+                this.#push(push);
             }
         }
+    }
+
+
+    #push(packet) {
+        if (this.#places === null || packet.sequence === 0) {
+            this.#emit('message', packet);
+            return;
+        }
+
+        this.#follow(() => {
+            const item = this.#places.item(packet);
+
+            if (item !== null) {
+                const { room, epoch, seq } = item;
+
+                this.#hand('message', Object.assign(packet, item), room,
+                    { epoch, seq });
+            }
+        });
+    }
+
+
+    /* Whoever can't follow comes back, with the position that it has. */
+    #follow(step) {
+        try {
+            step();
+        } catch (e) {
+            this.#lost(e);
+        }
+    }
+
+
+    #told(packet) {
+        this.#follow(() => {
+            const { room, at, type, detail } = this.#places.told(packet.text());
+
+            if (type === undefined) {
+                this.#places.handed(room, at);
+            } else {
+                this.#hand(type, detail, room, at);
+            }
+        });
+    }
+
+
+    /* The last words of a node that closes; others are not for us. */
+    #bye(packet) {
+        this.#follow(() => {
+            const { code, reason, again } = parseBye(packet.text());
+
+            if (code > 0) {
+                this.#closed(code, reason, again);
+            }
+        });
     }
 
 
@@ -469,8 +573,6 @@ export class GoimClient extends EventTarget {
 
 
     #reply(packet) {
-        const request = this.#pending.get(packet.sequence);
-
         if (packet.operation === Op.AUTH_REPLY && this.#state === 'auth') {
             this.#authenticated();
             return;
@@ -480,16 +582,22 @@ export class GoimClient extends EventTarget {
             this.#beaten(packet);
         }
 
-        if (request && request.answer === packet.operation) {
-            this.#pending.delete(packet.sequence);
-            clearTimeout(request.timer);
-            request.resolve(packet);
+        if (this.#requests.answered(packet) || packet.sequence !== 0
+            || packet.operation === Op.HEARTBEAT_REPLY)
+        {
             return;
         }
 
-        /* a push of a server that does not wrap them has no number */
+        const recovers = this.#places !== null;
 
-        if (packet.sequence === 0 && packet.operation !== Op.HEARTBEAT_REPLY) {
+        if (recovers && packet.operation === Op.POSITION) {
+            this.#told(packet);
+
+        } else if (recovers && packet.operation === Op.DISCONNECT) {
+            this.#bye(packet);
+
+        } else {
+            /* a push of a server that does not wrap them */
             this.#emit('message', packet);
         }
     }
@@ -497,36 +605,16 @@ export class GoimClient extends EventTarget {
 
     /* ---- requests ---- */
 
-    #nextSequence() {
-        this.#sequence = this.#sequence % MAX_SEQUENCE + 1;
+    async #request(operation, body) {
+        if (this.#requests.full || this.#socket.bufferedAmount > MAX_BUFFERED) {
+            throw new GoimError('busy', 'too much waits for the server');
+        }
 
-        return this.#sequence;
-    }
+        const sequence = this.#requests.nextSequence();
 
+        this.#socket.send(encodePacket(operation, sequence, body));
 
-    #request(operation, body) {
-        return new Promise((resolve, reject) => {
-            if (this.#pending.size >= MAX_PENDING
-                || this.#socket.bufferedAmount > MAX_BUFFERED)
-            {
-                throw new GoimError('busy', 'too much waits for the server');
-            }
-
-            const sequence = this.#nextSequence();
-
-            const timer = setTimeout(() => {
-                this.#pending.delete(sequence);
-                reject(new GoimError('timeout',
-                    `no answer to operation ${operation}`));
-            }, this.#options.requestTimeout);
-
-            this.#pending.set(sequence, {
-                answer: ANSWER.get(operation) ?? operation,
-                resolve, reject, timer,
-            });
-
-            this.#socket.send(encodePacket(operation, sequence, body));
-        });
+        return this.#requests.expect(operation, sequence);
     }
 
 
@@ -539,59 +627,15 @@ export class GoimClient extends EventTarget {
     }
 
 
-    /* Send one now, unless one is on its way. */
     #beat() {
-        if (this.#beatSent !== 0 || this.#state !== 'open') {
-            return;
+        if (this.#state === 'open') {
+            this.#heartbeat.beat();
         }
-
-        this.#beatSent = performance.now();
-        this.#beatLate = false;
-        this.#armBeat(this.#options.heartbeatTimeout);
-        this.#socket.send(encodePacket(Op.HEARTBEAT, this.#nextSequence()));
-    }
-
-
-    #armBeat(delay) {
-        clearTimeout(this.#beatTimer);
-        this.#beatDue = performance.now() + delay;
-        this.#beatTimer = setTimeout(() => this.#beatTime(), delay);
-    }
-
-
-    #beatTime() {
-        const now = performance.now();
-        const timeout = this.#options.heartbeatTimeout;
-
-        if (this.#beatSent === 0) {
-            this.#beat();
-            return;
-        }
-
-        /*
-         * A timer long overdue: the machine slept, and the answer may be what
-         * is read next. Or the answer stands behind much that still comes.
-         */
-
-        if (now - this.#beatDue > timeout && !this.#beatLate) {
-            this.#beatLate = true;
-            this.#beatSent = now;
-            this.#armBeat(timeout);
-            return;
-        }
-
-        if (now - this.#heard < timeout && now - this.#beatSent < 3 * timeout) {
-            this.#armBeat(timeout);
-            return;
-        }
-
-        this.#lost(new GoimError('timeout', 'no answer to the heartbeat'));
     }
 
 
     #beaten(packet) {
-        this.#beatSent = 0;
-        this.#armBeat(this.#interval());
+        this.#heartbeat.answered();
 
         const count = decodeOnline(packet);
 
@@ -607,7 +651,7 @@ export class GoimClient extends EventTarget {
 
     /* ---- the end of a connection ---- */
 
-    #closed(code, reason) {
+    #closed(code, reason, again = true) {
         const why = reason === '' ? `code ${code}` : `code ${code}: ${reason}`;
 
         if (code === 1008 && reason === 'replaced') {
@@ -621,7 +665,13 @@ export class GoimClient extends EventTarget {
             return;
         }
 
-        this.#lost(new GoimError('lost', `connection closed, ${why}`));
+        if (!again) {
+            this.#finish(new GoimError('denied', `not to come back, ${why}`));
+            return;
+        }
+
+        this.#lost(new GoimError('lost', `connection closed, ${why}`),
+            code === 1012 && this.#places !== null);
     }
 
 
@@ -631,28 +681,21 @@ export class GoimClient extends EventTarget {
         this.#run++;
         this.#socket = null;
         this.#online = null;
-        this.#beatSent = 0;
         this.#retryAt = null;
         clearTimeout(this.#timer);
-        clearTimeout(this.#beatTimer);
+        this.#heartbeat.stop();
 
         if (socket !== null) {
             socket.onopen = socket.onmessage = socket.onclose = null;
             socket.close(1000);
         }
 
-        const pending = [...this.#pending.values()];
-
-        this.#pending.clear();
-
-        for (const request of pending) {
-            clearTimeout(request.timer);
-            request.reject(error);
-        }
+        this.#requests.reject(error);
     }
 
 
-    #lost(error) {
+    /* soon: come back at once, and elsewhere, but not again and again */
+    #lost(error, soon = false) {
         const backoff = checkBackoff(this.#options.backoff,
             this.#nodes.backoff);
         const wasOpen = this.#state === 'open';
@@ -670,6 +713,18 @@ export class GoimClient extends EventTarget {
             }
 
             this.#nodes.expire();
+        }
+
+        if (soon) {
+            const last = this.#hurried;
+
+            this.#hurried = performance.now();
+            this.#nodes.leave();
+
+            if (this.#hurried - last >= backoff.baseDelay) {
+                this.#wait(0, error);
+                return;
+            }
         }
 
         this.#wait(backoffDelay(backoff, this.#failures++), error);
@@ -725,10 +780,7 @@ export class GoimClient extends EventTarget {
             return;
         }
 
-        if (this.#state === 'open') {
-            this.#beat();
-            return;
-        }
+        this.#beat();
 
         if (this.#state !== 'waiting' || event.type === 'offline') {
             return;

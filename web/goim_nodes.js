@@ -93,6 +93,8 @@ export class Nodes {
     #report;
     #list = null;
     #next = 0;
+    #node = null;           /* whose address was told last, */
+    #left = null;           /* ... and which one is not to be told next */
 
 
     /* report(error) hears of lists that could not be had */
@@ -109,6 +111,13 @@ export class Nodes {
     /* The list is old news: ask again before the next attempt. */
     expire() {
         this.#next = Infinity;
+    }
+
+
+    /* The node wants to be left: another one next, if there is one. */
+    leave() {
+        this.#left = this.#node;
+        this.expire();
     }
 
 
@@ -139,8 +148,19 @@ export class Nodes {
             throw new GoimError('nodes', 'no node is known');
         }
 
-        return nodeUrl(this.#list, nodes[this.#next++ % nodes.length], secure,
-            path);
+        this.#node = this.#choose(nodes);
+
+        return nodeUrl(this.#list, this.#node, secure, path);
+    }
+
+
+    #choose(nodes) {
+        const node = nodes[this.#next++ % nodes.length];
+        const left = this.#left;
+
+        this.#left = null;
+
+        return node === left ? nodes[this.#next++ % nodes.length] : node;
     }
 
 

@@ -11,11 +11,13 @@ export const MAX_ACCEPTS = 128;     /* operations of one connection */
 export const Op = Object.freeze({
     HEARTBEAT: 2, HEARTBEAT_REPLY: 3,
     SEND: 4, SEND_REPLY: 5,
+    DISCONNECT: 6,
     AUTH: 7, AUTH_REPLY: 8,
     RAW: 9,
     CHANGE_ROOM: 12, CHANGE_ROOM_REPLY: 13,
     SUB: 14, SUB_REPLY: 15,
     UNSUB: 16, UNSUB_REPLY: 17,
+    POSITION: 23,
 });
 
 const encoder = new TextEncoder();
@@ -24,7 +26,7 @@ const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /*
  * `code` is one of: argument, busy, closed, denied, lost, malformed, nodes,
- * replaced, timeout, unsupported.
+ * refused, replaced, storage, timeout, unsupported.
  */
 export class GoimError extends Error {
     constructor(code, message, options) {

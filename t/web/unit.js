@@ -4,6 +4,7 @@
 
 import './packet.js';
 import './client.js';
+import './recover.js';
 import { runAll } from './lib.js';
 
 runAll();

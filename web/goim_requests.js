@@ -1,0 +1,83 @@
+/*
+ * Requests of a connection and their answers, found by their number.
+ */
+
+import { GoimError, Op } from './goim_packet.js';
+
+/* operations whose answer is another operation; all others answer as asked */
+const ANSWER = new Map([
+    [Op.HEARTBEAT, Op.HEARTBEAT_REPLY], [Op.SEND, Op.SEND_REPLY],
+    [Op.CHANGE_ROOM, Op.CHANGE_ROOM_REPLY], [Op.SUB, Op.SUB_REPLY],
+    [Op.UNSUB, Op.UNSUB_REPLY],
+]);
+
+const MAX_PENDING = 1000;           /* requests without an answer */
+const MAX_SEQUENCE = 0x7fffffff;
+
+
+export class Requests {
+    #timeout;               /* milliseconds */
+    #sequence = 0;
+    #pending = new Map();
+
+
+    constructor(timeout) {
+        this.#timeout = timeout;
+    }
+
+
+    get full() { return this.#pending.size >= MAX_PENDING; }
+
+
+    nextSequence() {
+        this.#sequence = this.#sequence % MAX_SEQUENCE + 1;
+
+        return this.#sequence;
+    }
+
+
+    /* A promise of the answer to a request that is sent with this number. */
+    expect(operation, sequence) {
+        return new Promise((resolve, reject) => {
+            const timer = setTimeout(() => {
+                this.#pending.delete(sequence);
+                reject(new GoimError('timeout',
+                    `no answer to operation ${operation}`));
+            }, this.#timeout);
+
+            this.#pending.set(sequence, {
+                answer: ANSWER.get(operation) ?? operation,
+                resolve, reject, timer,
+            });
+        });
+    }
+
+
+    /* Whether the packet was an answer. */
+    answered(packet) {
+        const request = this.#pending.get(packet.sequence);
+
+        if (request?.answer !== packet.operation) {
+            return false;
+        }
+
+        this.#pending.delete(packet.sequence);
+        clearTimeout(request.timer);
+        request.resolve(packet);
+
+        return true;
+    }
+
+
+    /* There will be no answers any more. */
+    reject(error) {
+        const pending = [...this.#pending.values()];
+
+        this.#pending.clear();
+
+        for (const request of pending) {
+            clearTimeout(request.timer);
+            request.reject(error);
+        }
+    }
+}
