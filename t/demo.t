@@ -76,6 +76,10 @@ for my $sig (qw(INT TERM)) {
         ['127.0.0.1', ['127.0.0.1'], @port{qw(TCP_PORT PAGE_PORT WSS_PORT)}],
         'is this one, with its ports');
 
+    eventually { Goim::HTTP::get(
+        "${page}goim/room/position?type=live&room=1000")->{json}{data} } 20,
+        'the room has a history';
+
     my @clients = map { Goim::Client->new(port => $port{$_},
         transport => $_ eq 'WSS_PORT' ? 'wss' : 'ws',
         room => 'live://1000') } qw(PAGE_PORT WSS_PORT);

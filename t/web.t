@@ -14,7 +14,8 @@ use Goim::Proc;
 use JSON::PP ();
 use MIME::Base64 ();
 
-my $c = Goim::Cluster->new(workers => 2, nginx => { ssl => 1, http2 => 1 });
+my $c = Goim::Cluster->new(workers => 2, nginx => { ssl => 1, http2 => 1 },
+    job => { conf => { history => { live => '300 10m' } } });
 my ($node, $api) = ($c->node, $c->api);
 my $root = root_dir();
 

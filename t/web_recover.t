@@ -1,11 +1,12 @@
 # Recovery by the JavaScript client, in Chromium and with real servers: whatever
 # ends its connection, it has each item of its room once and in order, or is told
-# of a gap.
+# of a gap. GOIM_SHOTS=DIR keeps pictures of the page.
 
 use strict;
 use warnings;
 
 use JSON::PP ();
+use MIME::Base64 ();
 
 use lib 't/lib';
 use Goim::Chromium;
@@ -22,9 +23,8 @@ my $c = Goim::Cluster->new(nodes => 2, workers => 2,
         server => "location /t/ { alias $root/t/web/; }" },
     job => { conf => { history => { live => '300 10m', few => '2 10m' } } });
 my ($node, $other, $api) = ($c->node(0), $c->node(1), $c->api);
-my $chromium = Goim::Chromium->new;
+my $chromium = Goim::Chromium->new(args => ['--window-size=1200,1000']);
 my $page = $chromium->page("http://127.0.0.1:$node->{port}/t/blank.html");
-my $json = JSON::PP->new->canonical;
 my %said;
 
 wait_for {
@@ -70,6 +70,13 @@ sub came_back {
     cmp_ok(it($page, 'opens'), '>', 1, "$name: by another connection");
     is_deeply([grep { !/^recovered \d+$/ } @{ it($page, 'told') }], [],
         "$name: no gap");
+}
+
+sub shot {
+    my ($name) = @_;
+    my $dir = $ENV{GOIM_SHOTS} or return;
+    spew("$dir/$name.png", MIME::Base64::decode(
+        $page->cmd('Page.captureScreenshot')->{data}));
 }
 
 # ---- what ends connections ---------------------------------------------------
@@ -209,7 +216,82 @@ subtest 'a position from before the page\'s state was read' => sub {
     }
 };
 
-is_deeply([grep { !/WebSocket connection|ERR_/ } $page->errors], [],
+# ---- the demo page -----------------------------------------------------------
+
+# what the page shows, without the times
+sub shown {
+    return $page->eval(q{[...document.querySelectorAll('#list li')]
+        .map((li) => [li.className.trim(), ...[...li.querySelectorAll('span')]
+            .map((e) => e.textContent)].join(' ').trim())});
+}
+
+# the node is away, in the meantime there are messages; what is shown then
+sub away {
+    my ($room, $n) = @_;
+    $page->click('#clear');
+    $node->stop;
+    wait_for { $page->text('#status-text') eq 'Connection lost' } 20, 'lost';
+    say_more($room, $n);
+    $node->start;
+    $node->wait_registered;
+    $page->click('#retry');
+    wait_for { $page->text('#status-text') eq 'Connected' } 30, 'connected';
+    wait_for { my $last = $said{$room}[-1];
+        grep { /^note (recovered|gap)/ || / \Q$last\E / } @{ shown() } } 20,
+        'something is said';
+    say_more($room, 1);
+    my $last = $said{$room}[-1];
+    wait_for { shown()->[-1] =~ / \Q$last\E / } 20, 'the newest is shown';
+    return [grep { !/^note(?! recovered| gap)/ } @{ shown() }];
+}
+
+sub enter {
+    my ($room) = @_;
+    $page->open("http://127.0.0.1:$node->{port}/?room=$room&key=page&join");
+    wait_for { $page->text('#my-room') eq $room
+        && $page->text('#status-text') eq 'Connected' } 20, 'the page joins';
+}
+
+subtest 'the demo page' => sub {
+    enter('live://demo');
+    say_more('live://demo', 2);
+    wait_for { @{ shown() } == 2 } 20, 'two messages';
+    is_deeply(shown(), ['1000 m1 #1', '1000 m2 #2'], 'with their numbers');
+    is($page->text('#my-position'), '2', 'and the position');
+
+    is_deeply(away('live://demo', 3),
+        ['note recovered 3 messages were missed: here they are',
+        (map { "missed 1000 m$_ #$_" } 3 .. 5), '1000 m6 #6'],
+        'what was missed');
+    shot('recovered');
+
+    say_more('live://demo', 1);
+    wait_for { $page->text('#my-position') eq '7' } 20, 'one more';
+    enter('live://other');
+    say_more('live://demo', 1);
+    enter('live://demo');
+    wait_for { @{ shown() } == 2 } 20, 'another load of the page';
+    is_deeply(shown(), ['note recovered One message was missed: here it is',
+        'missed 1000 m8 #8'], 'goes on where the one before was');
+
+    enter('few://demo');
+    say_more('few://demo', 1);
+    wait_for { @{ shown() } == 1 } 20, 'a message';
+    is_deeply(away('few://demo', 300),
+        ['note gap Messages number 2 to 301 were missed. They are no longer '
+            . 'kept.', '1000 m302 #302'], 'a gap');
+    shot('gap');
+
+    $page->cmd('Emulation.setDeviceMetricsOverride', width => 360,
+        height => 800, deviceScaleFactor => 1, mobile => JSON::PP::true());
+    is($page->eval('document.documentElement.scrollWidth'), 360,
+        'a narrow window needs no scrolling to the side');
+    $page->eval(q{document.querySelector('.messages').scrollIntoView()});
+    shot('narrow');
+};
+
+is_deeply([grep { !/WebSocket connection|ERR_|Failed to load/ }
+    $page->errors], [],
     'no errors in the console');
 
 done_testing;

@@ -147,6 +147,7 @@ sed -e "s|^http = .*|http = 127.0.0.1:$HTTP_PORT|; s|^renew = .*|renew = 1s|" \
 
 sed -e "s|^http = .*|http = 127.0.0.1:$JOB_PORT|; s|^renew = .*|renew = 1s|" \
     -e "s|^addr = .*|addr = unix:$dir/redis/sock|" \
+    -e '/^; \[history\]/,/^$/s|^; ||' \
     conf/job.conf >"$dir/job.conf"
 
 if [ -n "$user" ]; then

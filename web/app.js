@@ -52,15 +52,10 @@ function timeElement(date) {
 }
 
 
-function show(...parts) {
-    const item = document.createElement('li');
+function show(className, ...parts) {
+    const item = element('li', className, '');
 
     item.append(timeElement(new Date()), ...parts);
-
-    if (parts.length === 1) {
-        item.className = 'note';
-    }
-
     waiting.push(item);
 
     if (waiting.length > MAX_SHOWN) {
@@ -114,13 +109,14 @@ function flush() {
 
     $('empty').hidden = list.children.length > 0;
     $('received').textContent = received;
+    $('my-position').textContent = client?.position?.seq ?? '–';
 
     follow();
 }
 
 
-function note(text) {
-    show(element('span', 'body', text));
+function note(text, className = '') {
+    show(`note ${className}`, element('span', 'body', text));
 }
 
 
@@ -133,8 +129,33 @@ function onMessage(message) {
         text = `${text.slice(0, MAX_CHARS)}… (${message.body.length} bytes)`;
     }
 
-    show(element('span', 'op', message.operation),
-        element('span', 'body', text));
+    show(message.missed ? 'missed' : '',
+        element('span', 'op', message.operation),
+        element('span', 'body', text),
+        element('span', 'seq', message.seq ? `#${message.seq}` : ''));
+}
+
+
+function onRecovered({ count }) {
+    const what = ['Nothing was missed', 'One message was missed: here it is'];
+
+    note(what[count] ?? `${count} messages were missed: here they are`,
+        'recovered');
+}
+
+
+function onGap({ from, to, restarted }) {
+    let what;
+
+    if (restarted) {
+        what = 'The numbers begin anew: messages may have been missed';
+    } else if (to === null) {
+        what = `Messages from number ${from} on may have been missed`;
+    } else {
+        what = `Messages number ${from} to ${to} were missed`;
+    }
+
+    note(`${what}. They are no longer kept.`, 'gap');
 }
 
 
@@ -190,6 +211,16 @@ function showCountdown() {
 }
 
 
+/* null where the browser keeps none for this page */
+function storage() {
+    try {
+        return sessionStorage;
+    } catch {
+        return null;
+    }
+}
+
+
 async function join() {
     const nodes = $('server').value === 'nodes';
     const here = new URL('/sub', location.href);
@@ -203,6 +234,8 @@ async function join() {
         key: $('key').value || null,
         room: $('room').value,
         accepts: operations($('accepts').value),
+        recover: true,
+        storage: storage(),
         heartbeat: 5000,            /* it brings the number online */
     });
 
@@ -223,6 +256,8 @@ async function join() {
     });
 
     client.on('message', onMessage);
+    client.on('recovered', onRecovered);
+    client.on('gap', onGap);
     client.on('error', (error) => note(error.message));
     client.on('online', (count) => { $('online').textContent = count; });
 
