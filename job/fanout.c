@@ -331,6 +331,7 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
 
     } else {
         metrics_add(job->m.records[push->type], 1);
+        metrics_add(job->m.wrong_keys, (int64_t) job_record_wrong(push));
     }
 
     if (n > 0) {

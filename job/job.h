@@ -80,6 +80,7 @@ typedef struct {
     metric_t  *records[3];              /* by Goim__PushMsg__Type */
     metric_t  *canaries;
     metric_t  *skipped[JOB_BAD_COUNT];
+    metric_t  *wrong_keys;
     metric_t  *unknown_node;
     metric_t  *no_nodes;
     metric_t  *dropped;

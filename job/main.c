@@ -262,6 +262,9 @@ job_metrics_init(job_metrics_t *m)
 
     m->canaries = metrics_counter("goim_job_canaries_total", NULL,
                                   "Canaries of logic taken: no records.");
+    m->wrong_keys = metrics_counter("goim_job_skipped_keys_total", NULL,
+                                    "Keys of records that no session can "
+                                    "have, left out.");
     m->unknown_node = metrics_counter("goim_job_undeliverable_total",
                                       "reason=\"unknown_node\"",
                                       "Records that had no node.");

@@ -12,14 +12,14 @@
 #include "svc/log.h"
 
 
-static int job_nodes_add(job_t *job, const char *server, int lapsed);
+static void job_nodes_add(job_t *job, const char *server, int lapsed);
 static size_t job_nodes_place(job_t *job, const char *server, int *found);
 
 
 void
 job_nodes_sync(job_t *job)
 {
-    size_t                  i, n, j, live;
+    size_t                  i, n, j;
     log_text_t              t;
     job_node_t             *node;
     const char *const      *lapsed;
@@ -31,18 +31,19 @@ job_nodes_sync(job_t *job)
 
     job->made = registry_made(job->registry);
     job->pass++;
-    live = 0;
 
     n = registry_nodes(job->registry, &nodes);
 
+    job->nlive = n;
+
     for (i = 0; i < n; i++) {
-        live += (job_nodes_add(job, nodes[i].server, 0) == 0);
+        job_nodes_add(job, nodes[i].server, 0);
     }
 
     n = registry_lapsed(job->registry, &lapsed);
 
     for (i = 0; i < n; i++) {
-        (void) job_nodes_add(job, lapsed[i], 1);
+        job_nodes_add(job, lapsed[i], 1);
     }
 
     for (i = 0, j = 0; i < job->nnodes; i++) {
@@ -69,9 +70,8 @@ job_nodes_sync(job_t *job)
     }
 
     job->nnodes = j;
-    job->nlive = live;
-    metrics_set(job->m.nodes, (int64_t) live);
-    metrics_set(job->m.nodes_lapsed, (int64_t) (j - live));
+    metrics_set(job->m.nodes, (int64_t) job->nlive);
+    metrics_set(job->m.nodes_lapsed, (int64_t) (j - job->nlive));
     metrics_set(job->m.nodes_silent,
                 (int64_t) registry_silent(job->registry));
 }
@@ -79,21 +79,13 @@ job_nodes_sync(job_t *job)
 
 /* The registry knows this one. */
 
-static int
+static void
 job_nodes_add(job_t *job, const char *server, int lapsed)
 {
-    static log_once_t  once;
-
     int          found;
     size_t       i;
     log_text_t   t;
     job_node_t  *node;
-
-    if (strlen(server) > GOIM_SERVER_MAX) {
-        log_seldom(&once, LOG_ERROR, "node \"%s\": its name is too "
-                   "long, it gets nothing", log_text(&t, server));
-        return -1;
-    }
 
     i = job_nodes_place(job, server, &found);
 
@@ -129,8 +121,6 @@ job_nodes_add(job_t *job, const char *server, int lapsed)
                   : "node \"%s\": renewed again, taken into the fan-out",
                   log_text(&t, server));
     }
-
-    return 0;
 }
 
 

@@ -215,6 +215,23 @@ job_record_key(const char *key)
 }
 
 
+size_t
+job_record_wrong(const Goim__PushMsg *push)
+{
+    size_t  i, n;
+
+    n = 0;
+
+    if (push->type == GOIM__PUSH_MSG__TYPE__PUSH) {
+        for (i = 0; i < push->n_keys; i++) {
+            n += job_record_key(push->keys[i]) == 0;
+        }
+    }
+
+    return n;
+}
+
+
 job_bad_t
 job_record_pack(job_arena_t *arena, const Goim__PushMsg *push,
     const job_msg_t *msg, size_t nodes, uint64_t sessions, uint8_t **data,

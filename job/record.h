@@ -53,6 +53,9 @@ void job_arena_free(job_arena_t *arena);
 job_bad_t job_record_parse(job_arena_t *arena, const uint8_t *payload,
     size_t len, Goim__PushMsg **push);
 
+/* Keys that no session can have: they are left out. */
+size_t job_record_wrong(const Goim__PushMsg *push);
+
 /*
  * Pack what msg is for the nodes' streams; *data is malloc()ed. A broadcast's
  * speed is shared by `sessions` of `nodes`.

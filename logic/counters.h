@@ -7,6 +7,20 @@
 
 #include "svc/metrics.h"
 
+/* how a push ends */
+typedef enum {
+    LOGIC_END_OK,
+    LOGIC_END_KEYS,         /* none are named, or too many found: -400, -500 */
+    LOGIC_END_CROWDED,
+    LOGIC_END_PENDING,      /* too much waits; this and the next are -500 */
+    LOGIC_END_RESTORING,
+    LOGIC_END_REDIS,
+    LOGIC_END_BUS,
+    LOGIC_END_MEMORY,
+    LOGIC_END_UNKNOWN,      /* -504 */
+    LOGIC_END_COUNT
+} logic_end_t;
+
 /* X(field, name, labels, help) */
 #define LOGIC_COUNTERS(X)                                                    \
     X(http_requests, "goim_logic_http_requests_total", NULL,                 \
@@ -22,16 +36,30 @@
       "Pushes by their answer: code 0, -500, -504.")                         \
     X(pushed[1], "goim_logic_push_results_total", "result=\"failed\"", "")   \
     X(pushed[2], "goim_logic_push_results_total", "result=\"unknown\"", "")  \
+    X(ended[LOGIC_END_KEYS], "goim_logic_push_failed_total",                 \
+      "reason=\"keys\"", "Pushes that reached nobody, by the reason.")       \
+    X(ended[LOGIC_END_CROWDED], "goim_logic_push_failed_total",              \
+      "reason=\"crowded\"", "")                                              \
+    X(ended[LOGIC_END_PENDING], "goim_logic_push_failed_total",              \
+      "reason=\"pending\"", "")                                              \
+    X(ended[LOGIC_END_RESTORING], "goim_logic_push_failed_total",            \
+      "reason=\"restoring\"", "")                                            \
+    X(ended[LOGIC_END_REDIS], "goim_logic_push_failed_total",                \
+      "reason=\"redis\"", "")                                                \
+    X(ended[LOGIC_END_BUS], "goim_logic_push_failed_total",                  \
+      "reason=\"bus\"", "")                                                  \
+    X(ended[LOGIC_END_MEMORY], "goim_logic_push_failed_total",               \
+      "reason=\"memory\"", "")                                               \
     X(push_keys, "goim_logic_push_keys_total", NULL,                         \
       "Keys that pushes asked for or that were found for their mids.")       \
     X(push_offline, "goim_logic_push_offline_total", NULL,                   \
       "Keys of pushes that are on no node.")                                 \
+    X(push_absent, "goim_logic_push_absent_total", NULL,                     \
+      "Users of pushes who have no session.")                                \
     X(push_records, "goim_logic_push_records_total", NULL,                   \
       "Records handed to the bus.")                                          \
     X(canaries, "goim_logic_canaries_total", NULL,                           \
       "Canaries handed to the bus: no pushes.")                              \
-    X(push_refused, "goim_logic_push_refused_total", NULL,                   \
-      "Pushes refused because too much was waiting.")                        \
     X(lookups, "goim_logic_lookups_total", NULL,                             \
       "Lookups of keys and mids in Redis.")                                  \
     X(connects, "goim_logic_connects_total", NULL,                           \
@@ -56,8 +84,6 @@
       "Calls and changes not carried out as they came too late.")            \
     X(connect_late, "goim_logic_connect_late_total", NULL,                   \
       "Connects refused for a newer session of the same zone.")              \
-    X(push_restoring, "goim_logic_push_restoring_total", NULL,               \
-      "Pushes refused as sessions are yet to be announced again.")           \
     X(kicks, "goim_logic_kicks_total", NULL,                                 \
       "Sessions told to end for a newer one of the same key.")               \
     X(kick_failed, "goim_logic_kick_failed_total", NULL,                     \
@@ -80,6 +106,8 @@
       "Pages of histories that Redis was asked for.")                        \
     X(receives, "goim_logic_receives_total", NULL,                           \
       "Packets of clients taken.")                                           \
+    X(receive_unwanted, "goim_logic_receive_unwanted_total", NULL,           \
+      "Packets of clients for which there is no application.")               \
     X(receive_failed, "goim_logic_receive_failed_total", NULL,               \
       "Packets of clients that the application did not take.")               \
     X(registers, "goim_logic_registers_total", NULL,                         \
@@ -94,6 +122,8 @@
       "Calls answered with FAILED.")                                         \
     X(rpc_malformed, "goim_logic_rpc_malformed_total", NULL,                 \
       "Calls and frames that could not be understood.")                      \
+    X(rpc_unanswered, "goim_logic_rpc_unanswered_total", NULL,               \
+      "Answers for comets whose connection had ended.")                      \
     X(hook_requests, "goim_logic_hook_requests_total", NULL,                 \
       "Requests to the application.")                                        \
     X(hook_failed, "goim_logic_hook_failed_total", NULL,                     \
@@ -145,18 +175,20 @@ typedef enum {
 typedef struct {
     metric_t  *http_requests, *http_errors;
     metric_t  *push[4], *pushed[3];
-    metric_t  *push_keys, *push_offline, *push_records, *push_refused;
+    metric_t  *ended[LOGIC_END_COUNT];
+    metric_t  *push_keys, *push_offline, *push_absent, *push_records;
     metric_t  *lookups;
     metric_t  *connects, *denied, *connect_failed;
     metric_t  *disconnects, *stale_disconnects;
     metric_t  *heartbeats, *restored, *swept, *broken;
-    metric_t  *late, *connect_late, *push_restoring;
+    metric_t  *late, *connect_late;
     metric_t  *kicks, *kick_failed;
     metric_t  *missing, *missing_removed;
     metric_t  *reads, *reads_later, *page_hits, *page_misses, *page_bytes;
-    metric_t  *receives, *receive_failed;
+    metric_t  *receives, *receive_unwanted, *receive_failed;
     metric_t  *registers, *registers_refused;
     metric_t  *rpc_connections, *rpc_calls, *rpc_failed, *rpc_malformed;
+    metric_t  *rpc_unanswered;
     metric_t  *hook_requests, *hook_failed;
     metric_t  *rooms_full, *rooms_listed, *rooms_off;
     metric_t  *rpc_links, *push_waiting, *threads, *redis_up;

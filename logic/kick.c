@@ -30,6 +30,8 @@ struct logic_kick_s {
 };
 
 
+static int logic_kick_parse(const char *holder, size_t len,
+    char server[LOGIC_HOLDER_BUF], char **zone, char **session);
 static logic_kick_t *logic_kick_new(logic_thread_t *t, const char *server,
     const char *zone, uint64_t session, const void *key, size_t key_len);
 static void logic_kick_send(evutil_socket_t fd, short what, void *data);
@@ -40,6 +42,35 @@ static void logic_kick_end(logic_kick_t *kick);
 
 /* holder: <server>/<zone>/<session>; a server_id may hold slashes */
 
+static int
+logic_kick_parse(const char *holder, size_t len,
+    char server[LOGIC_HOLDER_BUF], char **zone, char **session)
+{
+    if (len >= LOGIC_HOLDER_BUF) {
+        return -1;
+    }
+
+    memcpy(server, holder, len);
+    server[len] = '\0';
+
+    *session = strrchr(server, '/');
+    if (*session == NULL) {
+        return -1;
+    }
+
+    *(*session)++ = '\0';
+
+    *zone = strrchr(server, '/');
+    if (*zone == NULL) {
+        return -1;
+    }
+
+    *(*zone)++ = '\0';
+
+    return logic_zone_valid(server, *zone) ? 0 : -1;
+}
+
+
 void
 logic_kick(logic_thread_t *t, const char *holder, size_t len,
     const void *key, size_t key_len)
@@ -47,35 +78,14 @@ logic_kick(logic_thread_t *t, const char *holder, size_t len,
     char           server[LOGIC_HOLDER_BUF], *zone, *session;
     logic_kick_t  *kick;
 
-    if (len >= sizeof(server)) {
-        return;
+    kick = NULL;
+
+    if (t->nkicks < LOGIC_KICKS
+        && logic_kick_parse(holder, len, server, &zone, &session) == 0)
+    {
+        kick = logic_kick_new(t, server, zone, strtoull(session, NULL, 10),
+                              key, key_len);
     }
-
-    memcpy(server, holder, len);
-    server[len] = '\0';
-
-    session = strrchr(server, '/');
-    if (session == NULL) {
-        return;
-    }
-
-    *session++ = '\0';
-
-    zone = strrchr(server, '/');
-    if (zone == NULL) {
-        return;
-    }
-
-    *zone++ = '\0';
-
-    if (!logic_zone_valid(server, zone)) {
-        return;
-    }
-
-    kick = t->nkicks < LOGIC_KICKS
-           ? logic_kick_new(t, server, zone, strtoull(session, NULL, 10),
-                            key, key_len)
-           : NULL;
 
     if (kick == NULL) {
         metrics_add(logic_m.kick_failed, 1);

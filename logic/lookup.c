@@ -49,7 +49,7 @@ logic_lookup_keys(logic_push_t *p, size_t n)
     p->args = calloc(n, sizeof(logic_arg_t *));
 
     if (p->args == NULL) {
-        logic_push_answer(p, -500, "no memory");
+        logic_push_answer(p, LOGIC_END_MEMORY, "no memory");
         return;
     }
 
@@ -172,7 +172,7 @@ logic_lookup_mids(logic_push_t *p, size_t n)
     p->mids = calloc(n + 1, sizeof(int64_t));
 
     if (p->mids == NULL) {
-        logic_push_answer(p, -500, "no memory");
+        logic_push_answer(p, LOGIC_END_MEMORY, "no memory");
         return;
     }
 
@@ -180,11 +180,15 @@ logic_lookup_mids(logic_push_t *p, size_t n)
 
     for (i = 0; i < p->query.nargs; i++) {
 
-        if (strcmp(p->query.args[i].name, "mids") == 0
-            && logic_query_number(&p->query.args[i], 1, INT64_MAX, &mid)
-               == 0)
-        {
+        if (strcmp(p->query.args[i].name, "mids") != 0) {
+            continue;
+        }
+
+        if (logic_query_number(&p->query.args[i], 1, INT64_MAX, &mid) == 0) {
             p->mids[used++] = mid;
+
+        } else {
+            metrics_add(logic_m.push_absent, 1);
         }
     }
 
@@ -247,12 +251,18 @@ logic_lookup_got_mid(const store_place_t *place, size_t n, void *data)
         p->broken = 1;
     }
 
-    p->missing |= (n == 0);
+    if (n == 0 && place != NULL) {
+        metrics_add(logic_m.push_absent, 1);
+        p->missing = 1;
+    }
 
     for (i = 0; i < n && p->req != NULL && !p->broken; i++) {
-        if (place[i].key_len <= GOIM_KEY_MAX
-            && logic_lookup_add(p, place[i].key, place[i].key_len, &place[i])
-               != 0)
+        if (place[i].key_len > GOIM_KEY_MAX) {
+            metrics_add(logic_m.push_offline, 1);
+
+        } else if (logic_lookup_add(p, place[i].key, place[i].key_len,
+                                    &place[i])
+                   != 0)
         {
             p->broken = 1;
         }
@@ -371,12 +381,13 @@ logic_lookup_end(logic_push_t *p)
     }
 
     if (p->crowded) {
-        logic_push_answer(p, -500, "more keys than [push] max_keys allows");
+        logic_push_answer(p, LOGIC_END_CROWDED,
+                          "more keys than [push] max_keys allows");
         return;
     }
 
     if (p->broken) {
-        logic_push_answer(p, -500, "redis did not answer");
+        logic_push_answer(p, LOGIC_END_REDIS, "redis did not answer");
         return;
     }
 
@@ -388,7 +399,7 @@ logic_lookup_end(logic_push_t *p)
     /* who is not found is offline, if nothing has been lost */
 
     if (store_sure(p->thread->store, logic_lookup_sure, p) != 0) {
-        logic_push_answer(p, -500, "redis did not answer");
+        logic_push_answer(p, LOGIC_END_REDIS, "redis did not answer");
         return;
     }
 
@@ -407,11 +418,10 @@ logic_lookup_sure(int sure, void *data)
         logic_push_release(p);
 
     } else if (sure < 0) {
-        logic_push_answer(p, -500, "redis did not answer");
+        logic_push_answer(p, LOGIC_END_REDIS, "redis did not answer");
 
     } else if (sure == 0) {
-        metrics_add(logic_m.push_restoring, 1);
-        logic_push_answer(p, -500, "restoring");
+        logic_push_answer(p, LOGIC_END_RESTORING, "restoring");
 
     } else {
         logic_lookup_write(p);
@@ -425,14 +435,14 @@ logic_lookup_write(logic_push_t *p)
     uint32_t  partitions;
 
     if (p->ntargets == 0) {
-        logic_push_answer(p, 0, "");
+        logic_push_answer(p, LOGIC_END_OK, "");
         return;
     }
 
     partitions = bus_producer_partitions(p->thread->bus);
 
     if (partitions == 0) {
-        logic_push_answer(p, -500, "the bus is not there");
+        logic_push_answer(p, LOGIC_END_BUS, "the bus is not there");
         return;
     }
 

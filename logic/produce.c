@@ -188,16 +188,16 @@ logic_push_settle(logic_push_t *p)
     }
 
     if (p->unknown == 0 && p->failed == 0) {
-        logic_push_answer(p, 0, "");
+        logic_push_answer(p, LOGIC_END_OK, "");
 
     } else if (p->unknown == 0 && p->ok == 0) {
         snprintf(away, sizeof(away), "the bus is away: %s",
                  p->thread->conf->bus.driver);
-        logic_push_answer(p, -500, p->away ? away
-                                           : "the bus did not take it");
+        logic_push_answer(p, LOGIC_END_BUS,
+                          p->away ? away : "the bus did not take it");
 
     } else {
-        logic_push_answer(p, -504, p->ok > 0
+        logic_push_answer(p, LOGIC_END_UNKNOWN, p->ok > 0
                           ? "the bus acknowledged a part"
                           : "the bus did not acknowledge in time");
     }

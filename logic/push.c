@@ -26,6 +26,8 @@
 static logic_push_t *logic_push_new(logic_thread_t *t,
     http_request_t *req, logic_query_t *q, logic_push_kind_t kind);
 static void logic_push_one(logic_push_t *p, const char *key, size_t len);
+static void logic_push_end(logic_thread_t *t, http_request_t *req,
+    logic_end_t end, const char *message);
 static logic_push_t *logic_push_take(logic_thread_t *t);
 static void logic_push_give(logic_thread_t *t, logic_push_t *p);
 static void logic_push_overdue(evutil_socket_t fd, short what, void *data);
@@ -95,16 +97,14 @@ logic_push_new(logic_thread_t *t, http_request_t *req,
             + sizeof(logic_push_t);
 
     if (t->pending + bytes > (size_t) t->conf->max_pending) {
-        metrics_add(logic_m.push_refused, 1);
-        metrics_add(logic_m.pushed[1], 1);
-        logic_http_failed(t, req, "too many pushes are waiting");
+        logic_push_end(t, req, LOGIC_END_PENDING,
+                       "too many pushes are waiting");
         return NULL;
     }
 
     p = logic_push_take(t);
     if (p == NULL) {
-        metrics_add(logic_m.pushed[1], 1);
-        logic_http_failed(t, req, "no memory");
+        logic_push_end(t, req, LOGIC_END_MEMORY, "no memory");
         return NULL;
     }
 
@@ -152,7 +152,7 @@ logic_push_keys(logic_thread_t *t, http_request_t *req,
 
     if (n == 0) {
         /* as goim does: HTTP 200 and code -400 */
-        logic_push_answer(p, -400, "keys: required");
+        logic_push_answer(p, LOGIC_END_KEYS, "keys: required");
         return;
     }
 
@@ -232,7 +232,7 @@ logic_push_room(logic_thread_t *t, http_request_t *req,
     key = svc_pool_alloc(&p->pool, len + 1);
 
     if (key == NULL) {
-        logic_push_answer(p, -500, "no memory");
+        logic_push_answer(p, LOGIC_END_MEMORY, "no memory");
         return;
     }
 
@@ -298,16 +298,39 @@ logic_push_one(logic_push_t *p, const char *key, size_t len)
 
 /* ---- the answer -------------------------------------------------------- */
 
-void
-logic_push_answer(logic_push_t *p, int code, const char *message)
+static void
+logic_push_end(logic_thread_t *t, http_request_t *req, logic_end_t end,
+    const char *message)
 {
-    int  result;
+    int  code;
 
+    switch (end) {
+
+    case LOGIC_END_OK:
+        metrics_add(logic_m.pushed[0], 1);
+        code = 0;
+        break;
+
+    case LOGIC_END_UNKNOWN:
+        metrics_add(logic_m.pushed[2], 1);
+        code = -504;
+        break;
+
+    default:
+        metrics_add(logic_m.pushed[1], 1);
+        metrics_add(logic_m.ended[end], 1);
+        code = end == LOGIC_END_KEYS ? -400 : -500;
+    }
+
+    logic_http_answer(t, req, 200, code, message, NULL);
+}
+
+
+void
+logic_push_answer(logic_push_t *p, logic_end_t end, const char *message)
+{
     if (p->req != NULL) {
-        result = code == 0 ? 0 : code == -504 ? 2 : 1;
-        metrics_add(logic_m.pushed[result], 1);
-
-        logic_http_answer(p->thread, p->req, 200, code, message, NULL);
+        logic_push_end(p->thread, p->req, end, message);
         p->req = NULL;
     }
 
@@ -368,10 +391,12 @@ logic_push_overdue(evutil_socket_t fd, short what, void *data)
         }
 
         if (!p->producing) {
-            logic_push_answer(p, -500, "redis did not answer in time");
+            logic_push_answer(p, LOGIC_END_REDIS,
+                              "redis did not answer in time");
 
         } else if (now >= p->deadline + LOGIC_PUSH_GRACE) {
-            logic_push_answer(p, -504, "the bus did not acknowledge in time");
+            logic_push_answer(p, LOGIC_END_UNKNOWN,
+                              "the bus did not acknowledge in time");
         }
     }
 

@@ -87,7 +87,8 @@ struct logic_push_s {
 
 
 /* Answer if that was not yet done, and let go of it. */
-void logic_push_answer(logic_push_t *p, int code, const char *message);
+void logic_push_answer(logic_push_t *p, logic_end_t end,
+    const char *message);
 void logic_push_release(logic_push_t *p);
 
 /* Find where the n keys, or the keys of the n mids, are; then write. */

@@ -35,6 +35,7 @@ logic_receive_call(logic_call_t *call)
     metrics_add(logic_m.receives, 1);
 
     if (call->thread->receive == NULL) {
+        metrics_add(logic_m.receive_unwanted, 1);
         logic_reply_ok(call);
         return;
     }

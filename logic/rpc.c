@@ -699,6 +699,9 @@ logic_reply(logic_call_t *call, Goim__Reply *reply)
 
         vec.iov_len = GOIM_RPC_HEADER + len;
         evbuffer_commit_space(out, &vec, 1);
+
+    } else {
+        metrics_add(logic_m.rpc_unanswered, 1);
     }
 
     goim__call__free_unpacked(call->msg, NULL);

@@ -251,6 +251,10 @@ ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code, const char *reason)
     ngx_goim_trace(s, "close code=%ui reason=\"%s\" waiting=%uD", code,
                    reason, s->queued);
 
+    if (code == 1011) {
+        ngx_goim_count(failed_closed, 1);
+    }
+
     if (s->app->closed) {
         s->app->closed(s);
     }
@@ -451,6 +455,7 @@ ngx_goim_finalize(ngx_goim_session_t *s)
     c = s->connection;
 
     ngx_goim_trace(s, "closed unsent=%uD", s->queued);
+    ngx_goim_count(bytes_unsent, s->queued);
 
     ngx_goim_queue_free(s);
     ngx_goim_addr_leave(&s->zone_addr);

@@ -232,16 +232,19 @@ ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
     uint32_t             i, at;
     ngx_int_t            rc;
     ngx_str_t            name;
+    ngx_uint_t           slot;
     ngx_goim_session_t  *s;
 
     at = (u_char *) rec - b->data;
     p = (u_char *) (rec + 1);
 
     for (i = 0; i < rec->nnames; i++) {
-        p = ngx_goim_deliver_name(p, &name);
+        slot = p[0] << 8 | p[1];
+        p = ngx_goim_deliver_name(p + 2, &name);
         s = ngx_goim_session_find(name.data, name.len);
 
         if (s == NULL) {
+            ngx_goim_count(key_gone, slot == ngx_goim_slot_n);
             continue;
         }
 

@@ -123,6 +123,7 @@ ngx_goim_disconnect_add(int64_t mid, const u_char *key, size_t len,
     /* no longer than logic would take: it would refuse the others, too */
 
     if (len == 0 || len > GOIM_KEY_MAX) {
+        ngx_goim_count(ends_dropped, 1);
         return;
     }
 

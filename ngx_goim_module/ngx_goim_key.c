@@ -112,11 +112,13 @@ ngx_goim_key_drop(ngx_uint_t slot)
 }
 
 
+/* slot: one of those that may have it */
+
 ngx_uint_t
-ngx_goim_key_mask(ngx_str_t *key, uint64_t *mask)
+ngx_goim_key_mask(ngx_str_t *key, uint64_t *mask, ngx_uint_t *slot)
 {
-    uint64_t          hash;
-    ngx_uint_t        found;
+    uint64_t          hash, all[NGX_GOIM_RING_MASK];
+    ngx_uint_t        i, found;
     ngx_goim_key_t   *k;
     ngx_goim_keys_t  *keys;
 
@@ -124,19 +126,32 @@ ngx_goim_key_mask(ngx_str_t *key, uint64_t *mask)
     hash = ngx_goim_key_hash(key);
     found = 0;
 
+    ngx_memzero(all, sizeof(all));
+    (void) ngx_goim_unplaced_mask(all);
+
     ngx_goim_lock();
 
     for (k = keys->buckets[hash & keys->mask]; k; k = k->next) {
 
         if (k->hash == hash) {
-            mask[k->slot / 64] |= (uint64_t) 1 << k->slot % 64;
+            all[k->slot / 64] |= (uint64_t) 1 << k->slot % 64;
+            *slot = k->slot;
             found = 1;
         }
     }
 
     ngx_goim_unlock();
 
-    return ngx_goim_unplaced_mask(mask) || found;
+    for (i = 0; i < NGX_GOIM_RING_MASK; i++) {
+        mask[i] |= all[i];
+
+        if (!found && all[i]) {
+            *slot = i * 64 + __builtin_ctzll(all[i]);
+            found = 1;
+        }
+    }
+
+    return found;
 }
 
 

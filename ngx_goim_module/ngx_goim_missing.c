@@ -19,20 +19,27 @@ static ngx_uint_t            ngx_goim_missing_n;
 static ngx_msec_t            ngx_goim_missing_since;
 
 
+static ngx_int_t ngx_goim_missing_add(ngx_str_t *key);
+static void ngx_goim_missing_told(void *data, const Goim__Reply *reply);
+
+
 void
 ngx_goim_missing(ngx_str_t *key)
+{
+    ngx_goim_count(key_missing, 1);
+
+    if (ngx_goim_missing_add(key) != NGX_OK) {
+        ngx_goim_count(missing_untold, 1);
+    }
+}
+
+
+static ngx_int_t
+ngx_goim_missing_add(ngx_str_t *key)
 {
     ngx_uint_t            i;
     ngx_pool_t           *pool;
     ProtobufCBinaryData  *keys;
-
-    ngx_goim_count(key_missing, 1);
-
-    if (ngx_goim_missing_n == NGX_GOIM_MISSING_MAX
-        || key->len > GOIM_KEY_MAX)
-    {
-        return;
-    }
 
     keys = ngx_goim_missing_keys;
 
@@ -41,8 +48,14 @@ ngx_goim_missing(ngx_str_t *key)
         if (keys[i].len == key->len
             && ngx_memcmp(keys[i].data, key->data, key->len) == 0)
         {
-            return;
+            return NGX_OK;
         }
+    }
+
+    if (ngx_goim_missing_n == NGX_GOIM_MISSING_MAX
+        || key->len > GOIM_KEY_MAX)
+    {
+        return NGX_DECLINED;
     }
 
     pool = ngx_goim_missing_pool;
@@ -50,14 +63,14 @@ ngx_goim_missing(ngx_str_t *key)
     if (pool == NULL) {
         pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, ngx_cycle->log);
         if (pool == NULL) {
-            return;
+            return NGX_ERROR;
         }
 
         keys = ngx_palloc(pool, NGX_GOIM_MISSING_MAX
                                 * sizeof(ProtobufCBinaryData));
         if (keys == NULL) {
             ngx_destroy_pool(pool);
-            return;
+            return NGX_ERROR;
         }
 
         ngx_goim_missing_pool = pool;
@@ -68,10 +81,14 @@ ngx_goim_missing(ngx_str_t *key)
     keys[i].len = key->len;
     keys[i].data = ngx_pnalloc(pool, key->len);
 
-    if (keys[i].data) {
-        ngx_memcpy(keys[i].data, key->data, key->len);
-        ngx_goim_missing_n++;
+    if (keys[i].data == NULL) {
+        return NGX_ERROR;
     }
+
+    ngx_memcpy(keys[i].data, key->data, key->len);
+    ngx_goim_missing_n++;
+
+    return NGX_OK;
 }
 
 
@@ -101,10 +118,24 @@ ngx_goim_missing_report(void)
 
     peer = NGX_GOIM_LOGIC_ANY;
 
-    (void) ngx_goim_logic_call(&call, &peer, ngx_goim_ignore_reply, NULL);
+    if (ngx_goim_logic_call(&call, &peer, ngx_goim_missing_told,
+                            (void *) (uintptr_t) ngx_goim_missing_n)
+        == NULL)
+    {
+        ngx_goim_count(missing_untold, ngx_goim_missing_n);
+    }
 
     ngx_destroy_pool(ngx_goim_missing_pool);
 
     ngx_goim_missing_pool = NULL;
     ngx_goim_missing_n = 0;
+}
+
+
+static void
+ngx_goim_missing_told(void *data, const Goim__Reply *reply)
+{
+    if (reply == NULL || reply->code != GOIM__REPLY__CODE__OK) {
+        ngx_goim_count(missing_untold, (uintptr_t) data);
+    }
 }

@@ -397,6 +397,7 @@ ngx_goim_queue_cut(ngx_goim_session_t *s)
             break;
         }
 
+        ngx_goim_count(bytes_unsent, item->last - item->pos);
         s->queued -= item->last - item->pos;
         s->nitems--;
         ngx_goim_buf_unref(item->buf);

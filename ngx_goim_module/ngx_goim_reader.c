@@ -255,6 +255,7 @@ ngx_goim_reader_checked(struct redisReply *reply)
     } else if (last[0] < id[0] || (last[0] == id[0] && last[1] < id[1]))
     {
         ngx_goim_count(holes, 1);
+        ngx_goim_suspect();
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "goim: stream \"%V\" ends at %uL-%uL, before %uL-%uL "
                       "where it was read to: Redis lost entries",

@@ -81,7 +81,7 @@ ngx_goim_record_length(Goim__Record *r)
     len = sizeof(ngx_goim_record_t) + 2 + r->room.len + 2 + r->zone.len;
 
     for (i = 0; i < r->n_keys; i++) {
-        len += 2 + r->keys[i].len;
+        len += 2 + 2 + r->keys[i].len;
     }
 
     if (r->canary) {
@@ -195,6 +195,7 @@ ngx_goim_record_keys(u_char *p, Goim__Record *r, uint32_t *n, uint64_t *mask)
 {
     size_t      i;
     ngx_str_t   key;
+    ngx_uint_t  slot;
 
     *n = 0;
 
@@ -202,7 +203,9 @@ ngx_goim_record_keys(u_char *p, Goim__Record *r, uint32_t *n, uint64_t *mask)
         key.data = r->keys[i].data;
         key.len = r->keys[i].len;
 
-        if (ngx_goim_key_mask(&key, mask)) {
+        if (ngx_goim_key_mask(&key, mask, &slot)) {
+            *p++ = (u_char) (slot >> 8);
+            *p++ = (u_char) slot;
             p = ngx_goim_record_name(p, key.data, key.len);
             (*n)++;
 

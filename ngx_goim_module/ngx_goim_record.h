@@ -40,7 +40,8 @@ typedef struct {
                                        of the epoch that is the second name;
                                        0: it has none */
 
-    /* names follow: a length of two bytes, the bytes */
+    /* names follow: a length of two bytes, the bytes; each of KEYS behind
+       two bytes, the slot of one worker that has it */
 } ngx_goim_record_t;
 
 

@@ -107,8 +107,13 @@ ngx_goim_session_packet(ngx_goim_session_t *s, goim_packet_t *p)
 
         /* goim ignores whatever comes before auth */
 
-        return p->operation == GOIM_OP_AUTH ? ngx_goim_auth_start(s, p)
-                                            : NGX_OK;
+        if (p->operation == GOIM_OP_AUTH) {
+            return ngx_goim_auth_start(s, p);
+        }
+
+        ngx_goim_count(packets_early, 1);
+
+        return NGX_OK;
     }
 
     ngx_goim_trace(s, "packet op=%D seq=%D bytes=%uz", p->operation,
@@ -284,6 +289,10 @@ ngx_goim_op_sub(ngx_goim_session_t *s, goim_packet_t *p)
 
     if (n > GOIM_ACCEPTS_MAX) {
         goto too_many;
+    }
+
+    if (n < 0) {
+        ngx_goim_count(subs_ignored, 1);
     }
 
     for (i = 0; i < n; i++) {

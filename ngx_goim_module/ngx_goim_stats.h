@@ -26,10 +26,13 @@
     X(packets_in,        "Packets from clients.")                            \
     X(receives,          "Packets handed to logic.")                         \
     X(receive_failed,    "Packets that logic did not take.")                 \
+    X(packets_early,     "Packets before auth, left out.")                   \
+    X(subs_ignored,      "Subscriptions that are no list of numbers.")       \
     X(recover_refused,   "Positions of clients that are none.")               \
     X(recovered,         "Positions from which a session got what it missed.") \
     X(unrecovered,       "Positions from which it could not, and was told.") \
     X(history_reads,     "Reads of rooms' histories that logic was asked for.") \
+    X(history_later,     "Reads without an answer that helps: asked again.") \
     X(rooms_refused,     "Changes to a room the session may not enter.")     \
     X(room_waits,        "Changes of room that waited for its listing.")     \
     X(room_failed,       "Changes to a room that could not be listed.")      \
@@ -48,9 +51,13 @@
     X(pushed,            "Messages queued to sessions.")                     \
     X(push_dropped,      "Messages dropped at a full queue.")                \
     X(slow_closed,       "Sessions closed at a full queue.")                 \
+    X(failed_closed,     "Sessions closed for want of memory or sense.")     \
+    X(bytes_unsent,      "Bytes queued to sessions that ended before.")      \
     X(send_timeouts,     "Connections whose socket took nothing in time.")    \
     X(unpaced,           "Broadcasts hastened as too many wanted a pace.")   \
     X(key_missing,       "Pushes to keys that are not on this node.")        \
+    X(key_gone,          "Pushes to keys that a worker has no more.")        \
+    X(missing_untold,    "Missing keys that logic was not told of.")         \
     X(filtered,          "Pushes whose operation the session left out.")     \
     X(bytes_out,         "Bytes queued to sessions.")                        \
     X(flushes,           "Writes to sockets.")                               \

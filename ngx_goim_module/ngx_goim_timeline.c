@@ -390,6 +390,10 @@ ngx_goim_timeline_page(void *data, const Goim__Reply *reply)
         }
     }
 
+    if (status == GOIM_READ_LATER) {
+        ngx_goim_count(history_later, 1);
+    }
+
     goim_read_answer(r, status, epoch, page ? page->first : 0,
                      page ? page->head : 0, run);
 

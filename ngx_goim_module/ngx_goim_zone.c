@@ -321,6 +321,7 @@ ngx_goim_zone_resume(uint64_t *id, ngx_log_t *log)
     ngx_free(buf);
 
     if (rc != NGX_GOIM_RING_OK && rc != NGX_GOIM_RING_EMPTY) {
+        ngx_goim_count(corrupt, 1);
         ngx_log_error(NGX_LOG_ERR, log, 0,
                       "goim: the newest entry of the ring is damaged");
     }

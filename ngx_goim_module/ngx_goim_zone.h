@@ -471,7 +471,8 @@ void ngx_goim_key_add_locked(ngx_str_t *key, ngx_goim_key_t **k);
 void ngx_goim_key_drop(ngx_uint_t slot);
 
 /* slots that have the key are set in mask; 0: it is not on this node */
-ngx_uint_t ngx_goim_key_mask(ngx_str_t *key, uint64_t *mask);
+ngx_uint_t ngx_goim_key_mask(ngx_str_t *key, uint64_t *mask,
+    ngx_uint_t *slot);
 
 
 #endif /* _NGX_GOIM_ZONE_H_INCLUDED_ */

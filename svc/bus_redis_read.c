@@ -227,6 +227,7 @@ bus_redis_record(bus_redis_consumer_t *c, bus_redis_part_t *part,
         || bus_redis_id(entry->element[0]->str, entry->element[0]->len, &ms,
                         &seq) != 0)
     {
+        metrics_add(c->broken, 1);
         return;
     }
 

@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "common/goim_limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +79,9 @@ registry_new(struct event_base *base, svc_redis_t *r, int64_t ttl,
     g->r = r;
     g->ttl = ttl;
     g->renew = renew;
+    g->broken = metrics_gauge("goim_registry_broken", NULL,
+                              "Nodes whose entry in the registry is wrong: "
+                              "they get nothing.");
     g->start = svc_now();
     g->key = registry_name(svc_redis_prefix(r), "goim:nodes");
     g->version_key = registry_name(svc_redis_prefix(r),
@@ -153,7 +157,7 @@ registry_parse(const redisReply *name, const redisReply *value,
         info = node->info;
         n = (info != NULL) ? strlen(info->server) : 0;
 
-        if (n != 0 && name->len == n + 1 + strlen(info->zone)
+        if (n != 0 && n <= GOIM_SERVER_MAX && name->len == n + 1 + strlen(info->zone)
             && memcmp(name->str, info->server, n) == 0
             && name->str[n] == '/'
             && strcmp(name->str + n + 1, info->zone) == 0)
@@ -326,7 +330,7 @@ static void
 registry_on_set(svc_redis_t *r, redisReply *reply, void *data)
 {
     int               knew;
-    size_t            i, n;
+    size_t            i, n, broken;
     char              created[sizeof(((registry_t *) 0)->created)];
     int64_t           now;
     registry_t       *g;
@@ -355,8 +359,9 @@ registry_on_set(svc_redis_t *r, redisReply *reply, void *data)
     now = svc_now();
     created[0] = '\0';
     n = 0;
+    broken = 0;
 
-    for (i = 0; i + 1 < reply->elements && n < REGISTRY_MAX; i += 2) {
+    for (i = 0; i + 1 < reply->elements; i += 2) {
 
         if (reply->element[i]->type == REDIS_REPLY_STRING
             && strcmp(reply->element[i]->str, "created") == 0)
@@ -367,13 +372,19 @@ registry_on_set(svc_redis_t *r, redisReply *reply, void *data)
             continue;
         }
 
-        if (registry_parse(reply->element[i], reply->element[i + 1],
-                           &zones[n].node) == 0)
+        if (n < REGISTRY_MAX
+            && registry_parse(reply->element[i], reply->element[i + 1],
+                              &zones[n].node) == 0)
         {
             zones[n].left = zones[n].node->left;
             zones[n++].noticed = now;
+
+        } else {
+            broken++;
         }
     }
+
+    metrics_set(g->broken, (int64_t) broken);
 
     qsort(zones, n, sizeof(registry_zone_t), registry_sort);
 

@@ -6,6 +6,7 @@
 #define SVC_REGISTRY_INT_H
 
 #include "registry.h"
+#include "metrics.h"
 
 #define REGISTRY_FORGET  3600000    /* ms: kept at most without a renewal */
 
@@ -53,6 +54,7 @@ struct registry_s {
     uint64_t             read_life;
     uint64_t             redis_now;     /* ms, by Redis's clock */
     int                  settled;       /* an absence means something */
+    metric_t            *broken;
 
     int                  reading;
     int                  freed;

@@ -541,7 +541,7 @@ subtest 'too much is waiting' => sub {
     }
     $redis->resume;
     is $codes{-500} + ($codes{-504} || 0), 60, 'all are answered';
-    cmp_ok $logic->metrics->{goim_logic_push_refused_total}, '>=', 20,
+    cmp_ok $logic->metrics->{'goim_logic_push_failed_total{reason="pending"}'}, '>=', 20,
         'what is too much was refused';
     eventually { $logic->health->{status} == 200 } 20, 'healthy again';
     eventually { $logic->metrics->{goim_logic_push_waiting} == 0 } 10,

@@ -111,7 +111,8 @@ subtest 'all logics begin together with it' => sub {
 subtest 'rooms and broadcasts are never refused for that' => sub {
     my $in = $c->client(key => 'in', room => 'live://1', accepts => [1000]);
     my $logic = $c->logic;
-    my $before = $logic->metrics->{goim_logic_push_restoring_total};
+    my $before = $logic->metrics->{
+        'goim_logic_push_failed_total{reason="restoring"}'};
 
     # a node that was registered, and does not come
     my $ghost = Goim::RPC->new($logic->{rpc_port}, server => 'ghost',
@@ -134,7 +135,8 @@ subtest 'rooms and broadcasts are never refused for that' => sub {
     is $api->all(1000, 'all')->{code}, 0, 'all';
     is join(' ', sort map { $_->{body} } $in->pushes(3)), 'all key room',
         'they arrive, and what was refused does not';
-    cmp_ok $logic->metrics->{goim_logic_push_restoring_total}, '>=',
+    cmp_ok $logic->metrics->{
+        'goim_logic_push_failed_total{reason="restoring"}'}, '>=',
         $before + 2, 'counted';
 
     eventually { $api->keys(1000, ['nobody'], 'x')->{code} == 0 } 20,
