@@ -3,6 +3,7 @@
  */
 
 #include "conf.h"
+#include "access.h"
 #include "logic.h"
 
 #include <errno.h>
@@ -21,8 +22,9 @@ static int logic_conf_kafka(void *conf, const char *name, const char *value,
 static int logic_conf_region(void *conf, const char *name, const char *value,
     char *err, size_t size);
 static int logic_conf_check(void *conf, char *err, size_t size);
-static int logic_conf_addr(const char *name, const char *addr, char *err,
-    size_t size);
+static int logic_conf_addr(const char *section, const char *name,
+    const char *addr, char *err, size_t size);
+static int logic_conf_api(const logic_conf_t *lcf, char *err, size_t size);
 static int logic_conf_hook(const char *section, logic_hook_conf_t *hook,
     char *err, size_t size);
 
@@ -67,7 +69,13 @@ static const conf_key_t  logic_keys[] = {
                0, GOIM_BODY_MAX),
     LOGIC_CONF("http", "max_header", CONF_SIZE, max_header, "1m",
                1024, 16 * 1024 * 1024),
+    LOGIC_CONF("http", "public", CONF_STR, http_public, "", 0, 0),
+    LOGIC_CONF("http", "origins", CONF_STR, http_origins, "", 0, 0),
+    LOGIC_CONF("http", "hosts", CONF_STR, http_hosts, "", 0, 0),
     LOGIC_CONF("http", "trusted_proxies", CONF_STR, trusted_list, "", 0, 0),
+
+    LOGIC_CONF("api", "keys", CONF_STR, api_keys, "", 0, 0),
+    LOGIC_CONF("api", "open", CONF_BOOL, api_open, "off", 0, 0),
 
     LOGIC_CONF("push", "timeout", CONF_MSEC, push_timeout, "5s",
                100, 60000),
@@ -170,8 +178,9 @@ logic_conf_check(void *conf, char *err, size_t size)
 
     char  why[256];
 
-    if (logic_conf_addr("http", lcf->http, err, size) != 0
-        || logic_conf_addr("rpc", lcf->rpc, err, size) != 0)
+    if (logic_conf_addr("logic", "http", lcf->http, err, size) != 0
+        || logic_conf_addr("logic", "rpc", lcf->rpc, err, size) != 0
+        || logic_conf_api(lcf, err, size) != 0)
     {
         return -1;
     }
@@ -222,8 +231,48 @@ logic_conf_check(void *conf, char *err, size_t size)
 }
 
 
+/* Whoever reaches the API may push to everybody. */
+
 static int
-logic_conf_addr(const char *name, const char *addr, char *err, size_t size)
+logic_conf_api(const logic_conf_t *lcf, char *err, size_t size)
+{
+    char  why[512];
+
+    if (lcf->http_public[0] != '\0'
+        && logic_conf_addr("http", "public", lcf->http_public, err, size) != 0)
+    {
+        return -1;
+    }
+
+    if (logic_access_check(lcf, err, size) != 0) {
+        return -1;
+    }
+
+    if (lcf->api_keys[0] != '\0') {
+
+        if (logic_keys_load(lcf->api_keys, why, sizeof(why)) != 0) {
+            snprintf(err, size, "[api] keys = \"%.128s\" %s", lcf->api_keys,
+                     why);
+            return -1;
+        }
+
+        return 0;
+    }
+
+    if (!lcf->api_open && !svc_listen_local(lcf->http)) {
+        snprintf(err, size, "[logic] http = \"%.128s\" is neither loopback nor "
+                 "a unix socket: set [api] keys, or [api] open = on if nobody "
+                 "else reaches it", lcf->http);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+static int
+logic_conf_addr(const char *section, const char *name, const char *addr,
+    char *err, size_t size)
 {
     char  why[256];
 
@@ -233,7 +282,7 @@ logic_conf_addr(const char *name, const char *addr, char *err, size_t size)
     }
 
     if (svc_listen_check(addr, why, sizeof(why)) != 0) {
-        snprintf(err, size, "[logic] %s = %s", name, why);
+        snprintf(err, size, "[%s] %s = %s", section, name, why);
         return -1;
     }
 

@@ -49,6 +49,11 @@ typedef struct {
     int64_t            max_connections;     /* a thread */
     int64_t            max_body;
     int64_t            max_header;
+    char              *http_public;         /* "": none */
+    char              *http_origins;
+    char              *http_hosts;
+    char              *api_keys;            /* a file; "": none */
+    int                api_open;
     char              *trusted_list;
     logic_cidrs_t      trusted;
 

@@ -27,6 +27,10 @@ typedef enum {
       "HTTP requests answered.")                                             \
     X(http_errors, "goim_logic_http_errors_total", NULL,                     \
       "HTTP requests answered with a status of 400 or more.")                \
+    X(api_unknown, "goim_logic_api_unauthorized_total", NULL,                \
+      "HTTP requests without a key, or with an unknown one (401).")          \
+    X(api_refused, "goim_logic_api_forbidden_total", NULL,                   \
+      "HTTP requests that their key, or a page, may not make (403).")        \
     X(push[0], "goim_logic_pushes_total", "kind=\"keys\"",                   \
       "Pushes that were asked for.")                                         \
     X(push[1], "goim_logic_pushes_total", "kind=\"mids\"", "")               \
@@ -173,7 +177,7 @@ typedef enum {
 } logic_hop_t;
 
 typedef struct {
-    metric_t  *http_requests, *http_errors;
+    metric_t  *http_requests, *http_errors, *api_unknown, *api_refused;
     metric_t  *push[4], *pushed[3];
     metric_t  *ended[LOGIC_END_COUNT];
     metric_t  *push_keys, *push_offline, *push_absent, *push_records;

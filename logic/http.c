@@ -2,6 +2,7 @@
  * The HTTP API: routes, parameters, answers.
  */
 
+#include "access.h"
 #include "health.h"
 #include "nodes.h"
 #include "online.h"
@@ -22,47 +23,57 @@
 #define LOGIC_HTTP_FORM    "application/x-www-form-urlencoded"
 #define LOGIC_HTTP_PARAMS  64       /* beside keys, mids and rooms */
 
-/* X(method, path, handler, where its parameters are) */
+/* X(method, path, handler, where its parameters are, scope of keys, how it
+   uses rooms) */
 #define LOGIC_ROUTES(X)                                                      \
-    X(HTTP_POST, "/goim/push/keys", push_keys, query)                        \
-    X(HTTP_POST, "/goim/push/mids", push_mids, query)                        \
-    X(HTTP_POST, "/goim/push/room", push_room, query)                        \
-    X(HTTP_POST, "/goim/push/all", push_all, query)                          \
-    X(HTTP_POST, "/goim/form/keys", push_keys, form)                         \
-    X(HTTP_POST, "/goim/form/mids", push_mids, form)                         \
-    X(HTTP_POST, "/goim/form/room", push_room, form)                         \
-    X(HTTP_POST, "/goim/form/all", push_all, form)                           \
-    X(HTTP_GET, "/goim/room/position", room_position, query)                 \
-    X(HTTP_GET, "/goim/room/history", room_history, query)                   \
-    X(HTTP_GET, "/goim/online/top", online_top, query)                       \
-    X(HTTP_GET, "/goim/online/room", online_room, query)                     \
-    X(HTTP_GET, "/goim/online/total", online_total, query)                   \
-    X(HTTP_GET, "/goim/nodes/weighted", nodes_weighted, query)               \
-    X(HTTP_GET, "/goim/nodes/instances", nodes_instances, query)             \
-    X(HTTP_POST, "/goim/nodes/offline", nodes_offline, query)                \
-    X(HTTP_GET, "/health", health, query)                                    \
-    X(HTTP_GET, "/ready", ready, query)                                      \
-    X(HTTP_GET, "/metrics", metrics, query)
+    X(POST, "/goim/push/keys", push_keys, query, PUSH, NONE)                 \
+    X(POST, "/goim/push/mids", push_mids, query, PUSH, NONE)                 \
+    X(POST, "/goim/push/room", push_room, query, PUSH, NAMED)                \
+    X(POST, "/goim/push/all", push_all, query, PUSH, NONE)                   \
+    X(POST, "/goim/form/keys", push_keys, form, PUSH, NONE)                  \
+    X(POST, "/goim/form/mids", push_mids, form, PUSH, NONE)                  \
+    X(POST, "/goim/form/room", push_room, form, PUSH, NAMED)                 \
+    X(POST, "/goim/form/all", push_all, form, PUSH, NONE)                    \
+    X(GET, "/goim/room/position", room_position, query, READ, NAMED)         \
+    X(GET, "/goim/room/history", room_history, query, READ, NAMED)           \
+    X(GET, "/goim/online/top", online_top, query, READ, NONE)                \
+    X(GET, "/goim/online/room", online_room, query, READ, NAMED)             \
+    X(GET, "/goim/online/total", online_total, query, READ, NONE)            \
+    X(GET, "/goim/nodes/instances", nodes_instances, query, READ, NONE)      \
+    X(POST, "/goim/nodes/offline", nodes_offline, query, CONTROL, NONE)      \
+    X(GET, "/goim/nodes/weighted", nodes_weighted, query, ALL, NONE)         \
+    X(GET, "/health", health, query, ALL, NONE)                              \
+    X(GET, "/ready", ready, query, ALL, NONE)                                \
+    X(GET, "/metrics", metrics, query, ALL, NONE)
+
+#define LOGIC_SCOPE_ALL    0        /* needs no key */
 
 
 static void logic_http_query(logic_thread_t *t, http_request_t *req,
-    logic_http_pt handler);
+    logic_http_pt handler, const logic_apikey_t *key);
 static void logic_http_form(logic_thread_t *t, http_request_t *req,
-    logic_http_pt handler);
+    logic_http_pt handler, const logic_apikey_t *key);
 static int logic_http_args(logic_thread_t *t, http_request_t *req,
     logic_query_t *q, char *text, size_t len, const char *where);
 static void logic_http_missing(http_request_t *req, void *data);
 
 
-#define LOGIC_ROUTE_HANDLER(method, path, name, where)                       \
+#define LOGIC_ROUTE_HANDLER(method, path, name, where, scope, rooms)         \
     static void                                                              \
     logic_route_##where##_##name(http_request_t *req, void *data)            \
     {                                                                        \
-        logic_http_##where(data, req, logic_##name);                         \
+        const logic_apikey_t  *key;                                          \
+                                                                             \
+        if (logic_access(data, req, LOGIC_SCOPE_##scope,                     \
+                         LOGIC_ROOMS_##rooms, &key)                          \
+            == 0)                                                            \
+        {                                                                    \
+            logic_http_##where(data, req, logic_##name, key);                \
+        }                                                                    \
     }
 
-#define LOGIC_ROUTE(method, path, name, where)                               \
-    { method, path, logic_route_##where##_##name },
+#define LOGIC_ROUTE(method, path, name, where, scope, rooms)                 \
+    { HTTP_##method, path, logic_route_##where##_##name },
 
 LOGIC_ROUTES(LOGIC_ROUTE_HANDLER)
 
@@ -72,36 +83,70 @@ static const http_route_t  logic_routes[] = {
 };
 
 
-/* Threads have TCP sockets of their own, and share a unix socket. */
+/* ---- what pages call, on a listener of its own -------------------------- */
+
+static void
+logic_public_weighted(http_request_t *req, void *data)
+{
+    logic_access_cors(data, req);
+    logic_http_query(data, req, logic_nodes_weighted, NULL);
+}
+
+
+/* what a browser asks before a request with Authorization */
+
+static void
+logic_public_options(http_request_t *req, void *data)
+{
+    logic_access_cors(data, req);
+    logic_http_answer(data, req, 200, 0, "", NULL);
+}
+
+
+static const http_route_t  logic_public_routes[] = {
+    { HTTP_GET, "/goim/nodes/weighted", logic_public_weighted },
+    { HTTP_OPTIONS, "/goim/nodes/weighted", logic_public_options },
+    { 0, NULL, logic_http_missing }
+};
+
+
+/* Threads have TCP sockets of their own, and share a unix socket; *fd is the
+   first thread's. */
 
 static int
-logic_http_listen(logic_thread_t *t, char *err, size_t size)
+logic_http_listen(logic_thread_t *t, const char *addr,
+    const http_route_t *routes, int *own, const int *first, char *err,
+    size_t size)
 {
-    int              fd;
-    logic_thread_t  *first;
+    if (t->index == 0 || !svc_listen_unix(addr)) {
+        *own = svc_listen(addr, 1, err, size);
 
-    first = t - t->index;
+    } else {
+        *own = fcntl(*first, F_DUPFD_CLOEXEC, 0);
 
-    if (t == first || !svc_listen_unix(t->conf->http)) {
-        t->http_fd = svc_listen(t->conf->http, 1, err, size);
-        return t->http_fd;
+        if (*own == -1) {
+            snprintf(err, size, "fcntl(): %s", strerror(errno));
+        }
     }
 
-    fd = fcntl(first->http_fd, F_DUPFD_CLOEXEC, 0);
-
-    if (fd == -1) {
-        snprintf(err, size, "fcntl(): %s", strerror(errno));
+    if (*own == -1) {
+        return -1;
     }
 
-    return fd;
+    if (http_server_listen(t->http, *own, routes, t) != 0) {
+        snprintf(err, size, "no memory for the HTTP server");
+        return -1;
+    }
+
+    return 0;
 }
 
 
 int
 logic_http_start(logic_thread_t *t, char *err, size_t size)
 {
-    int          fd;
-    http_conf_t  conf;
+    http_conf_t      conf;
+    logic_thread_t  *first;
 
     memset(&conf, 0, sizeof(conf));
 
@@ -120,17 +165,19 @@ logic_http_start(logic_thread_t *t, char *err, size_t size)
         return -1;
     }
 
-    fd = logic_http_listen(t, err, size);
-    if (fd == -1) {
+    first = t - t->index;
+
+    if (logic_http_listen(t, t->conf->http, logic_routes, &t->http_fd,
+                          &first->http_fd, err, size)
+        != 0)
+    {
         return -1;
     }
 
-    if (http_server_listen(t->http, fd, logic_routes, t) != 0) {
-        snprintf(err, size, "no memory for the HTTP server");
-        return -1;
-    }
-
-    return 0;
+    return t->conf->http_public[0] == '\0'
+           ? 0
+           : logic_http_listen(t, t->conf->http_public, logic_public_routes,
+                               &t->public_fd, &first->public_fd, err, size);
 }
 
 
@@ -138,7 +185,7 @@ logic_http_start(logic_thread_t *t, char *err, size_t size)
 
 static void
 logic_http_query(logic_thread_t *t, http_request_t *req,
-    logic_http_pt handler)
+    logic_http_pt handler, const logic_apikey_t *key)
 {
     char           *text;
     logic_query_t   q;
@@ -150,6 +197,7 @@ logic_http_query(logic_thread_t *t, http_request_t *req,
     }
 
     q.msg = http_body(req, &q.msg_len);
+    q.key = key;
 
     handler(t, req, &q);
 }
@@ -159,7 +207,7 @@ logic_http_query(logic_thread_t *t, http_request_t *req,
 
 static void
 logic_http_form(logic_thread_t *t, http_request_t *req,
-    logic_http_pt handler)
+    logic_http_pt handler, const logic_apikey_t *key)
 {
     char               *text;
     size_t              len, n;
@@ -207,6 +255,7 @@ logic_http_form(logic_thread_t *t, http_request_t *req,
 
     q.msg = msg->value;
     q.msg_len = msg->len;
+    q.key = key;
 
     handler(t, req, &q);
 }
@@ -356,6 +405,7 @@ size_t
 logic_http_room(logic_thread_t *t, http_request_t *req,
     const logic_query_t *q, const char **type, const char **room)
 {
+    char    key[GOIM_ROOM_MAX + 1];
     size_t  len;
 
     *type = logic_http_type(t, req, q);
@@ -373,7 +423,9 @@ logic_http_room(logic_thread_t *t, http_request_t *req,
         return 0;
     }
 
-    return len;
+    stpcpy(stpcpy(stpcpy(key, *type), "://"), *room);
+
+    return logic_access_room(t, req, q->key, key, len) == 0 ? len : 0;
 }
 
 

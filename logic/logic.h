@@ -28,6 +28,9 @@
  *     receive.c   packets of clients for the application
  *     hook.c      HTTP requests to the application, by libcurl
  *
+ *     access.c    who may call which route of the HTTP API
+ *     keys.c      by which key
+ *
  *     query.c token.c cidr.c group.c balance.c           no network there,
  *     jwt.c jwk.c base64url.c                            nor here
  */
@@ -53,6 +56,7 @@
 
 #include "conf.h"
 #include "counters.h"
+#include "keys.h"
 
 
 typedef struct logic_thread_s  logic_thread_t;
@@ -93,7 +97,9 @@ struct logic_thread_s {
     char                          from[HERE_FROM];    /* told with records */
 
     http_server_t                *http;
-    int                           http_fd;    /* the http server's */
+    int                           http_fd;    /* the http server's, */
+    int                           public_fd;  /* and its public listener's */
+    logic_keys_t                 *keys;       /* as seen last */
 
     svc_listener_t               *rpc;
     struct logic_links_s          links;

@@ -33,6 +33,7 @@
 
 static int logic_start(struct event_base *base);
 static void logic_drain(void);
+static void logic_reload(void);
 static void logic_stop(void);
 static int logic_thread_init(logic_thread_t *t, char *err, size_t size);
 static void logic_thread_free(logic_thread_t *t);
@@ -66,6 +67,7 @@ static const svc_t  logic_svc = {
     .log_level = &logic_conf.log_level,
     .start = logic_start,
     .drain = logic_drain,
+    .reload = logic_reload,
     .stop = logic_stop,
     .drain_time = &logic_conf.drain
 };
@@ -131,6 +133,8 @@ logic_start(struct event_base *base)
     logic_nthreads = cpus < 1 ? 1 : (unsigned) cpus;
 
     if (logic_probe(logic_conf.http, err, sizeof(err)) != 0
+        || (logic_conf.http_public[0] != '\0'
+            && logic_probe(logic_conf.http_public, err, sizeof(err)) != 0)
         || logic_probe(logic_conf.rpc, err, sizeof(err)) != 0)
     {
         log_write(LOG_EMERG, "%s", err);
@@ -204,6 +208,28 @@ static void
 logic_drain(void)
 {
     logic_tell(LOGIC_DRAINS);
+}
+
+
+/* Keys are changed without a restart: both the old and the new one stand in the
+   file for a while. */
+
+static void
+logic_reload(void)
+{
+    char  err[512];
+
+    if (logic_conf.api_keys[0] == '\0') {
+        return;
+    }
+
+    if (logic_keys_load(logic_conf.api_keys, err, sizeof(err)) != 0) {
+        log_write(LOG_ERROR, "[api] keys = \"%s\" %s; those read before stay "
+                  "valid", logic_conf.api_keys, err);
+        return;
+    }
+
+    log_write(LOG_NOTICE, "[api] keys read again");
 }
 
 
@@ -368,6 +394,7 @@ logic_thread_free(logic_thread_t *t)
     registry_free(t->registry);
     logic_push_free(t);
     logic_history_free(t);
+    logic_keys_release(t->keys);
 
     event_free(t->tick);
 }

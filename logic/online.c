@@ -6,6 +6,8 @@
 
 #include "online.h"
 
+#include "access.h"
+
 #include "logic/lua/online_tell.lua.h"
 
 #include <inttypes.h>
@@ -205,6 +207,35 @@ logic_counts_end(logic_counts_t *c)
 
 /* ---- a backend asks ---------------------------------------------------- */
 
+/* -1: answered, a room is not the key's. */
+
+static int
+logic_online_may(logic_thread_t *t, http_request_t *req,
+    const logic_query_t *q, const char *type)
+{
+    int     n;
+    char    room[GOIM_ROOM_MAX + 1];
+    size_t  i;
+
+    for (i = 0; i < q->nargs; i++) {
+
+        if (strcmp(q->args[i].name, "rooms") != 0) {
+            continue;
+        }
+
+        n = snprintf(room, sizeof(room), "%s://%s", type, q->args[i].value);
+
+        if (n < (int) sizeof(room)
+            && logic_access_room(t, req, q->key, room, (size_t) n) != 0)
+        {
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
 void
 logic_online_room(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
@@ -229,6 +260,10 @@ logic_online_room(logic_thread_t *t, http_request_t *req,
 
     if (n > LOGIC_ONLINE_ASKED) {
         logic_http_bad(t, req, "rooms: more than %d", LOGIC_ONLINE_ASKED);
+        return;
+    }
+
+    if (logic_online_may(t, req, q, type) != 0) {
         return;
     }
 

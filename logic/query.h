@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "keys.h"
+
 typedef struct {
     const char  *name;
     const char  *value;
@@ -19,6 +21,8 @@ typedef struct {
     size_t        nargs;
     const char   *msg;          /* of a push: the body, or a form's field */
     size_t        msg_len;
+
+    const logic_apikey_t  *key;     /* the caller's; NULL: not limited */
 } logic_query_t;
 
 /* The one parameter that may hold any bytes. */

@@ -17,7 +17,7 @@ typedef enum {
     CONF_INT,       /* int64_t, min..max */
     CONF_MSEC,      /* int64_t, milliseconds; 500ms 5s 10m 1h 2d; bare: s */
     CONF_SIZE,      /* int64_t, bytes; 64k 1m 1g */
-    CONF_BOOL,      /* int: on, off */
+    CONF_BOOL,      /* int: on or 1, off or 0 */
     CONF_NUM,       /* double, min..max */
     CONF_WORD,      /* char *: one of `words`; or "" if that is the default */
     CONF_FILE       /* char *: the value names a file, its contents (less

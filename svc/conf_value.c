@@ -337,14 +337,14 @@ conf_set(const conf_key_t *key, void *conf, const char *value, char *err,
         return 0;
 
     case CONF_BOOL:
-        if (strcmp(value, "on") == 0) {
+        if (strcmp(value, "on") == 0 || strcmp(value, "1") == 0) {
             *(int *) place = 1;
 
-        } else if (strcmp(value, "off") == 0) {
+        } else if (strcmp(value, "off") == 0 || strcmp(value, "0") == 0) {
             *(int *) place = 0;
 
         } else {
-            snprintf(err, size, "is none of on, off");
+            snprintf(err, size, "is none of on, off, 1, 0");
             return -1;
         }
 

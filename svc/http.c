@@ -656,6 +656,8 @@ http_sent(http_request_t *c)
     }
 
     svc_pool_reset(&c->pool);
+    c->fields = NULL;
+    c->fields_len = 0;
 
     c->start = c->end;
     c->served = 1;

@@ -91,6 +91,11 @@ const char *http_peer(http_request_t *req);
 /* Memory until the answer. NULL: none. */
 void *http_alloc(http_request_t *req, size_t n);
 
+/* A field of the answer that follows; the name is a literal. Some 500 bytes of
+ * fields are taken, what is beyond is left out. */
+void http_add_header(http_request_t *req, const char *name,
+    const char *value);
+
 /* Everything is copied. */
 void http_answer(http_request_t *req, int status, const char *type,
     const void *body, size_t len);

@@ -13,7 +13,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#define HTTP_HEAD_MAX  512
+#define HTTP_HEAD_MAX    512
+#define HTTP_FIELDS_MAX  512
 
 
 static const char *
@@ -23,6 +24,8 @@ http_reason(int status)
 
     case 200: return "OK";
     case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
     case 404: return "Not Found";
     case 408: return "Request Timeout";
     case 413: return "Content Too Large";
@@ -81,6 +84,29 @@ http_put_number(char *p, size_t n)
 }
 
 
+void
+http_add_header(http_request_t *c, const char *name, const char *value)
+{
+    int     n;
+    size_t  left;
+
+    if (c->fields == NULL) {
+        c->fields = svc_pool_alloc(&c->pool, HTTP_FIELDS_MAX);
+
+        if (c->fields == NULL) {
+            return;
+        }
+    }
+
+    left = HTTP_FIELDS_MAX - c->fields_len;
+    n = snprintf(c->fields + c->fields_len, left, "\r\n%s: %s", name, value);
+
+    if (n > 0 && (size_t) n < left) {
+        c->fields_len += (size_t) n;
+    }
+}
+
+
 static size_t
 http_answer_head(http_request_t *c, char *buf, int status, const char *type,
     size_t len)
@@ -97,6 +123,11 @@ http_answer_head(http_request_t *c, char *buf, int status, const char *type,
     p = http_put_number(p, len);
     p = http_put(p, "\r\nDate: ");
     p = http_put(p, http_date(c->server));
+
+    if (c->fields_len > 0) {
+        memcpy(p, c->fields, c->fields_len);
+        p += c->fields_len;
+    }
 
     if (!c->keep) {
         p = http_put(p, "\r\nConnection: close");
@@ -156,7 +187,7 @@ http_answer(http_request_t *c, int status, const char *type,
     const void *body, size_t len)
 {
     int             n;
-    char            head[HTTP_HEAD_MAX];
+    char            head[HTTP_HEAD_MAX + HTTP_FIELDS_MAX];
     size_t          all;
     ssize_t         sent;
     struct iovec    iov[2];

@@ -88,6 +88,8 @@ struct http_request_s {
     size_t                  out_len;
 
     svc_pool_t              pool;           /* the request's */
+    char                   *fields;         /* added to the answer, of it */
+    size_t                  fields_len;
     char                    peer[INET6_ADDRSTRLEN];
 
     unsigned                keep:1;

@@ -117,6 +117,32 @@ svc_listen_check(const char *addr, char *err, size_t size)
 }
 
 
+int
+svc_listen_local(const char *addr)
+{
+    char                     err[256];
+    socklen_t                len;
+    struct sockaddr_storage  ss;
+
+    if (svc_listen_addr(addr, &ss, &len, err, sizeof(err)) != 0) {
+        return 0;
+    }
+
+    switch (ss.ss_family) {
+
+    case AF_UNIX:
+        return 1;
+
+    case AF_INET:
+        return ntohl(((struct sockaddr_in *) &ss)->sin_addr.s_addr) >> 24
+               == IN_LOOPBACKNET;
+
+    default:
+        return IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *) &ss)->sin6_addr);
+    }
+}
+
+
 /* Remove the file of a unix socket that nobody listens on. */
 
 static void

@@ -23,6 +23,9 @@ int svc_listen_unix(const char *addr);
 /* Whether it is IP:port, [IP6]:port, :port or unix:PATH. -1 with a message. */
 int svc_listen_check(const char *addr, char *err, size_t size);
 
+/* Whether only this machine reaches it: loopback, or a unix socket. */
+int svc_listen_local(const char *addr);
+
 /*
  * A socket that listens on the address, or -1 with a message. share: other
  * sockets of the process may listen there too. Threads that share a unix

@@ -212,6 +212,10 @@ svc_hangup(evutil_socket_t fd, short what, void *data)
     if (log_reopen() == 0) {
         log_write(LOG_NOTICE, "%s: log opened again", svc_loop.svc->name);
     }
+
+    if (svc_loop.svc->reload != NULL) {
+        svc_loop.svc->reload();
+    }
 }
 
 

@@ -32,6 +32,9 @@ typedef struct {
     /* stop taking work; call svc_loop_done() when nothing is left */
     void  (*drain)(void);
 
+    /* at SIGHUP, when the log was opened again; may be NULL */
+    void  (*reload)(void);
+
     /* after the loop ended, before exit */
     void  (*stop)(void);
 

@@ -37,7 +37,7 @@ $redis->cmd('CONFIG', 'SET', 'maxmemory', 1);
 my @pushes = map {
     my $s = Goim::Socket->new(port => $logic->{http_port});
     $s->write("POST /goim/push/room?operation=1000&type=live&room=$_ HTTP/1.1\r\n"
-        . "Host: x\r\nConnection: close\r\nContent-Length: $size\r\n\r\n"
+        . "Host: localhost\r\nConnection: close\r\nContent-Length: $size\r\n\r\n"
         . 'x' x $size);
     $s } 1 .. $n;
 eventually { $logic->metrics->{goim_logic_push_waiting} == $n } 20,

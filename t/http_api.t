@@ -407,7 +407,7 @@ subtest 'bodies' => sub {
     is $r->{http}, 413, 'a byte more';
     is $api->all(9, 'x')->{code}, 0, 'the next one is heard';
 
-    my $head = "POST /goim/push/all?operation=9 HTTP/1.1\r\nHost: x\r\n"
+    my $head = "POST /goim/push/all?operation=9 HTTP/1.1\r\nHost: localhost\r\n"
         . "Connection: close\r\n";
     like raw("${head}Transfer-Encoding: chunked\r\n\r\n"
         . "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"), qr/"code":0,/, 'chunked';
@@ -421,7 +421,7 @@ subtest 'bodies' => sub {
 };
 
 subtest 'broken HTTP' => sub {
-    my $host = "Host: x\r\n";
+    my $host = "Host: localhost\r\n";
     my $end = "Connection: close\r\n\r\n";
     my $all = 'POST /goim/push/all?operation=9 HTTP/1.1';
     my $long = 'y' x 70_000;
@@ -528,7 +528,7 @@ subtest 'too much is waiting' => sub {
     $redis->pause;
     for (1 .. 60) {
         my $s = Goim::Socket->new(port => $logic->{http_port});
-        $s->write("POST /goim/push/all?operation=9 HTTP/1.1\r\nHost: x\r\n"
+        $s->write("POST /goim/push/all?operation=9 HTTP/1.1\r\nHost: localhost\r\n"
             . "Connection: close\r\nContent-Length: 200000\r\n\r\n"
             . 'x' x 200_000);
         push @s, $s;
@@ -557,7 +557,7 @@ subtest 'end' => sub {
     # pushes under way are answered at SIGTERM
     my @s = map { Goim::Socket->new(port => $logic->{http_port}) } 1 .. 4;
     $redis->pause;
-    $_->write("POST /goim/push/all?operation=77 HTTP/1.1\r\nHost: x\r\n"
+    $_->write("POST /goim/push/all?operation=77 HTTP/1.1\r\nHost: localhost\r\n"
         . "Content-Length: 1\r\n\r\nx") for @s;
     wait_for { $logic->metrics->{goim_logic_push_waiting} == 4 } 10, 'wait';
     $logic->signal('TERM');

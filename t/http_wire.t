@@ -26,7 +26,7 @@ my $job = Goim::Job->new(redis => $redis->addr);
 my $api = Goim::RPC::ready($logic)->api;
 
 my $path = '/goim/push/room?operation=1000&type=live&room=1';
-my $host = "Host: x\r\n";
+my $host = "Host: localhost\r\n";
 my $push = "POST $path HTTP/1.1\r\n$host";
 my $next = "GET /health HTTP/1.1\r\n$host\r\n";
 

@@ -51,7 +51,7 @@ sub begun {
     my ($logic) = @_;
     my $s = Goim::Socket->new(port => $logic->{http_port});
     $s->write("POST /goim/push/room?operation=1&type=live&room=1 HTTP/1.1\r\n"
-        . "Host: x\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlost");
+        . "Host: localhost\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlost");
     return $s;
 }
 

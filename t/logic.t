@@ -142,7 +142,7 @@ subtest 'start' => sub {
     Goim::RPC::ready($logic->start);
     $redis->pause;
     my $s = Goim::Socket->new(port => $logic->{http_port});
-    $s->write("POST /goim/push/all?operation=1 HTTP/1.1\r\nHost: x\r\n"
+    $s->write("POST /goim/push/all?operation=1 HTTP/1.1\r\nHost: localhost\r\n"
         . "Content-Length: 1\r\n\r\nx");
     eventually { $logic->metrics->{goim_logic_push_waiting} == 1 } 10,
         'a push waits';
@@ -158,7 +158,7 @@ subtest 'start' => sub {
     Goim::RPC::ready($logic->start);
     $redis->pause;
     $s = Goim::Socket->new(port => $logic->{http_port});
-    $s->write("POST /goim/push/all?operation=1 HTTP/1.1\r\nHost: x\r\n"
+    $s->write("POST /goim/push/all?operation=1 HTTP/1.1\r\nHost: localhost\r\n"
         . "Content-Length: 1\r\n\r\nx");
     eventually { $logic->metrics->{goim_logic_push_waiting} == 1 } 10,
         'a push waits';

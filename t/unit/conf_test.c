@@ -265,7 +265,7 @@ test_errors(void **state)
     fails("[a]\ntime = 3d\n", 2, "from 0 to 2d");
     fails("[b]\nsize = 1t\n", 2, "not a size");
     fails("[b]\nsize = 1025k\n", 2, "from 0 to 1m");
-    fails("[b]\nflag = yes\n", 2, "\"yes\" is none of on, off");
+    fails("[b]\nflag = yes\n", 2, "\"yes\" is none of on, off, 1, 0");
     fails("[b]\nnum = nan\n", 2, "not a decimal number");
     fails("[b]\nnum = 1.5x\n", 2, "not a decimal number");
     fails("[b]\nnum = 11\n", 2, "\"11\" is not a decimal number from 0 to 10");
