@@ -5,6 +5,7 @@
 #include "conf.h"
 #include "access.h"
 #include "logic.h"
+#include "rpc_secret.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -58,6 +59,9 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("logic", "canary", CONF_MSEC, canary, "5s", 0, 5000),
     LOGIC_CONF("logic", "stream_maxlen", CONF_INT, stream_maxlen, "10000",
                100, 100000000),
+
+    LOGIC_CONF("rpc", "secret_file", CONF_FILE, rpc_secret, "", 0, 0),
+    LOGIC_CONF("rpc", "open", CONF_BOOL, rpc_open, "off", 0, 0),
 
     LOGIC_CONF("http", "timeout", CONF_MSEC, http_timeout, "60s",
                1000, 3600000),
@@ -180,7 +184,8 @@ logic_conf_check(void *conf, char *err, size_t size)
 
     if (logic_conf_addr("logic", "http", lcf->http, err, size) != 0
         || logic_conf_addr("logic", "rpc", lcf->rpc, err, size) != 0
-        || logic_conf_api(lcf, err, size) != 0)
+        || logic_conf_api(lcf, err, size) != 0
+        || logic_rpc_secret_check(lcf, err, size) != 0)
     {
         return -1;
     }

@@ -39,6 +39,8 @@ typedef struct {
     const char        *log_level;
     char              *http;
     char              *rpc;
+    char              *rpc_secret;          /* one or two lines; "": none */
+    int                rpc_open;
     int64_t            threads;
     int64_t            drain;
     int64_t            canary;              /* 0: none */

@@ -124,6 +124,8 @@ typedef enum {
       "Calls of comets.")                                                    \
     X(rpc_failed, "goim_logic_rpc_failed_total", NULL,                       \
       "Calls answered with FAILED.")                                         \
+    X(rpc_denied, "goim_logic_rpc_denied_total", NULL,                       \
+      "Connections of comets closed for their secret.")                      \
     X(rpc_malformed, "goim_logic_rpc_malformed_total", NULL,                 \
       "Calls and frames that could not be understood.")                      \
     X(rpc_unanswered, "goim_logic_rpc_unanswered_total", NULL,               \
@@ -191,7 +193,7 @@ typedef struct {
     metric_t  *reads, *reads_later, *page_hits, *page_misses, *page_bytes;
     metric_t  *receives, *receive_unwanted, *receive_failed;
     metric_t  *registers, *registers_refused;
-    metric_t  *rpc_connections, *rpc_calls, *rpc_failed, *rpc_malformed;
+    metric_t  *rpc_connections, *rpc_calls, *rpc_failed, *rpc_denied, *rpc_malformed;
     metric_t  *rpc_unanswered;
     metric_t  *hook_requests, *hook_failed;
     metric_t  *rooms_full, *rooms_listed, *rooms_off;

@@ -15,6 +15,7 @@
 #include "rooms.h"
 #include "rpc.h"
 #include "rpc_clock.h"
+#include "rpc_secret.h"
 #include "session.h"
 
 #include <event2/buffer.h>
@@ -602,6 +603,7 @@ logic_rpc_full(const logic_call_t *call)
 static void
 logic_rpc_hello(logic_call_t *call)
 {
+    const char      *why;
     log_text_t       zone, version;
     Goim__Hello     *hello;
     logic_link_t    *link;
@@ -618,6 +620,16 @@ logic_rpc_hello(logic_call_t *call)
     }
 
     log_text(&link->server, hello->server);
+
+    why = logic_rpc_secret_wrong(link->thread->conf, hello->secret.data,
+                                 hello->secret.len);
+
+    if (why != NULL) {
+        metrics_add(logic_m.rpc_denied, 1);
+        logic_reply_code(call, GOIM__REPLY__CODE__DENIED, why);
+        logic_rpc_error(link, why);
+        return;
+    }
 
     if (!link->greeted) {
         log_write(LOG_INFO, "rpc %s: comet \"%s\" zone %s version %s",

@@ -55,6 +55,7 @@ typedef struct {
     ngx_msec_t                  redis_timeout;
 
     ngx_array_t                 logic;      /* of ngx_goim_peer_t */
+    ngx_str_t                   logic_secret;   /* empty: none */
     ngx_msec_t                  logic_timeout;
 
     ngx_resolver_t             *resolver;   /* NULL: names were resolved at

@@ -143,13 +143,30 @@ ngx_goim_conf_logic(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_goim_conf_t  *gcf = conf;
 
-    ngx_str_t        *value;
+    ngx_str_t        *value, file;
     ngx_uint_t        i;
     ngx_goim_peer_t  *peer;
 
     value = cf->args->elts;
 
     for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strncmp(value[i].data, "secret_file=", 12) == 0) {
+
+            if (gcf->logic_secret.data) {
+                return "has \"secret_file=\" twice";
+            }
+
+            file.data = value[i].data + 12;
+            file.len = value[i].len - 12;
+
+            if (ngx_goim_conf_secret(cf, &file, &gcf->logic_secret) != NGX_OK)
+            {
+                return NGX_CONF_ERROR;
+            }
+
+            continue;
+        }
 
         peer = ngx_array_push(&gcf->logic);
         if (peer == NULL) {

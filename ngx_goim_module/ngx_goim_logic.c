@@ -570,6 +570,8 @@ ngx_goim_logic_opened(ngx_goim_link_t *l)
     hello.server = (char *) server;
     hello.zone = (char *) ngx_goim_logic.zone_id;
     hello.version = (char *) NGX_GOIM_VERSION;
+    hello.secret.data = ngx_goim_logic.conf->logic_secret.data;
+    hello.secret.len = ngx_goim_logic.conf->logic_secret.len;
 
     call.call_case = GOIM__CALL__CALL_HELLO;
     call.hello = &hello;

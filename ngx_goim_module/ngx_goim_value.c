@@ -7,6 +7,7 @@
 #include "ngx_goim_value.h"
 
 #include "common/goim_hint.h"
+#include "common/goim_limits.h"
 
 
 #define NGX_GOIM_CONF_TEXT  256
@@ -309,4 +310,69 @@ ngx_goim_conf_missing(ngx_conf_t *cf, ngx_uint_t line, const char *text)
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "%s in \"goim\"", text);
 
     return NGX_CONF_ERROR;
+}
+
+
+ngx_int_t
+ngx_goim_conf_secret(ngx_conf_t *cf, ngx_str_t *file, ngx_str_t *secret)
+{
+    size_t    len;
+    u_char    buf[GOIM_SECRET_MAX + 2];
+    ssize_t   n;
+    ngx_fd_t  fd;
+
+    if (ngx_conf_full_name(cf->cycle, file, 1) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    fd = ngx_open_file(file->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           ngx_open_file_n " \"%V\" failed", file);
+        return NGX_ERROR;
+    }
+
+    n = ngx_read_fd(fd, buf, sizeof(buf));
+
+    if (n == -1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           ngx_read_fd_n " \"%V\" failed", file);
+    }
+
+    if (ngx_close_file(fd) == NGX_FILE_ERROR) {
+        ngx_log_error(NGX_LOG_ALERT, cf->log, ngx_errno,
+                      ngx_close_file_n " \"%V\" failed", file);
+    }
+
+    if (n == -1) {
+        return NGX_ERROR;
+    }
+
+    for (len = 0; len < (size_t) n; len++) {
+        if (buf[len] <= ' ' || buf[len] >= 0x7f) {
+            break;
+        }
+    }
+
+    if (len < GOIM_SECRET_MIN || len > GOIM_SECRET_MAX
+        || (len < (size_t) n && buf[len] != '\r' && buf[len] != '\n'))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "the first line of \"%V\" is not %d to %d visible "
+                           "characters of ASCII", file, GOIM_SECRET_MIN,
+                           GOIM_SECRET_MAX);
+        return NGX_ERROR;
+    }
+
+    secret->len = len;
+    secret->data = ngx_pnalloc(cf->pool, len);
+
+    if (secret->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(secret->data, buf, len);
+
+    return NGX_OK;
 }

@@ -54,6 +54,12 @@ char *ngx_goim_conf_param_word(ngx_conf_t *cf,
     const ngx_goim_conf_param_t *param, ngx_str_t *value, void *conf);
 
 
+/* What nodes show to logic: the first line of a file, GOIM_SECRET_MIN to
+   GOIM_SECRET_MAX visible characters.  An error is logged. */
+ngx_int_t ngx_goim_conf_secret(ngx_conf_t *cf, ngx_str_t *file,
+    ngx_str_t *secret);
+
+
 /* Logs that the directive (its parameter "db=", if it is not NULL) takes
    `what` ("a number from 0 to 5"), and not value.  NGX_CONF_ERROR. */
 char *ngx_goim_conf_invalid(ngx_conf_t *cf, const char *param,

@@ -2352,7 +2352,7 @@ const ProtobufCMessageDescriptor goim__delivery__descriptor =
   (ProtobufCMessageInit) goim__delivery__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__hello__field_descriptors[3] =
+static const ProtobufCFieldDescriptor goim__hello__field_descriptors[4] =
 {
   {
     "server",
@@ -2390,8 +2390,21 @@ static const ProtobufCFieldDescriptor goim__hello__field_descriptors[3] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "secret",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Hello, secret),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__hello__field_indices_by_name[] = {
+  3,   /* field[3] = secret */
   0,   /* field[0] = server */
   2,   /* field[2] = version */
   1,   /* field[1] = zone */
@@ -2399,7 +2412,7 @@ static const unsigned goim__hello__field_indices_by_name[] = {
 static const ProtobufCIntRange goim__hello__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor goim__hello__descriptor =
 {
@@ -2409,7 +2422,7 @@ const ProtobufCMessageDescriptor goim__hello__descriptor =
   "Goim__Hello",
   "goim",
   sizeof(Goim__Hello),
-  3,
+  4,
   goim__hello__field_descriptors,
   goim__hello__field_indices_by_name,
   1,  goim__hello__number_ranges,

@@ -312,10 +312,14 @@ struct  Goim__Hello
    * of the module
    */
   char *version;
+  /*
+   * that logic knows; empty: none
+   */
+  ProtobufCBinaryData secret;
 };
 #define GOIM__HELLO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__hello__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, {0,NULL} }
 
 
 struct  Goim__Header
