@@ -156,15 +156,20 @@ job_history_learn(job_t *job, redisReply **e)
 {
     static log_once_t  wrong;
 
+    const char     *stamp;
     job_history_t  *h;
 
     h = &job->history;
+    stamp = strrchr(e[1]->str, ' ');
 
-    if (e[1]->len >= JOB_HISTORY_OF || e[3]->len >= sizeof(h->started)) {
+    if (stamp == NULL || e[1]->len >= JOB_HISTORY_OF
+        || e[3]->len >= sizeof(h->started))
+    {
         return;
     }
 
-    if (!h->known || strcmp(h->of, e[1]->str) != 0) {
+    if (strcmp(h->of, e[1]->str) != 0) {
+        h->version++;
 
         if (history_parse(&h->now, e[0]->str) != 0) {
             log_seldom(&wrong, LOG_ERROR, "goim:history in Redis is wrong: "
@@ -174,6 +179,7 @@ job_history_learn(job_t *job, redisReply **e)
         log_write(LOG_INFO, "history: %zu room types", h->now.n);
     }
 
+    h->never = (strcmp(stamp, " 0") == 0);
     strcpy(h->of, e[1]->str);
     strcpy(h->started, e[3]->str);
 

@@ -18,7 +18,8 @@ typedef struct job_s  job_t;
 
 typedef struct {
     history_t       now;
-    char            of[JOB_HISTORY_OF];     /* "": nothing was ever kept */
+    char            of[JOB_HISTORY_OF];     /* what epochs belong to */
+    uint32_t        version;                /* another one with each `of` */
     uint32_t        partitions;             /* by them rooms have their home */
     struct event   *look;
     void          (*learnt)(job_t *job);        /* it is known now */
@@ -26,6 +27,7 @@ typedef struct {
     unsigned        known:1;
     unsigned        asking:1;
     unsigned        strange:1;      /* it is another bus that numbers */
+    unsigned        never:1;        /* nothing was ever kept */
 } job_history_t;
 
 int job_history_init(job_t *job);

@@ -9,6 +9,12 @@
  *
  * A step that failed or got no answer is done once more: what was numbered is
  * found by its position.
+ *
+ * Which rooms have a history may change, or be known to another job that had
+ * the partition before. So a partition begins with a step, with or without
+ * items, each time that it was taken and that [history] is another one: it is
+ * refused to who does not know it as it stands, and says by what the partition
+ * goes from then on. Before that no room of it begins an epoch (read.lua).
  */
 
 #include "number.h"
@@ -38,6 +44,9 @@ struct job_number_part_s {
     size_t          nitems;         /* of them */
     struct event   *timer;          /* before a repeat */
     int64_t         delay;
+    uint32_t        version;        /* of [history], by which it goes; 0: it was
+                                       not said since it was taken */
+    uint32_t        saying;         /* the step in flight says this one */
     unsigned        inflight:1;
     unsigned        full:1;         /* Redis is, it said last */
 };
@@ -46,6 +55,7 @@ struct job_number_part_s {
 static job_number_part_t *job_number_part(job_t *job, uint32_t partition);
 static void job_number_learnt(job_t *job);
 static void job_number_turn(evutil_socket_t fd, short what, void *data);
+static int job_number_said(const job_number_part_t *part);
 static void job_number_go(job_number_part_t *part);
 static size_t job_number_gather(job_number_part_t *part);
 static int job_number_step(job_number_part_t *part);
@@ -157,17 +167,21 @@ job_number_part(job_t *job, uint32_t partition)
 void
 job_number_take(job_t *job, job_msg_t *msg)
 {
-    job_number_t  *num;
+    job_number_t       *num;
+    job_number_part_t  *part;
 
     num = &job->number;
+    part = job_number_part(job, msg->partition);
 
-    if (job->history.known && job->history.now.n == 0 && num->held == 0) {
+    if (job->history.known && job->history.now.n == 0 && num->held == 0
+        && job_number_said(part))
+    {
         job_fanout_take(job, msg);
         return;
     }
 
     num->held++;
-    job_list_push(&job_number_part(job, msg->partition)->waiting, msg);
+    job_list_push(&part->waiting, msg);
 
     /* once for all that the bus gives in this turn of the loop */
 
@@ -178,13 +192,32 @@ job_number_take(job_t *job, job_msg_t *msg)
 void
 job_number_purge(job_t *job)
 {
+    size_t  i;
+
+    for (i = 0; i < job->number.nparts; i++) {
+        if (job->number.parts[i] != NULL) {
+            job->number.parts[i]->version = 0;
+            job->number.parts[i]->saying = 0;
+        }
+    }
+
     event_active(job->number.turn, EV_TIMEOUT, 0);
 }
 
 
+/* Once a second, too. Who joins a room does not wait for its first item. */
+
 static void
 job_number_learnt(job_t *job)
 {
+    uint32_t  n;
+
+    for (n = 0; n < job->history.partitions && job->history.now.n > 0; n++) {
+        if (bus_consumer_holds(job->consumer, n)) {
+            job_number_go(job_number_part(job, n));
+        }
+    }
+
     if (job->number.held > 0) {
         event_active(job->number.turn, EV_TIMEOUT, 0);
     }
@@ -211,6 +244,13 @@ job_number_turn(evutil_socket_t fd, short what, void *data)
 
 /* ---- what a step is made of ---- */
 
+static int
+job_number_said(const job_number_part_t *part)
+{
+    return part->version == part->job->history.version;
+}
+
+
 static void
 job_number_go(job_number_part_t *part)
 {
@@ -218,15 +258,18 @@ job_number_go(job_number_part_t *part)
 
     job = part->job;
 
-    while (!part->inflight && part->waiting.head != NULL && !job->draining
-           && !evtimer_pending(part->timer, NULL))
+    while (!part->inflight && !job->draining
+           && !evtimer_pending(part->timer, NULL)
+           && (part->waiting.head != NULL
+               || (!job_number_said(part)
+                   && bus_consumer_holds(job->consumer, part->partition))))
     {
         if (!job->history.known) {
             job_history_need(job);
             return;
         }
 
-        if (job_number_gather(part) == 0) {
+        if (job_number_gather(part) == 0 && job_number_said(part)) {
             job_number_answered(part, NULL);
 
         } else if (job_number_step(part) != 0) {
@@ -278,6 +321,7 @@ job_number_step(job_number_part_t *part)
     }
 
     part->inflight = 1;
+    part->saying = part->job->history.version;
     metrics_add(part->job->m.steps, 1);
 
     return 0;
@@ -304,6 +348,7 @@ job_number_answer(svc_redis_t *r, redisReply *reply, void *data)
 
     if (job_number_fits(part, reply)) {
         part->delay = 0;
+        part->version = part->saying;
         job_number_full(part, 0);
         job_number_answered(part, reply);
 
@@ -510,8 +555,8 @@ job_number_tidy(evutil_socket_t fd, short what, void *data)
     (void) fd;
     (void) what;
 
-    if (!job->history.known || job->history.of[0] == '\0'
-        || job->history.strange || job->draining)
+    if (!job->history.known || job->history.never || job->history.strange
+        || job->draining)
     {
         return;
     }

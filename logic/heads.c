@@ -109,7 +109,7 @@ logic_heads_known(int ok, void *data)
     logic_heads_t  *h = data;
 
     if (!ok) {
-        logic_heads_failed(h, "redis did not answer");
+        logic_heads_failed(h, "it is not known which rooms have a history");
 
     } else if (logic_heads_eval(h) != 0) {
         logic_heads_failed(h, "redis is away");

@@ -140,13 +140,8 @@ logic_history_got(svc_redis_t *r, redisReply *reply, void *data)
     if (!ok) {
         logic_redis_said("history", reply);
 
-    } else if (logic_history_take(ask->thread->history, reply) != 0) {
-
-        /* nothing is kept */
-
-        memset(&ask->thread->history->types, 0, sizeof(history_t));
-        ask->thread->history->partitions = 0;
-        strcpy(ask->thread->history->stamp, "0");
+    } else {
+        ok = logic_history_take(ask->thread->history, reply) == 0;
     }
 
     ask->known(ok, ask->data);
@@ -154,11 +149,18 @@ logic_history_got(svc_redis_t *r, redisReply *reply, void *data)
 }
 
 
+/* Nothing that job has written: then nobody knows. */
+
 static int
 logic_history_take(logic_history_t *h, const redisReply *reply)
 {
     size_t               i;
+    uint32_t             partitions;
     redisReply         **e;
+
+    memset(&h->types, 0, sizeof(history_t));
+    h->partitions = 0;
+    h->stamp[0] = '\0';
 
     e = reply->element;
 
@@ -168,18 +170,23 @@ logic_history_take(logic_history_t *h, const redisReply *reply)
         }
     }
 
+    partitions = (uint32_t) strtoul(e[3]->str, NULL, 10);
+
     if (e[1]->len >= LOGIC_HISTORY_OF || e[2]->len == 0
-        || e[2]->len > LOGIC_HISTORY_STAMP
-        || history_parse(&h->types, e[0]->str) != 0)
+        || e[2]->len > LOGIC_HISTORY_STAMP || partitions == 0)
     {
         return -1;
     }
 
-    h->partitions = (uint32_t) strtoul(e[3]->str, NULL, 10);
+    /* as job: of a text that is wrong no room has a history */
+
+    (void) history_parse(&h->types, e[0]->str);
+
+    h->partitions = partitions;
     snprintf(h->of, sizeof(h->of), "%s", e[1]->str);
     snprintf(h->stamp, sizeof(h->stamp), "%s", e[2]->str);
 
-    return h->partitions == 0 ? -1 : 0;
+    return 0;
 }
 
 

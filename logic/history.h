@@ -15,8 +15,8 @@ void logic_history_free(logic_thread_t *t);
 /* Redis is there */
 void logic_history_up(logic_thread_t *t);
 
-/* Ask now; `known` is told whether that is what Redis has. -1: it is away,
- * nobody is told. */
+/* Ask now; `known` is told whether Redis says it: it does once a job has been
+ * there. -1: it is away, nobody is told. */
 int logic_history_ask(logic_thread_t *t, void (*known)(int ok, void *data),
     void *data);
 
@@ -31,8 +31,8 @@ uint32_t logic_history_home(logic_thread_t *t, const char *room);
 /* what epochs belong to */
 const char *logic_history_of(logic_thread_t *t);
 
-/* The names, as long as nothing else is called, and *stamp: "" when Redis was
- * not asked yet. */
+/* The names, as long as nothing else is called, and *stamp: "" when nothing is
+ * known, "0" when nothing ever had one. */
 size_t logic_history_types(logic_thread_t *t, char *types[HISTORY_TYPES],
     char **stamp);
 

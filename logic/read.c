@@ -60,7 +60,7 @@ logic_read_known(int ok, void *data)
     logic_read_t  *rd = data;
 
     if (!ok) {
-        logic_read_failed(rd, "redis did not answer");
+        logic_read_failed(rd, "it is not known which rooms have a history");
 
     } else if (logic_history_home(rd->thread, rd->room) == 0) {
         rd->status = LOGIC_READ_NONE;
@@ -90,9 +90,9 @@ static int
 logic_read_eval(logic_read_t *rd)
 {
     int              i;
-    char             key[6][LOGIC_READ_KEY], number[4][24];
+    char             key[7][LOGIC_READ_KEY], number[4][24];
     char             word[HISTORY_WORD + 1];
-    const char      *argv[15], *prefix;
+    const char      *argv[16], *prefix;
     svc_redis_t     *r;
     logic_thread_t  *t;
 
@@ -106,8 +106,9 @@ logic_read_eval(logic_read_t *rd)
     logic_read_key(t, key[3], rd->room, "meta:", rd->room);
     logic_read_key(t, key[4], rd->room, "items:", rd->room);
     logic_read_key(t, key[5], rd->room, "rooms", "");
+    logic_read_key(t, key[6], rd->room, "judged", "");
 
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 7; i++) {
         argv[i] = key[i];
     }
 
@@ -117,17 +118,17 @@ logic_read_eval(logic_read_t *rd)
     snprintf(number[3], sizeof(number[3]), "%" PRIu32, rd->bytes);
     history_word(word);
 
-    argv[6] = number[0];
-    argv[7] = logic_history_of(t);
-    argv[8] = rd->room;
-    argv[9] = rd->want;
-    argv[10] = rd->what;
-    argv[11] = number[1];
-    argv[12] = number[2];
-    argv[13] = number[3];
-    argv[14] = word;
+    argv[7] = number[0];
+    argv[8] = logic_history_of(t);
+    argv[9] = rd->room;
+    argv[10] = rd->want;
+    argv[11] = rd->what;
+    argv[12] = number[1];
+    argv[13] = number[2];
+    argv[14] = number[3];
+    argv[15] = word;
 
-    return svc_redis_eval(r, &logic_read_script, logic_read_got, rd, 6, 15,
+    return svc_redis_eval(r, &logic_read_script, logic_read_got, rd, 7, 16,
                           argv, NULL);
 }
 
@@ -141,10 +142,15 @@ logic_read_got(svc_redis_t *r, redisReply *reply, void *data)
 
     (void) r;
 
-    if (reply != NULL && reply->type == REDIS_REPLY_STRING
-        && strcmp(reply->str, "HISTORY") == 0)
-    {
-        logic_read_ask(rd);             /* it has just changed */
+    if (reply != NULL && reply->type == REDIS_REPLY_STRING) {
+
+        if (strcmp(reply->str, "HISTORY") == 0) {
+            logic_read_ask(rd);             /* it has just changed */
+
+        } else {
+            logic_read_failed(rd, "no job numbers this room yet");
+        }
+
         return;
     }
 

@@ -55,11 +55,13 @@ sub done { $redis->cmd('HSET', 'goim:{1}:done', 'bus', $_[0]) }
 
 sub read_room {
     my ($room, $epoch, $what, $n, %arg) = @_;
-    my ($got, $e, @rest) = @{ run('logic/lua/read', [qw(goim:life goim:history
+    my $a = run('logic/lua/read', [qw(goim:life goim:history
         goim:{1}:done), "goim:{1}:meta:$room", "goim:{1}:items:$room",
-        'goim:{1}:rooms'], $how{life} // 7, $how{of} // $OF, $room, $epoch,
-        $what, $n, $arg{limit} // 100, $arg{bytes} // 1e6,
-        'read' . int rand 1e9) };
+        'goim:{1}:rooms', 'goim:{1}:judged'], $how{life} // 7,
+        $how{of} // $OF, $room, $epoch, $what, $n, $arg{limit} // 100,
+        $arg{bytes} // 1e6, 'read' . int rand 1e9);
+    return $a if !ref $a;
+    my ($got, $e, @rest) = @$a;
     $how{epoch} = $e;
     return join ' ', $got, @rest;
 }
@@ -232,6 +234,10 @@ $redis->cmd('CONFIG', 'SET', 'maxmemory', 0);
 
 fresh();
 done('0-9');
+is read_room('a', '', 'last', 50), 'UNSAID',
+    'a room does not begin before its partition goes by [history]';
+is $redis->cmd('EXISTS', 'goim:{1}:meta:a'), 0, 'nothing is written';
+number();
 is read_room('a', '', 'last', 50), 'OK 1 0', 'a room without meta makes one';
 $epoch = $how{epoch};
 is meta('a', 'last'), '0-9', 'at what is done';
@@ -273,9 +279,16 @@ is number(['a', '0-54']), '45', 'and go on';
 is read_room('a', $epoch, 'after', 44), 'OK 45 45 45 b0-54', 'from there';
 
 $redis->cmd('HSET', 'goim:history', 'of', $how{of} = 'bus 8 stamp');
+is read_room('a', $epoch, 'after', 45), 'UNSAID', 'another [history]';
+is do { local $how{of} = $OF; number() }, 'HISTORY',
+    'who does not know it says nothing';
+number();
 is read_room('a', $epoch, 'after', 45), 'CANNOT 1 0',
     'of another number of partitions: it begins anew';
 is $redis->cmd('EXISTS', 'goim:{1}:items:a'), 0, 'without items';
+$redis->cmd('HSET', 'goim:history', 'of', $how{of} = 'tram 8 stamp');
+number();
+is read_room('a', '', 'last', 9), 'UNSAID', 'nor does a job of another bus';
 $redis->cmd('HSET', 'goim:history', 'of', $OF);
 %how = ();
 
@@ -301,11 +314,10 @@ $redis->cmd('FLUSHALL');
 
 sub history { return run('job/lua/history', ['goim:history'], @_) }
 
-is_deeply history(1, '', 's1', 'bus', 1, 4), ['', '', 4, 'bus'],
-    'nothing is kept';
-is $redis->cmd('EXISTS', 'goim:history'), 0, 'nothing is written';
+is_deeply history($_, '', 's1', 'bus', 1, 4), ['', 'bus 4 0', 4, 'bus'],
+    'nothing is kept, and it is said so' for 0, 1, 0;
 is_deeply history(0, 'live', 's2', 'bus', 1, 4), ['live', 'bus 4 s2', 4, 'bus'],
-    'where nothing stands it is written';
+    'where nothing was kept it is written';
 is history(1, 'live', 's3', 'bus', 1, 4)->[1], 'bus 4 s2',
     'the same: as before';
 is_deeply history(0, 'chat', 's4', 'bus', 1, 4), ['live', 'bus 4 s2', 4, 'bus'],
@@ -318,6 +330,9 @@ is history(1, 'chat', 's9', 'tram', 0, 2)->[1], 'tram 2 s5', 'or begins';
 is $redis->cmd('HGET', 'goim:history', 'lived'), 0, 'and says what it is';
 is history(1, '', 's10', 'tram', 0, 2)->[0], '', 'none any more';
 is history(0, 'x', 's11', 'tram', 0, 2)->[1], 'tram 2 s10', 'is remembered';
+$redis->cmd('DEL', 'goim:history');
+is history(0, 'live', 's11', 'tram', 0, 2)->[1], 'tram 2 s11',
+    'where nothing stands it is written';
 $redis->cmd('SET', 'goim:history', 'broken');
 is history(0, 'live', 's12', 'tram', 0, 2)->[1], 'tram 2 s12',
     'a key of another type is replaced';

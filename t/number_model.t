@@ -113,6 +113,7 @@ sub restart {
     $o->{life} = $w{life};
     $o->{stamp} = $w{stamp};
     $o->{on} = $w{on};
+    $o->{said} = '';
     $o->{queue} = [];
     $o->{taken} = $o->{acked} = is_done();
     $o->{done} = undef;
@@ -157,10 +158,33 @@ sub take {
     $o->{taken} = place($new[-1]{pos}) if @new;
 }
 
+# What the step answers; undef: it was done by nobody.
+sub step {
+    my ($o, @items) = @_;
+    my $answer = eval_sha('number', ['goim:life', 'goim:history', $LEASE, $DONE,
+        'goim:{0}:repeats:bus', 'goim:{0}:judged', 'goim:{0}:rooms',
+        'goim:{0}:open'], $o->{life}, "bus 1 s$o->{stamp}", $o->{lease}, 'bus',
+        'bus', 'goim:{0}:', 'w' . $word++, $DEDUP,
+        map { my $r = $_->{rec}; ($r->{room}, $w{keep}, 3_600_000, $r->{pos},
+            $r->{body}, $r->{id}, $r->{at}) } @items);
+
+    return $answer if ref $answer;
+    restart($o) if $answer eq 'LIFE';
+    refresh($o) if $answer eq 'HISTORY';
+    return undef;
+}
+
 sub number {
     my ($o) = @_;
     my @wait = grep { !exists $_->{seq} } @{ $o->{queue} };
     return if !@wait;
+
+    # by which [history] it goes, before the first
+    if ($o->{said} ne $o->{stamp}) {
+        step($o) or return;
+        $o->{said} = $o->{stamp};
+    }
+
     my $n = 1 + int rand @wait;
     $#wait = $n - 1;
     my @items = grep { !$_->{rec}{plain} } @wait;
@@ -170,16 +194,7 @@ sub number {
         return;
     }
 
-    my $answer = eval_sha('number', ['goim:life', 'goim:history', $LEASE, $DONE,
-        'goim:{0}:repeats:bus', 'goim:{0}:judged', 'goim:{0}:rooms',
-        'goim:{0}:open'], $o->{life}, "bus 1 s$o->{stamp}", $o->{lease}, 'bus',
-        'bus', 'goim:{0}:', 'w' . $word++, $DEDUP,
-        map { my $r = $_->{rec}; ($r->{room}, $w{keep}, 3_600_000, $r->{pos},
-            $r->{body}, $r->{id}, $r->{at}) } @items);
-
-    return restart($o) if $answer eq 'LIFE';
-    return refresh($o) if $answer eq 'HISTORY';
-    return if $answer eq 'FENCED';
+    my $answer = step($o, @items) or return;
 
     fail_round("$answer->[0] keys replaced") if shift @$answer;
 
@@ -279,10 +294,12 @@ sub read_items {
     my ($c, $epoch, $what, $n) = @_;
     while (1) {
         my $a = eval_sha('read', ['goim:life', 'goim:history', $DONE,
-            map({ "goim:{0}:$_:$c->{room}" } qw(meta items)), 'goim:{0}:rooms'],
+            map({ "goim:{0}:$_:$c->{room}" } qw(meta items)), 'goim:{0}:rooms',
+            'goim:{0}:judged'],
             $w{life}, history(), $c->{room}, $epoch, $what, $n,
             1 + int rand 20, 1e6, 'r' . $word++);
         return $a if ref $a;
+        return if $a eq 'UNSAID';
         fail_round("read: $a");
     }
 }
@@ -298,7 +315,7 @@ sub told {
 sub join_room {
     my ($c) = @_;
     return if !$w{on};
-    my $a = read_items($c, '', 'last', 0);
+    my $a = read_items($c, '', 'last', 0) or return;
     @$c{qw(epoch last)} = @$a[1, 3];
     $c->{on} = 1;
     $c->{since} = $w{clock};
@@ -311,7 +328,7 @@ sub catch_up {
     my ($c) = @_;
     return if !$w{on};              # no history now: asked again later
     while (1) {
-        my $a = read_items($c, $c->{epoch}, 'after', $c->{last});
+        my $a = read_items($c, $c->{epoch}, 'after', $c->{last}) or return;
         my ($what, $epoch, $first, $head, @items) = @$a;
 
         if ($what eq 'LATER') {
@@ -416,14 +433,17 @@ my %actions = (
         my $n = $redis->cmd('DEL', 'goim:{0}:items:' . pick(@ROOMS));
         $w{harm} = $w{forced} = 1 if $n > 0;
     }],
-    toggle => [1, sub {
+    toggle => [3, sub {
         return if !$w{may}{toggle};
         $w{on} = !$w{on};
         $w{stamp}++;
         $w{harm} = 1;
         write_history();
-        refresh($_) for grep { !$_->{on} } @{ $w{owners} };
+        # who sends unnumbered learns later that it no longer should
+        refresh($_) for grep { !$w{on} || ($w{shared} && !$_->{on}) }
+            @{ $w{owners} };
     }],
+    learn => [1, sub { refresh(pick(@{ $w{owners} })) }],
 );
 
 my @bag = map { ($_) x $actions{$_}[0] } sort keys %actions;
@@ -434,6 +454,7 @@ sub settle {
     my ($o) = @{ $w{owners} } = owner();
     toggle_on() if !$w{on};
     refresh($o);
+    step($o);
 
     for (1 .. 1000) {
         take($o);

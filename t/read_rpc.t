@@ -32,7 +32,16 @@ sub job {
 
 Goim::RPC::ready($logic);
 my $rpc = Goim::RPC->new($logic->{rpc_port});
-is $rpc->register->{registered}{stamp}, '0', 'no room has a history';
+is $rpc->register->{registered}{stamp}, '', 'nobody knows what has a history';
+is $rpc->call(read => { timeline => 'live://1' })->{code}, 1,
+    'so no room is said to have none';
+is $rpc->call(heads => { timelines => ['live://1'] })->{code}, 1,
+    'by heads neither';
+job();
+eventually { $rpc->register->{registered}{stamp} eq '0' } 20,
+    'a job says that no room has one';
+is $rpc->call(read => { timeline => 'live://1' })->{page}{status}, 'NONE',
+    'and nodes are told';
 job(live => '300 10m', big => '50 10m');
 
 my %n;

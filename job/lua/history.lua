@@ -8,11 +8,12 @@
 --       bus epoch, 1 when epochs belong to Redis's life, else 0; number of
 --       partitions
 -- Answer: { [history] as text, `of`, number of partitions, bus epoch as it
---         was given }; text and `of` empty where nothing is kept and never was
+--         was given }
 -- Errors: none of its own
 --
 -- `of` is "<bus epoch> <partitions> <stamp>". The stamp is another one with
--- each change of the text.
+-- each change of the text; "0": nothing is kept, and never was, so whoever
+-- keeps something may say so. Without the key nobody knows.
 --
 -- use: fit
 
@@ -23,15 +24,14 @@ fit(key, 'hash')
 local was = redis.call('HMGET', key, 'text', 'stamp', 'bus', 'partitions',
                        'of')
 
-if not was[1] then
-    if text == '' then return { '', '', n, bus } end
+if not was[1] or (was[2] == '0' and text ~= '') then
     start = true
 end
 
 local stamp, parts, told = was[2], was[4], bus
 
 if start and text ~= was[1] then
-    stamp = word
+    stamp = (was[1] or text ~= '') and word or '0'
 elseif not start then
     text = was[1]
 end

@@ -21,6 +21,8 @@
 --         repeat; -2, it was done before: both go nowhere
 -- Errors: LIFE, OOM: nothing was done
 --
+-- From then on the partition goes by that `of`: before, no room of it begins.
+--
 -- use: number
 
 return number()

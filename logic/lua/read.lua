@@ -3,7 +3,7 @@
 -- Items of a room's history, by their numbers.
 --
 -- KEYS: goim:life, goim:history, goim:{<n>}:done, goim:{<n>}:meta:<room>,
---       goim:{<n>}:items:<room>, goim:{<n>}:rooms
+--       goim:{<n>}:items:<room>, goim:{<n>}:rooms, goim:{<n>}:judged
 -- ARGV: life of the connection, what goim:history has as `of`, room, the
 --       epoch asked for or '' for any, what: 'after', 'before' or 'last', a
 --       number, how many items at most, how many bytes (or one item), a
@@ -12,7 +12,8 @@
 --         number and packed goim.Record of each item }. It is 'OK'; 'CANNOT':
 --         another epoch, or some of what was asked for is not kept; 'LATER':
 --         after more than the newest. Or 'HISTORY' when goim:history has
---         another `of`
+--         another `of`; 'UNSAID': the room would begin, and the job that has
+--         its partition has not said that it goes by this `of`
 -- Errors: LIFE
 --
 -- 'after' a number: those that follow it, without a gap; 'before': the newest
@@ -35,6 +36,7 @@ local m = redis.pcall('HMGET', meta, 'epoch', 'seq', 'of')
 local epoch, head = m[1], tonumber(m[2] or '')
 
 if m.err or m[3] ~= of or not epoch or not head then
+    if redis.pcall('HGET', KEYS[7], 'of') ~= ARGV[2] then return 'UNSAID' end
     local done = redis.pcall('HGET', KEYS[3], string.match(of, '^%S+'))
     local ms = now()
     epoch, head = ARGV[9], 0

@@ -5,7 +5,8 @@
 -- newest item; of, what the epoch belongs to; until, when items go),  `items`
 -- (a stream, ids <seq>-0) and `ids` (sender and id, by time).  A partition has
 -- `repeats` (positions above done, in hex), `judged` (up to where records
--- were compared with ids), `open` (rooms whose newest item may be above done,
+-- were compared with ids; of, by which [history] all that comes is judged),
+-- `open` (rooms whose newest item may be above done,
 -- the oldest first) and `rooms` (all metas, by when to look after them).
 --
 -- Whatever is done twice (after a crash, by two owners, after Redis went
@@ -232,6 +233,13 @@ local function number()
                 redis.call('ZREM', metas, room)
             end
         end
+    end
+
+    -- not by a job of another bus, whose records have no number
+    if string.match(ARGV[2], '^%S+') == scope
+       and safe('HGET', judged, 'of') ~= ARGV[2]
+    then
+        redis.call('HSET', judged, 'of', ARGV[2])
     end
 
     local out = { 0 }
