@@ -225,7 +225,12 @@ sub redis_away {
 
 # a full Redis takes no appends: nothing is done until it does
 sub refused {
-    my $retries = sub { $job[0]->metrics->{goim_job_retries_total} };
+    # the step that a partition begins with comes before its appends
+    my $retries = sub {
+        my $m = $job[0]->metrics;
+        return $m->{goim_job_retries_total}
+            + $m->{goim_job_number_retries_total};
+    };
 
     for my $killed (0, 1) {
         my $before = $retries->();

@@ -72,8 +72,8 @@ sub everything {
     is_deeply log_of($c->redis), [], 'nothing is refused';
     is_deeply [sort map { $_->{body} } $one->pushes(4)],
         ['to a key', 'to a mid', 'to a room', 'to all'], 'arrive';
-    is_deeply [sort map { $_->{body} } $two->pushes(2)],
-        ['to a mid', 'to all'], 'where they should';
+    is_deeply [sort map { $_->{body} } $two->pushes(3)],
+        ['numbered', 'to a mid', 'to all'], 'where they should';
 
     eventually { $api->online_total->{data}{conn_count} == 2 } 20, 'total';
     eventually { ($api->online_room('live', 1)->{data}{1} || 0) == 1 } 20,
