@@ -41,7 +41,8 @@ UNIT      := $(patsubst t/unit/%.c,$(BUILD)/t/%,$(wildcard t/unit/*_test.c))
 FUZZ      := $(patsubst t/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard t/fuzz/*_fuzz.c))
 LUA       := $(patsubst %,$(BUILD)/gen/%.h,$(wildcard svc/lua/*.lua \
                logic/lua/*.lua job/lua/*.lua))
-BENCH     := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+BENCH     := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c)) \
+             $(BUILD)/bench/follow
 
 SERVICES  := $(if $(LOGIC),$(BUILD)/goim-logic) $(if $(JOB),$(BUILD)/goim-job)
 
@@ -61,7 +62,7 @@ help:
 	@echo 'make demo        ./demo.sh: the whole system, until Ctrl-C'
 	@echo 'make test        ./test.sh: all tests'
 	@echo 'make asan        everything once more under ASan and UBSan'
-	@echo 'make bench       the load client'
+	@echo 'make bench       the load clients: bench/README.md'
 	@echo 'make chaos       faults at random: SECONDS=600 SEED=7'
 	@echo 'make mutants     broken on purpose: each has to be caught'
 	@echo 'make proto       proto/goim.pb-c.[ch] from proto/goim.proto'
@@ -124,7 +125,7 @@ $(BUILD)/ngx_goim_module.so: $(MODULE_SRCS) tools/build-module.sh
 #     /* LINK: logic/balance.c logic/nodes.c */    sources of the tree
 #     /* NGINX */                                  nginx's headers
 
-unit: $(UNIT)
+unit: $(UNIT) $(BUILD)/bench/follow
 fuzz: $(FUZZ)
 
 link_srcs  = $(shell sed -n '1,20s|.*/\* LINK:\(.*\)\*/.*|\1|p' $(1))
@@ -191,6 +192,12 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/flags $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call say,BENCH)$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ \
 	    $(filter %.c %.a,$^) $(LIBS) -lssl -lcrypto -lm
+
+$(BUILD)/bench/follow: $(wildcard bench/follow/*.[ch]) $(BUILD)/flags \
+        $(BUILD)/libcommon.a
+	@mkdir -p $(@D)
+	$(call say,BENCH)$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ \
+	    $(filter %.c %.a,$^)
 
 chaos: all
 	GOIM_SECONDS='$(or $(SECONDS),600)' GOIM_SEED='$(SEED)' prove -v t/chaos.t
