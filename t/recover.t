@@ -201,6 +201,23 @@ for my $kind (qw(ws tcp)) {
         $g->drop;
     };
 
+    subtest "$kind: a page that was made before" => sub {
+        my $p = $api->get('/goim/room/position', type => 'live',
+            room => $kind)->{data};
+        is $p->{seq}, $n{$kind}, 'its position';
+        say_more($kind, 3);
+        my $f = $c->client(key => "p-$kind", room => $room, recover => {
+            $room => { epoch => $p->{epoch}, seq => $p->{seq} } },
+            transport => $kind);
+        ok told($f, $room)->{recovered}, 'who begins there recovers';
+        say_more($kind, 1);
+        is items($f->pushes(4)), expected($p->{seq} + 1, $n{$kind}),
+            'and gets all that came since';
+        is scalar($plain->pushes(4)), 4, 'as others have';
+        nothing_more($f, 'page');
+        $f->drop;
+    };
+
     subtest "$kind: logic does not answer" => sub {
         my $h = $c->client(key => "h-$kind", recover => {},
             transport => $kind);

@@ -1,0 +1,77 @@
+# Many clients that recover, on two nodes, under pushes, while each part of the
+# system is killed and started again: who was connected and who comes back gets
+# every message once and in order. Told of a loss is nobody, but everybody when
+# Redis, which is the bus, begins anew.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use Goim::Cluster;
+use Goim::Follow;
+use Goim::Test;
+
+my $n = asan() ? 120 : 300;
+my %registry = (registry => { ttl => '6s', renew => '1s' });
+my $c = Goim::Cluster->new(nodes => 2, workers => 2,
+    logic => { conf => { %registry } },
+    job => { conf => { %registry, history => { live => '2000 10m' } } });
+my $f = Goim::Follow->new(cluster => $c, clients => $n, rooms => 20,
+    base => 1000);
+
+allow_log(qr/exited on signal 9/);
+$f->ready(60);
+
+# kill, and start again after so many seconds
+sub again {
+    my ($what, $seconds) = @_;
+    $what->kill9;
+    $f->watch($seconds);
+    $what->start;
+}
+
+# begins in the middle of pushes
+sub under {
+    $f->quiet;
+    $f->push(100);
+    $f->watch(0.5);
+}
+
+under();
+hit 'KILL', ($c->node->workers)[0];
+$f->whole('worker');
+
+# all of a node at once
+under();
+my $node = $c->node(1);
+hit 'KILL', $node->pid, $node->workers;
+$node->wait_exit(5);
+$f->watch(0.5);
+$node->start;
+$node->wait_registered(30);
+my $r = $f->whole('node');
+cmp_ok($r->{recovered}, '>', 0, 'who was there recovers');
+
+for my $what (qw(job logic)) {
+    under();
+    again($c->$what, 0.3);
+    is($f->whole($what)->{lost}, 0, "$what: nobody has to come back");
+}
+
+# one after the other stands still for a while
+under();
+for my $what (qw(job logic redis)) {
+    $c->$what->pause;
+    $f->watch(1);
+    $c->$what->resume;
+    $f->watch(0.5);
+}
+is($f->whole('stopped')->{lost}, 0, 'stopped: nobody has to come back');
+
+under();
+again($c->redis, 0.3);
+is($f->whole('redis', told => $n)->{lost}, 0,
+    'redis: nobody has to come back');
+
+$f->stop;
+done_testing;
