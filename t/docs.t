@@ -269,6 +269,29 @@ like(text('README.md'), qr{\./demo\.sh}, 'README.md: how to run it');
         [], 'and of nothing that is not there');
 }
 
+# ---- docs/guarantees.md ------------------------------------------------------
+
+# Each promise names tests that judge it, and they are there.
+{
+    my $text = text('docs/guarantees.md');
+    my @named = $text =~ m{`(t/\w+\.t)`}g;
+
+    for my $table ($text =~ /((?:^\|.*\n)+)/mg) {
+        my ($head, undef, @rows) = map { [split /\s*\|\s*/] }
+            split /\n/, $table;
+        my @judged = $head->[-1] eq 'judged by' ? map { [@$_[1, -1]] } @rows
+            : map { [@$_[1 .. $#$_]] } grep { $_->[1] eq 'judged by' } @rows;
+
+        ok(scalar @judged, 'a table of what is judged');
+        for my $row (@judged) {
+            my @tests = map { /`(\w+)`/g } @$row[1 .. $#$row];
+            ok(scalar @tests, "by a test: $row->[0]");
+            push @named, map { /_test$/ ? "t/unit/$_.c" : "t/$_.t" } @tests;
+        }
+    }
+    ok(-e "$root/$_", "docs/guarantees.md: $_") for @named;
+}
+
 # ---- systemd -----------------------------------------------------------------
 
 SKIP: {
