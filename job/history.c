@@ -99,6 +99,12 @@ job_history_ask(job_t *job)
         return;
     }
 
+    /* the bus may be another one in this life, which it has yet to find out */
+
+    if (names.life != 0 && names.life != svc_redis_life(job->redis)) {
+        return;
+    }
+
     snprintf(key, sizeof(key), "%.480sgoim:history",
              svc_redis_prefix(job->redis));
     history_word(word);
@@ -111,7 +117,7 @@ job_history_ask(job_t *job)
     argv[2] = text;
     argv[3] = word;
     argv[4] = bus;
-    argv[5] = names.lived ? "1" : "0";
+    argv[5] = names.life != 0 ? "1" : "0";
     argv[6] = n;
 
     h->asking = (svc_redis_eval(job->redis, &job_history_script,

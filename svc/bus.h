@@ -182,7 +182,9 @@ typedef struct {
     const char  *lease;             /* what it must be, less the last turn */
     char         done_key[BUS_NAME];    /* hash */
     char         done_field[64];
-    int          lived;             /* a new life may lack what was taken */
+    uint64_t     life;              /* of Redis, in which this is so: a new one
+                                       may lack what was taken. 0: the bus
+                                       is elsewhere */
 } bus_names_t;
 
 /* -1: the epoch is not known, or there is no such partition. */

@@ -47,7 +47,7 @@ int
 bus_kafka_consumer_names(bus_consumer_t *base, uint32_t partition,
     bus_names_t *names)
 {
-    names->lived = 0;
+    names->life = 0;
 
     return done_names(((bus_kafka_consumer_t *) base)->done, partition,
                       names);

@@ -499,10 +499,12 @@ int
 bus_redis_consumer_names(bus_consumer_t *base, uint32_t partition,
     bus_names_t *names)
 {
-    names->lived = 1;
+    bus_redis_consumer_t  *c;
 
-    return done_names(((bus_redis_consumer_t *) base)->done, partition,
-                      names);
+    c = (bus_redis_consumer_t *) base;
+    names->life = c->life;
+
+    return done_names(c->done, partition, names);
 }
 
 

@@ -70,7 +70,7 @@ int done_busy(done_t *d);
 void done_begin(done_t *d, const uint8_t epoch[BUS_EPOCH_LEN], uint32_t n,
     uint64_t life);
 
-/* What stands in Redis about the partition, but for `lived`; -1: nothing has
+/* What stands in Redis about the partition, but for `life`; -1: nothing has
  * begun, or there is no such partition. */
 int done_names(done_t *d, uint32_t n, bus_names_t *names);
 
