@@ -10,6 +10,8 @@ package Goim::Cluster;
 use strict;
 use warnings;
 
+use Scalar::Util ();
+
 use Goim::Client ();
 use Goim::Job ();
 use Goim::Kafka ();
@@ -19,13 +21,15 @@ use Goim::Redis ();
 use Goim::Test qw(wait_for);
 
 # bus, nodes, logics, jobs => numbers (1); workers; kafka => a running one;
-# nginx, logic, job, redis => { parameters of each }
+# nginx, logic, job, redis => { parameters of each }, or redis => what has its
+# address
 sub new {
     my ($class, %arg) = @_;
     my $bus = $arg{bus} || 'redis';
     my $self = bless { bus => $bus }, $class;
 
-    $self->{redis} = Goim::Redis->new(%{ $arg{redis} || {} });
+    $self->{redis} = Scalar::Util::blessed($arg{redis}) ? $arg{redis}
+        : Goim::Redis->new(%{ $arg{redis} || {} });
     $self->{kafka} = $arg{kafka}
         || Goim::Kafka->new(%{ $arg{broker} || {} }) if $bus eq 'kafka';
 

@@ -6,6 +6,7 @@
 #     my $logic = Goim::Logic->new(redis => $proxy->addr);
 #     $proxy->hold;
 #     $proxy->release;
+#     $proxy->switch($replica->{port});
 #
 # Paused, it reads nothing. By a unix socket, which takes no more than some
 # 200 KB ahead of its reader, that is soon felt.
@@ -57,6 +58,17 @@ sub _tell {
     my $n = $self->said($word);
     $self->signal($signal);
     wait_for { $self->said($word) > $n } 10, "the proxy: $word";
+    return $self;
+}
+
+# to another port from now on; who is connected is cut off
+sub switch {
+    my ($self, $to) = @_;
+    my $n = $self->said('ready');
+    $self->stop;
+    $self->{cmd}[-3] = $to;
+    $self->start;
+    wait_for { $self->said('ready') > $n } 10, 'the proxy listens';
     return $self;
 }
 
