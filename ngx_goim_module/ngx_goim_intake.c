@@ -200,7 +200,7 @@ ngx_goim_intake_gap(uint64_t *id)
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                   "goim: stream \"%V\" goes on with %uL-%uL after %uL-%uL: "
-                  "entries were trimmed before they were read",
+                  "entries were lost before they were read",
                   &ngx_goim_conf->stream, id[0], id[1], last[0], last[1]);
 }
 

@@ -1,7 +1,8 @@
 -- node_append(): what node_append.lua and node_append_full.lua have in
 -- common, with their KEYS and ARGV.
 --
--- Ids go on in the life, or above it where the stream began anew.
+-- Ids go on in the life, or above it where the stream began anew: with 1 then,
+-- which tells the node that it lacks entries.
 --
 -- use: life append now
 
@@ -14,12 +15,12 @@ local function node_append()
     local ms = ARGV[1]
     if was and tonumber(was) > tonumber(ms) then ms = was end
 
-    local function add()
+    local function add(n)
         return append(KEYS[2], KEYS[1], 'XADD', KEYS[1], 'MAXLEN', '~', ARGV[2],
-                      ms .. '-*', 'd', ARGV[3])
+                      ms .. '-' .. n, 'd', ARGV[3])
     end
 
-    local id, extra = add()
+    local id, extra = add('*')
     if not id then return extra end
 
     -- A stream that is new always begins with 0. One that does so a second time
@@ -28,7 +29,7 @@ local function node_append()
         if was == ms then
             redis.call('DEL', KEYS[1])
             ms = string.format('%.0f', math.max(now(), tonumber(ms) + 1))
-            id = add()
+            id = add(1)
         end
         redis.call('HSET', KEYS[2], begun, ms)
         redis.call('EXPIRE', KEYS[1], ARGV[4], 'NX')
