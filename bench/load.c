@@ -154,7 +154,7 @@ join(int fd, int i)
     ssize_t  got;
 
     len = (size_t) snprintf(http, sizeof(http),
-        "GET /sub HTTP/1.1\r\nHost: l\r\nUpgrade: websocket\r\n"
+        "GET /sub HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
     say(fd, http, len);
@@ -311,7 +311,7 @@ static int
 post_request(char *buf, size_t size, int n)
 {
     return snprintf(buf, size, "POST /goim/push/room?operation=1000&type="
-                    "live&room=1 HTTP/1.1\r\nHost: l\r\n"
+                    "live&room=1 HTTP/1.1\r\nHost: localhost\r\n"
                     "Content-Length: %d\r\n\r\n%0*d", opt.size, opt.size, n);
 }
 

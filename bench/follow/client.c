@@ -132,7 +132,7 @@ static int
 upgrade(client_t *c)
 {
     static const char  http[] =
-        "GET /sub HTTP/1.1\r\nHost: l\r\nUpgrade: websocket\r\n"
+        "GET /sub HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 

@@ -84,7 +84,7 @@ push(poster_t *p)
 
     len = snprintf(request, sizeof(request),
                    "POST /goim/push/room?operation=1000&type=live&room=%d"
-                   "&id=%d-%llu HTTP/1.1\r\nHost: l\r\nContent-Length: %d\r\n"
+                   "&id=%d-%llu HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n"
                    "\r\n%.*s", p->room, p->room, n, opt.size, opt.size, body);
 
     p->waits = 1;
