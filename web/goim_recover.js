@@ -40,7 +40,7 @@ export function parseBye(text) {
     }
 
     return { code: bye.code, reason: String(bye.reason ?? ''),
-        again: bye.again === true };
+        again: bye.again !== false };
 }
 
 
@@ -240,6 +240,14 @@ export class Places {
      */
     handed(room, at, promises = []) {
         const move = { room, at, left: promises.length };
+        const newest = this.#moves.at(-1);
+
+        /* behind a handler that never returns there may be many */
+
+        if (newest?.left === 0 && newest.room === room && move.left === 0) {
+            newest.at = at;
+            return;
+        }
 
         this.#moves.push(move);
         this.#settle();
