@@ -61,8 +61,14 @@ sub numbered {
 
 sub page {
     my ($room, $epoch, $after, $limit) = @_;
-    my $r = $rpc->call(read => { timeline => $room, epoch => $epoch,
-        after => $after, limit => $limit });
+    my $r;
+
+    # a job has just been started, or Redis
+    wait_for {
+        $r = $rpc->call(read => { timeline => $room, epoch => $epoch,
+            after => $after, limit => $limit });
+        ($r->{error} || '') !~ /^no job numbers this room yet/;
+    } 20, "$room is numbered";
     die "read: $r->{code}, $r->{error}\n" if $r->{code};
     return $r->{page};
 }
