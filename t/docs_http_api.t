@@ -7,14 +7,17 @@ use warnings;
 use JSON::PP ();
 
 use lib 't/lib';
-use Goim::Test;
+use Goim::Job;
 use Goim::Logic;
+use Goim::Test;
 use Goim::RPC;
 use Goim::Redis;
 
 my $redis = Goim::Redis->new;
-my $logic = Goim::Logic->new(redis => $redis->addr,
-    conf => { registry => { ttl => '60s', renew => '500ms' } });
+my %registry = (registry => { ttl => '60s', renew => '500ms' });
+my $logic = Goim::Logic->new(redis => $redis->addr, conf => { %registry });
+my $job = Goim::Job->new(redis => $redis->addr, conf => { %registry,
+    history => { live => '300 10m' } });
 Goim::RPC::ready($logic);
 my $rpc = Goim::RPC->new($logic->{rpc_port});
 
@@ -31,6 +34,11 @@ eventually {
     !grep { !@{ $logic->get('/goim/nodes/instances',
         headers => { Connection => 'close' })->{json}{data} } } 1 .. 10;
 } 10, 'a node';
+
+# and the job says by which [history] it goes
+eventually { ($logic->api->get('/goim/room/position', type => 'live',
+    room => 1000)->{code} // -1) == 0 } 20, 'a room has its history';
+$job->stop;
 
 my $doc = slurp(root_dir() . '/docs/http-api.md');
 my $source = slurp(root_dir() . '/logic/http.c');
