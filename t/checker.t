@@ -27,10 +27,10 @@ sub posts {
 }
 
 # What a client saw, in words: "a" a body, "a:E3" with a number, "+" it comes,
-# "+E3" and says a position, "/" it leaves, ">live://2" changes room, "@E3" it
-# is told a position, "@E3!1" with recovered: false and the oldest kept, "@E3*"
-# recovered: true, "@-" null, "=1012" is closed, "=tcp" by TCP, "=end" stopped.
-# Each takes a second, from 9 on; "~15" goes to that time.
+# "+E3" and says a position, "/" it leaves, ">live://2" or ">live://2+E3"
+# changes room, "@E3" it is told a position, "@E3!1" with recovered: false and
+# the oldest kept, "@E3*" recovered: true, "@-" null, "=1012" is closed, "=tcp" by
+# TCP, "=end" stopped. Each takes a second, from 9 on; "~15" goes to that time.
 sub saw {
     my ($words, %client) = @_;
     my ($at, @list) = (8);
@@ -44,8 +44,9 @@ sub saw {
             push @list, { came => $at, code => 0, end => 'left',
                 ended => 9e9, events => [{ at => $at, join => $room,
                 $1 ? (said => { epoch => $1, seq => $2 }) : () }] };
-        } elsif (m{^>(.*)$}) {
-            push @$events, { at => $at, join => $1 };
+        } elsif (/^>([^+]*)(?:\+(\w)(\d+))?$/) {
+            push @$events, { at => $at, join => $1,
+                $2 ? (said => { epoch => $2, seq => $3 }) : () };
         } elsif (/^=(\w+)$/) {
             my $how = $1;
             @{ $list[-1] }{qw(ended end tcp code)} = ($at,
@@ -103,6 +104,10 @@ subtest 'missing' => sub {
         { began => 20, answered => 21, kind => 'room', to => $room, code => 0,
         body => 'b' }], saw('+ a c =end')), 'missing',
         'but if its repeat was accepted');
+    my $hole = saw('+ a c =end');
+    is(found($abc, $hole, gone => [[11, 12]]), '', 'it may have got lost');
+    is(found($abc, $hole, gone => [[9, 11], [12, 20]]), 'missing',
+        'but not then');
     is(found(posts('abc', b => { answered => 12.2 }), saw('+ a c /')), '',
         'it left before what was posted at once');
     is(found(posts('abc', b => { history => 0 }), saw('+ a c /')), '',
@@ -222,6 +227,12 @@ subtest 'untold' => sub {
         'untold', 'no position when it comes back');
     is(found($abcd, saw('+ @E0 a:E1 b:E2 =1001 ~12 +E1 @E1* b:E2 c:E3 d:E4 '
         . '=end')), '', 'what it asks for again comes again');
+    is(found($abcd, saw("+ \@E0 a:E1 b:E2 >$room \@E1 b:E2 c:E3 d:E4 =end")),
+        '', 'or on the same connection, when it enters again');
+    is(found($abcd, saw("~11 + \@E1 b:E2 c:E3 >$room+E0 \@E0* a:E1 b:E2 c:E3 "
+        . 'd:E4 =end')), '', 'also from before where it was');
+    is(found($abcd, saw('+ @E0 a:E1 c:E3 d:E4 =end'), gone => [[9, 30]]),
+        'untold', 'what has a number does not get lost');
     is(found($abcd, saw('+ @E0 a:E1 =1001 ~12 +E1 @E2!3 c:E3 d:E4 =end')),
         '', 'told');
     is(found($abcd, saw('+ @E0 a:E1 =1001 ~12 + @E2 c:E3 d:E4 =end')), '',

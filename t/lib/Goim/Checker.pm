@@ -1,6 +1,7 @@
 # Was what is promised kept? Decided from what posters and clients saw.
 #
-#     my @findings = check(\@posts, \@clients, lost => [times]);
+#     my @findings = check(\@posts, \@clients, lost => [times],
+#         gone => [[from, to]]);
 #     # { what => 'missing', text => 'client 3, room live://1: ...' }, ...
 #
 # Times are seconds of one monotonic clock; bodies are unique. Nothing here
@@ -30,6 +31,8 @@
 #
 # lost: when what is kept may have got lost. If given, another epoch is nothing
 # for a client to be told of unless one of these lies in the epoch of before.
+# gone: what was answered in such a time need not have come, as the streams of
+# nodes lost it; but what has a number.
 #
 # Findings:
 #     missing             an accepted push did not come
@@ -64,7 +67,8 @@ my $notice = 30;
 sub check {
     my ($posts, $clients, %arg) = @_;
     my $self = bless { findings => [], item => {}, of => {}, number => {},
-        seen => {}, first => {}, runs => {}, lost => $arg{lost} }, __PACKAGE__;
+        seen => {}, first => {}, runs => {}, lost => $arg{lost},
+        gone => $arg{gone} || [] }, __PACKAGE__;
 
     $self->_items($posts);
     $self->_numbers($clients);
@@ -187,10 +191,11 @@ sub _connection {
     my ($self, $client, $c, $n) = @_;
     my $who = "client $client->{name}, connection $n";
     my $numbered = _numbered($client, $c);
-    my (%seen, %last, %max, %run, %in);
+    my (%seen, %last, %max, %run, %in, %turn);
 
     for my $e (@{ $c->{events} }) {
         $in{"room $e->{join}"} = 1 if defined $e->{join};
+        $turn{"room $_"}++ for keys %{ $e->{told} || {} };
         next if !defined $e->{body};
 
         my $item = $self->{item}{ $e->{body} };
@@ -206,7 +211,10 @@ sub _connection {
 
         my $epoch = defined $e->{epoch} ? $e->{epoch} : '';
         if ($seen{ $e->{body} }{$epoch}++) {
-            $self->_found(repeated => "$who: \"$e->{body}\"");
+
+            # who follows numbers may ask for some again: see _took()
+            $self->_found(repeated => "$who: \"$e->{body}\"")
+                if $epoch eq '' || !$client->{recovers};
             next;
         }
         next if $item->{free};
@@ -215,11 +223,15 @@ sub _connection {
             $last{$_} = $item->{began} if $item->{began} > ($last{$_} || 0);
         }
         my $order = _order($client, $item);
-        my $run = $run{"$order $epoch"} ||= [];
-        my $max = $max{"$order $epoch"} ||= $item;
+
+        # from where it was told last
+        my $place = $epoch eq '' ? $order
+            : "$order $epoch " . ($turn{$order} || 0);
+        my $run = $run{$place} ||= [];
+        my $max = $max{$place} ||= $item;
         $self->_found(disordered => "$who, $order: \"$e->{body}\" after "
             . "\"$max->{body}\"") if $item->{answered} <= $max->{began};
-        $max{"$order $epoch"} = $item if $item->{began} > $max->{began};
+        $max{$place} = $item if $item->{began} > $max->{began};
         push @{ $self->{runs}{$order} }, [$who, $run] if !@$run;
         push @$run, $e->{body};
     }
@@ -277,11 +289,17 @@ sub _missing {
     my $until = $all ? $never : $last->{$name} || 0;
     my $cut = $c->{end} eq 'closed' && ($c->{tcp} || $c->{code} == 1012);
     my @missing = grep { !$seen->{ $_->{body} } && ($all || !$_->{free})
-        && !($cut && $_->{answered} > $c->{ended} - $notice) }
-        $self->_owed($name, $from, $until);
+        && !($cut && $_->{answered} > $c->{ended} - $notice)
+        && !$self->_may_be_gone($_) } $self->_owed($name, $from, $until);
 
     $self->_found(missing => "$who ($c->{end} $c->{code}), $name: "
         . _bodies(@missing)) if @missing;
+}
+
+sub _may_be_gone {
+    my ($self, $item) = @_;
+    return scalar grep { $item->{answered} > $_->[0]
+        && $item->{answered} < $_->[1] } @{ $self->{gone} };
 }
 
 # ---- a client that recovers --------------------------------------------------
@@ -340,11 +358,13 @@ sub _told {
         $self->_found(untold => $text);
     }
 
-    if ($yes && $same && $s->{got}) {
+    if (!$asked || $yes && $same) {
         # what it asks for again may come again
         my $seen = $self->{seen}{ $client->{name} }{$room}{ $told->{epoch} }
             || {};
         delete @$seen{ grep { $seen->{$_} > $told->{seq} } keys %$seen };
+    }
+    if ($yes && $same && $s->{got}) {
         $s->{last} = $told->{seq};
         return;
     }

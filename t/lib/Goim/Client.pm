@@ -65,11 +65,12 @@ sub send {
     return $seq;
 }
 
-# Sort what has come: pushes apart from replies. A packet of sequence 0 that
-# came inside an operation 9, or with sequence 0 at all (TCP), is a push. Of one
-# that recovers, operations 23 and 6 are neither.
-sub pump {
+# What has come, in its order: [queue, what]. A packet that came inside an
+# operation 9, or with sequence 0 at all (TCP), is a push. Of one that recovers,
+# operations 23 and 6 are neither pushes nor replies.
+sub arrived {
     my ($self) = @_;
+    my @list;
     $self->{t}->pump;
 
     while (my $m = shift @{ $self->{t}{messages} }) {
@@ -81,20 +82,27 @@ sub pump {
         my $told = exists $self->{auth}{recover} && $p->{seq} == 0;
 
         if ($told && $p->{op} == 23) {
-            CORE::push @{ $self->{positions} }, $json->decode($p->{body});
+            CORE::push @list, [positions => $json->decode($p->{body})];
         } elsif ($told && $p->{op} == 6) {
-            CORE::push @{ $self->{byes} }, $json->decode($p->{body});
+            CORE::push @list, [byes => $json->decode($p->{body})];
         } elsif ($p->{op} == 9
             && (!$self->{tcp} || exists $self->{auth}{recover}))
         {
             $self->{batches}++;
-            CORE::push @{ $self->{pushes} }, split_packets($p->{body});
+            CORE::push @list, map { [pushes => $_] } split_packets($p->{body});
         } elsif ($self->{tcp} && $p->{seq} == 0) {
-            CORE::push @{ $self->{pushes} }, $p;
+            CORE::push @list, [pushes => $p];
         } else {
-            CORE::push @{ $self->{replies} }, $p;
+            CORE::push @list, [replies => $p];
         }
     }
+    return @list;
+}
+
+# the same into their queues
+sub pump {
+    my ($self) = @_;
+    CORE::push @{ $self->{ $_->[0] } }, $_->[1] for $self->arrived;
     return @{ $self->{pushes} } + @{ $self->{replies} };
 }
 
