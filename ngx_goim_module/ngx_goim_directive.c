@@ -134,6 +134,8 @@ ngx_goim_conf_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    ngx_str_set(&gcf->redis_user, "default");
+
     return ngx_goim_conf_params(cf, 2, ngx_goim_conf_redis_params, gcf);
 }
 

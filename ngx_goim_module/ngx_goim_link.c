@@ -159,6 +159,7 @@ ngx_goim_link_connect(ngx_goim_link_t *l)
     c->write->log = c->log;
     c->read->handler = ngx_goim_link_read_handler;
     c->write->handler = ngx_goim_link_write_handler;
+    c->read->cancelable = 1;
     c->write->cancelable = 1;
 
     l->connection = c;
@@ -264,6 +265,12 @@ ngx_goim_link_read_handler(ngx_event_t *rev)
             ngx_goim_link_drop(l);
         }
 
+        return;
+    }
+
+    if (rev->timedout) {
+        (void) ngx_goim_link_error(l, NGX_ETIMEDOUT, "no answer");
+        ngx_goim_link_drop(l);
         return;
     }
 

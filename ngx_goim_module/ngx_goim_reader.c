@@ -14,11 +14,10 @@
 
 
 #define NGX_GOIM_READ_COUNT     64          /* entries, at most */
-#define NGX_GOIM_READ_BLOCK     "1000"      /* ms */
+#define NGX_GOIM_READ_BLOCK     1000       /* ms */
 #define NGX_GOIM_READ_TIMEOUT   5000        /* longer than the blocking */
 #define NGX_GOIM_READ_RETRY     500
 #define NGX_GOIM_READ_RUN_ID    63
-#define NGX_GOIM_READ_KEY       1024
 
 /* bytes of an answer: one that is longer is given up, and less asked for; a
    single entry may be as long as a client of Redis can make it */
@@ -56,15 +55,13 @@ static ngx_int_t ngx_goim_reader_last_id(struct redisReply *reply,
 static void ngx_goim_reader_begin(uint64_t *last);
 static void ngx_goim_reader_read(void);
 static ngx_int_t ngx_goim_reader_enter(void);
-static size_t ngx_goim_reader_field(u_char *field);
 static void ngx_goim_reader_entered(struct redisReply *reply);
 static void ngx_goim_reader_seen(struct redisReply *reply);
 static void ngx_goim_reader_wait(ngx_event_t *ev);
 static void ngx_goim_reader_reply(struct redisReply *reply);
 static void ngx_goim_reader_count(struct redisReply *entries);
 static struct redisReply *ngx_goim_reader_entries(struct redisReply *reply);
-static void ngx_goim_reader_command(ngx_goim_redis_pt handler,
-    ngx_msec_t timeout, size_t limit, ngx_str_t *args, ngx_uint_t n);
+static void ngx_goim_reader_sent(ngx_int_t rc);
 
 
 static ngx_goim_reader_t  ngx_goim_reader;
@@ -140,20 +137,16 @@ ngx_goim_reader_calm(void)
 static void
 ngx_goim_reader_up(void)
 {
-    ngx_str_t  args[2];
-
     ngx_goim_reader_calm();
 
     if (ngx_goim_lease_held()) {
         ngx_goim_zone->lease.connected = 1;
     }
 
-    ngx_str_set(&args[0], "INFO");
-    ngx_str_set(&args[1], "server");
-
-    ngx_goim_reader_command(ngx_goim_reader_info,
-                            ngx_goim_conf->redis_timeout, NGX_GOIM_READ_SHORT,
-                            args, 2);
+    ngx_goim_reader_sent(ngx_goim_redis_command(ngx_goim_reader_info,
+                                                ngx_goim_conf->redis_timeout,
+                                                NGX_GOIM_READ_SHORT,
+                                                "INFO server"));
 }
 
 
@@ -216,15 +209,12 @@ ngx_goim_reader_retry(ngx_event_t *ev)
 static void
 ngx_goim_reader_check(void)
 {
-    ngx_str_t  args[3];
-
-    ngx_str_set(&args[0], "XINFO");
-    ngx_str_set(&args[1], "STREAM");
-    args[2] = ngx_goim_conf->stream;
-
-    ngx_goim_reader_command(ngx_goim_reader_checked,
-                            ngx_goim_conf->redis_timeout,
-                            NGX_GOIM_CHECK_LIMIT, args, 3);
+    ngx_goim_reader_sent(ngx_goim_redis_command(ngx_goim_reader_checked,
+                                                ngx_goim_conf->redis_timeout,
+                                                NGX_GOIM_CHECK_LIMIT,
+                                                "XINFO STREAM %b",
+                                                ngx_goim_conf->stream.data,
+                                                ngx_goim_conf->stream.len));
 }
 
 
@@ -335,9 +325,9 @@ ngx_goim_reader_begin(uint64_t *last)
 static void
 ngx_goim_reader_read(void)
 {
-    u_char      from[NGX_INT64_LEN * 2 + 2], count[NGX_INT64_LEN];
+    size_t      limit;
     uint64_t   *id;
-    ngx_str_t   args[8];
+    ngx_uint_t  count;
 
     if (ngx_goim_reader.renew) {
         ngx_goim_reader.renew = 0;
@@ -353,22 +343,19 @@ ngx_goim_reader_read(void)
     }
 
     id = ngx_goim_intake_id();
+    count = ngx_goim_reader.count;
+    limit = (count > 1) ? NGX_GOIM_READ_LIMIT : NGX_GOIM_READ_ONE;
 
-    ngx_str_set(&args[0], "XREAD");
-    ngx_str_set(&args[1], "COUNT");
-    args[2].data = count;
-    args[2].len = ngx_sprintf(count, "%ui", ngx_goim_reader.count) - count;
-    ngx_str_set(&args[3], "BLOCK");
-    ngx_str_set(&args[4], NGX_GOIM_READ_BLOCK);
-    ngx_str_set(&args[5], "STREAMS");
-    args[6] = ngx_goim_conf->stream;
-    args[7].data = from;
-    args[7].len = ngx_sprintf(from, "%uL-%uL", id[0], id[1]) - from;
-
-    ngx_goim_reader_command(ngx_goim_reader_reply, NGX_GOIM_READ_TIMEOUT,
-                            ngx_goim_reader.count > 1 ? NGX_GOIM_READ_LIMIT
-                                                      : NGX_GOIM_READ_ONE,
-                            args, 8);
+    ngx_goim_reader_sent(ngx_goim_redis_command(ngx_goim_reader_reply,
+                                                NGX_GOIM_READ_TIMEOUT, limit,
+                                                "XREAD COUNT %u BLOCK %u "
+                                                "STREAMS %b %llu-%llu",
+                                                (unsigned) count,
+                                                NGX_GOIM_READ_BLOCK,
+                                                ngx_goim_conf->stream.data,
+                                                ngx_goim_conf->stream.len,
+                                                (unsigned long long) id[0],
+                                                (unsigned long long) id[1]));
 }
 
 
@@ -384,41 +371,29 @@ ngx_goim_reader_renew(void)
 static ngx_int_t
 ngx_goim_reader_enter(void)
 {
-    u_char     key[NGX_GOIM_READ_KEY], field[NGX_GOIM_READ_KEY];
-    ngx_int_t  rc;
-    ngx_str_t  args[4];
+    size_t            len;
+    u_char           *entry;
+    ngx_int_t         rc;
+    ngx_goim_conf_t  *gcf;
 
-    args[3].data = ngx_goim_register_entry(&args[3].len);
-    if (args[3].data == NULL) {
+    gcf = ngx_goim_conf;
+
+    entry = ngx_goim_register_entry(&len);
+    if (entry == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_str_set(&args[0], "HSET");
-
-    args[1].data = key;
-    args[1].len = ngx_snprintf(key, sizeof(key), "%Vgoim:nodes",
-                               &ngx_goim_conf->redis_prefix)
-                  - key;
-    args[2].data = field;
-    args[2].len = ngx_goim_reader_field(field);
-
     ngx_goim_reader.renewed = ngx_current_msec;
 
-    rc = ngx_goim_redis_command(ngx_goim_reader_entered,
-                                ngx_goim_conf->redis_timeout,
-                                NGX_GOIM_READ_SHORT, args, 4);
-    ngx_free(args[3].data);
+    rc = ngx_goim_redis_command(ngx_goim_reader_entered, gcf->redis_timeout,
+                                NGX_GOIM_READ_SHORT,
+                                "HSET %bgoim:nodes %b/%s %b",
+                                gcf->redis_prefix.data, gcf->redis_prefix.len,
+                                gcf->server_id.data, gcf->server_id.len,
+                                ngx_goim_zone->id, entry, len);
+    ngx_free(entry);
 
     return rc;
-}
-
-
-static size_t
-ngx_goim_reader_field(u_char *field)
-{
-    return ngx_snprintf(field, NGX_GOIM_READ_KEY, "%V/%s",
-                        &ngx_goim_conf->server_id, ngx_goim_zone->id)
-           - field;
 }
 
 
@@ -427,10 +402,10 @@ ngx_goim_reader_field(u_char *field)
 static void
 ngx_goim_reader_entered(struct redisReply *reply)
 {
-    u_char       key[NGX_GOIM_READ_KEY], field[NGX_GOIM_READ_KEY];
-    u_char       ms[NGX_INT64_LEN];
-    ngx_str_t    args[4];
-    ngx_time_t  *tp;
+    ngx_time_t       *tp;
+    ngx_goim_conf_t  *gcf;
+
+    gcf = ngx_goim_conf;
 
     if (reply->type == REDIS_REPLY_ERROR) {
         ngx_goim_count(redis_errors, 1);
@@ -445,22 +420,18 @@ ngx_goim_reader_entered(struct redisReply *reply)
 
     tp = ngx_timeofday();
 
-    ngx_str_set(&args[0], "ZADD");
-
-    args[1].data = key;
-    args[1].len = ngx_snprintf(key, sizeof(key), "%Vgoim:nodes:seen",
-                               &ngx_goim_conf->redis_prefix)
-                  - key;
-    args[2].data = ms;
-    args[2].len = ngx_sprintf(ms, "%uL",
-                              (uint64_t) tp->sec * 1000 + tp->msec)
-                  - ms;
-    args[3].data = field;
-    args[3].len = ngx_goim_reader_field(field);
-
-    ngx_goim_reader_command(ngx_goim_reader_seen,
-                            ngx_goim_conf->redis_timeout, NGX_GOIM_READ_SHORT,
-                            args, 4);
+    ngx_goim_reader_sent(ngx_goim_redis_command(ngx_goim_reader_seen,
+                                                gcf->redis_timeout,
+                                                NGX_GOIM_READ_SHORT,
+                                                "ZADD %bgoim:nodes:seen "
+                                                "%lld%03d %b/%s",
+                                                gcf->redis_prefix.data,
+                                                gcf->redis_prefix.len,
+                                                (long long) tp->sec,
+                                                (int) tp->msec,
+                                                gcf->server_id.data,
+                                                gcf->server_id.len,
+                                                ngx_goim_zone->id));
 }
 
 
@@ -604,13 +575,13 @@ ngx_goim_reader_entries(struct redisReply *reply)
 }
 
 
-/* One at a time.  One that can't be queued is tried again. */
+/* A command that can't be queued is tried again: from the start, as that is
+   right whichever it was. */
 
 static void
-ngx_goim_reader_command(ngx_goim_redis_pt handler, ngx_msec_t timeout,
-    size_t limit, ngx_str_t *args, ngx_uint_t n)
+ngx_goim_reader_sent(ngx_int_t rc)
 {
-    if (ngx_goim_redis_command(handler, timeout, limit, args, n) != NGX_OK) {
+    if (rc != NGX_OK) {
         ngx_add_timer(&ngx_goim_reader.retry, NGX_GOIM_READ_RETRY);
     }
 }

@@ -35,13 +35,14 @@ void ngx_goim_redis_start(const ngx_goim_redis_events_t *events);
 void ngx_goim_redis_stop(void);
 
 /*
- * The connection is dropped when no answer begins within timeout, or when it
- * is longer than limit bytes.  A command goes out in the turn in which it is
- * given: nothing waits before it.  NGX_ERROR: not connected, another is under
+ * fmt is as for redisCommand(): "%b" takes a pointer and a size_t.  The
+ * command goes out in this turn: nothing waits before it.  The connection is
+ * dropped when Redis is silent for timeout, or when the answer is longer than
+ * limit bytes.  NGX_ERROR: not connected, another handler's command is under
  * way, or no memory.
  */
 ngx_int_t ngx_goim_redis_command(ngx_goim_redis_pt handler,
-    ngx_msec_t timeout, size_t limit, ngx_str_t *args, ngx_uint_t n);
+    ngx_msec_t timeout, size_t limit, const char *fmt, ...);
 
 
 #endif /* _NGX_GOIM_REDIS_H_INCLUDED_ */
