@@ -64,7 +64,7 @@ help:
 	@echo 'make asan        everything once more under ASan and UBSan'
 	@echo 'make bench       the load clients: bench/README.md'
 	@echo 'make chaos       faults at random: SECONDS=600 SEED=7'
-	@echo 'make mutants     broken on purpose: each has to be caught'
+	@echo 'make mutants     broken on purpose, each has to be caught: M=pattern'
 	@echo 'make proto       proto/goim.pb-c.[ch] from proto/goim.proto'
 	@echo 'make install     PREFIX=$(PREFIX) MODULEDIR=$(MODULEDIR) DESTDIR='
 	@echo 'make clean       remove $(BUILD)/'
@@ -203,7 +203,7 @@ chaos: all
 	GOIM_SECONDS='$(or $(SECONDS),600)' GOIM_SEED='$(SEED)' prove -v t/chaos.t
 
 mutants:
-	tools/mutants.sh '$(BUILD)'
+	tools/mutants.sh '$(BUILD)' $(patsubst %,t/mutants/*%*.patch,$(M))
 
 # Checked in, so that nginx's own build needs no protoc.
 proto:

@@ -21,6 +21,7 @@ use File::Path ();
 use File::Spec ();
 use File::Temp ();
 use Socket;
+use Test2::API ();
 use Test::More import => ['!done_testing'];
 use Time::HiRes ();
 
@@ -194,6 +195,12 @@ $SIG{PIPE} = 'IGNORE';
 # a test that hangs ends too, and says where it was
 $SIG{ALRM} = sub { die Carp::longmess('the test took too long') };
 alarm(($ENV{GOIM_ALARM} || 300) * slow());
+
+# one failure is enough: who only asks whether there is one
+Test2::API::test2_stack()->top->listen(sub {
+    exit 1 if $_[1]->facet_data->{assert} && !$_[1]->facet_data->{assert}{pass}
+        && !$_[1]->facet_data->{amnesty};
+}, inherit => 1) if $ENV{GOIM_ONE_FAILURE};
 
 END {
     my $rc = $?;
