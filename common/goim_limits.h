@@ -29,6 +29,7 @@
 #define GOIM_ACCEPTS_MAX  128           /* operations */
 #define GOIM_ROOMS_MAX    64            /* names of rooms it may enter */
 #define GOIM_ROOMS_BYTES  4096          /* of all these names */
+#define GOIM_OPS_MAX      128           /* ranges of operations it may accept */
 
 /* of a timeline */
 #define GOIM_EPOCH_MAX    32            /* an epoch: visible ASCII */

@@ -1,6 +1,7 @@
 /*
  * Who a client is: what its token says (goim's way: anybody may claim any
- * mid and room), or what the application says about the token.
+ * mid and room), what a signed one says (auth_jwt.c), or what the application
+ * says about the token.
  */
 
 #include "hook.h"
@@ -24,9 +25,7 @@ typedef struct {
 
 
 static void logic_auth_token(logic_call_t *call, const void *data,
-    size_t len, int limited);
-static void logic_auth_fail(logic_call_t *call, const char *reason);
-static void logic_auth_deny(logic_call_t *call, const char *reason);
+    size_t len, int answer);
 static void logic_auth_ask(logic_call_t *call);
 static int logic_auth_passes(const logic_conf_t *conf, const char *name);
 static void logic_auth_header(logic_asked_t *a, const char *name,
@@ -49,6 +48,9 @@ logic_auth_call(logic_call_t *call)
     } else if (call->thread->conf->auth == LOGIC_AUTH_HTTP) {
         logic_auth_ask(call);
 
+    } else if (call->thread->conf->auth == LOGIC_AUTH_JWT) {
+        logic_auth_jwt(call);
+
     } else {
         logic_auth_token(call, c->token.data, c->token.len, 0);
     }
@@ -57,8 +59,9 @@ logic_auth_call(logic_call_t *call)
 
 static void
 logic_auth_token(logic_call_t *call, const void *data, size_t len,
-    int limited)
+    int answer)
 {
+    int           rc;
     const char   *reason;
     logic_who_t  *who;
 
@@ -70,14 +73,17 @@ logic_auth_token(logic_call_t *call, const void *data, size_t len,
         return;
     }
 
-    if (logic_token_parse(data, len, limited, who, &reason) == 0) {
+    rc = answer ? logic_token_answer(data, len, who, &reason)
+                : logic_token_parse(data, len, who, &reason);
+
+    if (rc == 0) {
         logic_session_connect(call, who);
         return;
     }
 
     free(who);
 
-    if (!limited) {
+    if (!answer) {
         logic_auth_deny(call, reason);
         return;
     }
@@ -90,7 +96,7 @@ logic_auth_token(logic_call_t *call, const void *data, size_t len,
 }
 
 
-static void
+void
 logic_auth_fail(logic_call_t *call, const char *reason)
 {
     metrics_add(logic_m.connect_failed, 1);
@@ -98,7 +104,7 @@ logic_auth_fail(logic_call_t *call, const char *reason)
 }
 
 
-static void
+void
 logic_auth_deny(logic_call_t *call, const char *reason)
 {
     metrics_add(logic_m.denied, 1);

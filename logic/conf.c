@@ -26,8 +26,6 @@ static int logic_conf_check(void *conf, char *err, size_t size);
 static int logic_conf_addr(const char *section, const char *name,
     const char *addr, char *err, size_t size);
 static int logic_conf_api(const logic_conf_t *lcf, char *err, size_t size);
-static int logic_conf_hook(const char *section, logic_hook_conf_t *hook,
-    char *err, size_t size);
 
 
 #define LOGIC_CONF(section, name, type, field, def, min, max)                \
@@ -124,6 +122,17 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("auth", "pass", CONF_STR, pass_list,
                "query, Origin, User-Agent, Authorization, X-Request-Id", 0, 0),
     LOGIC_HOOK_CONF("auth", auth_hook),
+    LOGIC_CONF("auth", "algorithms", CONF_STR, algorithms, "", 0, 0),
+    LOGIC_CONF("auth", "secret_file", CONF_STR, secret_file, "", 0, 0),
+    LOGIC_CONF("auth", "keys", CONF_STR, key_list, "", 0, 0),
+    LOGIC_CONF("auth", "jwks", CONF_STR, jwks_hook.url, "", 0, 0),
+    LOGIC_CONF("auth", "refresh", CONF_MSEC, refresh, "10m",
+               1000, 86400000),
+    LOGIC_CONF("auth", "refresh_min", CONF_MSEC, refresh_min, "30s",
+               100, 3600000),
+    LOGIC_CONF("auth", "issuer", CONF_STR, issuer, "", 0, 0),
+    LOGIC_CONF("auth", "audience", CONF_STR, audience, "", 0, 0),
+    LOGIC_CONF("auth", "leeway", CONF_MSEC, jwt.leeway, "5s", 0, 300000),
     LOGIC_HOOK_CONF("receive", receive_hook),
 
     SVC_REDIS_CONF(logic_conf_t, redis),
@@ -224,8 +233,9 @@ logic_conf_check(void *conf, char *err, size_t size)
 
     lcf->bus.timeout = lcf->push_timeout;
 
-    if (logic_conf_hook("auth", &lcf->auth_hook, err, size) != 0
-        || logic_conf_hook("receive", &lcf->receive_hook, err, size) != 0
+    if (logic_conf_hook("auth", "url", &lcf->auth_hook, err, size) != 0
+        || logic_conf_hook("receive", "url", &lcf->receive_hook, err,
+                           size) != 0
         || svc_redis_check(&lcf->redis, err, size) != 0
         || bus_check(&lcf->bus, err, size) != 0)
     {
@@ -297,9 +307,9 @@ logic_conf_addr(const char *section, const char *name, const char *addr,
 
 /* http[s]://host[:port][/path][?query] */
 
-static int
-logic_conf_hook(const char *section, logic_hook_conf_t *hook, char *err,
-    size_t size)
+int
+logic_conf_hook(const char *section, const char *key,
+    logic_hook_conf_t *hook, char *err, size_t size)
 {
     int          tls;
     char         addr[300];
@@ -351,8 +361,8 @@ logic_conf_hook(const char *section, logic_hook_conf_t *hook, char *err,
 
 failed:
 
-    snprintf(err, size, "[%s] url = \"%.128s\" is not "
-             "http[s]://host[:port]/path", section, hook->url);
+    snprintf(err, size, "[%s] %s = \"%.128s\" is not "
+             "http[s]://host[:port]/path", section, key, hook->url);
 
     return -1;
 }

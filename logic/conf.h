@@ -13,6 +13,7 @@
 #include "svc/redis.h"
 
 #include "cidr.h"
+#include "jwt.h"
 
 typedef struct {
     char      *url;                 /* "": there is none */
@@ -27,8 +28,10 @@ typedef struct {
 
 
 typedef enum {
-    LOGIC_AUTH_TRUST, LOGIC_AUTH_HTTP
+    LOGIC_AUTH_TRUST, LOGIC_AUTH_HTTP, LOGIC_AUTH_JWT
 } logic_auth_t;
+
+#define LOGIC_KEY_FILES  8
 
 
 typedef struct {
@@ -93,6 +96,19 @@ typedef struct {
     char              *pass_list;
     unsigned           pass;            /* bits: of logic_pass_names */
     logic_hook_conf_t  auth_hook;
+
+    char              *algorithms;
+    char              *secret_file;
+    char              *key_list;
+    char              *key_files[LOGIC_KEY_FILES];
+    int                nkey_files;
+    logic_hook_conf_t  jwks_hook;       /* ca, timeout: those of auth_hook */
+    int64_t            refresh;
+    int64_t            refresh_min;
+    char              *issuer;
+    char              *audience;
+    logic_jwt_rules_t  jwt;
+
     logic_hook_conf_t  receive_hook;
 } logic_conf_t;
 
@@ -107,5 +123,12 @@ extern const char *const    logic_auth_names[];
 extern const char *const    logic_pass_names[];
 
 int logic_conf_auth(logic_conf_t *lcf, char *err, size_t size);
+
+
+/* ---- conf.c ---- */
+
+/* A URL, [section] key, into its parts; none is fine. */
+int logic_conf_hook(const char *section, const char *key,
+    logic_hook_conf_t *hook, char *err, size_t size);
 
 #endif

@@ -72,6 +72,10 @@ typedef enum {
       "Connects denied: the token, or the application's word.")              \
     X(connect_failed, "goim_logic_connect_failed_total", NULL,               \
       "Connects that failed: Redis or the application away.")                \
+    X(jwt_refreshed, "goim_logic_jwt_refreshes_total", "result=\"ok\"",      \
+      "Times the keys of tokens were read and asked for again.")             \
+    X(jwt_refresh_failed, "goim_logic_jwt_refreshes_total",                  \
+      "result=\"failed\"", "")                                               \
     X(disconnects, "goim_logic_disconnects_total", NULL,                     \
       "Sessions disconnected.")                                              \
     X(stale_disconnects, "goim_logic_stale_disconnects_total", NULL,         \
@@ -145,6 +149,8 @@ typedef enum {
       "Pushes without an answer now.")                                       \
     X(threads, "goim_logic_threads", NULL,                                   \
       "Threads.")                                                            \
+    X(jwt_keys, "goim_logic_jwt_keys", NULL,                                     \
+      "Keys in force for tokens.")                                           \
     X(redis_up, "goim_logic_redis_connections", NULL,                        \
       "Threads with a connection to Redis.")                                 \
     X(page_bytes, "goim_logic_page_bytes", NULL,                             \
@@ -185,6 +191,7 @@ typedef struct {
     metric_t  *push_keys, *push_offline, *push_absent, *push_records;
     metric_t  *lookups;
     metric_t  *connects, *denied, *connect_failed;
+    metric_t  *jwt_refreshed, *jwt_refresh_failed, *jwt_keys;
     metric_t  *disconnects, *stale_disconnects;
     metric_t  *heartbeats, *restored, *swept, *broken;
     metric_t  *late, *connect_late;

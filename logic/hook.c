@@ -24,6 +24,9 @@
 #define LOGIC_HOOK_LIFE     60L         /* s that a connection is kept */
 
 
+static logic_job_t *logic_hook_job(logic_hook_t *h, const char *query,
+    const char *const *header, logic_hook_pt cb, void *data);
+static void logic_hook_queue(logic_job_t *job);
 static void logic_hook_turn(evutil_socket_t fd, short what, void *data);
 static void logic_hook_lookup(logic_hook_t *h);
 static void logic_hook_resolved(struct addrinfo *list, const char *error,
@@ -158,27 +161,15 @@ logic_hook_post(logic_hook_t *h, const char *query,
 {
     logic_job_t  *job;
 
-    if (h->nactive >= (size_t) h->conf->connections
-        && h->nwaiting >= (size_t) h->conf->waiting)
-    {
-        return -1;
-    }
-
-    job = calloc(1, sizeof(logic_job_t));
+    job = logic_hook_job(h, query, header, cb, data);
     if (job == NULL) {
         return -1;
     }
 
-    job->hook = h;
-    job->cb = cb;
-    job->data = data;
-    job->deadline = svc_now() + h->conf->timeout;
     job->len = len;
     job->body = malloc(len + 1);
 
-    if (job->body == NULL || logic_job_url(job, query) != 0
-        || logic_job_header(job, header) != 0)
-    {
+    if (job->body == NULL) {
         logic_job_free(job);
         return -1;
     }
@@ -187,13 +178,73 @@ logic_hook_post(logic_hook_t *h, const char *query,
         memcpy(job->body, body, len);
     }
 
+    logic_hook_queue(job);
+
+    return 0;
+}
+
+
+int
+logic_hook_get(logic_hook_t *h, const char *const *header, logic_hook_pt cb,
+    void *data)
+{
+    logic_job_t  *job;
+
+    job = logic_hook_job(h, "", header, cb, data);
+    if (job == NULL) {
+        return -1;
+    }
+
+    logic_hook_queue(job);
+
+    return 0;
+}
+
+
+static logic_job_t *
+logic_hook_job(logic_hook_t *h, const char *query, const char *const *header,
+    logic_hook_pt cb, void *data)
+{
+    logic_job_t  *job;
+
+    if (h->nactive >= (size_t) h->conf->connections
+        && h->nwaiting >= (size_t) h->conf->waiting)
+    {
+        return NULL;
+    }
+
+    job = calloc(1, sizeof(logic_job_t));
+    if (job == NULL) {
+        return NULL;
+    }
+
+    job->hook = h;
+    job->cb = cb;
+    job->data = data;
+    job->deadline = svc_now() + h->conf->timeout;
+
+    if (logic_job_url(job, query) != 0 || logic_job_header(job, header) != 0)
+    {
+        logic_job_free(job);
+        return NULL;
+    }
+
+    return job;
+}
+
+
+static void
+logic_hook_queue(logic_job_t *job)
+{
+    logic_hook_t  *h;
+
+    h = job->hook;
+
     TAILQ_INSERT_TAIL(&h->waiting, job, entry);
     h->nwaiting++;
 
     metrics_add(logic_m.hook_requests, 1);
     event_active(h->turn, EV_TIMEOUT, 0);
-
-    return 0;
 }
 
 
@@ -431,11 +482,14 @@ logic_hook_easy(logic_job_t *job, int64_t left)
     /* so many requests are so many connections */
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 
-    curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, job->header);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, job->body);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                     (curl_off_t) job->len);
+
+    if (job->body != NULL) {
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, job->body);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                         (curl_off_t) job->len);
+    }
 
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, logic_hook_head);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, job);

@@ -45,6 +45,10 @@ int logic_hook_post(logic_hook_t *h, const char *query,
     const char *const *header, const void *body, size_t len,
     logic_hook_pt cb, void *data);
 
+/* The same, GET. */
+int logic_hook_get(logic_hook_t *h, const char *const *header,
+    logic_hook_pt cb, void *data);
+
 size_t logic_hook_busy(const logic_hook_t *h);
 
 #endif

@@ -21,7 +21,7 @@ struct logic_job_s {
     char                      *url;
     struct curl_slist         *header;
     struct curl_slist         *resolve;
-    void                      *body;
+    void                      *body;        /* NULL: GET */
     size_t                     len;
     int64_t                    deadline;
     logic_hook_pt              cb;

@@ -22,6 +22,8 @@
  *
  *     rpc.c       a comet's call in, its reply out
  *     auth.c      who a client is: by its token, or by asking the application
+ *     auth_jwt.c  by a signed token
+ *     jwt_keys.c  what those are verified with: files, a URL
  *     session.c   who is where, in Redis
  *     kick.c      the word to a node that a session was replaced
  *     rooms.c     which nodes have members of a room
@@ -31,8 +33,8 @@
  *     access.c    who may call which route of the HTTP API
  *     keys.c      by which key
  *
- *     query.c token.c cidr.c group.c balance.c           no network there,
- *     jwt.c jwk.c base64url.c                            nor here
+ *     query.c token.c grants.c cidr.c group.c balance.c    no network there,
+ *     jwt.c jwk.c base64url.c                              nor here
  */
 
 #ifndef LOGIC_H
@@ -65,6 +67,7 @@ typedef struct logic_link_s    logic_link_t;
 typedef struct logic_push_s    logic_push_t;
 typedef struct logic_kick_s    logic_kick_t;
 typedef struct logic_hook_s    logic_hook_t;
+typedef struct logic_jwt_keys_s  logic_jwt_keys_t;
 typedef struct logic_nodes_s   logic_nodes_t;
 typedef struct logic_top_s     logic_top_t;
 typedef struct logic_canary_s  logic_canary_t;
@@ -116,7 +119,8 @@ struct logic_thread_s {
     logic_nodes_t                *nodes;
     logic_top_t                  *top;
     logic_history_t              *history;
-    logic_hook_t                 *auth;       /* NULL: trust */
+    logic_hook_t                 *auth;       /* NULL: it is not asked */
+    logic_jwt_keys_t             *jwt_keys;   /* NULL: no signed tokens */
     logic_hook_t                 *receive;    /* NULL: only counted */
 
     unsigned                      up:1;       /* redis, as counted */

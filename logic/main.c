@@ -6,6 +6,7 @@
 #include "health.h"
 #include "history.h"
 #include "hook.h"
+#include "jwt_keys.h"
 #include "kick.h"
 #include "nodes.h"
 #include "online.h"
@@ -143,6 +144,12 @@ logic_start(struct event_base *base)
 
     if (logic_hook_setup() != 0) {
         log_write(LOG_EMERG, "libcurl could not start");
+        return -1;
+    }
+
+    if (logic_conf.auth == LOGIC_AUTH_JWT
+        && logic_jwt_keys_init(&logic_conf) != 0)
+    {
         return -1;
     }
 
@@ -337,6 +344,10 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
         }
     }
 
+    if (t->conf->auth == LOGIC_AUTH_JWT && logic_jwt_keys_start(t) != 0) {
+        return -1;
+    }
+
     if (t->conf->receive_hook.url[0] != '\0') {
         t->receive = logic_hook_new(t->base, &t->conf->receive_hook);
         if (t->receive == NULL) {
@@ -378,6 +389,7 @@ logic_thread_free(logic_thread_t *t)
     http_server_free(t->http);
     logic_rpc_stop(t);
     logic_hook_free(t->auth);
+    logic_jwt_keys_stop(t);
     logic_hook_free(t->receive);
 
     bus_producer_free(t->bus);
@@ -476,6 +488,7 @@ logic_thread_tick(evutil_socket_t fd, short what, void *data)
         || logic_canary_busy(t)
         || !TAILQ_EMPTY(&t->links)
         || (t->auth != NULL && logic_hook_busy(t->auth) > 0)
+        || logic_jwt_keys_busy(t) > 0
         || (t->receive != NULL && logic_hook_busy(t->receive) > 0))
     {
         t->idle = 0;

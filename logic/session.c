@@ -186,7 +186,8 @@ logic_session_connect(logic_call_t *call, logic_who_t *who)
 
     if (logic_rpc_gone(call)
         || store_connect(call->thread->store, &ask, &op->one,
-                         who->room_len > 0 ? c->order : 0, &op->room)
+                         who->room_len > 0 ? c->order : 0, &op->room,
+                         who->guarded)
            != 0)
     {
         logic_op_failed(op);
@@ -211,6 +212,14 @@ logic_connect_done(const store_answer_t *a, void *data)
         metrics_add(logic_m.connect_late, 1);
         logic_reply_code(op->call, GOIM__REPLY__CODE__REPLACED,
                          "a newer session has the key");
+        logic_op_free(op);
+        return;
+    }
+
+    if (a->code == STORE_TAKEN) {
+        metrics_add(logic_m.denied, 1);
+        logic_reply_code(op->call, GOIM__REPLY__CODE__DENIED,
+                         "another mid has the key");
         logic_op_free(op);
         return;
     }
@@ -264,15 +273,18 @@ logic_connected(logic_op_t *op, uint64_t life)
     connected.listed = who->room_len > 0
                        && op->call->msg->connect->order != 0;
 
-    for (i = 0, p = who->rooms; i < who->nrooms; i++) {
+    for (i = 0, p = who->may.rooms; i < who->may.nrooms; i++) {
         rooms[i].data = (uint8_t *) p;
-        rooms[i].len = who->rooms_len[i];
+        rooms[i].len = who->may.rooms_len[i];
         p += rooms[i].len;
     }
 
-    connected.limited = who->limited;
-    connected.n_rooms = who->nrooms;
+    connected.limited = who->may.rooms_limited;
+    connected.n_rooms = who->may.nrooms;
     connected.rooms = rooms;
+    connected.ops_limited = who->may.ops_limited;
+    connected.n_ops = who->may.nops;
+    connected.ops = who->may.ops;
 
     reply.reply_case = GOIM__REPLY__REPLY_CONNECTED;
     reply.connected = &connected;

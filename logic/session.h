@@ -1,6 +1,6 @@
 /*
- * Sessions: who a client is (auth.c), where it is (session.c), what it sends
- * (receive.c).
+ * Sessions: who a client is (auth.c, auth_jwt.c), where it is (session.c), what
+ * it sends (receive.c).
  */
 
 #ifndef LOGIC_SESSION_H
@@ -10,6 +10,11 @@
 #include "token.h"
 
 void logic_auth_call(logic_call_t *call);
+void logic_auth_jwt(logic_call_t *call);
+
+/* Nobody can tell at the moment, and: no. Both answer the call. */
+void logic_auth_fail(logic_call_t *call, const char *reason);
+void logic_auth_deny(logic_call_t *call, const char *reason);
 
 void logic_session_connect(logic_call_t *call, logic_who_t *who);
 void logic_disconnect_call(logic_call_t *call);

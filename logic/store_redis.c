@@ -61,6 +61,7 @@ typedef struct {
     const Goim__Session        *one;
     uint64_t                    order;
     const ProtobufCBinaryData  *room;       /* of that one */
+    int                         guarded;    /* its key */
     size_t                      n;
     size_t                      next;
     size_t                      count;
@@ -83,10 +84,10 @@ static void store_answer(store_op_t *op, store_code_t code,
 int
 store_connect(store_t *st, const store_ask_t *ask,
     const Goim__Session *session, uint64_t order,
-    const ProtobufCBinaryData *room)
+    const ProtobufCBinaryData *room, int guarded)
 {
     store_op_t  what = { .one = session, .order = order, .room = room,
-                         .n = 1 };
+                         .guarded = guarded, .n = 1 };
 
     what.number = st->thread->conf->ttl;
 
@@ -229,6 +230,8 @@ store_send(store_op_t *op)
                                      op->order);
         argv[n] = (const char *) op->room->data;
         len[n++] = op->room->len;
+        argv[n] = op->guarded ? "1" : "0";
+        len[n++] = 1;
     }
 
     return svc_redis_eval(st->redis, &op->kind->script, store_told, op, 1,
@@ -314,7 +317,8 @@ store_done(store_op_t *op, redisReply **field, size_t n)
             return;
         }
 
-        store_answer(op, field[2]->integer == 1 ? STORE_OK : STORE_NEWER,
+        store_answer(op, field[2]->integer == 1 ? STORE_OK
+                         : field[2]->integer == 2 ? STORE_TAKEN : STORE_NEWER,
                      field[3]);
         return;
     }

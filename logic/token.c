@@ -15,15 +15,30 @@
 #include "common/goim_json.h"
 
 
+/* where a field counts */
+#define LOGIC_TRUST   1u            /* a client's own token */
+#define LOGIC_ANSWER  2u            /* the application's answer */
+#define LOGIC_PACKET  4u            /* what is asked for beside a signed token */
+#define LOGIC_CLAIMS  8u            /* what that says */
+
+#define LOGIC_SAID    (LOGIC_ANSWER | LOGIC_CLAIMS)     /* by who may */
+#define LOGIC_ALL     15u
+
+
 typedef struct {
-    logic_who_t  *who;
-    const char   *reason;
-    unsigned      guest:1;
+    logic_who_t     *who;
+    logic_packet_t  *packet;        /* NULL: it is none */
+    const char      *reason;
+    unsigned         where;
+    unsigned         guest:1;
 } logic_token_t;
 
 typedef int (*logic_field_pt)(logic_token_t *t, json_t *value);
 
 
+static int logic_token_scan(logic_token_t *t, const void *data, size_t len,
+    logic_who_t *who, const char **reason);
+static int logic_token_said(const logic_token_t *t, const char **reason);
 static int logic_token_member(const char *name, size_t name_len,
     const char *value, size_t len, void *data);
 static int logic_token_name(char *buf, size_t size, const char *name,
@@ -33,7 +48,9 @@ static int logic_token_key(logic_token_t *t, json_t *value);
 static int logic_token_room(logic_token_t *t, json_t *value);
 static int logic_token_accepts(logic_token_t *t, json_t *value);
 static int logic_token_rooms(logic_token_t *t, json_t *value);
+static int logic_token_ops(logic_token_t *t, json_t *value);
 static int logic_token_guest(logic_token_t *t, json_t *value);
+static int logic_token_signed(logic_token_t *t, json_t *value);
 static int logic_token_string(json_t *value, char *buf, size_t size,
     size_t *len);
 
@@ -42,45 +59,95 @@ static int logic_token_string(json_t *value, char *buf, size_t size,
 
 static const struct {
     const char      *name;
-    unsigned         limited;       /* the application's only */
+    unsigned         where;
     logic_field_pt   set;           /* NULL: a string, whatever it holds */
     const char      *reason;
 } logic_fields[] = {
-    { "mid", 0, logic_token_mid, "mid is not an integer of 64 bits" },
-    { "key", 0, logic_token_key, "key is not a string of at most 256 bytes" },
-    { "room_id", 0, logic_token_room,
+    { "sub", LOGIC_CLAIMS, logic_token_mid,
+      "sub is not a mid, a decimal number of 64 bits" },
+    { "mid", LOGIC_TRUST | LOGIC_SAID, logic_token_mid,
+      "mid is not an integer of 64 bits" },
+    { "key", LOGIC_ALL, logic_token_key,
+      "key is not a string of at most 256 bytes" },
+    { "room_id", LOGIC_ALL, logic_token_room,
       "room_id is not a string of at most 256 bytes" },
-    { "accepts", 0, logic_token_accepts,
+    { "accepts", LOGIC_ALL, logic_token_accepts,
       "accepts is not a list of at most 128 operations" },
-    { "platform", 0, NULL, "platform is not a string" },
-    { "rooms", 1, logic_token_rooms,
+    { "platform", LOGIC_ALL & ~LOGIC_CLAIMS, NULL,
+      "platform is not a string" },
+    { "rooms", LOGIC_SAID, logic_token_rooms,
       "rooms is not a list of at most 64 names, 4096 bytes" },
-    { "guest", 1, logic_token_guest, "guest is neither true nor false" }
+    { "ops", LOGIC_SAID, logic_token_ops,
+      "ops is not a list of at most 128 operations or ranges" },
+    { "guest", LOGIC_SAID, logic_token_guest,
+      "guest is neither true nor false" },
+    { "token", LOGIC_PACKET, logic_token_signed, "token is not a string" }
 };
 
 
 int
-logic_token_parse(const void *data, size_t len, int limited,
+logic_token_parse(const void *data, size_t len, logic_who_t *who,
+    const char **reason)
+{
+    logic_token_t  t = { .where = LOGIC_TRUST };
+
+    return logic_token_scan(&t, data, len, who, reason);
+}
+
+
+int
+logic_token_answer(const void *data, size_t len, logic_who_t *who,
+    const char **reason)
+{
+    logic_token_t  t = { .where = LOGIC_ANSWER };
+
+    if (logic_token_scan(&t, data, len, who, reason) != 0) {
+        return -1;
+    }
+
+    return logic_token_said(&t, reason);
+}
+
+
+int
+logic_token_packet(const void *data, size_t len, logic_packet_t *packet,
+    const char **reason)
+{
+    logic_token_t  t = { .where = LOGIC_PACKET, .packet = packet };
+
+    memset(packet, 0, sizeof(*packet));
+
+    if (logic_token_scan(&t, data, len, &packet->who, reason) == 0) {
+        return 0;
+    }
+
+    free(packet->token);
+    packet->token = NULL;
+
+    return -1;
+}
+
+
+static int
+logic_token_scan(logic_token_t *t, const void *data, size_t len,
     logic_who_t *who, const char **reason)
 {
-    goim_json_t    what;
-    logic_token_t  t;
+    goim_json_t  what;
 
     memset(who, 0, sizeof(*who));
-    who->limited = limited != 0;
+    t->who = who;
 
-    memset(&t, 0, sizeof(t));
-    t.who = who;
-
-    what = goim_json_scan(data, len, logic_token_member, &t);
+    what = goim_json_scan(data, len, logic_token_member, t);
 
     if (what == GOIM_JSON_BAD) {
-        *reason = t.reason != NULL ? t.reason
+        *reason = t->reason != NULL ? t->reason
                   : len == 0 ? "empty" : "not JSON";
         return -1;
     }
 
-    if (what == GOIM_JSON_OTHER || (what == GOIM_JSON_NULL && limited)) {
+    if (what == GOIM_JSON_OTHER
+        || (what == GOIM_JSON_NULL && t->where == LOGIC_ANSWER))
+    {
         *reason = "not a JSON object";
         return -1;
     }
@@ -90,7 +157,64 @@ logic_token_parse(const void *data, size_t len, int limited,
         return -1;
     }
 
-    if (limited && who->mid == 0 && who->key_len == 0 && !t.guest) {
+    return 0;
+}
+
+
+int
+logic_token_claims(json_t *claims, logic_who_t *who, const char **reason)
+{
+    int             named;
+    size_t          i;
+    json_t         *value;
+    logic_token_t   t = { .where = LOGIC_CLAIMS, .who = who };
+
+    memset(who, 0, sizeof(*who));
+
+    value = json_object_get(claims, "mid");
+    named = value != NULL && !json_is_null(value);
+
+    for (i = 0; i < sizeof(logic_fields) / sizeof(logic_fields[0]); i++) {
+        value = json_object_get(claims, logic_fields[i].name);
+
+        if (value == NULL || json_is_null(value)
+            || (logic_fields[i].where & LOGIC_CLAIMS) == 0
+            || (named && strcmp(logic_fields[i].name, "sub") == 0))
+        {
+            continue;
+        }
+
+        if (logic_fields[i].set(&t, value) != 0) {
+            *reason = logic_fields[i].reason;
+            return -1;
+        }
+    }
+
+    if (!logic_room_valid(who->room, who->room_len)) {
+        *reason = "room_id is not type://id";
+        return -1;
+    }
+
+    return logic_token_said(&t, reason);
+}
+
+
+/* What it begins with remains allowed. */
+
+static int
+logic_token_said(const logic_token_t *t, const char **reason)
+{
+    size_t        i;
+    logic_who_t  *who;
+
+    who = t->who;
+    who->may.rooms_limited = 1;
+
+    for (i = 0; who->may.ops_limited && i < who->naccepts; i++) {
+        (void) logic_grants_add_op(&who->may, who->accepts[i]);
+    }
+
+    if (who->mid == 0 && who->key_len == 0 && !t->guest) {
         *reason = "neither mid nor key, and no guest";
         return -1;
     }
@@ -120,7 +244,7 @@ logic_token_member(const char *name, size_t name_len, const char *value,
     for (i = 0; i < sizeof(logic_fields) / sizeof(logic_fields[0]); i++) {
 
         if (strcasecmp(buf, logic_fields[i].name) != 0
-            || (logic_fields[i].limited && !t->who->limited))
+            || (logic_fields[i].where & t->where) == 0)
         {
             continue;
         }
@@ -191,7 +315,7 @@ logic_token_mid(logic_token_t *t, json_t *value)
 
     /* JavaScript has no integers of 64 bits: an application's comes as text */
 
-    if (!t->who->limited || !json_is_string(value)) {
+    if ((t->where & LOGIC_SAID) == 0 || !json_is_string(value)) {
         return -1;
     }
 
@@ -220,6 +344,10 @@ logic_token_key(logic_token_t *t, json_t *value)
 static int
 logic_token_room(logic_token_t *t, json_t *value)
 {
+    if (t->packet != NULL) {
+        t->packet->has_room = 1;
+    }
+
     return logic_token_string(value, t->who->room, sizeof(t->who->room),
                               &t->who->room_len);
 }
@@ -275,6 +403,10 @@ logic_token_accepts(logic_token_t *t, json_t *value)
 
     who->naccepts = 0;
 
+    if (t->packet != NULL) {
+        t->packet->has_accepts = 1;
+    }
+
     json_array_foreach(value, i, item) {
         n = json_integer_value(item);
 
@@ -296,29 +428,81 @@ logic_token_accepts(logic_token_t *t, json_t *value)
 static int
 logic_token_rooms(logic_token_t *t, json_t *value)
 {
-    size_t        i, n, used;
-    json_t       *item;
-    logic_who_t  *who;
+    return logic_grants_rooms(&t->who->may, value);
+}
 
-    who = t->who;
 
-    if (!json_is_array(value) || json_array_size(value) > GOIM_ROOMS_MAX) {
+static int
+logic_token_ops(logic_token_t *t, json_t *value)
+{
+    return logic_grants_ops(&t->who->may, value);
+}
+
+
+static int
+logic_token_signed(logic_token_t *t, json_t *value)
+{
+    if (!json_is_string(value)
+        || strlen(json_string_value(value)) != json_string_length(value))
+    {
         return -1;
     }
 
-    used = 0;
-    who->nrooms = 0;
+    free(t->packet->token);
+    t->packet->token = strdup(json_string_value(value));
 
-    json_array_foreach(value, i, item) {
-        n = json_string_length(item);       /* 0: empty, or no string */
+    return t->packet->token != NULL ? 0 : -1;
+}
 
-        if (n == 0 || n > GOIM_ROOM_MAX || n > GOIM_ROOMS_BYTES - used) {
+
+int
+logic_token_bound(logic_who_t *who, const logic_packet_t *packet,
+    const char **reason)
+{
+    size_t              i;
+    const logic_who_t  *asks;
+
+    asks = &packet->who;
+
+    if (asks->key_len > 0 && who->key_len == 0) {
+        memcpy(who->key, asks->key, asks->key_len + 1);
+        who->key_len = asks->key_len;
+        who->guarded = 1;
+
+    } else if (asks->key_len > 0 && strcmp(asks->key, who->key) != 0) {
+        *reason = "key is not the token's";
+        return -1;
+    }
+
+    if (packet->has_room) {
+        if (asks->room_len > 0 && strcmp(asks->room, who->room) != 0
+            && !logic_grants_has_room(&who->may, asks->room, asks->room_len))
+        {
+            *reason = "room_id is none of the token's rooms";
             return -1;
         }
 
-        memcpy(who->rooms + used, json_string_value(item), n);
-        who->rooms_len[who->nrooms++] = n;
-        used += n;
+        /* a name that ends so is one room's, and would be many */
+
+        if (who->room_len > 0 && who->room[who->room_len - 1] != '*') {
+            (void) logic_grants_add_room(&who->may, who->room,
+                                         who->room_len);
+        }
+
+        memcpy(who->room, asks->room, asks->room_len + 1);
+        who->room_len = asks->room_len;
+    }
+
+    if (packet->has_accepts) {
+        for (i = 0; i < asks->naccepts; i++) {
+            if (!logic_grants_has_op(&who->may, asks->accepts[i])) {
+                *reason = "accepts has none of the token's ops";
+                return -1;
+            }
+        }
+
+        memcpy(who->accepts, asks->accepts, sizeof(who->accepts));
+        who->naccepts = asks->naccepts;
     }
 
     return 0;

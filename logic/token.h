@@ -1,6 +1,6 @@
 /*
- * Who a client is: the JSON of an auth packet, or of the application's
- * answer, and what is made of it.
+ * Who a client is: the JSON of an auth packet, of the application's answer, or
+ * of a signed token's claims, and what is made of it.
  */
 
 #ifndef LOGIC_TOKEN_H
@@ -9,37 +9,61 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/goim_limits.h"
+#include "grants.h"
 
 
 typedef struct {
-    int64_t   mid;
-    char      key[GOIM_KEY_MAX + 1];
-    size_t    key_len;
-    char      room[GOIM_ROOM_MAX + 1];
-    size_t    room_len;
-    int32_t   accepts[GOIM_ACCEPTS_MAX];
-    size_t    naccepts;
-
-    /* what it may enter besides room: names one behind the other */
-    char      rooms[GOIM_ROOMS_BYTES];
-    size_t    rooms_len[GOIM_ROOMS_MAX];
-    size_t    nrooms;
-    unsigned  limited:1;            /* to these */
+    int64_t         mid;
+    char            key[GOIM_KEY_MAX + 1];
+    size_t          key_len;
+    char            room[GOIM_ROOM_MAX + 1];
+    size_t          room_len;
+    int32_t         accepts[GOIM_ACCEPTS_MAX];
+    size_t          naccepts;
+    logic_grants_t  may;
+    unsigned        guarded:1;      /* the key is the client's choice: not one
+                                       that another mid has */
 } logic_who_t;
+
+/* What a client asks for beside a signed token. */
+typedef struct {
+    logic_who_t     who;            /* its mid is 0 */
+    char           *token;          /* NULL: none; malloc()ed */
+    unsigned        has_room:1;
+    unsigned        has_accepts:1;
+} logic_packet_t;
 
 /*
  * {"mid":1,"key":"k","room_id":"live://1","accepts":[1000]}: names match
  * regardless of case, the last one of a name counts, others are ignored
  * whatever they hold, what is missing or null is empty. 0, or -1 and *reason.
  * A missing key is left empty.
- *
- * limited: the application says it, and in "rooms" which others the client
- * may enter; mid may be decimal text; without mid and key it must say
+ */
+int logic_token_parse(const void *data, size_t len, logic_who_t *who,
+    const char **reason);
+
+/*
+ * The application says it, and in "rooms" and "ops" what the client may do
+ * besides; mid may be decimal text; without mid and key it must say
  * "guest":true. In a client's own token those are unknown fields.
  */
-int logic_token_parse(const void *data, size_t len, int limited,
-    logic_who_t *who, const char **reason);
+int logic_token_answer(const void *data, size_t len, logic_who_t *who,
+    const char **reason);
+
+/* A packet with a signed token, or beside one: "token", and no mid, which is
+ * the token's to say. */
+int logic_token_packet(const void *data, size_t len, logic_packet_t *packet,
+    const char **reason);
+
+/* The claims of a signed token: the fields of an answer, named exactly so, and
+ * "sub", a decimal mid, where there is no "mid". */
+int logic_token_claims(json_t *claims, logic_who_t *who,
+    const char **reason);
+
+/* What the claims leave to the packet's choice. 0, or -1 and *reason: it asks
+ * for more. */
+int logic_token_bound(logic_who_t *who, const logic_packet_t *packet,
+    const char **reason);
 
 /* type://id with both parts, or nothing */
 int logic_room_valid(const char *room, size_t len);

@@ -127,6 +127,7 @@ struct ngx_goim_session_s {
     void                       *rooms;      /* it may enter; NULL: any */
     uint32_t                    naccepts;
     int32_t                    *accepts;    /* sorted */
+    void                       *ops;        /* it may accept; NULL: any */
     struct ngx_goim_auth_s     *auth;       /* outstanding at logic, or */
     struct ngx_goim_receive_s  *receive;    /* a packet, or */
     struct ngx_goim_entering_s *entering;   /* a room */

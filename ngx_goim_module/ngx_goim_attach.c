@@ -483,6 +483,10 @@ ngx_goim_finalize(ngx_goim_session_t *s)
         ngx_free(s->rooms);
     }
 
+    if (s->ops) {
+        ngx_free(s->ops);
+    }
+
     if (s->follow) {
         ngx_free(s->follow);
     }

@@ -401,7 +401,8 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in,
     if (in->key.len == 0 || in->key.len > GOIM_KEY_MAX
         || in->room.len > GOIM_ROOM_MAX
         || in->n_accepts > GOIM_ACCEPTS_MAX
-        || in->n_rooms > GOIM_ROOMS_MAX || in->heartbeat == 0)
+        || in->n_rooms > GOIM_ROOMS_MAX || in->n_ops > 2 * GOIM_OPS_MAX
+        || in->heartbeat == 0)
     {
         ngx_log_error(NGX_LOG_ERR, s->connection->log, 0,
                       "goim: logic's answer to auth is out of range");
@@ -422,7 +423,8 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in,
     s->key.data = ngx_alloc(in->key.len, ngx_cycle->log);
 
     if (s->key.data == NULL || ngx_goim_auth_accepts(s, in) != NGX_OK
-        || ngx_goim_room_limit(s, in) != NGX_OK)
+        || ngx_goim_room_limit(s, in) != NGX_OK
+        || ngx_goim_sub_limit(s, in) != NGX_OK)
     {
         ngx_goim_disconnect_id(in, s->id, s->peer);
         ngx_goim_close(s, 1011, "no memory");

@@ -130,6 +130,11 @@ ngx_uint_t ngx_goim_session_accepts(ngx_goim_session_t *s, int32_t op);
 ngx_int_t ngx_goim_sub_add(ngx_goim_session_t *s, int32_t op);
 void ngx_goim_sub_remove(ngx_goim_session_t *s, int32_t op);
 
+/* those it may accept: as logic says (NGX_ERROR: no memory), and whether */
+ngx_int_t ngx_goim_sub_limit(ngx_goim_session_t *s,
+    const Goim__Connected *in);
+ngx_uint_t ngx_goim_sub_allowed(ngx_goim_session_t *s, int32_t op);
+
 
 /* ---- ngx_goim_disconnect.c: what logic is to forget ---- */
 

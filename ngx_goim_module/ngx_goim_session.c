@@ -276,7 +276,7 @@ ngx_goim_op_room(ngx_goim_session_t *s, goim_packet_t *p)
 
 
 /* As goim does: a list with anything else than numbers changes nothing, and
-   is answered all the same. */
+   is answered all the same.  So is one with what the session may not accept. */
 
 static ngx_int_t
 ngx_goim_op_sub(ngx_goim_session_t *s, goim_packet_t *p)
@@ -293,6 +293,16 @@ ngx_goim_op_sub(ngx_goim_session_t *s, goim_packet_t *p)
 
     if (n < 0) {
         ngx_goim_count(subs_ignored, 1);
+    }
+
+    for (i = 0; i < n && p->operation == GOIM_OP_SUB; i++) {
+
+        if (!ngx_goim_sub_allowed(s, ops[i])) {
+            ngx_goim_count(subs_refused, 1);
+            ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
+                          "goim: it may not accept operation %D", ops[i]);
+            n = 0;
+        }
     }
 
     for (i = 0; i < n; i++) {

@@ -1,10 +1,17 @@
 
 /*
- * The operations a session accepts: a sorted list.
+ * The operations a session accepts: a sorted list; and those that it may
+ * accept, as logic said.
  */
 
 
 #include "ngx_goim_core.h"
+
+
+typedef struct {
+    ngx_uint_t  n;
+    int32_t     op[1];                  /* from, to, from, to */
+} ngx_goim_ops_t;
 
 
 static ngx_uint_t ngx_goim_sub_place(ngx_goim_session_t *s, int32_t op);
@@ -94,4 +101,55 @@ ngx_goim_sub_remove(ngx_goim_session_t *s, int32_t op)
         ngx_memmove(s->accepts + i, s->accepts + i + 1,
                     (s->naccepts - i) * sizeof(int32_t));
     }
+}
+
+
+/* NGX_ERROR: no memory */
+
+ngx_int_t
+ngx_goim_sub_limit(ngx_goim_session_t *s, const Goim__Connected *in)
+{
+    ngx_goim_ops_t  *ops;
+
+    if (!in->ops_limited) {
+        return NGX_OK;
+    }
+
+    ops = ngx_alloc(sizeof(ngx_goim_ops_t) + in->n_ops * sizeof(int32_t),
+                    ngx_cycle->log);
+    if (ops == NULL) {
+        return NGX_ERROR;
+    }
+
+    ops->n = in->n_ops;
+
+    if (in->n_ops) {
+        ngx_memcpy(ops->op, in->ops, in->n_ops * sizeof(int32_t));
+    }
+
+    s->ops = ops;
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_goim_sub_allowed(ngx_goim_session_t *s, int32_t op)
+{
+    ngx_uint_t       i;
+    ngx_goim_ops_t  *ops;
+
+    ops = s->ops;
+
+    if (ops == NULL) {
+        return 1;
+    }
+
+    for (i = 0; i + 1 < ops->n; i += 2) {
+        if (op >= ops->op[i] && op <= ops->op[i + 1]) {
+            return 1;
+        }
+    }
+
+    return 0;
 }

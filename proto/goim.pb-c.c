@@ -2636,7 +2636,7 @@ const ProtobufCMessageDescriptor goim__connect__descriptor =
   (ProtobufCMessageInit) goim__connect__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connected__field_descriptors[10] =
+static const ProtobufCFieldDescriptor goim__connected__field_descriptors[12] =
 {
   {
     "mid",
@@ -2735,6 +2735,30 @@ static const ProtobufCFieldDescriptor goim__connected__field_descriptors[10] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "ops_limited",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connected, ops_limited),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ops",
+    10,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_INT32,
+    offsetof(Goim__Connected, n_ops),
+    offsetof(Goim__Connected, ops),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "life",
     30,
     PROTOBUF_C_LABEL_NONE,
@@ -2763,10 +2787,12 @@ static const unsigned goim__connected__field_indices_by_name[] = {
   3,   /* field[3] = accepts */
   4,   /* field[4] = heartbeat */
   1,   /* field[1] = key */
-  8,   /* field[8] = life */
+  10,   /* field[10] = life */
   6,   /* field[6] = limited */
-  9,   /* field[9] = listed */
+  11,   /* field[11] = listed */
   0,   /* field[0] = mid */
+  9,   /* field[9] = ops */
+  8,   /* field[8] = ops_limited */
   5,   /* field[5] = renew */
   2,   /* field[2] = room */
   7,   /* field[7] = rooms */
@@ -2774,8 +2800,8 @@ static const unsigned goim__connected__field_indices_by_name[] = {
 static const ProtobufCIntRange goim__connected__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 30, 8 },
-  { 0, 10 }
+  { 30, 10 },
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor goim__connected__descriptor =
 {
@@ -2785,7 +2811,7 @@ const ProtobufCMessageDescriptor goim__connected__descriptor =
   "Goim__Connected",
   "goim",
   sizeof(Goim__Connected),
-  10,
+  12,
   goim__connected__field_descriptors,
   goim__connected__field_indices_by_name,
   2,  goim__connected__number_ranges,

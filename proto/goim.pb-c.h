@@ -409,6 +409,12 @@ struct  Goim__Connected
   size_t n_rooms;
   ProtobufCBinaryData *rooms;
   /*
+   * to `ops`: from, to, from, to
+   */
+  protobuf_c_boolean ops_limited;
+  size_t n_ops;
+  int32_t *ops;
+  /*
    * of Redis, in which it was stored
    */
   uint64_t life;
@@ -419,7 +425,7 @@ struct  Goim__Connected
 };
 #define GOIM__CONNECTED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connected__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0, 0 }
 
 
 struct  Goim__Disconnect

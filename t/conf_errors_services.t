@@ -51,8 +51,11 @@ sub file {
     $with .= "[registry]\nrenew = 500ms\n"
         if "$section $key" eq 'registry ttl';
     $with .= "[registry]\nttl = 1h\n" if $key eq 'renew';
-    $with .= "[auth]\nmode = trust\n"
+    my $jwt = $section eq 'auth' && $key =~ /^(?:keys|secret_file|jwks)$/;
+    $with .= $jwt || $key eq 'algorithms' ? "[auth]\nmode = jwt\n"
+        : "[auth]\nmode = trust\n"
         if $name eq 'logic' && "$section $key" ne 'auth mode';
+    $with .= "[auth]\nalgorithms = HS256 ES256\n" if $jwt;
     my $text = "# one\n$with\[$section]\n$key = $value\n";
     return ($text, scalar(() = $text =~ /\n/g));
 }
@@ -97,6 +100,9 @@ backoff   jitter           decimal 0     1
 auth      timeout          time    10ms  1m
 auth      connections      number  1     10000
 auth      waiting          number  0     1000000
+auth      refresh          time    1s    1d
+auth      refresh_min      time    100ms 1h
+auth      leeway           time    0     5m
 receive   timeout          time    10ms  1m
 receive   connections      number  1     10000
 receive   waiting          number  0     1000000
@@ -171,10 +177,22 @@ my %texts = (
         [logic => rpc => 'unix:/tmp/x', 'is not IP:port'],
         [http => trusted_proxies => '10.0.0.0/33',
             'is wrong: "10.0.0.0/33" is not a network'],
-        [auth => mode => 'maybe', 'is none of trust, http'],
+        [auth => mode => 'maybe', 'is none of trust, http, jwt'],
         [auth => mode => 'tust',
-            'is none of trust, http, did you mean "trust"?'],
+            'is none of trust, http, jwt, did you mean "trust"?'],
         [auth => mode => 'http', 'needs [auth] url'],
+        [auth => mode => 'jwt', 'needs algorithms: HS256, RS256, ES256, EdDSA'],
+        [auth => algorithms => 'HS256, none', 'is wrong: "none" is none of '
+            . 'HS256, RS256, ES256, EdDSA'],
+        [auth => algorithms => 'ES265', 'is wrong: "ES265" is none of HS256, '
+            . 'RS256, ES256, EdDSA, did you mean "ES256"?'],
+        [auth => keys => '/nonexistent/key', 'cannot be read: No such file or'
+            . ' directory', 1],
+        [auth => keys => join(' ', 1 .. 9), 'is more than 8 files'],
+        [auth => secret_file => '/nonexistent/secret', 'cannot be read: No '
+            . 'such file or directory', 1],
+        [auth => jwks => 'http://127.0.0.1/', 'is not https'],
+        [auth => jwks => 'ftp://x/', 'is not http[s]://host[:port]/path'],
         [auth => pass => 'query, X-Forwarded-For',
             'is wrong: "X-Forwarded-For" is none of query, Origin, User-Agent,'
             . ' Authorization, X-Request-Id'],
@@ -215,11 +233,11 @@ for (qw(logic job)) {
     }
 
     for my $case (@both, @{ $texts{$name} }) {
-        my ($section, $key, $value, $why) = @$case;
+        my ($section, $key, $value, $why, $colon) = @$case;
         my ($text, $line) = file($section, $key, $value);
-        my $shown = substr $value, 0, 64;
+        my $shown = substr($value, 0, 64) . '"' . ($colon ? ':' : '');
         says("[$section] $key = " . substr($value, 0, 20), $text,
-            ":$line: [$section] $key = \"$shown\" $why");
+            ":$line: [$section] $key = \"$shown $why");
     }
 
     # each key's near miss; the documentation has them all
@@ -240,7 +258,7 @@ for (qw(logic job)) {
         split /\n/, $both . $ranges{$name};
     $tried{"$_->[0] $_->[1]"} = 1 for @both, @{ $texts{$name} };
     my %any = map { $_ => 1 } 'bus topic', 'bus group', "$name log", 'auth ca',
-        'receive ca', 'nodes domain', 'nodes host_domain',
+        'receive ca', 'auth issuer', 'auth audience', 'nodes domain', 'nodes host_domain',
         'nodes region_header';
     is_deeply([grep { !$tried{$_} && !$any{$_} } map { "@$_" } @keys], [],
         "$name: wrong values of all keys are tried");
@@ -309,11 +327,42 @@ says('a CA that cannot be read',
     "[auth]\nca = /nonexistent/ca\nurl = https://127.0.0.1/\n",
     ':2: [auth] ca = "/nonexistent/ca" cannot be read: No such file or '
     . 'directory');
-my $modes = '[auth] mode is missing: choose "http" (your service decides who a '
-    . 'client is) or "trust" (any client may be anyone and enter any room, as '
-    . 'with goim)';
+my $modes = '[auth] mode is missing: choose "jwt" (signed tokens), "http" '
+    . '(your service decides) or "trust" (any client may be anyone and enter '
+    . 'any room, as with goim)';
 says('no mode', "[auth]\nconnections = 1\n", ": $modes");
 says('an empty mode', "[auth]\nmode =\n", ":2: $modes");
+{
+    my $jwt = "[auth]\nmode = jwt\nalgorithms = HS256 RS256\n";
+    my $file = folder('keys') . '/key';
+    says('no keys', $jwt, ':2: [auth] mode = "jwt" needs keys: secret_file, '
+        . 'keys or jwks');
+
+    for (['secret_file', 'x' x 31, 'a secret of 31 bytes, 32 are needed'],
+        ['secret_file', "x\0" x 32, 'cannot be read: contains a zero byte'],
+        ['keys', '{"keys":[]}', 'no key for any of the algorithms'],
+        ['keys', 'x', 'no key'], ['keys', '', 'no key'])
+    {
+        my ($key, $text, $why) = @$_;
+        spew($file, $text);
+        says("$key: $why", "$jwt$key = $file\n",
+            ":4: [auth] $key = \"$file\": $why");
+    }
+
+    # by openssl, a private key and a weak one
+    system("openssl genrsa -out $file 1024 2>$file.out") == 0 or die;
+    says('a private key', "${jwt}keys = $file\n", ":4: [auth] keys = \"$file\":"
+        . ' a private key: the public one is needed, "openssl pkey -pubout" '
+        . 'makes it');
+    system("openssl pkey -in $file -pubout -out $file.pub") == 0 or die;
+    says('a weak one', "${jwt}keys = $file.pub\n", ":4: [auth] keys = "
+        . "\"$file.pub\": RSA of 1024 bits, 2048 to 8192 are taken");
+    says('that is no secret', "${jwt}secret_file = $file.pub\n", ':4: [auth] '
+        . "secret_file = \"$file.pub\": a key in PEM, which is no secret");
+    says('an algorithm that is not configured', $jwt =~ s/ RS256/ ES256/r
+        . "secret_file = $file.pub\n[auth]\nkeys = $file.pub\n", ':4: [auth] '
+        . "secret_file = \"$file.pub\": a key in PEM, which is no secret");
+}
 is_deeply([$service{logic}->run('--test')], [1,
     "logic: configuration: $modes\n"], 'logic: no file, and so no mode');
 says('a region', "[regions]\nsh = 10.0.0.0/99\n",

@@ -274,7 +274,8 @@ sub late { return 4_000_000_000_000 }
 sub session {
     my ($name, @args) = @_;
     my ($zone, $number) = splice @args, 0, 2;
-    push @args, [0, ''] if $name eq 'connect' && @{ $args[0] } == 3;
+    push @{ $args[0] }, 0, '', 0
+        if $name eq 'connect' && @{ $args[0] } == 3;
     return run("session_$name", ['goim:life'], $life, late(), 'n', $zone,
         $number, 'p_', map { ref $_ ? @$_ : $_ } @args);
 }
@@ -436,8 +437,19 @@ is scalar(grep { /^gone/ } @{ $redis->cmd('HKEYS', 'p_goim:rooms:old') }), 0,
 is $redis->cmd('HLEN', 'p_goim:rooms:old'), 40, 'those of today stay';
 cmp_ok $redis->cmd('TTL', 'p_goim:rooms:old'), '>', 86_000, 'for a day';
 
-is_deeply session('connect', 'z', 9000, ['k', 7, 1, 12, 'live://1']),
+is_deeply session('connect', 'z', 9000, ['k', 7, 1, 12, 'live://1', 0]),
     [0, 0, 1, ''], 'a login';
+is_deeply session('connect', 'z', 9000, ['k', 8, 2, 12, 'live://1', 1]),
+    [0, 0, 2, 'n/z/1'], 'a guarded one does not take the key of another user';
+is_deeply session('connect', 'z', 9000, ['k', 0, 2, 12, 'live://1', 1]),
+    [0, 0, 2, 'n/z/1'], 'nor does nobody';
+is holder('k'), 'n/z/1', 'who goes on having it';
+is_deeply session('connect', 'z', 9000, ['k', 7, 2, 12, 'live://1', 1]),
+    [0, 0, 1, 'n/z/1'], 'that of its own user it does';
+is_deeply session('connect', 'z', 9000, ['k2', 0, 3, 12, 'live://1', 0]),
+    [0, 0, 1, ''], 'one of nobody';
+is_deeply session('connect', 'z', 9000, ['k2', 7, 4, 12, 'live://1', 1]),
+    [0, 0, 2, 'n/z/3'], 'is not taken either';
 is told(9, 'live://1')->[0], 'n/z', 'lists its room';
 like $redis->cmd('HGET', 'p_goim:rooms:live://1', 'n/z'), qr/^12 \d{10}$/,
     'with its order';

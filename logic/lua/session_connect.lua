@@ -5,10 +5,12 @@
 -- KEYS: goim:life
 -- ARGV: life of the connection, deadline (ms, Redis's clock), server, zone,
 --       ms that the mapping lives, prefix of keys; key, mid or 0, session;
---       order with which its room is listed, or 0; the room
+--       order with which its room is listed, or 0; the room; 1: the key must
+--       not be another user's
 -- Answer: { broken keys replaced, keys of the user swept, 1, holder before
 --         or '' }; { broken, 0, 0, holder }: a newer session of the same zone
---         has the key, nothing was written
+--         has the key; { broken, 0, 2, holder }: another user's has; nothing
+--         was written then
 -- Errors: LIFE, LATE <clock>; nothing was written then
 --
 -- use: life now late try older put list
@@ -23,6 +25,9 @@ s.holder = ARGV[3] .. '/' .. ARGV[4] .. '/' .. ARGV[9]
 local old = try('HMGET', s.prefix .. 'sess_' .. s.key, 'holder', 'mid')
 if old[1] and older(s.holder, old[1]) then
     return { broken, 0, 0, old[1] }
+end
+if ARGV[12] == '1' and old[1] and old[2] ~= s.mid then
+    return { broken, 0, 2, old[1] }
 end
 if old[2] and old[2] ~= s.mid and old[2] ~= '0' then
     try('HDEL', s.prefix .. 'mid_' .. old[2], s.key)

@@ -1,4 +1,4 @@
-/* LINK: logic/token.c common/goim_json.c */
+/* LINK: logic/token.c logic/grants.c common/goim_json.c */
 
 /*
  * Tokens of clients and answers of the application. Whatever jansson takes,
@@ -34,14 +34,9 @@ member(const char *name, size_t name_len, const char *value, size_t len,
 
 
 static void
-parse(const uint8_t *data, size_t size, int limited)
+judge(int rc, const logic_who_t *who, const char *reason, int limited)
 {
-    logic_who_t   who;
-    const char   *reason;
-
-    reason = NULL;
-
-    if (logic_token_parse(data, size, limited, &who, &reason) != 0) {
+    if (rc != 0) {
         if (reason == NULL) {
             abort();
         }
@@ -49,12 +44,51 @@ parse(const uint8_t *data, size_t size, int limited)
         return;
     }
 
-    if (who.key_len > GOIM_KEY_MAX || strlen(who.key) != who.key_len
-        || who.naccepts > GOIM_ACCEPTS_MAX || who.nrooms > GOIM_ROOMS_MAX
-        || (who.nrooms > 0 && !limited))
+    if (who->key_len > GOIM_KEY_MAX || strlen(who->key) != who->key_len
+        || who->naccepts > GOIM_ACCEPTS_MAX
+        || who->may.nrooms > GOIM_ROOMS_MAX
+        || who->may.nops > 2 * GOIM_OPS_MAX
+        || (who->may.nrooms + who->may.nops > 0 && !limited)
+        || (unsigned) limited != who->may.rooms_limited)
     {
         abort();
     }
+}
+
+
+/* The text as each of what it may be; and as claims, which bound it as a
+ * packet. */
+
+static void
+parse(const void *data, size_t size, json_t *claims)
+{
+    int              rc;
+    logic_who_t      who;
+    const char      *reason;
+    logic_packet_t   packet;
+
+    reason = NULL;
+    judge(logic_token_parse(data, size, &who, &reason), &who, reason, 0);
+
+    reason = NULL;
+    judge(logic_token_answer(data, size, &who, &reason), &who, reason, 1);
+
+    reason = NULL;
+    rc = logic_token_packet(data, size, &packet, &reason);
+    judge(rc, &packet.who, reason, 0);
+
+    if (rc == 0 && json_is_object(claims)) {
+        reason = NULL;
+        rc = logic_token_claims(claims, &who, &reason);
+        judge(rc, &who, reason, 1);
+
+        if (rc == 0) {
+            rc = logic_token_bound(&who, &packet, &reason);
+            judge(rc, &who, reason, 1);
+        }
+    }
+
+    free(packet.token);
 }
 
 
@@ -85,10 +119,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     }
 
+    parse(copy, size, json);
     json_decref(json);
-
-    parse((uint8_t *) copy, size, 0);
-    parse((uint8_t *) copy, size, 1);
     free(copy);
 
     return 0;

@@ -1,4 +1,4 @@
-/* LINK: logic/token.c */
+/* LINK: logic/token.c logic/grants.c */
 
 /*
  * Auth tokens: what Go's decoder takes, and what it refuses.
@@ -28,7 +28,8 @@ parse(const char *text)
     const char  *reason;
 
     reason = NULL;
-    rc = logic_token_parse(text, strlen(text), limited, &who, &reason);
+    rc = limited ? logic_token_answer(text, strlen(text), &who, &reason)
+                 : logic_token_parse(text, strlen(text), &who, &reason);
 
     if (rc != 0) {
         assert_non_null(reason);
@@ -130,8 +131,8 @@ token_rooms(void **state)
     }
 
     assert_int_equal(parse("{\"rooms\":[\"a\"]}"), 0);
-    assert_int_equal(who.limited, 0);
-    assert_int_equal(who.nrooms, 0);
+    assert_int_equal(who.may.rooms_limited, 0);
+    assert_int_equal(who.may.nrooms, 0);
 
     limited = 1;
 
@@ -140,14 +141,14 @@ token_rooms(void **state)
     }
 
     assert_int_equal(parse("{\"mid\":1}"), 0);
-    assert_int_equal(who.limited, 1);
-    assert_int_equal(who.nrooms, 0);
+    assert_int_equal(who.may.rooms_limited, 1);
+    assert_int_equal(who.may.nrooms, 0);
 
     assert_int_equal(parse("{\"Rooms\":[\"a://b\",\"*\"],\"key\":\"k\"}"), 0);
-    assert_int_equal(who.nrooms, 2);
-    assert_int_equal(who.rooms_len[0], 5);
-    assert_int_equal(who.rooms_len[1], 1);
-    assert_memory_equal(who.rooms, "a://b*", 6);
+    assert_int_equal(who.may.nrooms, 2);
+    assert_int_equal(who.may.rooms_len[0], 5);
+    assert_int_equal(who.may.rooms_len[1], 1);
+    assert_memory_equal(who.may.rooms, "a://b*", 6);
     assert_int_equal(parse("{\"rooms\":null,\"mid\":1}"), 0);
 
     limited = 0;
@@ -197,7 +198,7 @@ token_bounds(void **state)
 
     limited = 1;
     assert_int_equal(rooms_of(64, 64), 0);
-    assert_int_equal(who.nrooms, 64);
+    assert_int_equal(who.may.nrooms, 64);
     assert_int_equal(rooms_of(65, 1), -1);
     assert_int_equal(rooms_of(64, 65), -1);
     assert_int_equal(rooms_of(16, 256), 0);
@@ -324,7 +325,7 @@ nested(size_t n)
     memset(text + len + n, ']', n);
     text[len + 2 * n] = '}';
 
-    rc = logic_token_parse(text, len + 2 * n + 1, limited, &who, &reason);
+    rc = logic_token_parse(text, len + 2 * n + 1, &who, &reason);
     free(text);
 
     return rc;

@@ -7,7 +7,7 @@
 #     ... url => $app->url('/auth') ...
 #     my @requests = $app->seen;          # { path, head, body, nth }
 #
-# The handler runs in a process of its own, once for each POST; nth counts
+# The handler runs in a process of its own, once for each request; nth counts
 # the requests of a connection. It returns status and body, and true behind
 # them to close the connection then; nothing: closed without an answer. A
 # reference in the place of both is a whole answer, sent as it stands.
@@ -113,18 +113,27 @@ sub _answer {
 
         my $body = substr $$buf, $at, $len;
         substr $$buf, 0, $at + $len, '';
-        my ($path) = $head =~ m{^POST (\S+) HTTP/1\.1};
+        my ($path) = $head =~ m{^(?:POST|GET) (\S+) HTTP/1\.1};
         my @args = ($path, $head, $body, ++$conn->{served});
         $self->_note(@args);
 
         my ($status, $out, $close) = $self->{handler}->(@args);
         return 0 if !defined $status;
         ($status, $out, $close) = ($$status, undef, $out) if ref $status;
-        syswrite $s, defined $out ? "HTTP/1.1 $status X\r\nContent-Length: "
-            . length($out) . "\r\n\r\n$out" : $status;
+        _write($s, defined $out ? "HTTP/1.1 $status X\r\nContent-Length: "
+            . length($out) . "\r\n\r\n$out" : $status);
         return 0 if $close;
     }
     return 1;
+}
+
+# all of it: TLS takes a record at a time
+sub _write {
+    my ($s, $text) = @_;
+    while (length $text) {
+        my $n = syswrite $s, $text or return;
+        substr $text, 0, $n, '';
+    }
 }
 
 sub _note {

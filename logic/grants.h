@@ -1,0 +1,46 @@
+/*
+ * What a client may do, as its token or the application says: which rooms it
+ * may enter, which operations it may accept.
+ */
+
+#ifndef LOGIC_GRANTS_H
+#define LOGIC_GRANTS_H
+
+#include <jansson.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/goim_limits.h"
+
+typedef struct {
+    /* rooms: names one behind the other; one that ends in "*" is all that
+       begin so */
+    char        rooms[GOIM_ROOMS_BYTES];
+    size_t      rooms_len[GOIM_ROOMS_MAX];
+    size_t      nrooms;
+
+    /* operations: from, to, from, to */
+    int32_t     ops[2 * GOIM_OPS_MAX];
+    size_t      nops;               /* numbers in there */
+
+    unsigned    rooms_limited:1;    /* to these; else any */
+    unsigned    ops_limited:1;
+} logic_grants_t;
+
+/*
+ * ["live://1","news*"] and [1000,"2000-2999"]. 0, or -1: it is no such list or
+ * too long.
+ */
+int logic_grants_rooms(logic_grants_t *may, json_t *list);
+int logic_grants_ops(logic_grants_t *may, json_t *list);
+
+/* One more; -1: there is no place for it. */
+int logic_grants_add_room(logic_grants_t *may, const char *room, size_t len);
+int logic_grants_add_op(logic_grants_t *may, int32_t op);
+
+int logic_grants_has_room(const logic_grants_t *may, const char *room,
+    size_t len);
+int logic_grants_has_op(const logic_grants_t *may, int32_t op);
+
+#endif
