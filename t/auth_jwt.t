@@ -250,6 +250,10 @@ refused({ token => 7 }, 'token is not a string', 'no text');
     is $asks->('/cookie', $_ =~ s/TOKEN/$token/r), 1008, "'$_' has none"
         for 'xtoken=TOKEN', 'token', 'tokens=TOKEN', 'a=token=TOKEN', 'token=',
         'Token=TOKEN', '; ;';
+    is $asks->('/cookie', "token=$token; token=x"), '', 'twice: the first';
+    is $asks->('/cookie', "token=x; token=$token"), 1008, 'and no other';
+    ok !eval { $asks->('/cookie', "token=$token", 'http://evil.test') },
+        'the page of another site';
     is $asks->('/sub', "token=$token"), 1008,
         'not where the location names none';
     my $client = enters({ token => token(sub => '8', key => 'packet') },
