@@ -15,7 +15,8 @@
  * pairs:
  *   ready S     wait until all clients are in their rooms, S seconds at most
  *   push R      R pushes a second from now on
- *   level S     wait until all clients have all that was pushed before
+ *   level S     wait until all clients have all that was pushed before, and at
+ *               rate 0 until each push is answered
  *   watch S     wait so long
  *   report      what there was since the last report
  */
@@ -151,7 +152,7 @@ turn(void)
 static int
 short_of_mark(void)
 {
-    return clients_short(mark);
+    return clients_short(mark) + posters_left();
 }
 
 

@@ -83,5 +83,6 @@ void posters_rate(int rate);
 void posters_time(double t);
 void poster_event(uint32_t id, uint32_t events);
 void posters_mark(uint64_t *mark);
+int posters_left(void);
 
 #endif

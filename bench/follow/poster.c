@@ -202,6 +202,21 @@ posters_mark(uint64_t *mark)
 }
 
 
+/* Without a rate: those that do not know yet whether their push was taken. */
+
+int
+posters_left(void)
+{
+    int  i, n;
+
+    for (i = n = 0; i < POSTERS && interval == 0; i++) {
+        n += posters[i].waits || posters[i].again;
+    }
+
+    return n;
+}
+
+
 void
 posters_init(void)
 {
