@@ -131,7 +131,8 @@ fuzz: $(FUZZ)
 link_srcs  = $(shell sed -n '1,20s|.*/\* LINK:\(.*\)\*/.*|\1|p' $(1))
 nginx_incs = $(shell sed -n '1,20s|.*/\* NGINX \*/.*|yes|p' $(1))
 NGINX_INCS = $(addprefix -I$(NGINX_SRC)/src/,core event event/modules \
-             os/unix) -I$(BUILD)/nginx/objs -Ingx_goim_module
+             os/unix) -I$(BUILD)/nginx/objs -Ingx_goim_module \
+             -Wno-unused-parameter
 
 define unit_rule
 $(BUILD)/t/$(1): t/unit/$(1).c $(call link_srcs,t/unit/$(1).c) \
