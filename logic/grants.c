@@ -12,6 +12,17 @@ static int logic_grants_range(const char *text, int32_t *range);
 
 
 int
+logic_room_like(const char *pattern, size_t n, const char *room, size_t len)
+{
+    if (pattern[n - 1] == '*') {
+        return len >= n - 1 && memcmp(pattern, room, n - 1) == 0;
+    }
+
+    return len == n && memcmp(pattern, room, n) == 0;
+}
+
+
+int
 logic_grants_rooms(logic_grants_t *may, json_t *list)
 {
     size_t   i;
@@ -164,13 +175,7 @@ logic_grants_has_room(const logic_grants_t *may, const char *room, size_t len)
     for (i = 0; i < may->nrooms; i++) {
         n = may->rooms_len[i];
 
-        if (name[n - 1] == '*') {
-
-            if (len >= n - 1 && memcmp(room, name, n - 1) == 0) {
-                return 1;
-            }
-
-        } else if (len == n && memcmp(room, name, n) == 0) {
+        if (logic_room_like(name, n, room, len)) {
             return 1;
         }
 

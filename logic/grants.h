@@ -13,6 +13,12 @@
 
 #include "common/goim_limits.h"
 
+/* Whether a pattern, not empty ("live://1", or "live://" and a star), takes a
+   room. */
+int logic_room_like(const char *pattern, size_t n, const char *room,
+    size_t len);
+
+
 typedef struct {
     /* rooms: names one behind the other; one that ends in "*" is all that
        begin so */

@@ -7,6 +7,8 @@
 
 #include "keys.h"
 
+#include "grants.h"
+
 #include "common/goim_limits.h"
 
 #include <openssl/crypto.h>
@@ -404,27 +406,13 @@ logic_keys_free(logic_keys_t *t)
 
 
 int
-logic_room_like(const char *pattern, const char *room, size_t len)
-{
-    size_t  n;
-
-    n = strlen(pattern);
-
-    if (n > 0 && pattern[n - 1] == '*') {
-        return len >= n - 1 && memcmp(pattern, room, n - 1) == 0;
-    }
-
-    return len == n && memcmp(pattern, room, n) == 0;
-}
-
-
-int
 logic_key_room(const logic_apikey_t *key, const char *room, size_t len)
 {
     size_t  i;
 
     for (i = 0; i < key->nrooms; i++) {
-        if (logic_room_like(key->rooms[i], room, len)) {
+        if (logic_room_like(key->rooms[i], strlen(key->rooms[i]), room,
+                            len)) {
             return 1;
         }
     }

@@ -54,9 +54,6 @@ const logic_apikey_t *logic_keys_find(logic_keys_t **keys, const char *text,
 
 void logic_keys_release(logic_keys_t *keys);
 
-/* Whether a pattern ("live://1", or "live://" and a star) takes a room. */
-int logic_room_like(const char *pattern, const char *room, size_t len);
-
 /* Whether the key is good for the room. */
 int logic_key_room(const logic_apikey_t *key, const char *room, size_t len);
 

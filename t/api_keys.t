@@ -245,16 +245,13 @@ subtest 'the public listener' => sub {
 
 subtest 'configuration' => sub {
     my $logic = Goim::Logic->new(redis => $redis->addr, stopped => 1);
-    my $base = $logic->{conf};
     my $says = sub {
         my ($conf, $like, $name) = @_;
-        $logic->{conf} = Goim::Service::merge($base, $conf);
-        $logic->configure;
-        my ($rc, $said) = $logic->test_conf;
+        my ($rc, $said) = $logic->test_with($conf);
         defined $like ? like($said, $like, $name) : is($rc, 0, $name);
     };
 
-    $says->({ logic => { http => $_ } }, 
+    $says->({ logic => { http => $_ } },
         qr/"\Q$_\E" is neither loopback nor a unix socket: set \[api\] keys/,
         "$_ is open")
         for '0.0.0.0:3111', ':3111', '[::]:3111', '192.0.2.1:3111';

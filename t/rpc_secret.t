@@ -126,12 +126,9 @@ subtest 'it is changed' => sub {
 
 subtest 'configuration' => sub {
     my $logic = Goim::Logic->new(redis => $redis->addr, stopped => 1);
-    my $base = $logic->{conf};
     my $says = sub {
         my ($conf, $like, $name) = @_;
-        $logic->{conf} = Goim::Service::merge($base, $conf);
-        $logic->configure;
-        my ($rc, $said) = $logic->test_conf;
+        my ($rc, $said) = $logic->test_with($conf);
         defined $like ? like($said, $like, $name) : is($rc, 0, $name);
     };
 

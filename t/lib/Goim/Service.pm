@@ -84,6 +84,14 @@ sub run {
     return ($? >> 8, $said);
 }
 
+# what --test says of the configuration with this over it, for this time alone
+sub test_with {
+    my ($self, $over) = @_;
+    local $self->{conf} = merge($self->{conf}, $over);
+    $self->configure;
+    return $self->test_conf;
+}
+
 sub test_conf {
     my ($self) = @_;
     return $self->run('--config', "$self->{dir}/$self->{name}.conf",
