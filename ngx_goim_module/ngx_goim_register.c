@@ -123,13 +123,8 @@ ngx_goim_register_call(void)
 
     g = &ngx_goim_register;
 
-    if (ngx_goim_logic_starting()) {
+    if (ngx_goim_logic_starting() || ngx_goim_register_info(&reg) != NGX_OK) {
         ngx_goim_register_again(NGX_GOIM_TICK);
-        return;
-    }
-
-    if (ngx_goim_register_info(&reg) != NGX_OK) {
-        ngx_goim_register_again(NGX_GOIM_REGISTER_RETRY);
         return;
     }
 
