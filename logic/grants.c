@@ -143,6 +143,43 @@ logic_grants_range(const char *text, int32_t *range)
 
 
 int
+logic_grants_send(logic_sends_t *sends, json_t *value)
+{
+    json_t  *rooms, *ops, *mids;
+
+    memset(sends, 0, sizeof(*sends));
+
+    if (!json_is_object(value)) {
+        return -1;
+    }
+
+    rooms = json_object_get(value, "rooms");
+    ops = json_object_get(value, "ops");
+    mids = json_object_get(value, "mids");
+
+    if ((rooms != NULL && logic_grants_rooms(&sends->to, rooms) != 0)
+        || (ops != NULL && logic_grants_ops(&sends->to, ops) != 0)
+        || (mids != NULL && !json_is_boolean(mids)))
+    {
+        return -1;
+    }
+
+    sends->to.rooms_limited = 1;
+    sends->mids = json_is_true(mids);
+    sends->any = sends->to.nrooms > 0 || sends->mids;
+
+    if (!sends->to.ops_limited) {
+        sends->to.ops_limited = 1;
+        sends->to.ops[0] = LOGIC_SEND_FROM;
+        sends->to.ops[1] = INT32_MAX;
+        sends->to.nops = 2;
+    }
+
+    return 0;
+}
+
+
+int
 logic_grants_add_op(logic_grants_t *may, int32_t op)
 {
     if (logic_grants_has_op(may, op)) {

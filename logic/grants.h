@@ -41,6 +41,20 @@ typedef struct {
 int logic_grants_rooms(logic_grants_t *may, json_t *list);
 int logic_grants_ops(logic_grants_t *may, json_t *list);
 
+
+/* What a client may send: to the rooms, with the operations of `to`. */
+typedef struct {
+    logic_grants_t  to;
+    unsigned        any:1;          /* anything at all */
+    unsigned        mids:1;         /* to users, too */
+} logic_sends_t;
+
+#define LOGIC_SEND_FROM  1000       /* operations, where none are named */
+
+/* {"rooms":["live://1","game://" and a star],"ops":[1000,"2000-2999"],
+   "mids":true}, each of which may be missing. 0, or -1: it is none. */
+int logic_grants_send(logic_sends_t *sends, json_t *value);
+
 /* One more; -1: there is no place for it. */
 int logic_grants_add_room(logic_grants_t *may, const char *room, size_t len);
 int logic_grants_add_op(logic_grants_t *may, int32_t op);

@@ -49,6 +49,7 @@ static int logic_token_room(logic_token_t *t, json_t *value);
 static int logic_token_accepts(logic_token_t *t, json_t *value);
 static int logic_token_rooms(logic_token_t *t, json_t *value);
 static int logic_token_ops(logic_token_t *t, json_t *value);
+static int logic_token_send(logic_token_t *t, json_t *value);
 static int logic_token_guest(logic_token_t *t, json_t *value);
 static int logic_token_signed(logic_token_t *t, json_t *value);
 static int logic_token_string(json_t *value, char *buf, size_t size,
@@ -79,6 +80,8 @@ static const struct {
       "rooms is not a list of at most 64 names, 4096 bytes" },
     { "ops", LOGIC_SAID, logic_token_ops,
       "ops is not a list of at most 128 operations or ranges" },
+    { "send", LOGIC_SAID, logic_token_send,
+      "send is not an object of rooms, ops and mids" },
     { "guest", LOGIC_SAID, logic_token_guest,
       "guest is neither true nor false" },
     { "token", LOGIC_PACKET, logic_token_signed, "token is not a string" }
@@ -212,6 +215,12 @@ logic_token_said(const logic_token_t *t, const char **reason)
 
     for (i = 0; who->may.ops_limited && i < who->naccepts; i++) {
         (void) logic_grants_add_op(&who->may, who->accepts[i]);
+    }
+
+    /* what is sent says by whom */
+
+    if (who->mid <= 0) {
+        who->sends.any = 0;
     }
 
     if (who->mid == 0 && who->key_len == 0 && !t->guest) {
@@ -436,6 +445,13 @@ static int
 logic_token_ops(logic_token_t *t, json_t *value)
 {
     return logic_grants_ops(&t->who->may, value);
+}
+
+
+static int
+logic_token_send(logic_token_t *t, json_t *value)
+{
+    return logic_grants_send(&t->who->sends, value);
 }
 
 

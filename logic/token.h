@@ -21,6 +21,7 @@ typedef struct {
     int32_t         accepts[GOIM_ACCEPTS_MAX];
     size_t          naccepts;
     logic_grants_t  may;
+    logic_sends_t   sends;
     unsigned        guarded:1;      /* the key is the client's choice: not one
                                        that another mid has */
 } logic_who_t;
