@@ -2,10 +2,15 @@
  * A scanner of JSON: grammar, nothing else; and what strings say.
  */
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE                 /* memmem */
+#endif
+
 #include "common/goim_json.h"
 
 #include <ctype.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 
@@ -14,7 +19,15 @@ typedef struct {
     const char  *end;
 } goim_scan_t;
 
+typedef struct {
+    const char  *name;
+    const char  *value;
+    size_t       len;               /* 0: not seen */
+} goim_member_t;
 
+
+static int goim_member_found(const char *name, size_t name_len,
+    const char *value, size_t len, void *data);
 static int goim_string_hex(const char *p, uint32_t *c);
 static int goim_string_escape(const char **p, const char *end, uint32_t *c);
 static size_t goim_string_utf8(char *out, uint32_t c);
@@ -471,4 +484,72 @@ goim_string_utf8(char *out, uint32_t c)
     out[3] = (char) (0x80 | (c & 0x3f));
 
     return 4;
+}
+
+
+/* ---- a member ---- */
+
+/* Where the name does not stand at all nothing is scanned. */
+
+size_t
+goim_json_member(const void *text, size_t len, const char *name,
+    const char **value)
+{
+    goim_member_t  m = { .name = name };
+
+    if (len == 0 || memmem(text, len, name, strlen(name)) == NULL
+        || goim_json_scan(text, len, goim_member_found, &m)
+           != GOIM_JSON_OBJECT
+        || (m.len == 4 && memcmp(m.value, "null", 4) == 0))
+    {
+        return 0;
+    }
+
+    *value = m.value;
+
+    return m.len;
+}
+
+
+static int
+goim_member_found(const char *name, size_t name_len, const char *value,
+    size_t len, void *data)
+{
+    goim_member_t  *m = data;
+
+    if (name_len == strlen(m->name) && memcmp(name, m->name, name_len) == 0) {
+        m->value = value;
+        m->len = len;
+    }
+
+    return 0;
+}
+
+
+/* ---- writing ---- */
+
+char *
+goim_json_write(char *p, const char *s, size_t len)
+{
+    size_t  i;
+
+    *p++ = '"';
+
+    for (i = 0; i < len; i++) {
+
+        if ((unsigned char) s[i] < ' ') {
+            p += sprintf(p, "\\u%04x", (unsigned char) s[i]);
+            continue;
+        }
+
+        if (s[i] == '"' || s[i] == '\\') {
+            *p++ = '\\';
+        }
+
+        *p++ = s[i];
+    }
+
+    *p++ = '"';
+
+    return p;
 }

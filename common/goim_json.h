@@ -31,4 +31,13 @@ goim_json_t goim_json_scan(const void *text, size_t len,
  */
 int goim_json_string(const char *text, size_t len, char *buf, size_t size);
 
+/* The text of an object's last member of that name (of plain characters): its
+ * length. 0: there is none, it is null, or the text is no object. */
+size_t goim_json_member(const void *text, size_t len, const char *name,
+    const char **value);
+
+/* A string with its quotes to p, six bytes for each of s at most: the end.
+ * Bytes that are not ASCII are written as they are. */
+char *goim_json_write(char *p, const char *s, size_t len);
+
 #endif

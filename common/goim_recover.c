@@ -28,7 +28,6 @@ static int goim_recover_epoch(goim_recover_parse_t *p, const char *value,
     size_t len);
 static int goim_recover_number(const char *value, size_t len, uint64_t max,
     uint64_t *n);
-static char *goim_json_write(char *p, const char *s, size_t len);
 
 
 int
@@ -240,51 +239,4 @@ goim_told_write(char *buf, const goim_told_entry_t *entries, size_t n)
     *p++ = '}';
 
     return (size_t) (p - buf);
-}
-
-
-size_t
-goim_bye_write(char *buf, unsigned code, const char *reason, int again)
-{
-    char    *p;
-    size_t   len;
-
-    len = strlen(reason);
-
-    if (len > GOIM_BYE_REASON) {
-        len = GOIM_BYE_REASON;
-    }
-
-    p = buf + sprintf(buf, "{\"code\":%u,\"reason\":", code);
-    p = goim_json_write(p, reason, len);
-    p += sprintf(p, ",\"again\":%s}", again ? "true" : "false");
-
-    return (size_t) (p - buf);
-}
-
-
-static char *
-goim_json_write(char *p, const char *s, size_t len)
-{
-    size_t  i;
-
-    *p++ = '"';
-
-    for (i = 0; i < len; i++) {
-
-        if ((unsigned char) s[i] < ' ') {
-            p += sprintf(p, "\\u%04x", (unsigned char) s[i]);
-            continue;
-        }
-
-        if (s[i] == '"' || s[i] == '\\') {
-            *p++ = '\\';
-        }
-
-        *p++ = s[i];
-    }
-
-    *p++ = '"';
-
-    return p;
 }

@@ -1,7 +1,7 @@
 /*
  * What a client says of where it was, and what it is told of where it is now:
- * `recover` of the auth packet, the map in operation 12; the bodies of
- * operations 23 and 6.
+ * `recover` of the auth packet, the map in operation 12; the body of operation
+ * 23.
  *
  *     {"live://1":{"epoch":"k3v9","seq":57}}       it was there
  *     {"live://1":{"last":50}}                     the newest 50, please
@@ -55,13 +55,5 @@ typedef struct {
  * around them. Bytes of names that are not ASCII are written as they are.
  */
 size_t goim_told_write(char *buf, const goim_told_entry_t *entries, size_t n);
-
-
-#define GOIM_BYE_REASON   128       /* bytes of a reason that are written */
-#define GOIM_BYE_MAX      (6 * GOIM_BYE_REASON + 64)
-
-/* The body of operation 6: its length. again: come back at once. */
-size_t goim_bye_write(char *buf, unsigned code, const char *reason,
-    int again);
 
 #endif

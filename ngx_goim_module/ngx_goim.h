@@ -22,7 +22,7 @@
 
 /* Fronts in another .so refer to it: one that was made for another layout of
    what is declared here does not load.  A change of the layout renames it. */
-#define NGX_GOIM_ABI            ngx_goim_abi_8
+#define NGX_GOIM_ABI            ngx_goim_abi_9
 
 extern const ngx_uint_t  NGX_GOIM_ABI;
 
@@ -155,6 +155,8 @@ struct ngx_goim_session_s {
     unsigned                    waiting:1;  /* auth, for the registration */
     unsigned                    renewing:1; /* in a list of those who are */
     unsigned                    traced:1;   /* its steps are written down */
+    unsigned                    errors:1;   /* it wants to know why it is
+                                               refused */
 };
 
 

@@ -268,9 +268,7 @@ ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code, const char *reason)
         return;
     }
 
-    if (s->follow) {
-        ngx_goim_follow_bye(s, code, reason);
-    }
+    ngx_goim_answer_bye(s, code, reason);
 
     len = s->front->bye(bye, code, reason);
 

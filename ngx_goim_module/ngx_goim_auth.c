@@ -74,6 +74,8 @@ ngx_goim_auth_start(ngx_goim_session_t *s, goim_packet_t *p)
 {
     ngx_goim_auth_t  *auth;
 
+    ngx_goim_answer_auth(s, p->body, p->body_len);
+
     if (ngx_goim_follow_auth(s, p->body, p->body_len) != NGX_OK) {
         return NGX_ERROR;
     }

@@ -11,6 +11,7 @@
 #include "ngx_goim_logic.h"
 #include "ngx_goim_trace.h"
 #include "ngx_goim_zone.h"
+#include "common/goim_answer.h"
 #include "common/goim_limits.h"
 #include "common/goim_packet.h"
 #include "proto/goim.pb-c.h"
@@ -99,6 +100,30 @@ void ngx_goim_session_enter(ngx_goim_session_t *s);
 ngx_int_t ngx_goim_reply(ngx_goim_session_t *s, uint16_t version,
     int32_t operation, int32_t sequence, const u_char *body, size_t len);
 
+/* a packet in a frame of the session's front; NULL: no memory */
+ngx_goim_buf_t *ngx_goim_packet(ngx_goim_session_t *s, uint16_t version,
+    int32_t operation, int32_t sequence, const u_char *body, size_t len);
+
+
+/* ---- ngx_goim_answer.c: operation 6 ---- */
+
+/* whether it wants reasons, as its auth packet says */
+void ngx_goim_answer_auth(ngx_goim_session_t *s, const u_char *body,
+    size_t len);
+
+/*
+ * What its packet asked for is refused: it is told why, if it wants reasons,
+ * before the packet's own answer.  code is of common/goim_answer.h, reason
+ * UTF-8.  NGX_OK, NGX_DECLINED (dropped, counted), NGX_ERROR (the session is
+ * closing).
+ */
+ngx_int_t ngx_goim_refuse(ngx_goim_session_t *s, int32_t operation,
+    int32_t sequence, ngx_int_t code, const char *reason);
+
+/* before it is closed */
+void ngx_goim_answer_bye(ngx_goim_session_t *s, ngx_uint_t code,
+    const char *reason);
+
 
 /* ---- ngx_goim_auth.c ---- */
 
@@ -129,6 +154,10 @@ ngx_uint_t ngx_goim_session_accepts(ngx_goim_session_t *s, int32_t op);
 /* NGX_DECLINED: it accepts as many as there may be */
 ngx_int_t ngx_goim_sub_add(ngx_goim_session_t *s, int32_t op);
 void ngx_goim_sub_remove(ngx_goim_session_t *s, int32_t op);
+
+/* how many of these it does not accept yet */
+ngx_uint_t ngx_goim_sub_new(ngx_goim_session_t *s, const int32_t *ops,
+    ngx_uint_t n);
 
 /* those it may accept: as logic says (NGX_ERROR: no memory), and whether */
 ngx_int_t ngx_goim_sub_limit(ngx_goim_session_t *s,
@@ -293,10 +322,6 @@ void ngx_goim_follow_leave(ngx_goim_session_t *s);
 
 /* its queue was written from */
 void ngx_goim_follow_drained(ngx_goim_session_t *s);
-
-/* operation 6, before it is closed */
-void ngx_goim_follow_bye(ngx_goim_session_t *s, ngx_uint_t code,
-    const char *reason);
 
 /* where a push to it begins: over TCP in operation 9, too, if it recovers */
 #define ngx_goim_push_from(s, frame, inner)                                  \

@@ -425,6 +425,14 @@ ngx_goim_enter_end(ngx_goim_entering_t *e, ngx_int_t rc)
                       "session stays where it is",
                       ngx_goim_trace_text(e->room.data, e->room.len));
 
+        if (ngx_goim_refuse(s, GOIM_OP_CHANGE_ROOM, e->sequence, GOIM_LATER,
+                            "that room could not be listed")
+            == NGX_ERROR)
+        {
+            ngx_free(e);
+            return;
+        }
+
         if (ngx_goim_follow_enter(s, &e->was) != NGX_OK) {
             ngx_free(e);
             ngx_goim_close(s, 1011, "no memory");

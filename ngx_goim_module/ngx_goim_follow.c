@@ -20,65 +20,14 @@ typedef struct {
 } ngx_goim_said_t;
 
 
-static int ngx_goim_follow_member(const char *name, size_t name_len,
-    const char *value, size_t len, void *data);
-static ngx_int_t ngx_goim_follow_text(const u_char *body, size_t len,
-    ngx_str_t *text);
 static void ngx_goim_follow_entry(const goim_recover_t *entry, void *data);
 static void ngx_goim_follow_refused(ngx_goim_session_t *s,
     const char *reason);
 static ngx_int_t ngx_goim_follow_position(ngx_goim_session_t *s,
     const u_char *body, size_t len);
-static ngx_goim_buf_t *ngx_goim_follow_packet(ngx_goim_session_t *s,
-    int32_t operation, const u_char *body, size_t len);
 
 
 /* ---- what it says ---- */
-
-/* The text of the member "recover" of an object; the last one counts. */
-
-static int
-ngx_goim_follow_member(const char *name, size_t name_len, const char *value,
-    size_t len, void *data)
-{
-    ngx_str_t  *text = data;
-
-    if (name_len == sizeof("recover") - 1
-        && ngx_memcmp(name, "recover", name_len) == 0)
-    {
-        text->data = (u_char *) value;
-        text->len = len;
-    }
-
-    return 0;
-}
-
-
-/* Those who do not recover cost a look for the word. */
-
-static ngx_int_t
-ngx_goim_follow_text(const u_char *body, size_t len, ngx_str_t *text)
-{
-    static const char  word[] = "\"recover\"";
-
-    ngx_str_null(text);
-
-    if (len == 0 || memmem(body, len, word, sizeof(word) - 1) == NULL
-        || goim_json_scan(body, len, ngx_goim_follow_member, text)
-           != GOIM_JSON_OBJECT)
-    {
-        return NGX_DECLINED;
-    }
-
-    if (text->len == 0
-        || (text->len == 4 && ngx_memcmp(text->data, "null", 4) == 0))
-    {
-        return NGX_DECLINED;
-    }
-
-    return NGX_OK;
-}
-
 
 static void
 ngx_goim_follow_entry(const goim_recover_t *entry, void *data)
@@ -125,19 +74,20 @@ ngx_goim_follow_refused(ngx_goim_session_t *s, const char *reason)
 ngx_int_t
 ngx_goim_follow_auth(ngx_goim_session_t *s, const u_char *body, size_t len)
 {
-    ngx_str_t             text;
-    const char           *reason;
+    size_t                n;
+    const char           *text, *reason;
     ngx_goim_said_t       said;
     ngx_goim_follower_t  *f;
 
-    if (ngx_goim_follow_text(body, len, &text) != NGX_OK) {
+    n = goim_json_member(body, len, "recover", &text);
+
+    if (n == 0) {
         return NGX_OK;
     }
 
     ngx_memzero(&said, sizeof(ngx_goim_said_t));
 
-    if (goim_recover_parse(text.data, text.len, ngx_goim_follow_entry, &said,
-                           &reason)
+    if (goim_recover_parse(text, n, ngx_goim_follow_entry, &said, &reason)
         < 0)
     {
         ngx_goim_follow_refused(s, reason);
@@ -163,13 +113,15 @@ void
 ngx_goim_follow_said(const u_char *body, size_t len,
     const ProtobufCBinaryData *room, ngx_goim_was_t *was)
 {
-    ngx_str_t         text;
-    const char       *reason;
+    size_t            n;
+    const char       *text, *reason;
     ngx_goim_said_t   said;
 
     ngx_memzero(was, sizeof(ngx_goim_was_t));
 
-    if (room->len == 0 || ngx_goim_follow_text(body, len, &text) != NGX_OK) {
+    n = room->len ? goim_json_member(body, len, "recover", &text) : 0;
+
+    if (n == 0) {
         return;
     }
 
@@ -178,17 +130,15 @@ ngx_goim_follow_said(const u_char *body, size_t len,
     said.was = was;
     said.name = NULL;
 
-    (void) goim_recover_parse(text.data, text.len, ngx_goim_follow_entry,
-                              &said, &reason);
+    (void) goim_recover_parse(text, n, ngx_goim_follow_entry, &said, &reason);
 }
 
 
 ngx_int_t
 ngx_goim_follow_map(ngx_goim_session_t *s, goim_packet_t *p, ngx_str_t *room,
-    ngx_goim_was_t *was)
+    ngx_goim_was_t *was, const char **reason)
 {
     int               n;
-    const char       *reason;
     ngx_goim_said_t   said;
 
     static u_char  name[GOIM_ROOM_MAX];
@@ -204,16 +154,19 @@ ngx_goim_follow_map(ngx_goim_session_t *s, goim_packet_t *p, ngx_str_t *room,
     said.name = room;
 
     n = goim_recover_parse(p->body, p->body_len, ngx_goim_follow_entry, &said,
-                           &reason);
+                           reason);
     if (n == 1) {
         return NGX_OK;
     }
 
-    ngx_goim_was_free(was);
-    ngx_goim_follow_refused(s, n < 0 ? reason : "a change of room names one");
-    ngx_goim_close(s, 1008, "bad change of room");
+    if (n >= 0) {
+        *reason = "a change of room names one";
+    }
 
-    return NGX_ERROR;
+    ngx_goim_was_free(was);
+    ngx_goim_follow_refused(s, *reason);
+
+    return NGX_DECLINED;
 }
 
 
@@ -430,7 +383,7 @@ ngx_goim_follow_position(ngx_goim_session_t *s, const u_char *body,
     ngx_int_t        rc;
     ngx_goim_buf_t  *b;
 
-    b = ngx_goim_follow_packet(s, GOIM_OP_POSITION, body, len);
+    b = ngx_goim_packet(s, GOIM_VERSION, GOIM_OP_POSITION, 0, body, len);
 
     if (b == NULL) {
         ngx_goim_close(s, 1011, "no memory");
@@ -446,54 +399,4 @@ ngx_goim_follow_position(ngx_goim_session_t *s, const u_char *body,
     }
 
     return rc;
-}
-
-
-static ngx_goim_buf_t *
-ngx_goim_follow_packet(ngx_goim_session_t *s, int32_t operation,
-    const u_char *body, size_t len)
-{
-    size_t           head;
-    u_char           buf[NGX_GOIM_HEAD], *p;
-    ngx_goim_buf_t  *b;
-
-    head = s->front->head(buf, GOIM_HEADER + len);
-
-    b = ngx_goim_buf_alloc(head + GOIM_HEADER + len);
-
-    if (b) {
-        p = ngx_cpymem(b->data, buf, head);
-        p = goim_packet_header(p, len, GOIM_VERSION, operation, 0);
-        ngx_memcpy(p, body, len);
-    }
-
-    return b;
-}
-
-
-/*
- * The last words before the close frame.  Who was refused, replaced or wrong
- * need not come back; who was silent for too long may have slept.
- */
-
-void
-ngx_goim_follow_bye(ngx_goim_session_t *s, ngx_uint_t code,
-    const char *reason)
-{
-    int              again;
-    size_t           len;
-    ngx_goim_buf_t  *b;
-
-    static char  body[GOIM_BYE_MAX];
-
-    again = code == 1001 || (code >= 1011 && code <= 1013)
-            || ngx_strstr(reason, "timeout") != NULL;
-
-    len = goim_bye_write(body, code, reason, again);
-
-    b = ngx_goim_follow_packet(s, GOIM_OP_DISCONNECT, (u_char *) body, len);
-
-    if (b && ngx_goim_queue_push(s, b, 0, b->len) != NGX_OK) {
-        ngx_goim_buf_unref(b);
-    }
 }

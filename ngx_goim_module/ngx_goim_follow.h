@@ -52,9 +52,9 @@ void ngx_goim_follow_said(const u_char *body, size_t len,
     const ProtobufCBinaryData *room, ngx_goim_was_t *was);
 
 /* operation 12 with a map: its room, valid until the next one, and what is
-   said of it.  NGX_ERROR: it is wrong, the session is closing */
+   said of it.  NGX_DECLINED: it is wrong, *reason (a literal) says why */
 ngx_int_t ngx_goim_follow_map(ngx_goim_session_t *s, goim_packet_t *p,
-    ngx_str_t *room, ngx_goim_was_t *was);
+    ngx_str_t *room, ngx_goim_was_t *was, const char **reason);
 
 void ngx_goim_was_free(ngx_goim_was_t *was);
 

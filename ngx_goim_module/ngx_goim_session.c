@@ -19,7 +19,19 @@ static void ngx_goim_session_closed(ngx_goim_session_t *s);
 static ngx_int_t ngx_goim_op_heartbeat(ngx_goim_session_t *s,
     goim_packet_t *p);
 static ngx_int_t ngx_goim_op_room(ngx_goim_session_t *s, goim_packet_t *p);
+static ngx_int_t ngx_goim_room_wrong(ngx_goim_session_t *s,
+    goim_packet_t *p, const char *reason);
+static ngx_int_t ngx_goim_room_stays(ngx_goim_session_t *s,
+    goim_packet_t *p, ngx_int_t code, const char *reason);
 static ngx_int_t ngx_goim_op_sub(ngx_goim_session_t *s, goim_packet_t *p);
+static ngx_int_t ngx_goim_sub_parsed(ngx_goim_session_t *s,
+    goim_packet_t *p, int n);
+static ngx_int_t ngx_goim_sub_check(ngx_goim_session_t *s, goim_packet_t *p,
+    const int32_t *ops, int n);
+static ngx_int_t ngx_goim_sub_too_many(ngx_goim_session_t *s,
+    goim_packet_t *p);
+static ngx_int_t ngx_goim_sub_refuse(ngx_goim_session_t *s, goim_packet_t *p,
+    ngx_int_t code, const char *reason);
 static ngx_int_t ngx_goim_op_receive(ngx_goim_session_t *s,
     goim_packet_t *p);
 static void ngx_goim_receive_reply(void *data, const Goim__Reply *reply);
@@ -227,21 +239,21 @@ ngx_goim_op_heartbeat(ngx_goim_session_t *s, goim_packet_t *p)
 static ngx_int_t
 ngx_goim_op_room(ngx_goim_session_t *s, goim_packet_t *p)
 {
-    ngx_str_t       key;
-    ngx_goim_was_t  was;
+    ngx_str_t        key;
+    const char      *reason;
+    ngx_goim_was_t   was;
 
     ngx_memzero(&was, sizeof(ngx_goim_was_t));
 
     if (s->follow && p->body_len && p->body[0] == '{') {
 
-        if (ngx_goim_follow_map(s, p, &key, &was) != NGX_OK) {
-            return NGX_ERROR;
+        if (ngx_goim_follow_map(s, p, &key, &was, &reason) != NGX_OK) {
+            return ngx_goim_room_wrong(s, p, reason);
         }
 
     } else if (p->body_len > GOIM_ROOM_MAX) {
-        ngx_goim_count(protocol_errors, 1);
-        ngx_goim_close(s, 1008, "room key is too long");
-        return NGX_ERROR;
+        ngx_goim_count(protocol_errors, !s->errors);
+        return ngx_goim_room_wrong(s, p, "room key is too long");
 
     } else {
         key.data = (u_char *) p->body;
@@ -257,14 +269,9 @@ ngx_goim_op_room(ngx_goim_session_t *s, goim_packet_t *p)
                        ngx_goim_trace_text(key.data, key.len));
 
         ngx_goim_was_free(&was);
-        ngx_memzero(&was, sizeof(ngx_goim_was_t));
 
-        if (ngx_goim_follow_enter(s, &was) != NGX_OK) {
-            ngx_goim_close(s, 1011, "no memory");
-            return NGX_ERROR;
-        }
-
-        return ngx_goim_enter_answer(s, p->version, p->sequence);
+        return ngx_goim_room_stays(s, p, GOIM_FORBIDDEN,
+                                   "it may not enter that room");
     }
 
     ngx_goim_trace(s, "room from=\"%V\" to=\"%V\"",
@@ -275,43 +282,70 @@ ngx_goim_op_room(ngx_goim_session_t *s, goim_packet_t *p)
 }
 
 
+static ngx_int_t
+ngx_goim_room_wrong(ngx_goim_session_t *s, goim_packet_t *p,
+    const char *reason)
+{
+    if (!s->errors) {
+        ngx_goim_close(s, 1008, reason);
+        return NGX_ERROR;
+    }
+
+    return ngx_goim_room_stays(s, p, GOIM_BAD, reason);
+}
+
+
+static ngx_int_t
+ngx_goim_room_stays(ngx_goim_session_t *s, goim_packet_t *p, ngx_int_t code,
+    const char *reason)
+{
+    ngx_goim_was_t  was;
+
+    if (ngx_goim_refuse(s, p->operation, p->sequence, code, reason)
+        == NGX_ERROR)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&was, sizeof(ngx_goim_was_t));
+
+    if (ngx_goim_follow_enter(s, &was) != NGX_OK) {
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    return ngx_goim_enter_answer(s, p->version, p->sequence);
+}
+
+
 /* As goim does: a list with anything else than numbers changes nothing, and
    is answered all the same.  So is one with what the session may not accept. */
 
 static ngx_int_t
 ngx_goim_op_sub(ngx_goim_session_t *s, goim_packet_t *p)
 {
-    int      i, n;
-    int32_t  ops[GOIM_ACCEPTS_MAX];
+    int        i, n;
+    int32_t    ops[GOIM_ACCEPTS_MAX];
+    ngx_int_t  rc;
 
     n = goim_parse_operations(p->body, p->body_len, ops,
                               GOIM_ACCEPTS_MAX);
 
-    if (n > GOIM_ACCEPTS_MAX) {
-        goto too_many;
+    rc = p->operation == GOIM_OP_SUB ? ngx_goim_sub_check(s, p, ops, n)
+         : ngx_goim_sub_parsed(s, p, n);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
     }
 
-    if (n < 0) {
-        ngx_goim_count(subs_ignored, 1);
-    }
-
-    for (i = 0; i < n && p->operation == GOIM_OP_SUB; i++) {
-
-        if (!ngx_goim_sub_allowed(s, ops[i])) {
-            ngx_goim_count(subs_refused, 1);
-            ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
-                          "goim: it may not accept operation %D", ops[i]);
-            n = 0;
-        }
-    }
-
-    for (i = 0; i < n; i++) {
+    for (i = 0; rc == NGX_OK && i < n; i++) {
 
         if (p->operation == GOIM_OP_UNSUB) {
             ngx_goim_sub_remove(s, ops[i]);
 
         } else if (ngx_goim_sub_add(s, ops[i]) != NGX_OK) {
-            goto too_many;
+            ngx_goim_close(s, 1011, "no memory");
+            return NGX_ERROR;
         }
     }
 
@@ -321,13 +355,88 @@ ngx_goim_op_sub(ngx_goim_session_t *s, goim_packet_t *p)
 
     return ngx_goim_reply(s, p->version, p->operation + 1, p->sequence,
                           p->body, p->body_len);
+}
 
-too_many:
 
-    ngx_goim_count(protocol_errors, 1);
-    ngx_goim_close(s, 1008, "too many operations");
+/* NGX_DECLINED: nothing of the list counts; NGX_ERROR: the session is
+   closing */
 
-    return NGX_ERROR;
+static ngx_int_t
+ngx_goim_sub_parsed(ngx_goim_session_t *s, goim_packet_t *p, int n)
+{
+    if (n > GOIM_ACCEPTS_MAX) {
+        return ngx_goim_sub_too_many(s, p);
+    }
+
+    if (n >= 0) {
+        return NGX_OK;
+    }
+
+    ngx_goim_count(subs_ignored, 1);
+
+    return ngx_goim_sub_refuse(s, p, GOIM_BAD, "it is no list of numbers");
+}
+
+
+/* the same for those that it wants */
+
+static ngx_int_t
+ngx_goim_sub_check(ngx_goim_session_t *s, goim_packet_t *p,
+    const int32_t *ops, int n)
+{
+    int        i;
+    u_char     reason[sizeof("it may not accept operation ")
+                      + NGX_INT32_LEN];
+    ngx_int_t  rc;
+
+    rc = ngx_goim_sub_parsed(s, p, n);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    for (i = 0; i < n; i++) {
+
+        if (ngx_goim_sub_allowed(s, ops[i])) {
+            continue;
+        }
+
+        ngx_goim_count(subs_refused, 1);
+
+        *ngx_sprintf(reason, "it may not accept operation %D", ops[i]) = '\0';
+
+        ngx_log_error(NGX_LOG_INFO, s->connection->log, 0, "goim: %s", reason);
+
+        return ngx_goim_sub_refuse(s, p, GOIM_FORBIDDEN, (char *) reason);
+    }
+
+    if (s->naccepts + ngx_goim_sub_new(s, ops, n) > GOIM_ACCEPTS_MAX) {
+        return ngx_goim_sub_too_many(s, p);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_goim_sub_too_many(ngx_goim_session_t *s, goim_packet_t *p)
+{
+    if (!s->errors) {
+        ngx_goim_count(protocol_errors, 1);
+        ngx_goim_close(s, 1008, "too many operations");
+        return NGX_ERROR;
+    }
+
+    return ngx_goim_sub_refuse(s, p, GOIM_BAD, "too many operations");
+}
+
+
+static ngx_int_t
+ngx_goim_sub_refuse(ngx_goim_session_t *s, goim_packet_t *p, ngx_int_t code,
+    const char *reason)
+{
+    return ngx_goim_refuse(s, p->operation, p->sequence, code, reason)
+           == NGX_ERROR ? NGX_ERROR : NGX_DECLINED;
 }
 
 
@@ -376,6 +485,13 @@ ngx_goim_op_receive(ngx_goim_session_t *s, goim_packet_t *p)
         ngx_goim_count(receive_failed, 1);
         ngx_goim_trace(s, "receive failed=\"no logic\"");
 
+        if (ngx_goim_refuse(s, p->operation, p->sequence, GOIM_LATER,
+                            "it was not taken")
+            == NGX_ERROR)
+        {
+            return NGX_ERROR;
+        }
+
         return ngx_goim_answer_receive(s, p->version, p->operation,
                                        p->sequence);
     }
@@ -401,6 +517,7 @@ ngx_goim_receive_reply(void *data, const Goim__Reply *reply)
 
     s = r->session;
     s->receive = NULL;
+    rc = NGX_OK;
 
     if (reply && reply->code == GOIM__REPLY__CODE__OK) {
         ngx_goim_trace(s, "received");
@@ -415,9 +532,15 @@ ngx_goim_receive_reply(void *data, const Goim__Reply *reply)
         ngx_log_error(NGX_LOG_WARN, s->connection->log, 0,
                       "goim: packet with operation %D was not taken: %V",
                       r->operation, ngx_goim_trace_string(error));
+
+        rc = ngx_goim_refuse(s, r->operation, r->sequence, GOIM_LATER,
+                             "it was not taken");
     }
 
-    rc = ngx_goim_answer_receive(s, r->version, r->operation, r->sequence);
+    if (rc != NGX_ERROR) {
+        rc = ngx_goim_answer_receive(s, r->version, r->operation,
+                                     r->sequence);
+    }
 
     ngx_free(r);
 
@@ -480,31 +603,47 @@ ngx_goim_reply_online(ngx_goim_session_t *s, goim_packet_t *p)
 }
 
 
-/* NGX_OK, NGX_DECLINED (dropped, counted), NGX_ERROR (closing) */
+/* NULL: no memory */
 
-ngx_int_t
-ngx_goim_reply(ngx_goim_session_t *s, uint16_t version, int32_t operation,
+ngx_goim_buf_t *
+ngx_goim_packet(ngx_goim_session_t *s, uint16_t version, int32_t operation,
     int32_t sequence, const u_char *body, size_t len)
 {
     size_t           head;
     u_char           buf[NGX_GOIM_HEAD], *p;
-    ngx_int_t        rc;
     ngx_goim_buf_t  *b;
 
     head = s->front->head(buf, GOIM_HEADER + len);
 
     b = ngx_goim_buf_alloc(head + GOIM_HEADER + len);
 
+    if (b) {
+        p = ngx_cpymem(b->data, buf, head);
+        p = goim_packet_header(p, len, version, operation, sequence);
+
+        if (len) {
+            ngx_memcpy(p, body, len);
+        }
+    }
+
+    return b;
+}
+
+
+/* NGX_OK, NGX_DECLINED (dropped, counted), NGX_ERROR (closing) */
+
+ngx_int_t
+ngx_goim_reply(ngx_goim_session_t *s, uint16_t version, int32_t operation,
+    int32_t sequence, const u_char *body, size_t len)
+{
+    ngx_int_t        rc;
+    ngx_goim_buf_t  *b;
+
+    b = ngx_goim_packet(s, version, operation, sequence, body, len);
+
     if (b == NULL) {
         ngx_goim_close(s, 1011, "no memory");
         return NGX_ERROR;
-    }
-
-    p = ngx_cpymem(b->data, buf, head);
-    p = goim_packet_header(p, len, version, operation, sequence);
-
-    if (len) {
-        ngx_memcpy(p, body, len);
     }
 
     rc = ngx_goim_send(s, b, 0, b->len);

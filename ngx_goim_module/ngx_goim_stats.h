@@ -35,6 +35,7 @@
     X(history_later,     "Reads without an answer that helps: asked again.") \
     X(rooms_refused,     "Changes to a room the session may not enter.")     \
     X(subs_refused,      "Operations the session may not accept.")           \
+    X(refusals,          "Refusals that a session was told the reason of.")  \
     X(room_waits,        "Changes of room that waited for its listing.")     \
     X(room_failed,       "Changes to a room that could not be listed.")      \
     X(records,           "Records taken from the node's stream.")            \

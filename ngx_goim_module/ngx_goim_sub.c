@@ -104,6 +104,24 @@ ngx_goim_sub_remove(ngx_goim_session_t *s, int32_t op)
 }
 
 
+ngx_uint_t
+ngx_goim_sub_new(ngx_goim_session_t *s, const int32_t *ops, ngx_uint_t n)
+{
+    ngx_uint_t  i, j, count;
+
+    count = 0;
+
+    for (i = 0; i < n; i++) {
+
+        for (j = 0; j < i && ops[j] != ops[i]; j++) { /* void */ }
+
+        count += j == i && !ngx_goim_session_accepts(s, ops[i]);
+    }
+
+    return count;
+}
+
+
 /* NGX_ERROR: no memory */
 
 ngx_int_t

@@ -35,7 +35,7 @@ my $n = 0;
 sub client {
     my ($node) = @_;
     return $c->client(node => $node, mid => ++$n, key => "k$n",
-        accepts => [], auth => 0);
+        accepts => [], errors => 1, auth => 0);
 }
 
 sub all_listed {
@@ -129,6 +129,8 @@ subtest 'cut off from logic' => sub {
     is $one->change_room('live://three')->{body}, 'live://one',
         'it stays where it is, and is told so';
     cmp_ok time - $began, '<', 15, 'in some time';
+    is_deeply $one->bye, { code => -503, operation => 12, seq => $one->{seq},
+        reason => 'that room could not be listed' }, 'with the reason';
     is $c->node(4)->status->{counters}{room_failed}, 1, 'which is counted';
     is $hopper->hop([$one, 'live://two']), '',
         'a room that somebody is in can be entered';

@@ -81,6 +81,11 @@ ngx_goim_follow_auth(ngx_goim_session_t *s, const u_char *body, size_t len)
     return NGX_OK;
 }
 
+void
+ngx_goim_answer_auth(ngx_goim_session_t *s, const u_char *body, size_t len)
+{
+}
+
 /* timers are not what this is about */
 
 void ngx_rbtree_insert(ngx_rbtree_t *tree, ngx_rbtree_node_t *node) { }

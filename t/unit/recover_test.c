@@ -313,28 +313,6 @@ test_told_longest(void **state)
 }
 
 
-static void
-test_bye(void **state)
-{
-    char  buf[GOIM_BYE_MAX + 1], reason[300];
-
-    (void) state;
-
-    buf[goim_bye_write(buf, 1012, "leaving", 1)] = '\0';
-    assert_string_equal(buf, "{\"code\":1012,\"reason\":\"leaving\","
-                        "\"again\":true}");
-
-    buf[goim_bye_write(buf, 1008, "a \"b\"", 0)] = '\0';
-    assert_string_equal(buf, "{\"code\":1008,\"reason\":\"a \\\"b\\\"\","
-                        "\"again\":false}");
-
-    memset(reason, 1, sizeof(reason));
-    reason[299] = '\0';
-    assert_in_range(goim_bye_write(buf, UINT32_MAX, reason, 0),
-                    6 * GOIM_BYE_REASON, GOIM_BYE_MAX);
-}
-
-
 int
 main(void)
 {
@@ -344,7 +322,6 @@ main(void)
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_told),
         cmocka_unit_test(test_told_longest),
-        cmocka_unit_test(test_bye),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,7 +23,7 @@ use Goim::WS ();
 my $json = JSON::PP->new->canonical;
 
 # transport => 'ws' (default), 'wss', 'tcp', 'tcps'; what Goim::WS and
-# Goim::Socket take; mid, key, room, platform, accepts, recover for auth;
+# Goim::Socket take; mid, key, room, platform, accepts, recover, errors for auth;
 # token => its whole body instead; auth => 0: do not authenticate
 sub new {
     my ($class, %arg) = @_;
@@ -51,6 +51,7 @@ sub token {
     $body{room_id} = "$arg{room}" if defined $arg{room};
     $body{platform} = $arg{platform} if defined $arg{platform};
     $body{recover} = $arg{recover} if exists $arg{recover};
+    $body{errors} = $arg{errors} + 0 if exists $arg{errors};
     $body{accepts} = [map { $_ + 0 } @{ $arg{accepts} }] if $arg{accepts};
     return $json->encode(\%body);
 }
@@ -66,8 +67,8 @@ sub send {
 }
 
 # What has come, in its order: [queue, what]. A packet that came inside an
-# operation 9, or with sequence 0 at all (TCP), is a push. Of one that recovers,
-# operations 23 and 6 are neither pushes nor replies.
+# operation 9, or with sequence 0 at all (TCP), is a push. Operation 23 of one that
+# recovers is neither push nor reply, nor is 6 of such a one and of one with errors.
 sub arrived {
     my ($self) = @_;
     my @list;
@@ -79,15 +80,15 @@ sub arrived {
             if !$self->{tcp} && @packets != 1;
         die "not a binary message\n" if !$self->{tcp} && $m->{opcode} != 2;
         my $p = $packets[0];
-        my $told = exists $self->{auth}{recover} && $p->{seq} == 0;
+        my $recovers = exists $self->{auth}{recover};
 
-        if ($told && $p->{op} == 23) {
+        if ($recovers && $p->{op} == 23 && $p->{seq} == 0) {
             CORE::push @list, [positions => $json->decode($p->{body})];
-        } elsif ($told && $p->{op} == 6) {
-            CORE::push @list, [byes => $json->decode($p->{body})];
-        } elsif ($p->{op} == 9
-            && (!$self->{tcp} || exists $self->{auth}{recover}))
+        } elsif (($recovers || $self->{auth}{errors}) && $p->{op} == 6
+            && $p->{seq} == 0)
         {
+            CORE::push @list, [byes => $json->decode($p->{body})];
+        } elsif ($p->{op} == 9 && (!$self->{tcp} || $recovers)) {
             $self->{batches}++;
             CORE::push @list, map { [pushes => $_] } split_packets($p->{body});
         } elsif ($self->{tcp} && $p->{seq} == 0) {
@@ -123,7 +124,7 @@ sub _next {
 sub push  { return $_[0]->_next('pushes', $_[1]) }
 sub reply { return $_[0]->_next('replies', $_[1]) }
 
-# the same of what who recovers is told: the map of operation 23, of 6
+# the same of what the node says by itself: the map of operation 23, of 6
 sub position { return $_[0]->_next('positions', $_[1]) }
 sub bye      { return $_[0]->_next('byes', $_[1]) }
 

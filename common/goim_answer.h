@@ -1,0 +1,39 @@
+/*
+ * The bodies of operation 6, which a node sends by itself: its last words
+ * before it closes, why it refuses what a packet asked for, what is about to
+ * happen.
+ *
+ *     {"code":1012,"reason":"...","again":true}
+ *     {"code":-403,"reason":"...","operation":12,"seq":3}
+ *
+ * A code that is not positive closes nothing.
+ */
+
+#ifndef GOIM_ANSWER_H
+#define GOIM_ANSWER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+
+/* of refusals */
+#define GOIM_BAD        (-400)      /* the packet is wrong */
+#define GOIM_FORBIDDEN  (-403)      /* not granted */
+#define GOIM_LARGE      (-413)
+#define GOIM_OFTEN      (-429)
+#define GOIM_LATER      (-503)      /* it can't be done now */
+
+#define GOIM_ANSWER_REASON  128     /* bytes of a reason that are written */
+#define GOIM_ANSWER_MAX     (6 * GOIM_ANSWER_REASON + 96)
+
+/* Each writes to buf, of GOIM_ANSWER_MAX bytes: the length. Of a reason, which
+ * is UTF-8, whole characters are written. */
+
+/* again: come back at once */
+size_t goim_answer_bye(char *buf, unsigned code, const char *reason,
+    int again);
+
+size_t goim_answer_refused(char *buf, int code, const char *reason,
+    int32_t operation, int32_t sequence);
+
+#endif
