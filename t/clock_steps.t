@@ -83,7 +83,7 @@ is $traffic->refused, '', 'all were accepted';
 $traffic->arrives('clocks', room => \@room, keys => \@keys,
     all => [@room, @keys]);
 
-is scalar(grep { $_->{closed} } @room, @keys), 0, 'no client was closed';
+is scalar(grep { defined $_->closed(0) } @room, @keys), 0, 'no client was closed';
 is $c->node($_)->status->{counters}{lapses}, 0,
     "node $_ has not lapsed" for 0, 1;
 is $c->job($_)->metrics->{goim_job_nodes}, 2, "job $_ knows both nodes"
