@@ -22,6 +22,7 @@
 #define GOIM_LARGE      (-413)
 #define GOIM_OFTEN      (-429)
 #define GOIM_LATER      (-503)      /* it can't be done now */
+#define GOIM_UNKNOWN    (-504)      /* it may have been done */
 
 #define GOIM_ANSWER_REASON  128     /* bytes of a reason that are written */
 #define GOIM_ANSWER_MAX     (6 * GOIM_ANSWER_REASON + 96)

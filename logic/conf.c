@@ -25,6 +25,8 @@ static int logic_conf_region(void *conf, const char *name, const char *value,
 static int logic_conf_check(void *conf, char *err, size_t size);
 static int logic_conf_addr(const char *section, const char *name,
     const char *addr, char *err, size_t size);
+static int logic_conf_rate(const char *name, double rate, char *err,
+    size_t size);
 static int logic_conf_api(const logic_conf_t *lcf, char *err, size_t size);
 
 
@@ -135,6 +137,15 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("auth", "leeway", CONF_MSEC, jwt.leeway, "5s", 0, 300000),
     LOGIC_HOOK_CONF("receive", receive_hook),
 
+    LOGIC_CONF("send", "max_size", CONF_SIZE, send_max, "4k",
+               0, GOIM_BODY_MAX),
+    LOGIC_CONF("send", "envelope", CONF_BOOL, send_envelope, "off", 0, 0),
+    LOGIC_CONF("send", "rate", CONF_NUM, send_rate, "10", 0, 100000),
+    LOGIC_CONF("send", "burst", CONF_INT, send_burst, "20", 1, 100000),
+    LOGIC_CONF("send", "mid_rate", CONF_NUM, mid_rate, "20", 0, 100000),
+    LOGIC_CONF("send", "mid_burst", CONF_INT, mid_burst, "40", 1, 100000),
+    LOGIC_HOOK_CONF("before", before_hook),
+
     SVC_REDIS_CONF(logic_conf_t, redis),
     BUS_CONF(logic_conf_t, bus),
     { NULL, NULL, 0, 0, NULL, 0, 0, NULL }
@@ -236,6 +247,9 @@ logic_conf_check(void *conf, char *err, size_t size)
     if (logic_conf_hook("auth", "url", &lcf->auth_hook, err, size) != 0
         || logic_conf_hook("receive", "url", &lcf->receive_hook, err,
                            size) != 0
+        || logic_conf_hook("before", "url", &lcf->before_hook, err, size) != 0
+        || logic_conf_rate("rate", lcf->send_rate, err, size) != 0
+        || logic_conf_rate("mid_rate", lcf->mid_rate, err, size) != 0
         || svc_redis_check(&lcf->redis, err, size) != 0
         || bus_check(&lcf->bus, err, size) != 0)
     {
@@ -243,6 +257,22 @@ logic_conf_check(void *conf, char *err, size_t size)
     }
 
     return logic_conf_auth(lcf, err, size);
+}
+
+
+/* A token comes at least once an hour. */
+
+static int
+logic_conf_rate(const char *name, double rate, char *err, size_t size)
+{
+    if (rate == 0 || rate >= 1.0 / 3600) {
+        return 0;
+    }
+
+    snprintf(err, size, "[send] %s = \"%g\" is less than 0.0003, once an hour",
+             name, rate);
+
+    return -1;
 }
 
 

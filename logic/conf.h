@@ -110,6 +110,14 @@ typedef struct {
     logic_jwt_rules_t  jwt;
 
     logic_hook_conf_t  receive_hook;
+
+    int64_t            send_max;            /* bytes of a payload */
+    int                send_envelope;
+    double             send_rate;           /* a session's, in s; 0: any */
+    int64_t            send_burst;
+    double             mid_rate;            /* a user's */
+    int64_t            mid_burst;
+    logic_hook_conf_t  before_hook;
 } logic_conf_t;
 
 

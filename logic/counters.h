@@ -118,6 +118,18 @@ typedef enum {
       "Packets of clients for which there is no application.")               \
     X(receive_failed, "goim_logic_receive_failed_total", NULL,               \
       "Packets of clients that the application did not take.")               \
+    X(sends[0], "goim_logic_sends_total", "result=\"ok\"",                   \
+      "Messages of clients, by the answer.")                                 \
+    X(sends[1], "goim_logic_sends_total", "result=\"refused\"", "")          \
+    X(sends[2], "goim_logic_sends_total", "result=\"large\"", "")            \
+    X(sends[3], "goim_logic_sends_total", "result=\"often\"", "")            \
+    X(sends[4], "goim_logic_sends_total", "result=\"failed\"", "")           \
+    X(sends[5], "goim_logic_sends_total", "result=\"unknown\"", "")          \
+    X(before[0], "goim_logic_before_total", "result=\"allowed\"",            \
+      "Messages of clients, by the application's word before.")              \
+    X(before[1], "goim_logic_before_total", "result=\"refused\"", "")        \
+    X(before[2], "goim_logic_before_total", "result=\"replaced\"", "")       \
+    X(before[3], "goim_logic_before_total", "result=\"failed\"", "")         \
     X(registers, "goim_logic_registers_total", NULL,                         \
       "Registrations of nodes and their renewals.")                          \
     X(registers_refused, "goim_logic_registers_refused_total", NULL,         \
@@ -199,6 +211,7 @@ typedef struct {
     metric_t  *missing, *missing_removed;
     metric_t  *reads, *reads_later, *page_hits, *page_misses, *page_bytes;
     metric_t  *receives, *receive_unwanted, *receive_failed;
+    metric_t  *sends[6], *before[4];
     metric_t  *registers, *registers_refused;
     metric_t  *rpc_connections, *rpc_calls, *rpc_failed, *rpc_denied, *rpc_malformed;
     metric_t  *rpc_unanswered;

@@ -49,6 +49,9 @@ int logic_hook_post(logic_hook_t *h, const char *query,
 int logic_hook_get(logic_hook_t *h, const char *const *header,
     logic_hook_pt cb, void *data);
 
+/* As it may stand in a query: at most three times len; how much. */
+size_t logic_hook_escape(char *out, const void *data, size_t len);
+
 size_t logic_hook_busy(const logic_hook_t *h);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "hook_int.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,4 +98,35 @@ logic_job_free(logic_job_t *job)
     free(job->body);
     free(job->answer);
     free(job);
+}
+
+
+size_t
+logic_hook_escape(char *out, const void *data, size_t len)
+{
+    char           *p;
+    size_t          i;
+    const uint8_t  *s;
+
+    static const char  hex[] = "0123456789ABCDEF";
+
+    p = out;
+    s = data;
+
+    for (i = 0; i < len; i++) {
+
+        if ((s[i] >= '0' && s[i] <= '9')
+            || ((s[i] | 0x20) >= 'a' && (s[i] | 0x20) <= 'z')
+            || s[i] == '-' || s[i] == '.' || s[i] == '_' || s[i] == '~')
+        {
+            *p++ = (char) s[i];
+            continue;
+        }
+
+        *p++ = '%';
+        *p++ = hex[s[i] >> 4];
+        *p++ = hex[s[i] & 15];
+    }
+
+    return (size_t) (p - out);
 }

@@ -28,6 +28,11 @@
  *     kick.c      the word to a node that a session was replaced
  *     rooms.c     which nodes have members of a room
  *     receive.c   packets of clients for the application
+ *     send.c      what clients send, with a first line that says where
+ *                 (send_line.c): checked, published. From sockets
+ *                 (send_call.c)
+ *     send_rate.c how often
+ *     send_before.c  the application's word before
  *     hook.c      HTTP requests to the application, by libcurl
  *
  *     access.c    who may call which route of the HTTP API
@@ -122,6 +127,7 @@ struct logic_thread_s {
     logic_hook_t                 *auth;       /* NULL: it is not asked */
     logic_jwt_keys_t             *jwt_keys;   /* NULL: no signed tokens */
     logic_hook_t                 *receive;    /* NULL: only counted */
+    logic_hook_t                 *before;     /* NULL: it is not asked */
 
     unsigned                      up:1;       /* redis, as counted */
     unsigned                      asked:1;    /* how Redis is configured */

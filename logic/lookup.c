@@ -53,8 +53,8 @@ logic_lookup_keys(logic_push_t *p, size_t n)
         return;
     }
 
-    for (i = 0; i < p->query.nargs; i++) {
-        arg = &p->query.args[i];
+    for (i = 0; i < p->query->nargs; i++) {
+        arg = &p->query->args[i];
 
         /* what nobody can have as key is on no node */
 
@@ -76,7 +76,7 @@ logic_lookup_go_keys(logic_push_t *p)
 {
     size_t  n;
 
-    while (!p->broken && p->req != NULL && p->next < p->nwanted
+    while (!p->broken && p->done != NULL && p->next < p->nwanted
            && p->lookups < LOGIC_LOOKUP_KEYS)
     {
         n = p->nwanted - p->next;
@@ -148,7 +148,7 @@ logic_lookup_got_keys(const store_place_t *place, size_t n, void *data)
         p->broken = 1;
     }
 
-    for (i = 0; i < n && p->req != NULL && !p->broken; i++) {
+    for (i = 0; i < n && p->done != NULL && !p->broken; i++) {
         if (logic_lookup_add(p, p->args[chunk->first + i]->value,
                              p->args[chunk->first + i]->len, &place[i])
             != 0)
@@ -166,37 +166,13 @@ logic_lookup_got_keys(const store_place_t *place, size_t n, void *data)
 void
 logic_lookup_mids(logic_push_t *p, size_t n)
 {
-    size_t   i, used;
-    int64_t  mid;
-
-    p->mids = calloc(n + 1, sizeof(int64_t));
-
-    if (p->mids == NULL) {
-        logic_push_answer(p, LOGIC_END_MEMORY, "no memory");
-        return;
-    }
-
-    used = 0;
-
-    for (i = 0; i < p->query.nargs; i++) {
-
-        if (strcmp(p->query.args[i].name, "mids") != 0) {
-            continue;
-        }
-
-        if (logic_query_number(&p->query.args[i], 1, INT64_MAX, &mid) == 0) {
-            p->mids[used++] = mid;
-
-        } else {
-            metrics_add(logic_m.push_absent, 1);
-        }
-    }
+    size_t  i;
 
     /* a user asked for twice gets it once */
 
-    qsort(p->mids, used, sizeof(int64_t), logic_lookup_cmp);
+    qsort(p->mids, n, sizeof(int64_t), logic_lookup_cmp);
 
-    for (i = 0; i < used; i++) {
+    for (i = 0; i < n; i++) {
         if (i == 0 || p->mids[i] != p->mids[i - 1]) {
             p->mids[p->nwanted++] = p->mids[i];
         }
@@ -218,7 +194,7 @@ logic_lookup_cmp(const void *one, const void *two)
 static void
 logic_lookup_go_mids(logic_push_t *p)
 {
-    while (!p->broken && p->req != NULL && p->next < p->nwanted
+    while (!p->broken && p->done != NULL && p->next < p->nwanted
            && p->lookups < LOGIC_LOOKUP_MIDS)
     {
         metrics_add(logic_m.lookups, 1);
@@ -256,7 +232,7 @@ logic_lookup_got_mid(const store_place_t *place, size_t n, void *data)
         p->missing = 1;
     }
 
-    for (i = 0; i < n && p->req != NULL && !p->broken; i++) {
+    for (i = 0; i < n && p->done != NULL && !p->broken; i++) {
         if (place[i].key_len > GOIM_KEY_MAX) {
             metrics_add(logic_m.push_offline, 1);
 
@@ -375,7 +351,7 @@ logic_lookup_end(logic_push_t *p)
         return;
     }
 
-    if (p->req == NULL) {
+    if (p->done == NULL) {
         logic_push_release(p);
         return;
     }
@@ -414,7 +390,7 @@ logic_lookup_sure(int sure, void *data)
 
     p->lookups--;
 
-    if (p->req == NULL) {
+    if (p->done == NULL) {
         logic_push_release(p);
 
     } else if (sure < 0) {

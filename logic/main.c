@@ -355,6 +355,13 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
         }
     }
 
+    if (t->conf->before_hook.url[0] != '\0') {
+        t->before = logic_hook_new(t->base, &t->conf->before_hook);
+        if (t->before == NULL) {
+            return -1;
+        }
+    }
+
     t->bus = bus_producer_new(t->base, &t->conf->bus, t->redis, err, size);
     if (t->bus == NULL) {
         return -1;
@@ -391,6 +398,7 @@ logic_thread_free(logic_thread_t *t)
     logic_hook_free(t->auth);
     logic_jwt_keys_stop(t);
     logic_hook_free(t->receive);
+    logic_hook_free(t->before);
 
     bus_producer_free(t->bus);
     svc_redis_free(t->redis);
@@ -489,7 +497,8 @@ logic_thread_tick(evutil_socket_t fd, short what, void *data)
         || !TAILQ_EMPTY(&t->links)
         || (t->auth != NULL && logic_hook_busy(t->auth) > 0)
         || logic_jwt_keys_busy(t) > 0
-        || (t->receive != NULL && logic_hook_busy(t->receive) > 0))
+        || (t->receive != NULL && logic_hook_busy(t->receive) > 0)
+        || (t->before != NULL && logic_hook_busy(t->before) > 0))
     {
         t->idle = 0;
         return;

@@ -36,8 +36,9 @@ logic_push_produce(logic_push_t *p, Goim__PushMsg *msg, const char *key,
     p->producing = 1;
 
     msg->operation = p->operation;
-    msg->msg.data = (uint8_t *) p->query.msg;
-    msg->msg.len = p->query.msg_len;
+    msg->sender = p->sender != NULL ? (char *) p->sender : msg->sender;
+    msg->msg.data = (uint8_t *) p->msg;
+    msg->msg.len = p->msg_len;
 
     if (bus_producer_down(p->thread->bus)) {
         p->away = 1;
@@ -125,7 +126,7 @@ logic_push_write(logic_push_t *p)
 
     /* one that was answered because of the time has lost its body */
 
-    while (p->req != NULL && p->written < p->ntargets
+    while (p->done != NULL && p->written < p->ntargets
            && p->window < LOGIC_PUSH_WINDOW)
     {
         end = logic_group_end(p->targets, p->ntargets, p->written,
@@ -178,7 +179,7 @@ logic_push_settle(logic_push_t *p)
 {
     char  away[64];
 
-    if (p->req == NULL) {
+    if (p->done == NULL) {
         logic_push_release(p);
         return;
     }

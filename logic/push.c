@@ -26,8 +26,10 @@
 static logic_push_t *logic_push_new(logic_thread_t *t,
     http_request_t *req, logic_query_t *q, logic_push_kind_t kind);
 static void logic_push_one(logic_push_t *p, const char *key, size_t len);
-static void logic_push_end(logic_thread_t *t, http_request_t *req,
-    logic_end_t end, const char *message);
+static void logic_push_done(logic_thread_t *t, logic_end_t end,
+    const char *message, void *data);
+static void logic_push_ended(logic_thread_t *t, logic_end_t end,
+    const char *message, logic_push_pt done, void *data);
 static logic_push_t *logic_push_take(logic_thread_t *t);
 static void logic_push_give(logic_thread_t *t, logic_push_t *p);
 static void logic_push_overdue(evutil_socket_t fd, short what, void *data);
@@ -67,9 +69,9 @@ static logic_push_t *
 logic_push_new(logic_thread_t *t, http_request_t *req,
     logic_query_t *q, logic_push_kind_t kind)
 {
-    size_t         bytes;
-    int64_t        operation;
-    logic_push_t  *p;
+    int64_t         operation;
+    logic_push_t   *p;
+    logic_query_t  *query;
 
     if (logic_http_number(t, req, q, "operation",
                           kind == LOGIC_PUSH_ROOM || kind == LOGIC_PUSH_ALL,
@@ -91,30 +93,57 @@ logic_push_new(logic_thread_t *t, http_request_t *req,
         return NULL;
     }
 
+    p = logic_push_begin(t, kind, (int32_t) operation, q->msg, q->msg_len,
+                         q->nargs * sizeof(logic_arg_t), logic_push_done, req);
+
+    if (p != NULL) {
+        query = svc_pool_alloc(&p->pool, sizeof(logic_query_t));
+
+        if (query == NULL) {
+            logic_push_answer(p, LOGIC_END_MEMORY, "no memory");
+            return NULL;
+        }
+
+        *query = *q;
+        p->query = query;
+    }
+
+    return p;
+}
+
+
+logic_push_t *
+logic_push_begin(logic_thread_t *t, logic_push_kind_t kind,
+    int32_t operation, const char *msg, size_t len, size_t bytes,
+    logic_push_pt done, void *data)
+{
+    logic_push_t  *p;
+
     metrics_add(logic_m.push[kind], 1);
 
-    bytes = q->msg_len + q->nargs * sizeof(logic_arg_t)
-            + sizeof(logic_push_t);
+    bytes += len + sizeof(logic_push_t);
 
     if (t->pending + bytes > (size_t) t->conf->max_pending) {
-        logic_push_end(t, req, LOGIC_END_PENDING,
-                       "too many pushes are waiting");
+        logic_push_ended(t, LOGIC_END_PENDING, "too many pushes are waiting",
+                         done, data);
         return NULL;
     }
 
     p = logic_push_take(t);
     if (p == NULL) {
-        logic_push_end(t, req, LOGIC_END_MEMORY, "no memory");
+        logic_push_ended(t, LOGIC_END_MEMORY, "no memory", done, data);
         return NULL;
     }
 
     p->thread = t;
-    p->req = req;
+    p->done = done;
+    p->data = data;
     p->kind = kind;
-    p->operation = (int32_t) operation;
+    p->operation = operation;
     p->deadline = svc_now() + t->conf->push_timeout;
     p->bytes = bytes;
-    p->query = *q;
+    p->msg = msg;
+    p->msg_len = len;
 
     if (TAILQ_EMPTY(&t->pushes)) {
         svc_timer(t->overdue, LOGIC_PUSH_TICK);
@@ -188,9 +217,34 @@ logic_push_mids(logic_thread_t *t, http_request_t *req,
 
     p = logic_push_new(t, req, q, LOGIC_PUSH_MIDS);
 
-    if (p != NULL) {
-        logic_lookup_mids(p, n);
+    if (p == NULL) {
+        return;
     }
+
+    p->mids = calloc(n + 1, sizeof(int64_t));
+
+    if (p->mids == NULL) {
+        logic_push_answer(p, LOGIC_END_MEMORY, "no memory");
+        return;
+    }
+
+    n = 0;
+
+    for (i = 0; i < q->nargs; i++) {
+
+        if (strcmp(q->args[i].name, "mids") != 0) {
+            continue;
+        }
+
+        if (logic_query_number(&q->args[i], 1, INT64_MAX, &mid) == 0) {
+            p->mids[n++] = mid;
+
+        } else {
+            metrics_add(logic_m.push_absent, 1);
+        }
+    }
+
+    logic_lookup_mids(p, n);
 }
 
 
@@ -198,7 +252,7 @@ void
 logic_push_room(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
-    char               *key;
+    char                key[GOIM_ROOM_MAX + 1];
     size_t              len;
     int64_t             history;
     const char         *type, *room;
@@ -229,6 +283,19 @@ logic_push_room(logic_thread_t *t, http_request_t *req,
         return;
     }
 
+    p->id = id != NULL ? id->value : NULL;
+    p->past = (history == 0 && logic_query_find(q, "history") != NULL);
+
+    stpcpy(stpcpy(stpcpy(key, type), "://"), room);
+    logic_push_to_room(p, key, len);
+}
+
+
+void
+logic_push_to_room(logic_push_t *p, const char *room, size_t len)
+{
+    char  *key;
+
     key = svc_pool_alloc(&p->pool, len + 1);
 
     if (key == NULL) {
@@ -236,10 +303,9 @@ logic_push_room(logic_thread_t *t, http_request_t *req,
         return;
     }
 
-    snprintf(key, len + 1, "%s://%s", type, room);
+    memcpy(key, room, len);
+    key[len] = '\0';
     p->room = key;
-    p->id = id != NULL ? id->value : NULL;
-    p->past = (history == 0 && logic_query_find(q, "history") != NULL);
 
     logic_push_one(p, key, len);
 }
@@ -298,40 +364,50 @@ logic_push_one(logic_push_t *p, const char *key, size_t len)
 
 /* ---- the answer -------------------------------------------------------- */
 
+/* of a request */
+
 static void
-logic_push_end(logic_thread_t *t, http_request_t *req, logic_end_t end,
-    const char *message)
+logic_push_done(logic_thread_t *t, logic_end_t end, const char *message,
+    void *data)
 {
     int  code;
 
-    switch (end) {
+    code = end == LOGIC_END_OK ? 0
+           : end == LOGIC_END_UNKNOWN ? -504
+           : end == LOGIC_END_KEYS ? -400 : -500;
 
-    case LOGIC_END_OK:
+    logic_http_answer(t, data, 200, code, message, NULL);
+}
+
+
+static void
+logic_push_ended(logic_thread_t *t, logic_end_t end, const char *message,
+    logic_push_pt done, void *data)
+{
+    if (end == LOGIC_END_OK) {
         metrics_add(logic_m.pushed[0], 1);
-        code = 0;
-        break;
 
-    case LOGIC_END_UNKNOWN:
+    } else if (end == LOGIC_END_UNKNOWN) {
         metrics_add(logic_m.pushed[2], 1);
-        code = -504;
-        break;
 
-    default:
+    } else {
         metrics_add(logic_m.pushed[1], 1);
         metrics_add(logic_m.ended[end], 1);
-        code = end == LOGIC_END_KEYS ? -400 : -500;
     }
 
-    logic_http_answer(t, req, 200, code, message, NULL);
+    done(t, end, message, data);
 }
 
 
 void
 logic_push_answer(logic_push_t *p, logic_end_t end, const char *message)
 {
-    if (p->req != NULL) {
-        logic_push_end(p->thread, p->req, end, message);
-        p->req = NULL;
+    logic_push_pt  done;
+
+    if (p->done != NULL) {
+        done = p->done;
+        p->done = NULL;
+        logic_push_ended(p->thread, end, message, done, p->data);
     }
 
     logic_push_release(p);
@@ -345,7 +421,7 @@ logic_push_release(logic_push_t *p)
 {
     logic_thread_t  *t;
 
-    if (p->req != NULL || p->lookups > 0 || p->writes > 0) {
+    if (p->done != NULL || p->lookups > 0 || p->writes > 0) {
         return;
     }
 
@@ -386,7 +462,7 @@ logic_push_overdue(evutil_socket_t fd, short what, void *data)
             break;
         }
 
-        if (p->req == NULL) {
+        if (p->done == NULL) {
             continue;
         }
 

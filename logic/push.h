@@ -28,6 +28,10 @@ typedef enum {
     LOGIC_PUSH_KEYS, LOGIC_PUSH_MIDS, LOGIC_PUSH_ROOM, LOGIC_PUSH_ALL
 } logic_push_kind_t;
 
+/* What became of it: once, and from inside logic_push_*() too. */
+typedef void (*logic_push_pt)(logic_thread_t *t, logic_end_t end,
+    const char *message, void *data);
+
 typedef struct logic_server_s  logic_server_t;
 
 struct logic_server_s {
@@ -46,13 +50,17 @@ typedef struct {
 struct logic_push_s {
     TAILQ_ENTRY(logic_push_s)  entry;
     logic_thread_t            *thread;
-    http_request_t            *req;         /* NULL: answered, and gone */
-    logic_query_t              query;       /* the request's, as its message */
+    logic_push_pt              done;        /* NULL: it has been told, and */
+    void                      *data;        /* what it lent is gone: */
+    const char                *msg;         /* the message, */
+    size_t                     msg_len;
+    const logic_query_t       *query;       /* and keys */
     logic_push_kind_t          kind;
     int32_t                    operation;
     int32_t                    speed;
     const char                *room;
     const char                *id;          /* NULL: none */
+    const char                *sender;      /* NULL: a backend */
     int                        past;        /* the room's history */
     int64_t                    deadline;
     size_t                     bytes;       /* counted as pending */
@@ -60,7 +68,7 @@ struct logic_push_s {
 
     /* lookup.c */
     const logic_arg_t        **args;        /* keys */
-    int64_t                   *mids;        /* each one once */
+    int64_t                   *mids;        /* each one once; malloc()ed */
     size_t                     nwanted;
     size_t                     next;        /* to look up */
     unsigned                   lookups;     /* under way */
@@ -86,12 +94,24 @@ struct logic_push_s {
 };
 
 
+/*
+ * A push of one message, lent until done() is called. bytes: what it holds
+ * besides. NULL: done() has been called.
+ */
+logic_push_t *logic_push_begin(logic_thread_t *t, logic_push_kind_t kind,
+    int32_t operation, const char *msg, size_t len, size_t bytes,
+    logic_push_pt done, void *data);
+
+/* To a room: the key is copied. */
+void logic_push_to_room(logic_push_t *p, const char *room, size_t len);
+
 /* Answer if that was not yet done, and let go of it. */
 void logic_push_answer(logic_push_t *p, logic_end_t end,
     const char *message);
 void logic_push_release(logic_push_t *p);
 
-/* Find where the n keys, or the keys of the n mids, are; then write. */
+/* Find where the n keys of p->query, or the keys of n of p->mids, are; then
+ * write. */
 void logic_lookup_keys(logic_push_t *p, size_t n);
 void logic_lookup_mids(logic_push_t *p, size_t n);
 

@@ -1,9 +1,10 @@
 /*
- * Packets of clients, handed to the application. Without one they are
- * counted and taken, as goim does.
+ * Packets of clients: what those send who may (send_call.c), others handed to
+ * the application. Without one they are counted and taken, as goim does.
  */
 
 #include "hook.h"
+#include "send.h"
 #include "session.h"
 
 #include <inttypes.h>
@@ -14,7 +15,6 @@
 
 
 static void logic_receive_told(const logic_answer_t *answer, void *data);
-static size_t logic_receive_escape(char *out, const ProtobufCBinaryData *s);
 
 
 void
@@ -32,6 +32,13 @@ logic_receive_call(logic_call_t *call)
         return;
     }
 
+    /* goim's clients send without being asked who they are */
+
+    if (r->send.len > 0 && call->thread->conf->auth != LOGIC_AUTH_TRUST) {
+        logic_send_call(call);
+        return;
+    }
+
     metrics_add(logic_m.receives, 1);
 
     if (call->thread->receive == NULL) {
@@ -43,10 +50,10 @@ logic_receive_call(logic_call_t *call)
     n = (size_t) snprintf(query, sizeof(query), "mid=%" PRId64
                           "&operation=%d&seq=%d&key=", r->mid, r->operation,
                           r->sequence);
-    n += logic_receive_escape(query + n, &r->key);
+    n += logic_hook_escape(query + n, r->key.data, r->key.len);
     memcpy(query + n, "&room=", 6);
     n += 6;
-    n += logic_receive_escape(query + n, &r->room);
+    n += logic_hook_escape(query + n, r->room.data, r->room.len);
     query[n] = '\0';
 
     header[0] = "Content-Type";
@@ -90,34 +97,4 @@ logic_receive_told(const logic_answer_t *answer, void *data)
     metrics_add(logic_m.receive_failed, 1);
     logic_reply_code(call, GOIM__REPLY__CODE__FAILED,
                      "the application did not take it");
-}
-
-
-static size_t
-logic_receive_escape(char *out, const ProtobufCBinaryData *s)
-{
-    char    *p;
-    size_t   i;
-    uint8_t  c;
-
-    static const char  hex[] = "0123456789ABCDEF";
-
-    p = out;
-
-    for (i = 0; i < s->len; i++) {
-        c = s->data[i];
-
-        if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z')
-            || c == '-' || c == '.' || c == '_' || c == '~')
-        {
-            *p++ = (char) c;
-            continue;
-        }
-
-        *p++ = '%';
-        *p++ = hex[c >> 4];
-        *p++ = hex[c & 15];
-    }
-
-    return (size_t) (p - out);
 }

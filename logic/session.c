@@ -13,6 +13,7 @@
 #include "svc/clock.h"
 
 #include "kick.h"
+#include "send.h"
 #include "store.h"
 
 
@@ -286,10 +287,18 @@ logic_connected(logic_op_t *op, uint64_t life)
     connected.n_ops = who->may.nops;
     connected.ops = who->may.ops;
 
+    connected.send.data = logic_send_pack(who, &connected.send.len);
+
+    if (connected.send.len > 0 && conf->send_rate > 0) {
+        connected.send_interval = (uint32_t) (1000000 / conf->send_rate);
+        connected.send_burst = (uint32_t) conf->send_burst;
+    }
+
     reply.reply_case = GOIM__REPLY__REPLY_CONNECTED;
     reply.connected = &connected;
 
     logic_reply(op->call, &reply);
+    free(connected.send.data);
 }
 
 

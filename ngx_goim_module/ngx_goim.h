@@ -22,7 +22,7 @@
 
 /* Fronts in another .so refer to it: one that was made for another layout of
    what is declared here does not load.  A change of the layout renames it. */
-#define NGX_GOIM_ABI            ngx_goim_abi_9
+#define NGX_GOIM_ABI            ngx_goim_abi_10
 
 extern const ngx_uint_t  NGX_GOIM_ABI;
 
@@ -128,6 +128,7 @@ struct ngx_goim_session_s {
     uint32_t                    naccepts;
     int32_t                    *accepts;    /* sorted */
     void                       *ops;        /* it may accept; NULL: any */
+    struct ngx_goim_sender_s   *sender;     /* it may send; owned */
     struct ngx_goim_auth_s     *auth;       /* outstanding at logic, or */
     struct ngx_goim_receive_s  *receive;    /* a packet, or */
     struct ngx_goim_entering_s *entering;   /* a room */

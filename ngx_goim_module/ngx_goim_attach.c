@@ -485,6 +485,10 @@ ngx_goim_finalize(ngx_goim_session_t *s)
         ngx_free(s->ops);
     }
 
+    if (s->sender) {
+        ngx_free(s->sender);
+    }
+
     if (s->follow) {
         ngx_free(s->follow);
     }

@@ -404,6 +404,7 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in,
         || in->room.len > GOIM_ROOM_MAX
         || in->n_accepts > GOIM_ACCEPTS_MAX
         || in->n_rooms > GOIM_ROOMS_MAX || in->n_ops > 2 * GOIM_OPS_MAX
+        || in->send.len > GOIM_SENDS_MAX
         || in->heartbeat == 0)
     {
         ngx_log_error(NGX_LOG_ERR, s->connection->log, 0,
@@ -426,7 +427,8 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in,
 
     if (s->key.data == NULL || ngx_goim_auth_accepts(s, in) != NGX_OK
         || ngx_goim_room_limit(s, in) != NGX_OK
-        || ngx_goim_sub_limit(s, in) != NGX_OK)
+        || ngx_goim_sub_limit(s, in) != NGX_OK
+        || ngx_goim_sender_set(s, in) != NGX_OK)
     {
         ngx_goim_disconnect_id(in, s->id, s->peer);
         ngx_goim_close(s, 1011, "no memory");

@@ -165,6 +165,29 @@ ngx_int_t ngx_goim_sub_limit(ngx_goim_session_t *s,
 ngx_uint_t ngx_goim_sub_allowed(ngx_goim_session_t *s, int32_t op);
 
 
+/* ---- ngx_goim_sender.c: sessions that may send ---- */
+
+/* as logic says; NGX_ERROR: no memory */
+ngx_int_t ngx_goim_sender_set(ngx_goim_session_t *s,
+    const Goim__Connected *in);
+
+/* ms until it may send; 0: now, and that counts */
+ngx_msec_t ngx_goim_sender_wait(ngx_goim_session_t *s);
+
+/* it may not: the answer, as ngx_goim_reply() */
+ngx_int_t ngx_goim_sender_often(ngx_goim_session_t *s, goim_packet_t *p,
+    ngx_msec_t wait);
+
+/* what logic is to know of it; lent */
+void ngx_goim_sender_grant(ngx_goim_session_t *s, Goim__Receive *receive);
+
+/* logic's reply (NULL: none came), and an answer of ours or logic's */
+ngx_int_t ngx_goim_sender_reply(ngx_goim_session_t *s, uint16_t version,
+    int32_t sequence, const Goim__Reply *reply);
+ngx_int_t ngx_goim_sender_answer(ngx_goim_session_t *s, uint16_t version,
+    int32_t sequence, ngx_int_t code, const ProtobufCBinaryData *answer);
+
+
 /* ---- ngx_goim_disconnect.c: what logic is to forget ---- */
 
 ngx_int_t ngx_goim_disconnect_init(void);

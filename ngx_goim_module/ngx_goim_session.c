@@ -50,6 +50,8 @@ typedef struct ngx_goim_receive_s {
     uint16_t                version;
     int32_t                 operation;
     int32_t                 sequence;
+    ngx_uint_t              sent;           /* it may send: logic says what
+                                               it is answered */
 } ngx_goim_receive_t;
 
 
@@ -443,9 +445,18 @@ ngx_goim_sub_refuse(ngx_goim_session_t *s, goim_packet_t *p, ngx_int_t code,
 static ngx_int_t
 ngx_goim_op_receive(ngx_goim_session_t *s, goim_packet_t *p)
 {
+    ngx_uint_t           sent;
+    ngx_msec_t           wait;
     Goim__Call           call;
     Goim__Receive        receive;
     ngx_goim_receive_t  *r;
+
+    sent = p->operation == GOIM_OP_SEND && s->sender;
+    wait = sent ? ngx_goim_sender_wait(s) : 0;
+
+    if (wait) {
+        return ngx_goim_sender_often(s, p, wait);
+    }
 
     r = ngx_alloc(sizeof(ngx_goim_receive_t), ngx_cycle->log);
 
@@ -474,16 +485,26 @@ ngx_goim_op_receive(ngx_goim_session_t *s, goim_packet_t *p)
         receive.room.len = s->room->key.len;
     }
 
+    if (sent) {
+        ngx_goim_sender_grant(s, &receive);
+    }
+
     r->session = s;
     r->version = p->version;
     r->operation = p->operation;
     r->sequence = p->sequence;
+    r->sent = sent;
     r->call = ngx_goim_logic_call(&call, &s->peer, ngx_goim_receive_reply, r);
 
     if (r->call == NULL) {
         ngx_free(r);
         ngx_goim_count(receive_failed, 1);
         ngx_goim_trace(s, "receive failed=\"no logic\"");
+
+        if (sent) {
+            return ngx_goim_sender_answer(s, p->version, p->sequence,
+                                          GOIM_LATER, NULL);
+        }
 
         if (ngx_goim_refuse(s, p->operation, p->sequence, GOIM_LATER,
                             "it was not taken")
@@ -518,6 +539,17 @@ ngx_goim_receive_reply(void *data, const Goim__Reply *reply)
     s = r->session;
     s->receive = NULL;
     rc = NGX_OK;
+
+    if (r->sent) {
+        rc = ngx_goim_sender_reply(s, r->version, r->sequence, reply);
+        ngx_free(r);
+
+        if (rc != NGX_ERROR) {
+            ngx_goim_resume(s);
+        }
+
+        return;
+    }
 
     if (reply && reply->code == GOIM__REPLY__CODE__OK) {
         ngx_goim_trace(s, "received");

@@ -26,6 +26,7 @@
     X(packets_in,        "Packets from clients.")                            \
     X(receives,          "Packets handed to logic.")                         \
     X(receive_failed,    "Packets that logic did not take.")                 \
+    X(sends_limited,     "Messages of sessions that send too often.")        \
     X(packets_early,     "Packets before auth, left out.")                   \
     X(subs_ignored,      "Subscriptions that are no list of numbers.")       \
     X(recover_refused,   "Positions of clients that are none.")               \

@@ -367,6 +367,51 @@ void   goim__connected__free_unpacked
   assert(message->base.descriptor == &goim__connected__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   goim__sends__init
+                     (Goim__Sends         *message)
+{
+  static const Goim__Sends init_value = GOIM__SENDS__INIT;
+  *message = init_value;
+}
+size_t goim__sends__get_packed_size
+                     (const Goim__Sends *message)
+{
+  assert(message->base.descriptor == &goim__sends__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__sends__pack
+                     (const Goim__Sends *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__sends__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__sends__pack_to_buffer
+                     (const Goim__Sends *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__sends__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Sends *
+       goim__sends__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Sends *)
+     protobuf_c_message_unpack (&goim__sends__descriptor,
+                                allocator, len, data);
+}
+void   goim__sends__free_unpacked
+                     (Goim__Sends *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__sends__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   goim__disconnect__init
                      (Goim__Disconnect         *message)
 {
@@ -815,6 +860,51 @@ void   goim__receive__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &goim__receive__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   goim__sent__init
+                     (Goim__Sent         *message)
+{
+  static const Goim__Sent init_value = GOIM__SENT__INIT;
+  *message = init_value;
+}
+size_t goim__sent__get_packed_size
+                     (const Goim__Sent *message)
+{
+  assert(message->base.descriptor == &goim__sent__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__sent__pack
+                     (const Goim__Sent *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__sent__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__sent__pack_to_buffer
+                     (const Goim__Sent *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__sent__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Sent *
+       goim__sent__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Sent *)
+     protobuf_c_message_unpack (&goim__sent__descriptor,
+                                allocator, len, data);
+}
+void   goim__sent__free_unpacked
+                     (Goim__Sent *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__sent__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   goim__register__init
@@ -2636,7 +2726,7 @@ const ProtobufCMessageDescriptor goim__connect__descriptor =
   (ProtobufCMessageInit) goim__connect__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connected__field_descriptors[12] =
+static const ProtobufCFieldDescriptor goim__connected__field_descriptors[15] =
 {
   {
     "mid",
@@ -2782,6 +2872,42 @@ static const ProtobufCFieldDescriptor goim__connected__field_descriptors[12] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "send",
+    130,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connected, send),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "send_interval",
+    131,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connected, send_interval),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "send_burst",
+    132,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connected, send_burst),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__connected__field_indices_by_name[] = {
   3,   /* field[3] = accepts */
@@ -2796,12 +2922,16 @@ static const unsigned goim__connected__field_indices_by_name[] = {
   5,   /* field[5] = renew */
   2,   /* field[2] = room */
   7,   /* field[7] = rooms */
+  12,   /* field[12] = send */
+  14,   /* field[14] = send_burst */
+  13,   /* field[13] = send_interval */
 };
-static const ProtobufCIntRange goim__connected__number_ranges[2 + 1] =
+static const ProtobufCIntRange goim__connected__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 30, 10 },
-  { 0, 12 }
+  { 130, 12 },
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor goim__connected__descriptor =
 {
@@ -2811,11 +2941,75 @@ const ProtobufCMessageDescriptor goim__connected__descriptor =
   "Goim__Connected",
   "goim",
   sizeof(Goim__Connected),
-  12,
+  15,
   goim__connected__field_descriptors,
   goim__connected__field_indices_by_name,
-  2,  goim__connected__number_ranges,
+  3,  goim__connected__number_ranges,
   (ProtobufCMessageInit) goim__connected__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__sends__field_descriptors[3] =
+{
+  {
+    "rooms",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Goim__Sends, n_rooms),
+    offsetof(Goim__Sends, rooms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ops",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_INT32,
+    offsetof(Goim__Sends, n_ops),
+    offsetof(Goim__Sends, ops),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mids",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Sends, mids),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__sends__field_indices_by_name[] = {
+  2,   /* field[2] = mids */
+  1,   /* field[1] = ops */
+  0,   /* field[0] = rooms */
+};
+static const ProtobufCIntRange goim__sends__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor goim__sends__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Sends",
+  "Sends",
+  "Goim__Sends",
+  "goim",
+  sizeof(Goim__Sends),
+  3,
+  goim__sends__field_descriptors,
+  goim__sends__field_indices_by_name,
+  1,  goim__sends__number_ranges,
+  (ProtobufCMessageInit) goim__sends__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor goim__disconnect__field_descriptors[5] =
@@ -3368,7 +3562,7 @@ const ProtobufCMessageDescriptor goim__cancel__descriptor =
   (ProtobufCMessageInit) goim__cancel__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__receive__field_descriptors[7] =
+static const ProtobufCFieldDescriptor goim__receive__field_descriptors[8] =
 {
   {
     "mid",
@@ -3454,6 +3648,18 @@ static const ProtobufCFieldDescriptor goim__receive__field_descriptors[7] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "send",
+    130,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Receive, send),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__receive__field_indices_by_name[] = {
   6,   /* field[6] = body */
@@ -3461,13 +3667,15 @@ static const unsigned goim__receive__field_indices_by_name[] = {
   0,   /* field[0] = mid */
   4,   /* field[4] = operation */
   3,   /* field[3] = room */
+  7,   /* field[7] = send */
   5,   /* field[5] = sequence */
   2,   /* field[2] = server */
 };
-static const ProtobufCIntRange goim__receive__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__receive__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 130, 7 },
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor goim__receive__descriptor =
 {
@@ -3477,11 +3685,49 @@ const ProtobufCMessageDescriptor goim__receive__descriptor =
   "Goim__Receive",
   "goim",
   sizeof(Goim__Receive),
-  7,
+  8,
   goim__receive__field_descriptors,
   goim__receive__field_indices_by_name,
-  1,  goim__receive__number_ranges,
+  2,  goim__receive__number_ranges,
   (ProtobufCMessageInit) goim__receive__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__sent__field_descriptors[1] =
+{
+  {
+    "answer",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Sent, answer),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__sent__field_indices_by_name[] = {
+  0,   /* field[0] = answer */
+};
+static const ProtobufCIntRange goim__sent__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor goim__sent__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Sent",
+  "Sent",
+  "Goim__Sent",
+  "goim",
+  sizeof(Goim__Sent),
+  1,
+  goim__sent__field_descriptors,
+  goim__sent__field_indices_by_name,
+  1,  goim__sent__number_ranges,
+  (ProtobufCMessageInit) goim__sent__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor goim__register__field_descriptors[24] =
@@ -5284,7 +5530,7 @@ const ProtobufCEnumDescriptor goim__reply__code__descriptor =
   goim__reply__code__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__reply__field_descriptors[12] =
+static const ProtobufCFieldDescriptor goim__reply__field_descriptors[13] =
 {
   {
     "id",
@@ -5430,6 +5676,18 @@ static const ProtobufCFieldDescriptor goim__reply__field_descriptors[12] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "sent",
+    130,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Reply, reply_case),
+    offsetof(Goim__Reply, sent),
+    &goim__sent__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__reply__field_indices_by_name[] = {
   9,   /* field[9] = canaried */
@@ -5444,15 +5702,17 @@ static const unsigned goim__reply__field_indices_by_name[] = {
   5,   /* field[5] = registered */
   7,   /* field[7] = renewed */
   8,   /* field[8] = roomed */
+  12,   /* field[12] = sent */
 };
-static const ProtobufCIntRange goim__reply__number_ranges[5 + 1] =
+static const ProtobufCIntRange goim__reply__number_ranges[6 + 1] =
 {
   { 1, 0 },
   { 32, 7 },
   { 40, 8 },
   { 50, 9 },
   { 60, 10 },
-  { 0, 12 }
+  { 130, 12 },
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor goim__reply__descriptor =
 {
@@ -5462,10 +5722,10 @@ const ProtobufCMessageDescriptor goim__reply__descriptor =
   "Goim__Reply",
   "goim",
   sizeof(Goim__Reply),
-  12,
+  13,
   goim__reply__field_descriptors,
   goim__reply__field_indices_by_name,
-  5,  goim__reply__number_ranges,
+  6,  goim__reply__number_ranges,
   (ProtobufCMessageInit) goim__reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

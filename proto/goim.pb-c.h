@@ -23,6 +23,7 @@ typedef struct Goim__Hello Goim__Hello;
 typedef struct Goim__Header Goim__Header;
 typedef struct Goim__Connect Goim__Connect;
 typedef struct Goim__Connected Goim__Connected;
+typedef struct Goim__Sends Goim__Sends;
 typedef struct Goim__Disconnect Goim__Disconnect;
 typedef struct Goim__Disconnected Goim__Disconnected;
 typedef struct Goim__Heartbeat Goim__Heartbeat;
@@ -33,6 +34,7 @@ typedef struct Goim__Ended Goim__Ended;
 typedef struct Goim__Announced Goim__Announced;
 typedef struct Goim__Cancel Goim__Cancel;
 typedef struct Goim__Receive Goim__Receive;
+typedef struct Goim__Sent Goim__Sent;
 typedef struct Goim__Register Goim__Register;
 typedef struct Goim__Registered Goim__Registered;
 typedef struct Goim__Deregister Goim__Deregister;
@@ -422,10 +424,54 @@ struct  Goim__Connected
    * the room is, too
    */
   protobuf_c_boolean listed;
+  /*
+   * it may send: for Receive.send, a
+   */
+  ProtobufCBinaryData send;
+  /*
+   * packed Sends; empty: it may not
+   */
+  /*
+   * us between its sends, if it goes
+   */
+  uint32_t send_interval;
+  /*
+   * on; 0: no limit
+   */
+  /*
+   * so many at once
+   */
+  uint32_t send_burst;
 };
 #define GOIM__CONNECTED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connected__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0, 0, {0,NULL}, 0, 0 }
+
+
+/*
+ * What a session may send. Nodes keep it as it came.
+ */
+struct  Goim__Sends
+{
+  ProtobufCMessage base;
+  /*
+   * as Connected.rooms
+   */
+  size_t n_rooms;
+  ProtobufCBinaryData *rooms;
+  /*
+   * from, to, from, to
+   */
+  size_t n_ops;
+  int32_t *ops;
+  /*
+   * to users, too
+   */
+  protobuf_c_boolean mids;
+};
+#define GOIM__SENDS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__sends__descriptor) \
+    , 0,NULL, 0,NULL, 0 }
 
 
 struct  Goim__Disconnect
@@ -568,10 +614,30 @@ struct  Goim__Receive
   int32_t operation;
   int32_t sequence;
   ProtobufCBinaryData body;
+  /*
+   * Connected.send: it is to be published, and
+   */
+  ProtobufCBinaryData send;
 };
 #define GOIM__RECEIVE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__receive__descriptor) \
-    , 0, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0, 0, {0,NULL} }
+    , 0, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0, 0, {0,NULL}, {0,NULL} }
+
+
+/*
+ * Of a session that may send.
+ */
+struct  Goim__Sent
+{
+  ProtobufCMessage base;
+  /*
+   * the body of operation 5
+   */
+  ProtobufCBinaryData answer;
+};
+#define GOIM__SENT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__sent__descriptor) \
+    , {0,NULL} }
 
 
 /*
@@ -1079,7 +1145,8 @@ typedef enum {
   GOIM__REPLY__REPLY_ROOMED = 40,
   GOIM__REPLY__REPLY_CANARIED = 50,
   GOIM__REPLY__REPLY_PAGE = 60,
-  GOIM__REPLY__REPLY_HEADED = 61
+  GOIM__REPLY__REPLY_HEADED = 61,
+  GOIM__REPLY__REPLY_SENT = 130
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__REPLY__REPLY__CASE)
 } Goim__Reply__ReplyCase;
 
@@ -1100,6 +1167,7 @@ struct  Goim__Reply
     Goim__Canaried *canaried;
     Goim__Page *page;
     Goim__Headed *headed;
+    Goim__Sent *sent;
   };
 };
 #define GOIM__REPLY__INIT \
@@ -1276,6 +1344,25 @@ Goim__Connected *
                       const uint8_t       *data);
 void   goim__connected__free_unpacked
                      (Goim__Connected *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Sends methods */
+void   goim__sends__init
+                     (Goim__Sends         *message);
+size_t goim__sends__get_packed_size
+                     (const Goim__Sends   *message);
+size_t goim__sends__pack
+                     (const Goim__Sends   *message,
+                      uint8_t             *out);
+size_t goim__sends__pack_to_buffer
+                     (const Goim__Sends   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Sends *
+       goim__sends__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__sends__free_unpacked
+                     (Goim__Sends *message,
                       ProtobufCAllocator *allocator);
 /* Goim__Disconnect methods */
 void   goim__disconnect__init
@@ -1466,6 +1553,25 @@ Goim__Receive *
                       const uint8_t       *data);
 void   goim__receive__free_unpacked
                      (Goim__Receive *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Sent methods */
+void   goim__sent__init
+                     (Goim__Sent         *message);
+size_t goim__sent__get_packed_size
+                     (const Goim__Sent   *message);
+size_t goim__sent__pack
+                     (const Goim__Sent   *message,
+                      uint8_t             *out);
+size_t goim__sent__pack_to_buffer
+                     (const Goim__Sent   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Sent *
+       goim__sent__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__sent__free_unpacked
+                     (Goim__Sent *message,
                       ProtobufCAllocator *allocator);
 /* Goim__Register methods */
 void   goim__register__init
@@ -1873,6 +1979,9 @@ typedef void (*Goim__Connect_Closure)
 typedef void (*Goim__Connected_Closure)
                  (const Goim__Connected *message,
                   void *closure_data);
+typedef void (*Goim__Sends_Closure)
+                 (const Goim__Sends *message,
+                  void *closure_data);
 typedef void (*Goim__Disconnect_Closure)
                  (const Goim__Disconnect *message,
                   void *closure_data);
@@ -1902,6 +2011,9 @@ typedef void (*Goim__Cancel_Closure)
                   void *closure_data);
 typedef void (*Goim__Receive_Closure)
                  (const Goim__Receive *message,
+                  void *closure_data);
+typedef void (*Goim__Sent_Closure)
+                 (const Goim__Sent *message,
                   void *closure_data);
 typedef void (*Goim__Register_Closure)
                  (const Goim__Register *message,
@@ -1979,6 +2091,7 @@ extern const ProtobufCMessageDescriptor goim__hello__descriptor;
 extern const ProtobufCMessageDescriptor goim__header__descriptor;
 extern const ProtobufCMessageDescriptor goim__connect__descriptor;
 extern const ProtobufCMessageDescriptor goim__connected__descriptor;
+extern const ProtobufCMessageDescriptor goim__sends__descriptor;
 extern const ProtobufCMessageDescriptor goim__disconnect__descriptor;
 extern const ProtobufCMessageDescriptor goim__disconnected__descriptor;
 extern const ProtobufCMessageDescriptor goim__heartbeat__descriptor;
@@ -1989,6 +2102,7 @@ extern const ProtobufCMessageDescriptor goim__ended__descriptor;
 extern const ProtobufCMessageDescriptor goim__announced__descriptor;
 extern const ProtobufCMessageDescriptor goim__cancel__descriptor;
 extern const ProtobufCMessageDescriptor goim__receive__descriptor;
+extern const ProtobufCMessageDescriptor goim__sent__descriptor;
 extern const ProtobufCMessageDescriptor goim__register__descriptor;
 extern const ProtobufCMessageDescriptor goim__registered__descriptor;
 extern const ProtobufCMessageDescriptor goim__deregister__descriptor;

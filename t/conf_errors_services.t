@@ -106,6 +106,14 @@ auth      leeway           time    0     5m
 receive   timeout          time    10ms  1m
 receive   connections      number  1     10000
 receive   waiting          number  0     1000000
+send      max_size         size    0     4m
+send      rate             decimal 0     100000
+send      burst            number  1     100000
+send      mid_rate         decimal 0     100000
+send      mid_burst        number  1     100000
+before    timeout          time    10ms  1m
+before    connections      number  1     10000
+before    waiting          number  0     1000000
 END
 job       drain            time    0     10m
 job       max_unacked      size    5m    16384m
@@ -200,7 +208,10 @@ my %texts = (
             'is wrong: "Orign" is none of query, Origin, User-Agent, '
             . 'Authorization, X-Request-Id, did you mean "Origin"?'],
         map({ [$_ => url => 'ftp://x/', 'is not http[s]://host[:port]/path'] }
-            'auth', 'receive'),
+            'auth', 'receive', 'before'),
+        map({ [send => $_ => '0.0001', 'is less than 0.0003, once an hour'] }
+            'rate', 'mid_rate'),
+        [send => envelope => '2', 'is none of on, off, 1, 0'],
     ],
     job => [
         [job => log_level => 'loud', "is none of $levels"],
@@ -258,7 +269,7 @@ for (qw(logic job)) {
         split /\n/, $both . $ranges{$name};
     $tried{"$_->[0] $_->[1]"} = 1 for @both, @{ $texts{$name} };
     my %any = map { $_ => 1 } 'bus topic', 'bus group', "$name log", 'auth ca',
-        'receive ca', 'auth issuer', 'auth audience', 'nodes domain', 'nodes host_domain',
+        'receive ca', 'before ca', 'auth issuer', 'auth audience', 'nodes domain', 'nodes host_domain',
         'nodes region_header';
     is_deeply([grep { !$tried{$_} && !$any{$_} } map { "@$_" } @keys], [],
         "$name: wrong values of all keys are tried");

@@ -514,4 +514,32 @@ is run('here', ['here:job', 'here:logic'], 5000), 1, 'job sees logic';
 is run('here', ['here:logic', 'here:job'], 5000), 1, 'logic sees job';
 cmp_ok $redis->cmd('PTTL', 'here:job'), '<=', 5000, 'for a time';
 
+# ---- how often a user sends ----------------------------------------------------
+
+{
+    my ($key, $each) = ('sent_7', 3_600_000_000);
+    my @sends = map { run('send_rate', [$key], $each, 3) } 1 .. 4;
+    is_deeply [@sends[0 .. 2]], [0, 0, 0], 'three fit';
+    ok $sends[3] > 3_590_000 && $sends[3] <= 3_600_000,
+        'the fourth is to wait for an hour, in ms';
+    my $full = $redis->cmd('GET', $key);
+    run('send_rate', [$key], $each, 3);
+    is $redis->cmd('GET', $key), $full, 'who is refused takes nothing';
+    my $ttl = $redis->cmd('PTTL', $key);
+    ok $ttl > 10_700_000 && $ttl <= 10_800_000, 'it goes when it is full';
+
+    is run('send_rate', [$key], $each, 4), 0, 'with more that fit: one more';
+    is run('send_rate', [$key], 1, 4), 1, 'with more often: soon';
+    $redis->cmd('SET', $key, '9' x 15 . '999999');
+    ok run('send_rate', [$key], 1000, 2) <= 1,
+        'of before the clock was set back: soon';
+    for my $wrong ('x', '') {
+        $redis->cmd('SET', $key, $wrong);
+        is run('send_rate', [$key], $each, 3), 0, "not a number: '$wrong'";
+    }
+    $redis->cmd('DEL', $key);
+    $redis->cmd('RPUSH', $key, 1);
+    is run('send_rate', [$key], $each, 3), 0, 'not a string';
+}
+
 done_testing;

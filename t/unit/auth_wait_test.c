@@ -109,6 +109,8 @@ ngx_int_t ngx_goim_room_limit(ngx_goim_session_t *s, const Goim__Connected *in)
 ngx_int_t ngx_goim_sub_add(ngx_goim_session_t *s, int32_t op) NONE
 ngx_int_t ngx_goim_sub_limit(ngx_goim_session_t *s, const Goim__Connected *in)
     NONE
+ngx_int_t ngx_goim_sender_set(ngx_goim_session_t *s, const Goim__Connected *in)
+    NONE
 ngx_str_t *ngx_goim_trace_text(const void *data, size_t len) NONE
 void ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code,
     const char *reason) NEVER

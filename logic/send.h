@@ -1,0 +1,82 @@
+/*
+ * What clients send: checked, shown to the application (send_before.c),
+ * published as a push whose sender is the client's mid.
+ */
+
+#ifndef LOGIC_SEND_H
+#define LOGIC_SEND_H
+
+#include "common/goim_answer.h"
+
+#include "grants.h"
+#include "hook.h"
+#include "logic.h"
+#include "rpc.h"
+#include "send_line.h"
+#include "token.h"
+
+typedef struct {
+    int          code;              /* 0, or of common/goim_answer.h */
+    const char  *reason;            /* valid during the callback */
+    int64_t      after;             /* OFTEN: ms until the next may work */
+} logic_sent_t;
+
+typedef void (*logic_send_pt)(const logic_sent_t *sent, void *data);
+
+typedef struct {
+    int64_t               mid;      /* over 0 */
+    const char           *key;      /* the session's */
+    size_t                key_len;  /* 0: there is none */
+    const logic_sends_t  *may;
+    const void           *data;     /* first line and payload; lent until the
+                                       callback */
+    size_t                len;
+    int64_t               deadline; /* by svc_now(): nothing is sent later */
+} logic_send_ask_t;
+
+/* The callback comes once, from inside, too. */
+void logic_send(logic_thread_t *t, const logic_send_ask_t *ask,
+    logic_send_pt done, void *data);
+
+/* {"code":0}, {"code":-403,"reason":"..."}, {"code":-429,"after":200, ...}; to
+   be freed. */
+char *logic_send_answer(const logic_sent_t *sent);
+
+
+/* ---- one of them ---- */
+
+typedef struct {
+    logic_thread_t      *thread;
+    logic_send_line_t    line;
+    int64_t              mid;
+    char                 sender[24];
+    char                 key[GOIM_KEY_MAX + 1];
+    size_t               key_len;
+    const char          *payload;   /* lent, or */
+    char                *owned;     /* in there */
+    size_t               len;
+    int64_t              deadline;
+    logic_send_pt        done;
+    void                *data;
+} logic_send_t;
+
+/* Answer, and let go of it. */
+void logic_send_end(logic_send_t *s, int code, const char *reason);
+void logic_send_often(logic_send_t *s, int64_t after);
+
+/* The steps behind each other: each goes on with the next, or ends it. */
+void logic_send_rate(logic_send_t *s);          /* send_rate.c */
+void logic_send_before(logic_send_t *s);        /* send_before.c */
+void logic_send_publish(logic_send_t *s);
+
+
+/* ---- from whom: send_call.c, send_http.c ---- */
+
+/* What a session may send, packed for its node; NULL: nothing, or no memory.
+   To be freed. */
+uint8_t *logic_send_pack(const logic_who_t *who, size_t *len);
+
+/* A Receive with `send`. */
+void logic_send_call(logic_call_t *call);
+
+#endif
