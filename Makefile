@@ -46,8 +46,8 @@ BENCH     := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c)) \
 
 SERVICES  := $(if $(LOGIC),$(BUILD)/goim-logic) $(if $(JOB),$(BUILD)/goim-job)
 
-.PHONY: all module services unit fuzz demo test asan bench chaos mutants clean \
-        install proto help list-tests FORCE
+.PHONY: all module services unit fuzzers fuzz demo test asan bench chaos \
+        mutants clean install proto help list-tests FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -58,7 +58,8 @@ help:
 	@echo 'make             module and services, into $(BUILD)/'
 	@echo 'make module      both .so files against $(NGINX_SRC)'
 	@echo 'make services    goim-logic and goim-job'
-	@echo 'make unit fuzz   the C tests (make test runs them)'
+	@echo 'make unit fuzzers    the C tests (make test runs them)'
+	@echo 'make fuzz        each parser, for hours: SECONDS=3600, all together'
 	@echo 'make demo        ./demo.sh: the whole system, until Ctrl-C'
 	@echo 'make test        ./test.sh: all tests'
 	@echo 'make asan        everything once more under ASan and UBSan'
@@ -126,7 +127,11 @@ $(BUILD)/ngx_goim_module.so: $(MODULE_SRCS) tools/build-module.sh
 #     /* NGINX */                                  nginx's headers
 
 unit: $(UNIT) $(BUILD)/bench/follow
-fuzz: $(FUZZ)
+fuzzers: $(FUZZ)
+
+# What is found stays in build/corpus, and is gone on from.
+fuzz: fuzzers
+	GOIM_FUZZ='$(or $(SECONDS),3600)' prove -v t/fuzz.t
 
 link_srcs  = $(shell sed -n '1,20s|.*/\* LINK:\(.*\)\*/.*|\1|p' $(1))
 nginx_incs = $(shell sed -n '1,20s|.*/\* NGINX \*/.*|yes|p' $(1))
@@ -150,15 +155,19 @@ endef
 $(foreach t,$(notdir $(UNIT)),$(eval $(call unit_rule,$(t))))
 
 # Fuzz targets are clang's: libFuzzer with both sanitizers, one command each.
+FUZZ_COMMON := $(wildcard common/*.c proto/*.c)
+
 define fuzz_rule
 $(BUILD)/fuzz/$(1): t/fuzz/$(1).c $(call link_srcs,t/fuzz/$(1).c) \
-        $(wildcard common/*.[ch] proto/*.[ch]) $(LUA) \
+        $(FUZZ_COMMON) $(wildcard common/*.h proto/*.h svc/*.[ch] job/*.h \
+        logic/*.h ngx_goim_module/*.h) $(LUA) \
         $(if $(call nginx_incs,t/fuzz/$(1).c),| $(BUILD)/ngx_goim_module.so)
 	@mkdir -p $$(@D)
 	$$(call say,FUZZ)$(CLANG) $(GOIM_CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=undefined \
 	    $(if $(call nginx_incs,t/fuzz/$(1).c),$(NGINX_INCS)) \
-	    -o $$@ $$(filter %.c,$$^) $(LIBS) -lm
+	    -o $$@ t/fuzz/$(1).c \
+	    $(sort $(call link_srcs,t/fuzz/$(1).c) $(FUZZ_COMMON)) $(LIBS) -lm
 endef
 
 $(foreach t,$(notdir $(FUZZ)),$(eval $(call fuzz_rule,$(t))))

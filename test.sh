@@ -14,7 +14,7 @@ export GOIM_BUILD="${GOIM_BUILD:-$BUILD}"
 tools/install-deps.sh test
 
 if [ $# -gt 0 ]; then
-    make -s -j"$(nproc)" ${GOIM_ASAN:+asan} all unit fuzz
+    make -s -j"$(nproc)" ${GOIM_ASAN:+asan} all unit fuzzers
     exec prove -v "$@"
 fi
 
@@ -26,7 +26,7 @@ tools/fetch-kafka.sh >/dev/null &
 kafka=$!
 
 tests=$(make -s list-tests)
-make -s -j"$(nproc)" all unit fuzz asan
+make -s -j"$(nproc)" all unit fuzzers asan
 
 wait $kafka
 wait $autobahn || [ $? = 3 ]

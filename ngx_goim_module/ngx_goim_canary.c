@@ -54,13 +54,18 @@ ngx_goim_canary_now(void)
 }
 
 
-/* A worker that has one already goes on owing it. */
+/*
+ * A worker that has one already goes on owing it.  Fields that are not known
+ * here would make it longer than NGX_GOIM_CANARY, and no worker knows them
+ * either.
+ */
 
 u_char *
-ngx_goim_canary_put(u_char *p, Goim__Canary *canary, uint64_t *mask)
+ngx_goim_canary_put(u_char *p, const Goim__Canary *canary, uint64_t *mask)
 {
     size_t            len;
     ngx_uint_t        i;
+    Goim__Canary      known;
     ngx_goim_slot_t  *slot;
 
     for (i = 0; i < ngx_goim_zone->nslots; i++) {
@@ -72,14 +77,16 @@ ngx_goim_canary_put(u_char *p, Goim__Canary *canary, uint64_t *mask)
         }
     }
 
-    canary->read = ngx_goim_canary_now();
+    known = *canary;
+    known.base.n_unknown_fields = 0;
+    known.read = ngx_goim_canary_now();
 
-    len = goim__canary__get_packed_size(canary);
+    len = goim__canary__get_packed_size(&known);
 
     *p++ = (u_char) (len >> 8);
     *p++ = (u_char) len;
 
-    return p + goim__canary__pack(canary, p);
+    return p + goim__canary__pack(&known, p);
 }
 
 

@@ -386,7 +386,8 @@ void ngx_goim_missing_report(void);     /* once a tick */
 ngx_int_t ngx_goim_canary_valid(Goim__Record *r);
 
 /* to the ring at p, for the workers of the newest generation */
-u_char *ngx_goim_canary_put(u_char *p, Goim__Canary *canary, uint64_t *mask);
+u_char *ngx_goim_canary_put(u_char *p, const Goim__Canary *canary,
+    uint64_t *mask);
 
 void ngx_goim_canary_came(ngx_str_t *packed);
 void ngx_goim_canary_report(void);      /* once a tick */

@@ -7,8 +7,6 @@
 #include "loop.h"
 #include "svc/lua/bus_redis_setup.lua.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,30 +128,6 @@ bus_redis_ask(bus_redis_t *b)
     b->ready = 0;
     b->asking = (svc_redis_eval(b->r, &bus_redis_setup_script, bus_redis_told,
                                 b, 1, 3, argv, NULL) == 0);
-}
-
-
-int
-bus_redis_id(const char *text, size_t len, uint64_t *ms, uint64_t *seq)
-{
-    char  *end;
-
-    /* replies end with a zero byte behind `len` */
-
-    if (len == 0 || !isdigit((unsigned char) text[0])) {
-        return -1;
-    }
-
-    errno = 0;
-    *ms = strtoull(text, &end, 10);
-
-    if (errno != 0 || *end != '-' || !isdigit((unsigned char) end[1])) {
-        return -1;
-    }
-
-    *seq = strtoull(end + 1, &end, 10);
-
-    return errno == 0 && end == text + len ? 0 : -1;
 }
 
 

@@ -48,9 +48,6 @@ void bus_redis_init(bus_redis_t *b, const bus_conf_t *conf, svc_redis_t *r);
  */
 void bus_redis_ask(bus_redis_t *b);
 
-/* "<ms>-<seq>" to numbers; -1: not an id */
-int bus_redis_id(const char *text, size_t len, uint64_t *ms, uint64_t *seq);
-
 
 bus_producer_t *bus_redis_producer_new(struct event_base *base,
     const bus_conf_t *conf, svc_redis_t *r, char *err, size_t size);

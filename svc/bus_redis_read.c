@@ -5,6 +5,8 @@
 
 #include "bus_redis_consumer.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,6 +186,31 @@ static int
 bus_redis_named(const redisReply *name, const char *want)
 {
     return name->type == REDIS_REPLY_STRING && strcmp(name->str, want) == 0;
+}
+
+
+/* "<ms>-<seq>" to numbers; -1: not an id. */
+static int
+bus_redis_id(const char *text, size_t len, uint64_t *ms, uint64_t *seq)
+{
+    char  *end;
+
+    /* replies end with a zero byte behind `len` */
+
+    if (len == 0 || !isdigit((unsigned char) text[0])) {
+        return -1;
+    }
+
+    errno = 0;
+    *ms = strtoull(text, &end, 10);
+
+    if (errno != 0 || *end != '-' || !isdigit((unsigned char) end[1])) {
+        return -1;
+    }
+
+    *seq = strtoull(end + 1, &end, 10);
+
+    return errno == 0 && end == text + len ? 0 : -1;
 }
 
 

@@ -1,4 +1,5 @@
-# Each fuzz target over its seeds and a bounded number of new inputs.
+# Each fuzz target over its seeds and new inputs, a minute all in all; `make
+# fuzz` for longer, from where it was the last time.
 
 use strict;
 use warnings;
@@ -8,20 +9,28 @@ use Goim::Test;
 
 # ASAN: no (the targets have sanitizers of their own)
 my @targets = glob build_dir() . '/fuzz/*_fuzz';
-my $runs = $ENV{GOIM_FUZZ_RUNS} || 200_000;
+my $long = $ENV{GOIM_FUZZ};
 
-ok(@targets, 'there are fuzz targets');
+my @names = map { m{/t/fuzz/([^/]+)_fuzz\.c$} }
+    glob root_dir() . '/t/fuzz/*_fuzz.c';
+is("@{[map { m{([^/]+)_fuzz$} } @targets]}", "@names", 'all are built');
+
+my $seconds = int(($long || 40) / @targets) || 1;
 
 for my $target (@targets) {
     my ($name) = $target =~ m{([^/]+)_fuzz$};
-    my $dir = folder($name);
+    my $dir = $long ? build_dir() . "/corpus/$name" : folder($name);
     my $seeds = root_dir() . "/t/fuzz/$name";
 
-    mkdir "$dir/corpus";
-    my $said = `cd '$dir' && timeout 300 '$target' -runs=$runs \\
-        -max_total_time=20 -rss_limit_mb=1024 -print_final_stats=1 corpus \\
-        @{[-d $seeds ? "'$seeds'" : '']} 2>&1`;
+    system 'mkdir', '-p', "$dir/corpus";
+    ok(-d $seeds, "$name: there are seeds");
+    my $said = `cd '$dir' && timeout @{[60 + 2 * $seconds]} '$target' \\
+        -max_total_time=$seconds -rss_limit_mb=1024 -timeout=20 corpus \\
+        '$seeds' 2>&1`;
     is($?, 0, $name) or diag($said);
+    my ($runs) = $said =~ /^Done (\d+) runs/m;
+    cmp_ok($runs || 0, '>', 0, "$name: inputs were tried");
+    diag("$name: $runs") if $long;
 }
 
 done_testing;
