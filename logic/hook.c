@@ -207,8 +207,8 @@ logic_hook_job(logic_hook_t *h, const char *query, const char *const *header,
 {
     logic_job_t  *job;
 
-    if (h->nactive >= (size_t) h->conf->connections
-        && h->nwaiting >= (size_t) h->conf->waiting)
+    if (h->nactive + h->nwaiting
+        >= (size_t) h->conf->connections + (size_t) h->conf->waiting)
     {
         return NULL;
     }

@@ -173,12 +173,9 @@ for my $transport (qw(ws tcp)) {
 # ---- the envelope ------------------------------------------------------------
 
 {
-    $c->logic->configure({ send => { envelope => 1 } });
-    $c->logic->stop;
-    $c->logic->start;
-    $c->node->wait_registered(30);
-    my $one = wait_for { eval { enters($c, mid => 42, room => 'chat://1',
-        send => { rooms => ['chat://*'] }) } } 20, 'in';
+    restart($c, send => { envelope => 1 });
+    my $one = enters($c, mid => 42, room => 'chat://1',
+        send => { rooms => ['chat://*'] });
     my $before = int(time * 1000) - 1000;
     my $pose = qq({"mid":1,"at":5}\nI am 1);
     is send_to($one, { to => 'chat://1' }, $pose)->{code}, 0, 'sent';
@@ -196,21 +193,19 @@ for my $transport (qw(ws tcp)) {
 # ---- other modes -------------------------------------------------------------
 
 {
-    my $logic = $c->logic;
     my $body = $json->encode({ mid => 5, key => 'five', room_id => 'live://5',
         send => { rooms => ['live://*'] } });
-    my $restart = sub {
-        $logic->stop;
-        $logic->configure({ send => { envelope => undef }, auth => {
-            algorithms => undef, secret_file => undef, @_ } })->start;
-        return wait_for { eval { $c->client(token => $body) } } 20, 'in';
+    my $in = sub {
+        restart($c, send => { envelope => undef }, auth => {
+            algorithms => undef, secret_file => undef, @_ });
+        return $c->client(token => $body);
     };
-    my $client = $restart->(mode => 'http', url => $app->url('/auth'));
+    my $client = $in->(mode => 'http', url => $app->url('/auth'));
     is send_to($client, { to => 'live://5' }, 'hi')->{code}, 0,
         'http: the application lets it send';
     is_next($client, 'hi', 'http: it comes');
 
-    $client = $restart->(mode => 'trust', url => undef);
+    $client = $in->(mode => 'trust', url => undef);
     my $r = $client->call(4, say({ to => 'live://5' }, 'trust'));
     is "$r->{op} [$r->{body}]", '5 []', 'trust: answered as ever';
     ok grep({ $_->{path} =~ /^\/receive/ && $_->{body} =~ /trust$/ } $app->seen),

@@ -4,6 +4,7 @@
 #     my $c = Goim::Cluster->new(logic => { %logic });
 #     my $client = enters($c, mid => 7, send => { rooms => ['live://*'] });
 #     is send_to($client, { to => 'live://1' }, 'hello')->{code}, 0;
+#     restart($c, send => { envelope => 'off' });
 #
 # Others of the token's claims: room (live://1), rooms, accepts, key.
 
@@ -17,8 +18,9 @@ use JSON::PP ();
 
 use Goim::JWT ();
 use Goim::Service ();
+use Goim::Test qw(wait_for);
 
-our @EXPORT = qw(enters send_to sent say token);
+our @EXPORT = qw(enters restart send_to sent say token);
 
 my $json = JSON::PP->new->canonical->allow_nonref;
 my $signer;
@@ -50,6 +52,16 @@ sub enters {
     my %packet = (token => $token,
         exists $more{recover} ? (recover => $more{recover}) : ());
     return $c->client(%more, token => $json->encode(\%packet));
+}
+
+# the cluster's logic goes by these sections from now on
+sub restart {
+    my ($c, %conf) = @_;
+    $c->logic->configure(\%conf);
+    $c->logic->kill9;
+    $c->logic->start;
+    wait_for { $c->logic->metrics->{goim_logic_registers_total} } 20,
+        'the node has logic again';
 }
 
 # the body of operation 4
