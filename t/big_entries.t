@@ -11,7 +11,10 @@ use Goim::Proto qw(proto_encode);
 use Goim::Test;
 
 my $c = Goim::Cluster->new(workers => 1, nginx => { goim => {
-    zone => 'goim 64m', queue_size => '1000m' } });
+    zone => 'goim 64m', queue_size => '1000m',
+
+    # an answer of 70 MB takes a while on a loaded machine
+    redis_timeout => '20s' } });
 my ($node, $redis) = ($c->node, $c->redis);
 my $client = $c->client(key => 'k', room => 'live://1');
 my $stream = 'goim:node:comet-1';

@@ -10,6 +10,7 @@ use lib 't/lib';
 use Goim::Client;
 use Goim::Cluster;
 use Goim::Nginx;
+use Goim::Proc;
 use Goim::RPC;
 use Goim::Test;
 
@@ -43,7 +44,10 @@ sub instance {
 
 sub kill_all {
     my ($nginx) = @_;
-    my @workers = $nginx->workers;
+
+    # it may be about to fork another, or that one has no name of its own yet
+    hit 'STOP', $nginx->master;
+    my @workers = Goim::Proc::children($nginx->master);
     $nginx->kill9;
     hit 'KILL', @workers;
     wait_for { !grep { Goim::Proc::running($_) } @workers } 10, 'killed';
