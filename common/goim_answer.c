@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/goim_json.h"
+#include "common/goim_packet.h"
 
 
 static char *goim_answer_head(char *p, int64_t code, const char *reason);
@@ -37,6 +38,34 @@ goim_answer_refused(char *buf, int code, const char *reason,
                  operation, sequence);
 
     return (size_t) (p - buf);
+}
+
+
+size_t
+goim_answer_lost(char *buf, const char *reason, const int32_t *ops, size_t n)
+{
+    char    *p;
+    size_t   i;
+
+    p = goim_answer_head(buf, GOIM_FORBIDDEN, reason);
+    p += sprintf(p, ",\"operation\":%d,\"seq\":0,\"operations\":[",
+                 GOIM_OP_SUB);
+
+    for (i = 0; i < n; i++) {
+        p += sprintf(p, "%s%" PRId32, i ? "," : "", ops[i]);
+    }
+
+    p += sprintf(p, "]}");
+
+    return (size_t) (p - buf);
+}
+
+
+size_t
+goim_answer_expires(char *buf, uint64_t seconds)
+{
+    return (size_t) sprintf(buf, "{\"code\":%d,\"in\":%" PRIu64 "}",
+                            GOIM_EXPIRES, seconds);
 }
 
 

@@ -5,6 +5,8 @@
  *
  *     {"code":1012,"reason":"...","again":true}
  *     {"code":-403,"reason":"...","operation":12,"seq":3}
+ *     {"code":-403,"reason":"...","operation":14,"seq":0,"operations":[1000]}
+ *     {"code":-4003,"in":60}
  *
  * A code that is not positive closes nothing.
  */
@@ -15,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/goim_limits.h"
+
 
 /* of refusals */
 #define GOIM_BAD        (-400)      /* the packet is wrong */
@@ -24,8 +28,12 @@
 #define GOIM_LATER      (-503)      /* it can't be done now */
 #define GOIM_UNKNOWN    (-504)      /* it may have been done */
 
+#define GOIM_EXPIRES    (-4003)     /* the token is about to; then it closes */
+#define GOIM_EXPIRED    4003
+
 #define GOIM_ANSWER_REASON  128     /* bytes of a reason that are written */
 #define GOIM_ANSWER_MAX     (6 * GOIM_ANSWER_REASON + 96)
+#define GOIM_ANSWER_OPS     (GOIM_ANSWER_MAX + 12 * GOIM_ACCEPTS_MAX)
 
 /* Each writes to buf, of GOIM_ANSWER_MAX bytes: the length. Of a reason, which
  * is UTF-8, whole characters are written. */
@@ -36,5 +44,12 @@ size_t goim_answer_bye(char *buf, unsigned code, const char *reason,
 
 size_t goim_answer_refused(char *buf, int code, const char *reason,
     int32_t operation, int32_t sequence);
+
+/* Operations that are accepted no longer, though nothing asked for that: buf has
+ * GOIM_ANSWER_OPS bytes, n is GOIM_ACCEPTS_MAX at most. */
+size_t goim_answer_lost(char *buf, const char *reason, const int32_t *ops,
+    size_t n);
+
+size_t goim_answer_expires(char *buf, uint64_t seconds);
 
 #endif

@@ -45,11 +45,14 @@ logic_auth_call(logic_call_t *call)
     if (!logic_zone_valid(c->server, c->zone)) {
         logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "connect");
 
-    } else if (call->thread->conf->auth == LOGIC_AUTH_HTTP) {
-        logic_auth_ask(call);
-
     } else if (call->thread->conf->auth == LOGIC_AUTH_JWT) {
         logic_auth_jwt(call);
+
+    } else if (c->again) {
+        logic_auth_deny(call, "no signed tokens are taken any more");
+
+    } else if (call->thread->conf->auth == LOGIC_AUTH_HTTP) {
+        logic_auth_ask(call);
 
     } else {
         logic_auth_token(call, c->token.data, c->token.len, 0);

@@ -21,13 +21,15 @@ typedef enum {
 } logic_jwt_known_t;
 
 
-static void logic_jwt_again(logic_call_t *call, int sure);
+static void logic_jwt_refreshed(logic_call_t *call, int sure);
 static void logic_jwt_look(logic_call_t *call, logic_jwt_known_t known);
 static void logic_jwt_login(logic_call_t *call, logic_packet_t *packet,
     logic_jwt_known_t known);
 static void logic_jwt_unknown(logic_call_t *call, const logic_jwks_t *keys,
     logic_jwt_known_t known, const char *reason);
 static void logic_jwt_connect(logic_call_t *call, json_t *claims,
+    const logic_packet_t *packet);
+static void logic_jwt_again(logic_call_t *call, json_t *claims,
     const logic_packet_t *packet);
 static const char *logic_jwt_cookie(const Goim__Connect *c, size_t *len);
 
@@ -40,7 +42,7 @@ logic_auth_jwt(logic_call_t *call)
 
 
 static void
-logic_jwt_again(logic_call_t *call, int sure)
+logic_jwt_refreshed(logic_call_t *call, int sure)
 {
     if (call->link == NULL) {
         logic_auth_fail(call, "gone");
@@ -107,7 +109,14 @@ logic_jwt_login(logic_call_t *call, logic_packet_t *packet,
                             svc_date(), &claims, &reason);
 
     if (code == LOGIC_JWT_GOOD) {
-        logic_jwt_connect(call, claims, packet);
+
+        if (call->msg->connect->again) {
+            logic_jwt_again(call, claims, packet);
+
+        } else {
+            logic_jwt_connect(call, claims, packet);
+        }
+
         json_decref(claims);
 
     } else if (code == LOGIC_JWT_UNKNOWN) {
@@ -140,7 +149,7 @@ logic_jwt_unknown(logic_call_t *call, const logic_jwks_t *keys,
         return;
     }
 
-    switch (logic_jwt_keys_want(call, keys, logic_jwt_again)) {
+    switch (logic_jwt_keys_want(call, keys, logic_jwt_refreshed)) {
 
     case LOGIC_JWT_KEYS_WAITS:
         return;
@@ -176,7 +185,46 @@ logic_jwt_connect(logic_call_t *call, json_t *claims,
         return;
     }
 
+    who->expires = logic_jwt_end(&call->thread->conf->jwt, claims);
+
     logic_session_connect(call, who);
+}
+
+
+/* Another token of the mid and key that are in. Where it begins does not count
+   any more. */
+
+static void
+logic_jwt_again(logic_call_t *call, json_t *claims,
+    const logic_packet_t *packet)
+{
+    const char      *reason;
+    logic_who_t     *who;
+    Goim__Connect   *c;
+    Goim__Connected  connected = GOIM__CONNECTED__INIT;
+
+    c = call->msg->connect;
+    who = malloc(sizeof(logic_who_t));
+
+    if (who == NULL) {
+        logic_auth_fail(call, "no memory");
+        return;
+    }
+
+    if (logic_token_claims(claims, who, &reason) != 0
+        || logic_token_same(who, packet, c->mid, c->key.data, c->key.len,
+                            &reason) != 0)
+    {
+        free(who);
+        logic_auth_deny(call, reason);
+        return;
+    }
+
+    who->expires = logic_jwt_end(&call->thread->conf->jwt, claims);
+    metrics_add(logic_m.renewals, 1);
+
+    logic_session_granted(call, who, &connected);
+    free(who);
 }
 
 

@@ -76,6 +76,8 @@ typedef enum {
       "Times the keys of tokens were read and asked for again.")             \
     X(jwt_refresh_failed, "goim_logic_jwt_refreshes_total",                  \
       "result=\"failed\"", "")                                               \
+    X(renewals, "goim_logic_renewals_total", NULL,                           \
+      "New tokens of sessions that were in.")                                \
     X(disconnects, "goim_logic_disconnects_total", NULL,                     \
       "Sessions disconnected.")                                              \
     X(stale_disconnects, "goim_logic_stale_disconnects_total", NULL,         \
@@ -202,7 +204,7 @@ typedef struct {
     metric_t  *ended[LOGIC_END_COUNT];
     metric_t  *push_keys, *push_offline, *push_absent, *push_records;
     metric_t  *lookups;
-    metric_t  *connects, *denied, *connect_failed;
+    metric_t  *connects, *denied, *connect_failed, *renewals;
     metric_t  *jwt_refreshed, *jwt_refresh_failed, *jwt_keys;
     metric_t  *disconnects, *stale_disconnects;
     metric_t  *heartbeats, *restored, *swept, *broken;

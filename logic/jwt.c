@@ -17,6 +17,7 @@
 
 #define LOGIC_JWT_SIGNATURE  1024       /* bytes: RSA of 8192 bits */
 #define LOGIC_JWT_DER        80         /* an ES256 signature as DER, at most */
+#define LOGIC_JWT_NEVER      1e15       /* ms: an exp beyond that is none */
 
 
 /* A token's parts. */
@@ -479,4 +480,22 @@ logic_jwt_times(const logic_jwt_rules_t *rules, json_t *claims, int64_t now,
     }
 
     return 0;
+}
+
+
+int64_t
+logic_jwt_end(const logic_jwt_rules_t *rules, json_t *claims)
+{
+    double   end;
+    json_t  *exp;
+
+    exp = json_object_get(claims, "exp");
+
+    if (exp == NULL) {
+        return 0;
+    }
+
+    end = json_number_value(exp) * 1000 + (double) rules->leeway;
+
+    return end < LOGIC_JWT_NEVER ? (int64_t) end : 0;
 }

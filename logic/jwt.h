@@ -39,4 +39,7 @@ logic_jwt_code_t logic_jwt_verify(const logic_jwt_rules_t *rules,
     const logic_jwks_t *keys, const char *token, size_t len, int64_t now,
     json_t **claims, const char **reason);
 
+/* When good claims are good no longer, Unix time in ms; 0: always. */
+int64_t logic_jwt_end(const logic_jwt_rules_t *rules, json_t *claims);
+
 #endif

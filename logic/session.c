@@ -246,59 +246,78 @@ logic_connect_done(const store_answer_t *a, void *data)
 static void
 logic_connected(logic_op_t *op, uint64_t life)
 {
-    char                 *p;
-    size_t                i;
-    logic_who_t          *who;
-    ProtobufCBinaryData   rooms[GOIM_ROOMS_MAX];
-    const logic_conf_t   *conf;
+    const logic_conf_t  *conf;
+    Goim__Connected      connected = GOIM__CONNECTED__INIT;
 
-    Goim__Reply      reply = GOIM__REPLY__INIT;
-    Goim__Connected  connected = GOIM__CONNECTED__INIT;
-
-    who = op->who;
     conf = op->call->thread->conf;
 
-    connected.mid = who->mid;
-    connected.key.data = (uint8_t *) who->key;
-    connected.key.len = who->key_len;
-    connected.room.data = (uint8_t *) who->room;
-    connected.room.len = who->room_len;
-    connected.n_accepts = who->naccepts;
-    connected.accepts = who->accepts;
+    connected.n_accepts = op->who->naccepts;
+    connected.accepts = op->who->accepts;
     connected.heartbeat = (uint32_t) (conf->heartbeat * conf->heartbeat_max);
+
     /* at the latest with the first heartbeat after twice that, and a third
        of what is left then is for another try */
 
     connected.renew = (uint32_t) ((conf->ttl - connected.heartbeat) / 3);
     connected.life = life;
-    connected.listed = who->room_len > 0
+    connected.listed = op->room.len > 0
                        && op->call->msg->connect->order != 0;
 
-    for (i = 0, p = who->may.rooms; i < who->may.nrooms; i++) {
+    logic_session_granted(op->call, op->who, &connected);
+}
+
+
+void
+logic_session_granted(logic_call_t *call, const logic_who_t *who,
+    Goim__Connected *connected)
+{
+    char                 *p;
+    size_t                i;
+    int64_t               left;
+    const logic_conf_t   *conf;
+    Goim__Reply           reply = GOIM__REPLY__INIT;
+    ProtobufCBinaryData   rooms[GOIM_ROOMS_MAX];
+
+    conf = call->thread->conf;
+
+    connected->mid = who->mid;
+    connected->key.data = (uint8_t *) who->key;
+    connected->key.len = who->key_len;
+    connected->room.data = (uint8_t *) who->room;
+    connected->room.len = who->room_len;
+
+    for (i = 0, p = (char *) who->may.rooms; i < who->may.nrooms; i++) {
         rooms[i].data = (uint8_t *) p;
         rooms[i].len = who->may.rooms_len[i];
         p += rooms[i].len;
     }
 
-    connected.limited = who->may.rooms_limited;
-    connected.n_rooms = who->may.nrooms;
-    connected.rooms = rooms;
-    connected.ops_limited = who->may.ops_limited;
-    connected.n_ops = who->may.nops;
-    connected.ops = who->may.ops;
+    connected->limited = who->may.rooms_limited;
+    connected->n_rooms = who->may.nrooms;
+    connected->rooms = rooms;
+    connected->ops_limited = who->may.ops_limited;
+    connected->n_ops = who->may.nops;
+    connected->ops = (int32_t *) who->may.ops;
 
-    connected.send.data = logic_send_pack(who, &connected.send.len);
+    if (who->expires != 0) {
+        left = who->expires - svc_date();
+        connected->expires = left > 0 ? (uint64_t) left : 1;
+    }
 
-    if (connected.send.len > 0 && conf->send_rate > 0) {
-        connected.send_interval = (uint32_t) (1000000 / conf->send_rate);
-        connected.send_burst = (uint32_t) conf->send_burst;
+    connected->renewable = conf->auth == LOGIC_AUTH_JWT;
+
+    connected->send.data = logic_send_pack(who, &connected->send.len);
+
+    if (connected->send.len > 0 && conf->send_rate > 0) {
+        connected->send_interval = (uint32_t) (1000000 / conf->send_rate);
+        connected->send_burst = (uint32_t) conf->send_burst;
     }
 
     reply.reply_case = GOIM__REPLY__REPLY_CONNECTED;
-    reply.connected = &connected;
+    reply.connected = connected;
 
-    logic_reply(op->call, &reply);
-    free(connected.send.data);
+    logic_reply(call, &reply);
+    free(connected->send.data);
 }
 
 

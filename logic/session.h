@@ -17,6 +17,10 @@ void logic_auth_fail(logic_call_t *call, const char *reason);
 void logic_auth_deny(logic_call_t *call, const char *reason);
 
 void logic_session_connect(logic_call_t *call, logic_who_t *who);
+
+/* Answers the call: who it is and what it may, beside what is in there. */
+void logic_session_granted(logic_call_t *call, const logic_who_t *who,
+    Goim__Connected *connected);
 void logic_disconnect_call(logic_call_t *call);
 void logic_heartbeat_call(logic_call_t *call);
 void logic_missing_call(logic_call_t *call);

@@ -526,6 +526,32 @@ logic_token_bound(logic_who_t *who, const logic_packet_t *packet,
 
 
 int
+logic_token_same(const logic_who_t *who, const logic_packet_t *packet,
+    int64_t mid, const void *key, size_t len, const char **reason)
+{
+    size_t              i;
+    const logic_who_t  *says[] = { who, &packet->who };
+
+    if (who->mid != mid) {
+        *reason = "the token is another mid's";
+        return -1;
+    }
+
+    for (i = 0; i < 2; i++) {
+        if (says[i]->key_len > 0
+            && (says[i]->key_len != len
+                || memcmp(says[i]->key, key, len) != 0))
+        {
+            *reason = "the key is another one";
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
+int
 logic_room_valid(const char *room, size_t len)
 {
     const char  *sep;

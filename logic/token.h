@@ -22,6 +22,7 @@ typedef struct {
     size_t          naccepts;
     logic_grants_t  may;
     logic_sends_t   sends;
+    int64_t         expires;        /* Unix time, ms; 0: never */
     unsigned        guarded:1;      /* the key is the client's choice: not one
                                        that another mid has */
 } logic_who_t;
@@ -65,6 +66,11 @@ int logic_token_claims(json_t *claims, logic_who_t *who,
  * for more. */
 int logic_token_bound(logic_who_t *who, const logic_packet_t *packet,
     const char **reason);
+
+/* Whether the claims, and the packet beside them, are of a mid and key that are
+ * in. 0, or -1 and *reason. */
+int logic_token_same(const logic_who_t *who, const logic_packet_t *packet,
+    int64_t mid, const void *key, size_t len, const char **reason);
 
 /* type://id with both parts, or nothing */
 int logic_room_valid(const char *room, size_t len);

@@ -141,6 +141,7 @@ struct ngx_goim_session_s {
     ngx_msec_t                  alive;      /* time of the last one */
     ngx_msec_t                  renew;      /* when to tell logic */
     ngx_msec_t                  renew_interval;
+    ngx_msec_t                  expires;    /* its token does; 0: never */
     ngx_queue_t                 attached;   /* among all of the worker */
     struct ngx_goim_contrib_s  *zone_addr;  /* the zone's count of addr */
 
@@ -158,6 +159,8 @@ struct ngx_goim_session_s {
     unsigned                    traced:1;   /* its steps are written down */
     unsigned                    errors:1;   /* it wants to know why it is
                                                refused */
+    unsigned                    renewable:1;    /* its token, by another */
+    unsigned                    warned:1;   /* that it expires soon */
 };
 
 

@@ -11,6 +11,8 @@
 #include "common/goim_json.h"
 
 
+static ngx_int_t ngx_goim_answer_tell(ngx_goim_session_t *s,
+    const char *body, size_t len);
 static ngx_goim_buf_t *ngx_goim_answer_packet(ngx_goim_session_t *s,
     const char *body, size_t len);
 
@@ -29,9 +31,8 @@ ngx_int_t
 ngx_goim_refuse(ngx_goim_session_t *s, int32_t operation, int32_t sequence,
     ngx_int_t code, const char *reason)
 {
-    size_t           len;
-    ngx_int_t        rc;
-    ngx_goim_buf_t  *b;
+    size_t     len;
+    ngx_int_t  rc;
 
     static char  body[GOIM_ANSWER_MAX];
 
@@ -40,6 +41,47 @@ ngx_goim_refuse(ngx_goim_session_t *s, int32_t operation, int32_t sequence,
     }
 
     len = goim_answer_refused(body, code, reason, operation, sequence);
+    rc = ngx_goim_answer_tell(s, body, len);
+
+    if (rc != NGX_ERROR) {
+        ngx_goim_count(refusals, rc == NGX_OK);
+        ngx_goim_trace(s, "refused op=%D seq=%D code=%i reason=\"%s\"",
+                       operation, sequence, code, reason);
+    }
+
+    return rc;
+}
+
+
+ngx_int_t
+ngx_goim_answer_lost(ngx_goim_session_t *s, const char *reason,
+    const int32_t *ops, ngx_uint_t n)
+{
+    static char  body[GOIM_ANSWER_OPS];
+
+    return s->errors
+           ? ngx_goim_answer_tell(s, body,
+                                  goim_answer_lost(body, reason, ops, n))
+           : NGX_OK;
+}
+
+
+ngx_int_t
+ngx_goim_answer_expires(ngx_goim_session_t *s, ngx_msec_t left)
+{
+    static char  body[GOIM_ANSWER_MAX];
+
+    return ngx_goim_answer_tell(s, body,
+                                goim_answer_expires(body,
+                                                    (left + 500) / 1000));
+}
+
+
+static ngx_int_t
+ngx_goim_answer_tell(ngx_goim_session_t *s, const char *body, size_t len)
+{
+    ngx_int_t        rc;
+    ngx_goim_buf_t  *b;
 
     b = ngx_goim_answer_packet(s, body, len);
 
@@ -50,12 +92,6 @@ ngx_goim_refuse(ngx_goim_session_t *s, int32_t operation, int32_t sequence,
 
     rc = ngx_goim_send(s, b, 0, b->len);
     ngx_goim_buf_unref(b);
-
-    if (rc != NGX_ERROR) {
-        ngx_goim_count(refusals, rc == NGX_OK);
-        ngx_goim_trace(s, "refused op=%D seq=%D code=%i reason=\"%s\"",
-                       operation, sequence, code, reason);
-    }
 
     return rc;
 }

@@ -400,13 +400,7 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in,
 {
     ngx_goim_session_t  *old;
 
-    if (in->key.len == 0 || in->key.len > GOIM_KEY_MAX
-        || in->room.len > GOIM_ROOM_MAX
-        || in->n_accepts > GOIM_ACCEPTS_MAX
-        || in->n_rooms > GOIM_ROOMS_MAX || in->n_ops > 2 * GOIM_OPS_MAX
-        || in->send.len > GOIM_SENDS_MAX
-        || in->heartbeat == 0)
-    {
+    if (in->key.len == 0 || in->heartbeat == 0 || !ngx_goim_auth_valid(in)) {
         ngx_log_error(NGX_LOG_ERR, s->connection->log, 0,
                       "goim: logic's answer to auth is out of range");
 
@@ -459,7 +453,8 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in,
     }
 
     ngx_goim_count(auths, 1);
-    ngx_add_timer(s->connection->read, s->heartbeat);
+    ngx_goim_token_set(s, in);
+    ngx_goim_session_timer(s);
 
     if (ngx_goim_auth_room(s, in, order, was) != NGX_OK) {
         return NGX_ERROR;
@@ -472,6 +467,18 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in,
     }
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_goim_auth_valid(const Goim__Connected *in)
+{
+    return in->key.len <= GOIM_KEY_MAX
+           && in->room.len <= GOIM_ROOM_MAX
+           && in->n_accepts <= GOIM_ACCEPTS_MAX
+           && in->n_rooms <= GOIM_ROOMS_MAX
+           && in->n_ops <= 2 * GOIM_OPS_MAX
+           && in->send.len <= GOIM_SENDS_MAX;
 }
 
 

@@ -96,6 +96,23 @@ ngx_goim_session_t *ngx_goim_session_find(u_char *key, size_t len);
 /* authenticated: it is found by its key, and gets what is for all */
 void ngx_goim_session_enter(ngx_goim_session_t *s);
 
+/* wake up when it is silent for too long, or something is due of its token */
+void ngx_goim_session_timer(ngx_goim_session_t *s);
+
+/* A packet whose answer logic has to give. */
+typedef struct ngx_goim_receive_s {
+    ngx_goim_session_t     *session;
+    ngx_goim_call_t        *call;
+    uint16_t                version;
+    int32_t                 operation;
+    int32_t                 sequence;
+} ngx_goim_receive_t;
+
+/* the call is made for it, and its answer awaited: NGX_AGAIN; NGX_DECLINED: no
+   logic is up; NGX_ERROR: no memory, the session is closing */
+ngx_int_t ngx_goim_session_ask(ngx_goim_session_t *s, goim_packet_t *p,
+    Goim__Call *call, ngx_goim_logic_pt cb);
+
 /* NGX_ERROR: the session is closing */
 ngx_int_t ngx_goim_reply(ngx_goim_session_t *s, uint16_t version,
     int32_t operation, int32_t sequence, const u_char *body, size_t len);
@@ -119,6 +136,14 @@ void ngx_goim_answer_auth(ngx_goim_session_t *s, const u_char *body,
  */
 ngx_int_t ngx_goim_refuse(ngx_goim_session_t *s, int32_t operation,
     int32_t sequence, ngx_int_t code, const char *reason);
+
+/* The same of what was taken from it though it asked for nothing: operations
+   that it accepted. */
+ngx_int_t ngx_goim_answer_lost(ngx_goim_session_t *s, const char *reason,
+    const int32_t *ops, ngx_uint_t n);
+
+/* its token ends in so many ms */
+ngx_int_t ngx_goim_answer_expires(ngx_goim_session_t *s, ngx_msec_t left);
 
 /* before it is closed */
 void ngx_goim_answer_bye(ngx_goim_session_t *s, ngx_uint_t code,
@@ -146,6 +171,25 @@ void ngx_goim_auth_registered(void);
 void ngx_goim_auth_kick(uint64_t id);
 
 
+/* whether logic's answer is within what there may be */
+ngx_uint_t ngx_goim_auth_valid(const Goim__Connected *in);
+
+
+/* ---- ngx_goim_token.c: it ends, another one takes its place ---- */
+
+/* as logic says */
+void ngx_goim_token_set(ngx_goim_session_t *s, const Goim__Connected *in);
+
+/* ms until something is due; NGX_TIMER_INFINITE: nothing is */
+ngx_msec_t ngx_goim_token_wait(ngx_goim_session_t *s);
+
+/* if it is: the session is told, or closed (NGX_ERROR) */
+ngx_int_t ngx_goim_token_due(ngx_goim_session_t *s);
+
+/* another auth packet; as an application's message() */
+ngx_int_t ngx_goim_token_renew(ngx_goim_session_t *s, goim_packet_t *p);
+
+
 /* ---- ngx_goim_sub.c: the operations a session accepts ---- */
 
 
@@ -159,7 +203,8 @@ void ngx_goim_sub_remove(ngx_goim_session_t *s, int32_t op);
 ngx_uint_t ngx_goim_sub_new(ngx_goim_session_t *s, const int32_t *ops,
     ngx_uint_t n);
 
-/* those it may accept: as logic says (NGX_ERROR: no memory), and whether */
+/* those it may accept: as logic says, in place of what it said before
+   (NGX_ERROR: no memory), and whether */
 ngx_int_t ngx_goim_sub_limit(ngx_goim_session_t *s,
     const Goim__Connected *in);
 ngx_uint_t ngx_goim_sub_allowed(ngx_goim_session_t *s, int32_t op);
@@ -167,7 +212,7 @@ ngx_uint_t ngx_goim_sub_allowed(ngx_goim_session_t *s, int32_t op);
 
 /* ---- ngx_goim_sender.c: sessions that may send ---- */
 
-/* as logic says; NGX_ERROR: no memory */
+/* as logic says, in place of what it said before; NGX_ERROR: no memory */
 ngx_int_t ngx_goim_sender_set(ngx_goim_session_t *s,
     const Goim__Connected *in);
 
@@ -233,7 +278,8 @@ ngx_goim_room_t *ngx_goim_room_find(u_char *key, size_t len);
 uint32_t ngx_goim_room_online(ngx_goim_room_t *room);
 
 
-/* A session may enter any room, unless logic says which. */
+/* A session may enter any room, unless logic says which, in place of what it
+   said before. */
 ngx_int_t ngx_goim_room_limit(ngx_goim_session_t *s,
     const Goim__Connected *in);
 ngx_uint_t ngx_goim_room_allowed(ngx_goim_session_t *s, const u_char *key,

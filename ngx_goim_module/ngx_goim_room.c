@@ -17,6 +17,7 @@ typedef struct {
 } ngx_goim_rooms_t;
 
 
+static void ngx_goim_room_unlimit(ngx_goim_session_t *s);
 static ngx_goim_room_t *ngx_goim_room_make(u_char *key, size_t len);
 static void ngx_goim_room_join(ngx_goim_room_t *room,
     ngx_goim_member_t *member, ngx_goim_session_t *s);
@@ -73,6 +74,7 @@ ngx_goim_room_limit(ngx_goim_session_t *s, const Goim__Connected *in)
     ProtobufCBinaryData   name;
 
     if (!in->limited) {
+        ngx_goim_room_unlimit(s);
         return NGX_OK;
     }
 
@@ -102,9 +104,20 @@ ngx_goim_room_limit(ngx_goim_session_t *s, const Goim__Connected *in)
         }
     }
 
+    ngx_goim_room_unlimit(s);
     s->rooms = rooms;
 
     return NGX_OK;
+}
+
+
+static void
+ngx_goim_room_unlimit(ngx_goim_session_t *s)
+{
+    if (s->rooms) {
+        ngx_free(s->rooms);
+        s->rooms = NULL;
+    }
 }
 
 

@@ -42,19 +42,6 @@ static ngx_int_t ngx_goim_reply_online(ngx_goim_session_t *s,
     goim_packet_t *p);
 
 
-/* A packet to logic whose answer the client awaits. */
-
-typedef struct ngx_goim_receive_s {
-    ngx_goim_session_t     *session;
-    ngx_goim_call_t        *call;
-    uint16_t                version;
-    int32_t                 operation;
-    int32_t                 sequence;
-    ngx_uint_t              sent;           /* it may send: logic says what
-                                               it is answered */
-} ngx_goim_receive_t;
-
-
 const ngx_goim_app_t  ngx_goim_app = {
     ngx_goim_session_message,
     ngx_goim_session_attached,
@@ -145,17 +132,22 @@ ngx_goim_session_packet(ngx_goim_session_t *s, goim_packet_t *p)
     case GOIM_OP_UNSUB:
         return ngx_goim_op_sub(s, p);
 
-    default:
-        return ngx_goim_op_receive(s, p);
+    case GOIM_OP_AUTH:
+
+        if (s->renewable) {
+            return ngx_goim_token_renew(s, p);
+        }
+
+        break;
     }
+
+    return ngx_goim_op_receive(s, p);
 }
 
 
 static void
 ngx_goim_session_timeout(ngx_goim_session_t *s)
 {
-    ngx_msec_t  idle;
-
     if (s->auth) {
         ngx_goim_auth_timeout(s);
         return;
@@ -167,15 +159,31 @@ ngx_goim_session_timeout(ngx_goim_session_t *s)
         return;
     }
 
-    idle = ngx_current_msec - s->alive;
-
-    if (idle >= s->heartbeat) {
+    if (ngx_current_msec - s->alive >= s->heartbeat) {
         ngx_goim_count(heartbeat_timeouts, 1);
         ngx_goim_close(s, 1008, "heartbeat timeout");
         return;
     }
 
-    ngx_add_timer(s->connection->read, s->heartbeat - idle);
+    if (ngx_goim_token_due(s) == NGX_OK) {
+        ngx_goim_session_timer(s);
+    }
+}
+
+
+/* One timer serves for both. */
+
+void
+ngx_goim_session_timer(ngx_goim_session_t *s)
+{
+    ngx_msec_t      token;
+    ngx_msec_int_t  silent;
+
+    silent = s->alive + s->heartbeat - ngx_current_msec;
+    silent = ngx_max(silent, 0);
+    token = ngx_goim_token_wait(s);
+
+    ngx_add_timer(s->connection->read, ngx_min((ngx_msec_t) silent, token));
 }
 
 
@@ -445,24 +453,17 @@ ngx_goim_sub_refuse(ngx_goim_session_t *s, goim_packet_t *p, ngx_int_t code,
 static ngx_int_t
 ngx_goim_op_receive(ngx_goim_session_t *s, goim_packet_t *p)
 {
-    ngx_uint_t           sent;
-    ngx_msec_t           wait;
-    Goim__Call           call;
-    Goim__Receive        receive;
-    ngx_goim_receive_t  *r;
+    ngx_int_t      rc;
+    ngx_uint_t     sent;
+    ngx_msec_t     wait;
+    Goim__Call     call;
+    Goim__Receive  receive;
 
     sent = p->operation == GOIM_OP_SEND && s->sender;
     wait = sent ? ngx_goim_sender_wait(s) : 0;
 
     if (wait) {
         return ngx_goim_sender_often(s, p, wait);
-    }
-
-    r = ngx_alloc(sizeof(ngx_goim_receive_t), ngx_cycle->log);
-
-    if (r == NULL) {
-        ngx_goim_close(s, 1011, "no memory");
-        return NGX_ERROR;
     }
 
     goim__call__init(&call);
@@ -489,36 +490,59 @@ ngx_goim_op_receive(ngx_goim_session_t *s, goim_packet_t *p)
         ngx_goim_sender_grant(s, &receive);
     }
 
+    rc = ngx_goim_session_ask(s, p, &call, ngx_goim_receive_reply);
+
+    if (rc == NGX_AGAIN) {
+        ngx_goim_count(receives, 1);
+        ngx_goim_trace(s, "receive logic=%ui", s->peer);
+    }
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    ngx_goim_count(receive_failed, 1);
+    ngx_goim_trace(s, "receive failed=\"no logic\"");
+
+    if (sent) {
+        return ngx_goim_sender_answer(s, p->version, p->sequence, GOIM_LATER,
+                                      NULL);
+    }
+
+    if (ngx_goim_refuse(s, p->operation, p->sequence, GOIM_LATER,
+                        "it was not taken")
+        == NGX_ERROR)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_goim_answer_receive(s, p->version, p->operation, p->sequence);
+}
+
+
+ngx_int_t
+ngx_goim_session_ask(ngx_goim_session_t *s, goim_packet_t *p,
+    Goim__Call *call, ngx_goim_logic_pt cb)
+{
+    ngx_goim_receive_t  *r;
+
+    r = ngx_alloc(sizeof(ngx_goim_receive_t), ngx_cycle->log);
+
+    if (r == NULL) {
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
     r->session = s;
     r->version = p->version;
     r->operation = p->operation;
     r->sequence = p->sequence;
-    r->sent = sent;
-    r->call = ngx_goim_logic_call(&call, &s->peer, ngx_goim_receive_reply, r);
+    r->call = ngx_goim_logic_call(call, &s->peer, cb, r);
 
     if (r->call == NULL) {
         ngx_free(r);
-        ngx_goim_count(receive_failed, 1);
-        ngx_goim_trace(s, "receive failed=\"no logic\"");
-
-        if (sent) {
-            return ngx_goim_sender_answer(s, p->version, p->sequence,
-                                          GOIM_LATER, NULL);
-        }
-
-        if (ngx_goim_refuse(s, p->operation, p->sequence, GOIM_LATER,
-                            "it was not taken")
-            == NGX_ERROR)
-        {
-            return NGX_ERROR;
-        }
-
-        return ngx_goim_answer_receive(s, p->version, p->operation,
-                                       p->sequence);
+        return NGX_DECLINED;
     }
-
-    ngx_goim_count(receives, 1);
-    ngx_goim_trace(s, "receive logic=%ui", s->peer);
 
     s->receive = r;
     s->busy = 1;
@@ -540,7 +564,7 @@ ngx_goim_receive_reply(void *data, const Goim__Reply *reply)
     s->receive = NULL;
     rc = NGX_OK;
 
-    if (r->sent) {
+    if (r->operation == GOIM_OP_SEND && s->sender) {
         rc = ngx_goim_sender_reply(s, r->version, r->sequence, reply);
         ngx_free(r);
 

@@ -19,6 +19,8 @@
     X(auths,             "Sessions authenticated.")                          \
     X(auth_denied,       "Auth packets that logic refused.")                 \
     X(auth_failed,       "Auths that failed: logic away or late.")           \
+    X(renewals,          "New tokens that sessions go on with.")             \
+    X(expired,           "Sessions closed as their tokens expired.")         \
     X(handshake_timeouts, "Connections without auth in time.")               \
     X(heartbeat_timeouts, "Sessions without a heartbeat in time.")           \
     X(protocol_errors,   "Sessions closed for a malformed frame or packet.") \

@@ -129,20 +129,24 @@ ngx_goim_sub_limit(ngx_goim_session_t *s, const Goim__Connected *in)
 {
     ngx_goim_ops_t  *ops;
 
-    if (!in->ops_limited) {
-        return NGX_OK;
+    ops = NULL;
+
+    if (in->ops_limited) {
+        ops = ngx_alloc(sizeof(ngx_goim_ops_t) + in->n_ops * sizeof(int32_t),
+                        ngx_cycle->log);
+        if (ops == NULL) {
+            return NGX_ERROR;
+        }
+
+        ops->n = in->n_ops;
+
+        if (in->n_ops) {
+            ngx_memcpy(ops->op, in->ops, in->n_ops * sizeof(int32_t));
+        }
     }
 
-    ops = ngx_alloc(sizeof(ngx_goim_ops_t) + in->n_ops * sizeof(int32_t),
-                    ngx_cycle->log);
-    if (ops == NULL) {
-        return NGX_ERROR;
-    }
-
-    ops->n = in->n_ops;
-
-    if (in->n_ops) {
-        ngx_memcpy(ops->op, in->ops, in->n_ops * sizeof(int32_t));
+    if (s->ops) {
+        ngx_free(s->ops);
     }
 
     s->ops = ops;

@@ -2570,7 +2570,7 @@ const ProtobufCMessageDescriptor goim__header__descriptor =
   (ProtobufCMessageInit) goim__header__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connect__field_descriptors[10] =
+static const ProtobufCFieldDescriptor goim__connect__field_descriptors[13] =
 {
   {
     "server",
@@ -2692,12 +2692,51 @@ static const ProtobufCFieldDescriptor goim__connect__field_descriptors[10] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "again",
+    120,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connect, again),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mid",
+    121,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connect, mid),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "key",
+    122,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connect, key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__connect__field_indices_by_name[] = {
   5,   /* field[5] = addr */
+  10,   /* field[10] = again */
   3,   /* field[3] = cookie */
   8,   /* field[8] = cookie_name */
   7,   /* field[7] = headers */
+  12,   /* field[12] = key */
+  11,   /* field[11] = mid */
   9,   /* field[9] = order */
   6,   /* field[6] = query */
   0,   /* field[0] = server */
@@ -2705,11 +2744,12 @@ static const unsigned goim__connect__field_indices_by_name[] = {
   4,   /* field[4] = token */
   1,   /* field[1] = zone */
 };
-static const ProtobufCIntRange goim__connect__number_ranges[2 + 1] =
+static const ProtobufCIntRange goim__connect__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 30, 9 },
-  { 0, 10 }
+  { 120, 10 },
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor goim__connect__descriptor =
 {
@@ -2719,14 +2759,14 @@ const ProtobufCMessageDescriptor goim__connect__descriptor =
   "Goim__Connect",
   "goim",
   sizeof(Goim__Connect),
-  10,
+  13,
   goim__connect__field_descriptors,
   goim__connect__field_indices_by_name,
-  2,  goim__connect__number_ranges,
+  3,  goim__connect__number_ranges,
   (ProtobufCMessageInit) goim__connect__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connected__field_descriptors[15] =
+static const ProtobufCFieldDescriptor goim__connected__field_descriptors[17] =
 {
   {
     "mid",
@@ -2873,6 +2913,30 @@ static const ProtobufCFieldDescriptor goim__connected__field_descriptors[15] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "expires",
+    120,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connected, expires),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "renewable",
+    121,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connected, renewable),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "send",
     130,
     PROTOBUF_C_LABEL_NONE,
@@ -2911,6 +2975,7 @@ static const ProtobufCFieldDescriptor goim__connected__field_descriptors[15] =
 };
 static const unsigned goim__connected__field_indices_by_name[] = {
   3,   /* field[3] = accepts */
+  12,   /* field[12] = expires */
   4,   /* field[4] = heartbeat */
   1,   /* field[1] = key */
   10,   /* field[10] = life */
@@ -2920,18 +2985,20 @@ static const unsigned goim__connected__field_indices_by_name[] = {
   9,   /* field[9] = ops */
   8,   /* field[8] = ops_limited */
   5,   /* field[5] = renew */
+  13,   /* field[13] = renewable */
   2,   /* field[2] = room */
   7,   /* field[7] = rooms */
-  12,   /* field[12] = send */
-  14,   /* field[14] = send_burst */
-  13,   /* field[13] = send_interval */
+  14,   /* field[14] = send */
+  16,   /* field[16] = send_burst */
+  15,   /* field[15] = send_interval */
 };
-static const ProtobufCIntRange goim__connected__number_ranges[3 + 1] =
+static const ProtobufCIntRange goim__connected__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 30, 10 },
-  { 130, 12 },
-  { 0, 15 }
+  { 120, 12 },
+  { 130, 14 },
+  { 0, 17 }
 };
 const ProtobufCMessageDescriptor goim__connected__descriptor =
 {
@@ -2941,10 +3008,10 @@ const ProtobufCMessageDescriptor goim__connected__descriptor =
   "Goim__Connected",
   "goim",
   sizeof(Goim__Connected),
-  15,
+  17,
   goim__connected__field_descriptors,
   goim__connected__field_indices_by_name,
-  3,  goim__connected__number_ranges,
+  4,  goim__connected__number_ranges,
   (ProtobufCMessageInit) goim__connected__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

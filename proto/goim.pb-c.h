@@ -379,10 +379,17 @@ struct  Goim__Connect
    * list the room (see Rooms); 0: do not
    */
   uint64_t order;
+  /*
+   * A session that is in, as this mid and key, shows a new token: only what
+   * that grants is asked. Where Connected.renewable says so.
+   */
+  protobuf_c_boolean again;
+  int64_t mid;
+  ProtobufCBinaryData key;
 };
 #define GOIM__CONNECT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connect__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, {0,NULL}, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0,NULL, (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, {0,NULL}, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, {0,NULL} }
 
 
 struct  Goim__Connected
@@ -425,6 +432,14 @@ struct  Goim__Connected
    */
   protobuf_c_boolean listed;
   /*
+   * ms until its token ends; 0: never
+   */
+  uint64_t expires;
+  /*
+   * by another auth packet with a token
+   */
+  protobuf_c_boolean renewable;
+  /*
    * it may send: for Receive.send, a
    */
   ProtobufCBinaryData send;
@@ -445,7 +460,7 @@ struct  Goim__Connected
 };
 #define GOIM__CONNECTED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connected__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0, 0, {0,NULL}, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, {0,NULL}, 0, 0 }
 
 
 /*

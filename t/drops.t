@@ -20,7 +20,7 @@ my $root = root_dir();
 # What counts things that went well, or on their way: with a new counter say
 # here that it is one of these, or in docs/operations.md what it drops.
 my %fine = map { $_ => 1 } qw(
-    accepted closed auths packets_in receives recovered history_reads
+    accepted closed auths renewals packets_in receives recovered history_reads
     room_waits records pushed bytes_out flushes leases redis_connects
     logic_calls
 
@@ -28,6 +28,7 @@ my %fine = map { $_ => 1 } qw(
     goim_logic_push_keys_total goim_logic_push_records_total
     goim_logic_canaries_total goim_logic_lookups_total
     goim_logic_connects_total goim_logic_disconnects_total
+    goim_logic_renewals_total
     goim_logic_heartbeats_total goim_logic_restored_total
     goim_logic_kicks_total goim_logic_missing_total
     goim_logic_rooms_listed_total goim_logic_rooms_off_total

@@ -177,6 +177,20 @@ sub not_taken {
     $_->close for $client, $other;
 }
 
+# ---- another auth packet -----------------------------------------------------
+
+# it means nothing: the application gets it
+sub once_more {
+    my ($transport) = @_;
+    my $client = enters($transport, errors => 1);
+    my $packet = $json->encode($packet{$mode}->($mid));
+
+    asks($client, 7, $packet, '', undef, "$mode, $transport: auth once more");
+    my ($had) = reverse grep { $_->{path} =~ /operation=7/ } $app->seen;
+    is $had->{body}, $packet, 'the application has it';
+    $client->close;
+}
+
 # ---- the end -----------------------------------------------------------------
 
 # over TCP there is no other way to learn it
@@ -232,6 +246,7 @@ for my $each (qw(jwt http trust)) {
         granted($transport) if $mode ne 'trust';
         wrong($transport);
         not_taken($transport);
+        once_more($transport) if $mode ne 'jwt';
         ends($transport);
     }
     who_asks();

@@ -46,6 +46,36 @@ test_refused(void **state)
 
 
 static void
+test_token(void **state)
+{
+    size_t   i;
+    char     buf[GOIM_ANSWER_OPS + 1], reason[300];
+    int32_t  ops[GOIM_ACCEPTS_MAX] = { 1000, -1 };
+
+    (void) state;
+
+    buf[goim_answer_expires(buf, 60)] = '\0';
+    assert_string_equal(buf, "{\"code\":-4003,\"in\":60}");
+
+    buf[goim_answer_lost(buf, "no", ops, 2)] = '\0';
+    assert_string_equal(buf, "{\"code\":-403,\"reason\":\"no\","
+                        "\"operation\":14,\"seq\":0,"
+                        "\"operations\":[1000,-1]}");
+
+    memset(reason, 1, sizeof(reason));
+    reason[299] = '\0';
+
+    for (i = 0; i < GOIM_ACCEPTS_MAX; i++) {
+        ops[i] = INT32_MIN;
+    }
+
+    assert_in_range(goim_answer_lost(buf, reason, ops, GOIM_ACCEPTS_MAX),
+                    6 * GOIM_ANSWER_REASON + 12 * GOIM_ACCEPTS_MAX,
+                    GOIM_ANSWER_OPS);
+}
+
+
+static void
 test_longest(void **state)
 {
     char    buf[GOIM_ANSWER_MAX + 1], reason[300];
@@ -129,6 +159,7 @@ main(void)
     const struct CMUnitTest  tests[] = {
         cmocka_unit_test(test_bye),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_token),
         cmocka_unit_test(test_longest),
         cmocka_unit_test(test_member),
     };

@@ -122,6 +122,9 @@ void ngx_goim_logic_abandon(ngx_goim_call_t *call) NEVER
 void ngx_goim_renew(ngx_goim_session_t *s) NEVER
 void ngx_goim_resume(ngx_goim_session_t *s) NEVER
 void ngx_goim_session_enter(ngx_goim_session_t *s) NEVER
+void ngx_goim_session_timer(ngx_goim_session_t *s) NEVER
+void ngx_goim_token_set(ngx_goim_session_t *s, const Goim__Connected *in)
+    NEVER
 void ngx_goim_trace_state(ngx_goim_session_t *s, const char *step) { }
 void ngx_goim_was_free(ngx_goim_was_t *was) NEVER
 void ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,

@@ -459,6 +459,41 @@ times(void **state)
 }
 
 
+/* when what is good now is no longer */
+
+static int64_t
+ends(const logic_jwks_t *keys, const char *payload)
+{
+    assert_int_equal(verify(keys, hs256(HEAD("HS256"), payload)),
+                     LOGIC_JWT_GOOD);
+
+    return logic_jwt_end(&rules, claims);
+}
+
+
+static void
+end_of_it(void **state)
+{
+    logic_jwks_t  *keys;
+
+    (void) state;
+    keys = secret_set();
+    now = 1000;
+
+    assert_int_equal(ends(keys, "{}"), 0);
+    assert_int_equal(ends(keys, "{\"exp\":1001}"), 1001000);
+    assert_int_equal(ends(keys, "{\"exp\":1000.5}"), 1000500);
+    assert_int_equal(ends(keys, "{\"exp\":1e300}"), 0);
+    assert_int_equal(ends(keys, "{\"exp\":4e9}"), 4000000000000);
+
+    rules.leeway = 5000;
+    assert_int_equal(ends(keys, "{\"exp\":996}"), 1001000);
+    rules.leeway = 0;
+
+    logic_jwks_unref(keys);
+}
+
+
 static void
 parties(void **state)
 {
@@ -511,6 +546,7 @@ main(void)
         cmocka_unit_test(headers),
         cmocka_unit_test(kids),
         cmocka_unit_test(times),
+        cmocka_unit_test(end_of_it),
         cmocka_unit_test(parties)
     };
 
