@@ -14,7 +14,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends make gcc libc6-dev nginx-dev \
        libhiredis-dev librdkafka-dev libprotobuf-c-dev libjansson-dev \
        libevent-dev libinih-dev libcurl4-openssl-dev libssl-dev \
-       libpcre2-dev zlib1g-dev
+       libsqlite3-dev libpq-dev libpcre2-dev zlib1g-dev
 
 COPY . /src
 WORKDIR /src
@@ -27,7 +27,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends nginx libnginx-mod-stream \
        librdkafka1 libhiredis0.14 libprotobuf-c1 libjansson4 \
        libevent-2.1-7 libevent-pthreads-2.1-7 libinih1 \
-       libcurl4 libssl3 ca-certificates \
+       libcurl4 libssl3 libsqlite3-0 libpq5 ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
     && ln -sf /dev/stdout /var/log/nginx/access.log \
     && ln -sf /dev/stderr /var/log/nginx/error.log

@@ -25,9 +25,10 @@ SANITIZE  ?=
 
 WARN      := -Wall -Wextra -Werror
 GOIM_CFLAGS := -std=gnu11 $(WARN) -D_GNU_SOURCE -I. -I$(BUILD)/gen \
+               -isystem /usr/include/postgresql \
                $(SANITIZE)
 LIBS      := -lhiredis -lrdkafka -lprotobuf-c -ljansson -levent_pthreads \
-             -levent -linih -lcrypto -lpthread
+             -levent -linih -lsqlite3 -lpq -lcrypto -lpthread
 
 MODULE_SRCS := config $(wildcard ngx_goim_module/*.[ch] \
                ngx_goim_module/*.map common/*.[ch] proto/*.[ch])
