@@ -75,6 +75,15 @@
 #define GOIM_CANARY_LATE    15000       /* ms */
 #define GOIM_CANARIES       512         /* a call */
 
+/* messages between people */
+#define GOIM_IM_ID         64           /* bytes of an id that a client gives */
+#define GOIM_IM_KIND       32           /* of an item's kind */
+#define GOIM_IM_CONV       96           /* of a conversation: a mid and an id */
+#define GOIM_IM_BODY       (64 * 1024)  /* of a payload */
+#define GOIM_IM_MEMBERS    500          /* of a group */
+#define GOIM_IM_PAGE       100          /* entries of an answer */
+#define GOIM_IM_LOGIC      64           /* bytes: where answers are awaited */
+
 /* a page of a room's history: items, and their bytes or one item; and the frame
    of logic's answer to a node, which may be such a page */
 #define GOIM_PAGE_BYTES    (256 * 1024)

@@ -14,6 +14,9 @@
  *     record.c    PushMsg in, packed Delivery out
  *     list.c      messages in the order in which they were taken
  *     canary.c    whether what logic sends to see that it works comes
+ *     im.c        messages between people, from another bus:
+ *     im_exec.c   a batch of them is a transaction of the database
+ *     im_send.c   and is brought to the sessions of all members
  *     place.c     acknowledged by all its nodes: the partition's place moves
  *
  * Everything runs on one event loop.
@@ -53,6 +56,7 @@
 
 typedef struct job_node_s   job_node_t;
 typedef struct job_rooms_s  job_rooms_t;
+typedef struct job_im_s     job_im_t;
 
 typedef struct {
     bus_conf_t        bus;              /* first: see bus_conf_kafka() */
@@ -66,6 +70,8 @@ typedef struct {
     int64_t           ttl;
     int64_t           renew;
     history_t         history;
+    char             *im_db;            /* "": no messages between people */
+    char             *im_topic;
 } job_conf_t;
 
 /* why an item has no number */
@@ -164,6 +170,8 @@ struct job_s {
     unsigned            reading:1;
     job_arena_t         arena;
     job_rooms_t        *rooms;          /* rooms.c */
+
+    job_im_t           *im;             /* im.c; NULL: none */
 
     /* nodes.c, node.c */
     job_node_t        **nodes;          /* live and lapsed, by server */

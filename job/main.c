@@ -8,6 +8,7 @@
 #include "consume.h"
 #include "fanout.h"
 #include "http.h"
+#include "im.h"
 #include "nodes.h"
 #include "same.h"
 
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "svc/conf.h"
+#include "svc/im.h"
 #include "svc/log.h"
 #include "svc/loop.h"
 
@@ -55,6 +57,9 @@ static const conf_key_t  job_keys[] = {
       100, 3600000, NULL },
     { "history", "dedup", CONF_MSEC, offsetof(job_conf_t, history.dedup),
       "5m", 1000, 86400000, NULL },
+    { "im", "db", CONF_STR, offsetof(job_conf_t, im_db), "", 0, 0, NULL },
+    { "im", "topic", CONF_STR, offsetof(job_conf_t, im_topic),
+      "goim-im-topic", 0, 0, NULL },
     SVC_REDIS_CONF(job_conf_t, redis),
     BUS_CONF(job_conf_t, bus),
     { NULL, NULL, 0, 0, NULL, 0, 0, NULL }
@@ -127,6 +132,10 @@ job_check(void *conf, char *err, size_t size)
         return -1;
     }
 
+    if (im_check(jcf->im_db, jcf->im_topic, err, size) != 0) {
+        return -1;
+    }
+
     return bus_check(&jcf->bus, err, size);
 }
 
@@ -174,7 +183,8 @@ job_start(struct event_base *base)
     }
 
     if (job_http_start(&job, err, sizeof(err)) != 0
-        || job_consume_start(&job, err, sizeof(err)) != 0)
+        || job_consume_start(&job, err, sizeof(err)) != 0
+        || job_im_start(&job, err, sizeof(err)) != 0)
     {
         goto failed;
     }
@@ -196,11 +206,19 @@ failed:
 }
 
 
+/* Messages between people first: they use what the rest gives up. */
+
 static void
 job_drain(void)
 {
     here_leave(job.here);
-    job_consume_drain(&job);
+
+    if (job.im != NULL) {
+        job_im_drain(job.im, job_consume_drain);
+
+    } else {
+        job_consume_drain(&job);
+    }
 }
 
 
@@ -215,6 +233,7 @@ job_stop(void)
 
     here_leave(job.here);
     svc_redis_free(job.redis);
+    job_im_free(job.im);
     job_same_stop(&job);
     registry_free(job.registry);
 

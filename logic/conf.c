@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "svc/conf.h"
+#include "svc/im.h"
 #include "svc/listen.h"
 #include "svc/log.h"
 
@@ -146,6 +147,9 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("send", "mid_burst", CONF_INT, mid_burst, "40", 1, 100000),
     LOGIC_HOOK_CONF("before", before_hook),
 
+    LOGIC_CONF("im", "db", CONF_STR, im_db, "", 0, 0),
+    LOGIC_CONF("im", "topic", CONF_STR, im_topic, "goim-im-topic", 0, 0),
+
     SVC_REDIS_CONF(logic_conf_t, redis),
     BUS_CONF(logic_conf_t, bus),
     { NULL, NULL, 0, 0, NULL, 0, 0, NULL }
@@ -251,7 +255,8 @@ logic_conf_check(void *conf, char *err, size_t size)
         || logic_conf_rate("rate", lcf->send_rate, err, size) != 0
         || logic_conf_rate("mid_rate", lcf->mid_rate, err, size) != 0
         || svc_redis_check(&lcf->redis, err, size) != 0
-        || bus_check(&lcf->bus, err, size) != 0)
+        || bus_check(&lcf->bus, err, size) != 0
+        || im_check(lcf->im_db, lcf->im_topic, err, size) != 0)
     {
         return -1;
     }

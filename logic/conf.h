@@ -37,6 +37,8 @@ typedef enum {
 typedef struct {
     bus_conf_t         bus;
     svc_redis_conf_t   redis;
+    char              *im_db;       /* "": no messages between people */
+    char              *im_topic;
 
     const char        *log;
     const char        *log_level;

@@ -4,6 +4,7 @@
 
 #include "access.h"
 #include "health.h"
+#include "im.h"
 #include "nodes.h"
 #include "online.h"
 #include "push.h"
@@ -36,6 +37,12 @@
     X(POST, "/goim/form/all", push_all, form, PUSH, NONE)                    \
     X(GET, "/goim/room/position", room_position, query, READ, NAMED)         \
     X(GET, "/goim/room/history", room_history, query, READ, NAMED)           \
+    X(POST, "/goim/im/send", im_send, query, IM, NONE)                       \
+    X(POST, "/goim/im/read", im_mark, query, IM, NONE)                       \
+    X(POST, "/goim/im/group/create", im_create, query, IM, NONE)             \
+    X(GET, "/goim/im/sync", im_sync, query, IM, NONE)                        \
+    X(GET, "/goim/im/history", im_history, query, IM, NONE)                  \
+    X(GET, "/goim/im/convs", im_convs, query, IM, NONE)                      \
     X(GET, "/goim/online/top", online_top, query, READ, NONE)                \
     X(GET, "/goim/online/room", online_room, query, READ, NAMED)             \
     X(GET, "/goim/online/total", online_total, query, READ, NONE)            \

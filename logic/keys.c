@@ -32,7 +32,7 @@ struct logic_keys_s {
 };
 
 
-const char *const  logic_scopes[] = { "push", "read", "control", NULL };
+const char *const  logic_scopes[] = { "push", "read", "control", "im", NULL };
 
 static pthread_mutex_t  logic_keys_lock = PTHREAD_MUTEX_INITIALIZER;
 static logic_keys_t    *logic_keys_now;         /* under the lock */

@@ -23,7 +23,8 @@
 typedef enum {
     LOGIC_SCOPE_PUSH    = 1,
     LOGIC_SCOPE_READ    = 2,
-    LOGIC_SCOPE_CONTROL = 4
+    LOGIC_SCOPE_CONTROL = 4,
+    LOGIC_SCOPE_IM      = 8
 } logic_scope_t;
 
 /* of logic_scope_t, by bit, and NULL */

@@ -35,6 +35,10 @@
  *     send_before.c  the application's word before
  *     hook.c      HTTP requests to the application, by libcurl
  *
+ *     im.c        messages between people: commands to job,
+ *     im_reply.c  its answers,
+ *     im_read.c   and what is stored
+ *
  *     access.c    who may call which route of the HTTP API
  *     keys.c      by which key
  *
@@ -77,6 +81,7 @@ typedef struct logic_nodes_s   logic_nodes_t;
 typedef struct logic_top_s     logic_top_t;
 typedef struct logic_canary_s  logic_canary_t;
 typedef struct logic_history_s logic_history_t;
+typedef struct logic_im_s      logic_im_t;
 typedef struct store_s         store_t;
 
 
@@ -126,6 +131,8 @@ struct logic_thread_s {
     logic_history_t              *history;
     logic_hook_t                 *auth;       /* NULL: it is not asked */
     logic_jwt_keys_t             *jwt_keys;   /* NULL: no signed tokens */
+    logic_im_t                   *im;         /* NULL: no messages between
+                                                 people */
     logic_hook_t                 *receive;    /* NULL: only counted */
     logic_hook_t                 *before;     /* NULL: it is not asked */
 

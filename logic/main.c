@@ -6,6 +6,7 @@
 #include "health.h"
 #include "history.h"
 #include "hook.h"
+#include "im.h"
 #include "jwt_keys.h"
 #include "kick.h"
 #include "nodes.h"
@@ -367,7 +368,8 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
         return -1;
     }
 
-    if (logic_http_start(t, err, size) != 0) {
+    if (logic_im_start(t, err, size) != 0 || logic_http_start(t, err, size) != 0)
+    {
         return -1;
     }
 
@@ -400,6 +402,7 @@ logic_thread_free(logic_thread_t *t)
     logic_hook_free(t->receive);
     logic_hook_free(t->before);
 
+    logic_im_free(t);
     bus_producer_free(t->bus);
     svc_redis_free(t->redis);
     store_free(t->store);

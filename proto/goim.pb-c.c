@@ -1807,6 +1807,96 @@ void   goim__node__free_unpacked
   assert(message->base.descriptor == &goim__node__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   goim__im_command__init
+                     (Goim__ImCommand         *message)
+{
+  static const Goim__ImCommand init_value = GOIM__IM_COMMAND__INIT;
+  *message = init_value;
+}
+size_t goim__im_command__get_packed_size
+                     (const Goim__ImCommand *message)
+{
+  assert(message->base.descriptor == &goim__im_command__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__im_command__pack
+                     (const Goim__ImCommand *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__im_command__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__im_command__pack_to_buffer
+                     (const Goim__ImCommand *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__im_command__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__ImCommand *
+       goim__im_command__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__ImCommand *)
+     protobuf_c_message_unpack (&goim__im_command__descriptor,
+                                allocator, len, data);
+}
+void   goim__im_command__free_unpacked
+                     (Goim__ImCommand *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__im_command__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   goim__im_reply__init
+                     (Goim__ImReply         *message)
+{
+  static const Goim__ImReply init_value = GOIM__IM_REPLY__INIT;
+  *message = init_value;
+}
+size_t goim__im_reply__get_packed_size
+                     (const Goim__ImReply *message)
+{
+  assert(message->base.descriptor == &goim__im_reply__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__im_reply__pack
+                     (const Goim__ImReply *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__im_reply__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__im_reply__pack_to_buffer
+                     (const Goim__ImReply *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__im_reply__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__ImReply *
+       goim__im_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__ImReply *)
+     protobuf_c_message_unpack (&goim__im_reply__descriptor,
+                                allocator, len, data);
+}
+void   goim__im_reply__free_unpacked
+                     (Goim__ImReply *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__im_reply__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor goim__canary__field_descriptors[7] =
 {
   {
@@ -5858,5 +5948,293 @@ const ProtobufCMessageDescriptor goim__node__descriptor =
   goim__node__field_indices_by_name,
   1,  goim__node__number_ranges,
   (ProtobufCMessageInit) goim__node__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue goim__im_command__do__enum_values_by_number[3] =
+{
+  { "SEND", "GOIM__IM_COMMAND__DO__SEND", 0 },
+  { "READ", "GOIM__IM_COMMAND__DO__READ", 1 },
+  { "CREATE", "GOIM__IM_COMMAND__DO__CREATE", 2 },
+};
+static const ProtobufCIntRange goim__im_command__do__value_ranges[] = {
+{0, 0},{0, 3}
+};
+static const ProtobufCEnumValueIndex goim__im_command__do__enum_values_by_name[3] =
+{
+  { "CREATE", 2 },
+  { "READ", 1 },
+  { "SEND", 0 },
+};
+const ProtobufCEnumDescriptor goim__im_command__do__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "goim.ImCommand.Do",
+  "Do",
+  "Goim__ImCommand__Do",
+  "goim",
+  3,
+  goim__im_command__do__enum_values_by_number,
+  3,
+  goim__im_command__do__enum_values_by_name,
+  1,
+  goim__im_command__do__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor goim__im_command__field_descriptors[11] =
+{
+  {
+    "do",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, do_),
+    &goim__im_command__do__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "logic",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, logic),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "request",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, request),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mid",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, mid),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "conv",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, conv),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "id",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "kind",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, kind),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "body",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, body),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "at",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "seq",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mids",
+    11,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_INT64,
+    offsetof(Goim__ImCommand, n_mids),
+    offsetof(Goim__ImCommand, mids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__im_command__field_indices_by_name[] = {
+  8,   /* field[8] = at */
+  7,   /* field[7] = body */
+  4,   /* field[4] = conv */
+  0,   /* field[0] = do */
+  5,   /* field[5] = id */
+  6,   /* field[6] = kind */
+  1,   /* field[1] = logic */
+  3,   /* field[3] = mid */
+  10,   /* field[10] = mids */
+  2,   /* field[2] = request */
+  9,   /* field[9] = seq */
+};
+static const ProtobufCIntRange goim__im_command__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 11 }
+};
+const ProtobufCMessageDescriptor goim__im_command__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.ImCommand",
+  "ImCommand",
+  "Goim__ImCommand",
+  "goim",
+  sizeof(Goim__ImCommand),
+  11,
+  goim__im_command__field_descriptors,
+  goim__im_command__field_indices_by_name,
+  1,  goim__im_command__number_ranges,
+  (ProtobufCMessageInit) goim__im_command__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__im_reply__field_descriptors[5] =
+{
+  {
+    "request",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImReply, request),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "code",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImReply, code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "message",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImReply, message),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "seq",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImReply, seq),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "at",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImReply, at),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__im_reply__field_indices_by_name[] = {
+  4,   /* field[4] = at */
+  1,   /* field[1] = code */
+  2,   /* field[2] = message */
+  0,   /* field[0] = request */
+  3,   /* field[3] = seq */
+};
+static const ProtobufCIntRange goim__im_reply__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor goim__im_reply__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.ImReply",
+  "ImReply",
+  "Goim__ImReply",
+  "goim",
+  sizeof(Goim__ImReply),
+  5,
+  goim__im_reply__field_descriptors,
+  goim__im_reply__field_indices_by_name,
+  1,  goim__im_reply__number_ranges,
+  (ProtobufCMessageInit) goim__im_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -55,6 +55,8 @@ typedef struct Goim__Headed Goim__Headed;
 typedef struct Goim__Call Goim__Call;
 typedef struct Goim__Reply Goim__Reply;
 typedef struct Goim__Node Goim__Node;
+typedef struct Goim__ImCommand Goim__ImCommand;
+typedef struct Goim__ImReply Goim__ImReply;
 
 
 /* --- enums --- */
@@ -131,6 +133,18 @@ typedef enum _Goim__Reply__Code {
   GOIM__REPLY__CODE__REPLACED = 16
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__REPLY__CODE)
 } Goim__Reply__Code;
+typedef enum _Goim__ImCommand__Do {
+  GOIM__IM_COMMAND__DO__SEND = 0,
+  /*
+   * mid has read `conv` up to `seq`
+   */
+  GOIM__IM_COMMAND__DO__READ = 1,
+  /*
+   * the group `conv`, of mid and `mids`
+   */
+  GOIM__IM_COMMAND__DO__CREATE = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__IM_COMMAND__DO)
+} Goim__ImCommand__Do;
 
 /* --- messages --- */
 
@@ -1208,6 +1222,62 @@ struct  Goim__Node
     , NULL, 0, 0 }
 
 
+struct  Goim__ImCommand
+{
+  ProtobufCMessage base;
+  Goim__ImCommand__Do do_;
+  /*
+   * whose stream has the answer
+   */
+  char *logic;
+  /*
+   * that it knows it by
+   */
+  uint64_t request;
+  /*
+   * who acts
+   */
+  int64_t mid;
+  char *conv;
+  /*
+   * SEND: the client's
+   */
+  char *id;
+  char *kind;
+  ProtobufCBinaryData body;
+  /*
+   * Unix time, ms: when logic took it
+   */
+  int64_t at;
+  uint64_t seq;
+  size_t n_mids;
+  int64_t *mids;
+};
+#define GOIM__IM_COMMAND__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__im_command__descriptor) \
+    , GOIM__IM_COMMAND__DO__SEND, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, {0,NULL}, 0, 0, 0,NULL }
+
+
+struct  Goim__ImReply
+{
+  ProtobufCMessage base;
+  uint64_t request;
+  /*
+   * as HTTP has it: 0, -403, ...
+   */
+  int32_t code;
+  char *message;
+  /*
+   * of the item
+   */
+  uint64_t seq;
+  int64_t at;
+};
+#define GOIM__IM_REPLY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__im_reply__descriptor) \
+    , 0, 0, (char *)protobuf_c_empty_string, 0, 0 }
+
+
 /* Goim__Canary methods */
 void   goim__canary__init
                      (Goim__Canary         *message);
@@ -1968,6 +2038,44 @@ Goim__Node *
 void   goim__node__free_unpacked
                      (Goim__Node *message,
                       ProtobufCAllocator *allocator);
+/* Goim__ImCommand methods */
+void   goim__im_command__init
+                     (Goim__ImCommand         *message);
+size_t goim__im_command__get_packed_size
+                     (const Goim__ImCommand   *message);
+size_t goim__im_command__pack
+                     (const Goim__ImCommand   *message,
+                      uint8_t             *out);
+size_t goim__im_command__pack_to_buffer
+                     (const Goim__ImCommand   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__ImCommand *
+       goim__im_command__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__im_command__free_unpacked
+                     (Goim__ImCommand *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__ImReply methods */
+void   goim__im_reply__init
+                     (Goim__ImReply         *message);
+size_t goim__im_reply__get_packed_size
+                     (const Goim__ImReply   *message);
+size_t goim__im_reply__pack
+                     (const Goim__ImReply   *message,
+                      uint8_t             *out);
+size_t goim__im_reply__pack_to_buffer
+                     (const Goim__ImReply   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__ImReply *
+       goim__im_reply__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__im_reply__free_unpacked
+                     (Goim__ImReply *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Goim__Canary_Closure)
@@ -2090,6 +2198,12 @@ typedef void (*Goim__Reply_Closure)
 typedef void (*Goim__Node_Closure)
                  (const Goim__Node *message,
                   void *closure_data);
+typedef void (*Goim__ImCommand_Closure)
+                 (const Goim__ImCommand *message,
+                  void *closure_data);
+typedef void (*Goim__ImReply_Closure)
+                 (const Goim__ImReply *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -2140,6 +2254,9 @@ extern const ProtobufCMessageDescriptor goim__call__descriptor;
 extern const ProtobufCMessageDescriptor goim__reply__descriptor;
 extern const ProtobufCEnumDescriptor    goim__reply__code__descriptor;
 extern const ProtobufCMessageDescriptor goim__node__descriptor;
+extern const ProtobufCMessageDescriptor goim__im_command__descriptor;
+extern const ProtobufCEnumDescriptor    goim__im_command__do__descriptor;
+extern const ProtobufCMessageDescriptor goim__im_reply__descriptor;
 
 PROTOBUF_C__END_DECLS
 

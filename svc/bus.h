@@ -25,6 +25,9 @@ typedef struct {
     int64_t    generation;      /* part of the bus epoch: a higher one says
                                    that offsets began anew */
     char     **props;           /* [kafka]: name, value, name, value, NULL */
+    const char *name;           /* not from the file: NULL, or what is put into
+                                   the names of its keys, as there are several
+                                   in one Redis; kafka: they have topics */
     int64_t    timeout;         /* not from the file: ms, the usual timeout of
                                    bus_produce(); 0: 5 s */
 } bus_conf_t;

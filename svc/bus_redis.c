@@ -18,17 +18,20 @@ static svc_script_t  bus_redis_setup_script = { .body = bus_redis_setup_lua };
 void
 bus_redis_init(bus_redis_t *b, const bus_conf_t *conf, svc_redis_t *r)
 {
-    const char  *prefix;
+    const char  *prefix, *colon, *name;
 
     prefix = svc_redis_prefix(r);
+    name = conf->name != NULL ? conf->name : "";
+    colon = conf->name != NULL ? ":" : "";
 
     b->r = r;
     b->n = (uint32_t) conf->partitions;
     b->generation = conf->generation;
 
     snprintf(b->life_key, BUS_REDIS_KEY, "%sgoim:life", prefix);
-    snprintf(b->hash_key, BUS_REDIS_KEY, "%sgoim:bus", prefix);
-    snprintf(b->base, BUS_REDIS_BASE, "%sgoim:bus:", prefix);
+    snprintf(b->hash_key, BUS_REDIS_KEY, "%sgoim:bus%s%s", prefix, colon,
+             name);
+    snprintf(b->base, BUS_REDIS_BASE, "%sgoim:bus:%s%s", prefix, name, colon);
     snprintf(b->tag, BUS_REDIS_BASE, "%sgoim:{", prefix);
 }
 

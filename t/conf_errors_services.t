@@ -268,8 +268,9 @@ for (qw(logic job)) {
     my %tried = map { (split)[0] . ' ' . (split)[1] => 1 }
         split /\n/, $both . $ranges{$name};
     $tried{"$_->[0] $_->[1]"} = 1 for @both, @{ $texts{$name} };
-    my %any = map { $_ => 1 } 'bus topic', 'bus group', "$name log", 'auth ca',
-        'receive ca', 'before ca', 'auth issuer', 'auth audience', 'nodes domain', 'nodes host_domain',
+    my %any = map { $_ => 1 } 'bus topic', 'bus group',
+        'im db', 'im topic', "$name log", 'auth ca', 'receive ca', 'before ca',
+        'auth issuer', 'auth audience', 'nodes domain', 'nodes host_domain',
         'nodes region_header';
     is_deeply([grep { !$tried{$_} && !$any{$_} } map { "@$_" } @keys], [],
         "$name: wrong values of all keys are tried");
@@ -306,6 +307,15 @@ for (qw(logic job)) {
         ':5: [kafka] acks cannot be set: it is always all');
     like(said($kafka . "linger.ms = -7\n"), qr/^:5: \[kafka\] linger\.ms: /,
         "$name: librdkafka's own range");
+    says('no database', "[im]\ndb = mysql:x\n",
+        ':2: [im] db is neither "sqlite:PATH" nor "postgresql:CONNINFO"');
+    says('no path', "[im]\ndb = sqlite:im.db\n",
+        ':2: [im] db is no absolute path of SQLite: "im.db"');
+    like(said("[im]\ndb = postgresql:hots=x\n"),
+        qr/^:2: \[im\] db is no connection string of PostgreSQL: .*"hots"/,
+        "$name: CONNINFO");
+    says('no topic of commands', "[im]\ntopic =\n",
+        ':2: [im] topic = "" is not 1 to 249 bytes');
     says('no topic', $kafka . "[bus]\ntopic =\n",
         ':6: [bus] topic = "" is not 1 to 249 bytes');
     says('no group', $kafka . "[bus]\ngroup =\n",

@@ -48,6 +48,17 @@ my %documented = map { $_ => 1 } $doc =~ /^## (?:GET|POST) (\S+)/mg;
 is_deeply [sort keys %documented], [sort keys %route],
     'each route has its section';
 
+# messages between people are answered by a job that runs
+my $db = 'sqlite:' . folder('db') . '/im.db';
+my $other = Goim::Redis->new;
+my %im = (conf => { im => { db => $db } });
+my $people = Goim::Logic->new(redis => $other->addr, %im);
+my $stores = Goim::Job->new(redis => $other->addr, %im);
+eventually {
+    $people->api->post('/goim/im/send', [mid => 8, to => 9, id => 'first'],
+        'x')->{code} == 0;
+} 20, 'a message is stored';
+
 my $format = '\n%{http_code} %{content_type}';
 my $n = 0;
 for my $section (split /^(?=## )/m, $doc) {
@@ -58,7 +69,8 @@ for my $section (split /^(?=## )/m, $doc) {
     for my $line (@lines) {
         like $line, qr{^curl [^\n]*'http://127\.0\.0\.1:3111\Q$path\E[?']},
             "it calls $path" or next;
-        (my $cmd = $line) =~ s/:3111/:$logic->{http_port}/;
+        my $asked = $path =~ m{^/goim/im/} ? $people : $logic;
+        (my $cmd = $line) =~ s/:3111/:$asked->{http_port}/;
         $cmd =~ s/^curl/curl -s -S --max-time 30 -w '$format'/;
         my $said = `$cmd 2>&1`;
         is $?, 0, $line;

@@ -1,0 +1,589 @@
+/*
+ * Commands: taken from the bus, a batch at a time, carried out and brought to
+ * sessions, and only then done. Answers go to the thread of logic that asked; one
+ * that gets lost is asked for again by the same command.
+ */
+
+#include "im.h"
+#include "im_exec.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "svc/clock.h"
+#include "svc/log.h"
+#include "svc/loop.h"
+
+#define IM_WAITING       (16 * 1024 * 1024)     /* bytes of commands */
+#define IM_REPLIES       "10000"                /* of a thread of logic, */
+#define IM_REPLIES_LIVE  "60000"                /* ms */
+
+
+static void job_im_next(job_im_t *im);
+static void job_im_tables(job_im_t *im);
+static void job_im_sent(job_im_t *im);
+
+
+/* ---- commands ---- */
+
+static int
+job_im_valid(const Goim__ImCommand *c)
+{
+    int64_t    low, high;
+    im_type_t  type;
+
+    type = im_conv(c->conv, &low, &high);
+
+    if (c->mid <= 0 || strlen(c->conv) > GOIM_IM_CONV || type == IM_NONE
+        || strlen(c->logic) > GOIM_IM_LOGIC || c->body.len > GOIM_IM_BODY
+        || c->n_mids > GOIM_IM_MEMBERS)
+    {
+        return 0;
+    }
+
+    switch ((int) c->do_) {
+
+    case GOIM__IM_COMMAND__DO__SEND:
+        return im_word(c->id, GOIM_IM_ID) && im_word(c->kind, GOIM_IM_KIND);
+
+    case GOIM__IM_COMMAND__DO__READ:
+        return c->seq <= GOIM_SEQ_MAX;
+
+    case GOIM__IM_COMMAND__DO__CREATE:
+        return type == IM_GROUP && low == c->mid;
+
+    default:
+        return 0;
+    }
+}
+
+
+static void
+job_im_cmd_free(job_im_t *im, job_im_cmd_t *cmd)
+{
+    im->bytes -= cmd->size;
+    goim__im_command__free_unpacked(cmd->c, NULL);
+    free(cmd);
+}
+
+
+static void
+job_im_record(bus_consumer_t *c, const bus_record_t *rec, void *data)
+{
+    job_im_t         *im = data;
+    job_im_cmd_t     *cmd;
+    Goim__ImCommand  *what;
+
+    static log_once_t  once;
+
+    (void) c;
+
+    if (im->draining) {
+        return;
+    }
+
+    what = rec->len > GOIM_RECORD_MAX
+           ? NULL : goim__im_command__unpack(NULL, rec->len, rec->payload);
+
+    if (what == NULL || !job_im_valid(what)) {
+        log_seldom(&once, LOG_ERROR, "im: a record of the bus that is no "
+                   "command, skipped");
+        metrics_add(im->bad, 1);
+
+        if (what != NULL) {
+            goim__im_command__free_unpacked(what, NULL);
+        }
+
+        return;
+    }
+
+    cmd = job_realloc(NULL, sizeof(job_im_cmd_t));
+    memset(cmd, 0, sizeof(job_im_cmd_t));
+    cmd->partition = rec->partition;
+    cmd->offset = rec->offset;
+    cmd->c = what;
+    cmd->size = sizeof(job_im_cmd_t) + 2 * rec->len;
+
+    *im->tail = cmd;
+    im->tail = &cmd->next;
+    im->bytes += cmd->size;
+    metrics_add(im->commands, 1);
+
+    if (im->bytes > IM_WAITING && !im->paused) {
+        im->paused = 1;
+        bus_pause(im->consumer);
+    }
+
+    /* at the end of this turn, with what else comes in it */
+
+    if (!im->busy && !evtimer_pending(im->timer, NULL)) {
+        event_active(im->timer, EV_TIMEOUT, 0);
+    }
+}
+
+
+/* What waits of it is taken again, here or elsewhere; the batch goes on: the
+   database knows what it has done. */
+
+static void
+job_im_revoked(bus_consumer_t *c, uint32_t partition, void *data)
+{
+    job_im_t      *im = data;
+    job_im_cmd_t  *cmd, **place;
+
+    (void) c;
+
+    for (place = &im->head; (cmd = *place) != NULL; ) {
+
+        if (cmd->partition != partition) {
+            place = &cmd->next;
+            continue;
+        }
+
+        *place = cmd->next;
+        job_im_cmd_free(im, cmd);
+    }
+
+    im->tail = place;
+}
+
+
+/* ---- a batch ---- */
+
+static void
+job_im_batch_clear(job_im_batch_t *b)
+{
+    size_t  i;
+
+    for (i = 0; i < b->nconvs; i++) {
+        free(b->convs[i].members);
+    }
+
+    free(b->convs);
+    free(b->mids);
+    free(b->seqs);
+    free(b->entries);
+
+    b->convs = NULL;
+    b->mids = NULL;
+    b->seqs = NULL;
+    b->entries = NULL;
+    b->nconvs = 0;
+    b->nmids = 0;
+    b->nentries = 0;
+    b->size_entries = 0;
+}
+
+
+static void
+job_im_batch_free(job_im_t *im)
+{
+    size_t           i;
+    job_im_batch_t  *b;
+
+    b = &im->batch;
+    job_im_batch_clear(b);
+
+    for (i = 0; i < b->ncmds; i++) {
+        job_im_cmd_free(im, b->cmds[i]);
+    }
+
+    free(b->cmds);
+    b->cmds = NULL;
+    b->ncmds = 0;
+}
+
+
+static void
+job_im_take(job_im_t *im)
+{
+    size_t           n, bytes;
+    job_im_cmd_t    *cmd;
+    job_im_batch_t  *b;
+
+    b = &im->batch;
+    b->cmds = job_realloc(NULL, JOB_IM_BATCH * sizeof(job_im_cmd_t *));
+
+    for (n = 0, bytes = 0; (cmd = im->head) != NULL && n < im->most; n++) {
+
+        if (n > 0 && bytes + cmd->size > JOB_IM_BYTES) {
+            break;
+        }
+
+        im->head = cmd->next;
+        bytes += cmd->size;
+        b->cmds[n] = cmd;
+    }
+
+    if (im->head == NULL) {
+        im->tail = &im->head;
+    }
+
+    b->ncmds = n;
+}
+
+
+static void
+job_im_next(job_im_t *im)
+{
+    if (im->draining && !im->busy) {
+
+        /* not from inside a callback of Redis's */
+
+        event_active(im->timer, EV_TIMEOUT, 0);
+        return;
+    }
+
+    if (im->busy || !im->ready || im->head == NULL) {
+        return;
+    }
+
+    im->busy = 1;
+    job_im_take(im);
+    job_im_exec(im);
+}
+
+
+/* ---- answers ---- */
+
+static void
+job_im_answer(job_im_t *im, const job_im_cmd_t *cmd, int code,
+    const char *message)
+{
+    char           key[GOIM_PREFIX_MAX + 128];
+    uint8_t       *packed;
+    size_t         len;
+    svc_redis_t   *redis;
+    Goim__ImReply  reply = GOIM__IM_REPLY__INIT;
+
+    if (cmd->c->logic[0] == '\0') {
+        return;
+    }
+
+    reply.request = cmd->c->request;
+    reply.code = code;
+    reply.message = (char *) (message ? message : "");
+    reply.seq = cmd->seq;
+    reply.at = cmd->at;
+
+    len = goim__im_reply__get_packed_size(&reply);
+    packed = job_realloc(NULL, len + 1);
+    goim__im_reply__pack(&reply, packed);
+
+    redis = im->job->redis;
+    snprintf(key, sizeof(key), "%s" IM_REPLY "%s", svc_redis_prefix(redis),
+             cmd->c->logic);
+
+    (void) svc_redis_callf(redis, NULL, NULL, "XADD %s MAXLEN ~ " IM_REPLIES
+                           " * r %b", key, packed, len);
+    (void) svc_redis_callf(redis, NULL, NULL, "PEXPIRE %s " IM_REPLIES_LIVE,
+                           key);
+    free(packed);
+}
+
+
+/* ---- what came of it ---- */
+
+static void
+job_im_again(job_im_t *im)
+{
+    metrics_add(im->retries, 1);
+
+    im->delay = im->delay ? 2 * im->delay : JOB_RETRY_MIN;
+
+    if (im->delay > JOB_RETRY_MAX) {
+        im->delay = JOB_RETRY_MAX;
+    }
+
+    svc_timer(im->timer, im->delay);
+}
+
+
+static void
+job_im_freed(void *data)
+{
+    job_im_t  *im = data;
+
+    im->consumer = NULL;
+    im->drained(im->job);
+}
+
+
+static void
+job_im_on_timer(evutil_socket_t fd, short what, void *data)
+{
+    job_im_t  *im = data;
+
+    (void) fd;
+    (void) what;
+
+    if (im->draining && !im->busy) {
+        if (!im->freeing) {
+            im->freeing = 1;
+            bus_consumer_free(im->consumer, job_im_freed, im);
+        }
+
+    } else if (!im->ready) {
+        job_im_tables(im);
+
+    } else if (!im->busy) {
+        job_im_next(im);
+
+    } else if (im->send != NULL) {
+        job_im_send(im);
+
+    } else {
+        job_im_batch_clear(&im->batch);
+        job_im_exec(im);
+    }
+}
+
+
+/* A command that the database refuses breaks its batch: each of them alone, and
+   it is given up. */
+
+static void
+job_im_refused(job_im_t *im, const db_reply_t *reply)
+{
+    size_t           i;
+    log_text_t       t;
+    job_im_batch_t  *b;
+
+    b = &im->batch;
+    job_im_batch_clear(b);
+
+    if (b->ncmds > 1) {
+
+        for (i = b->ncmds; i > 0; i--) {
+            b->cmds[i - 1]->next = im->head;
+            im->head = b->cmds[i - 1];
+
+            if (im->head->next == NULL) {
+                im->tail = &im->head->next;
+            }
+        }
+
+        im->most = 1;
+        b->ncmds = 0;
+        job_im_batch_free(im);
+
+    } else {
+        log_write(LOG_ERROR, "im: a command of %" PRId64 " is given up: %s",
+                  b->cmds[0]->c->mid, log_text(&t, reply->err));
+        metrics_add(im->dead, 1);
+        job_im_answer(im, b->cmds[0], -500, "the database refuses it");
+        job_im_sent(im);
+        return;
+    }
+
+    im->busy = 0;
+    job_im_next(im);
+}
+
+
+static void
+job_im_done(job_im_t *im, const db_reply_t *reply)
+{
+    size_t           i;
+    log_text_t       t;
+    job_im_cmd_t    *cmd;
+    job_im_batch_t  *b;
+
+    static log_once_t  once;
+
+    b = &im->batch;
+
+    if (reply->status == DB_REFUSED) {
+        job_im_refused(im, reply);
+        return;
+    }
+
+    if (reply->status != DB_OK) {
+        log_seldom(&once, LOG_WARN, "im: %s; trying again",
+                   log_text(&t, reply->err));
+        job_im_again(im);
+        return;
+    }
+
+    im->delay = 0;
+
+    for (i = 0; i < b->ncmds; i++) {
+        cmd = b->cmds[i];
+        metrics_add(cmd->code ? im->refused : im->repeats,
+                    cmd->code || cmd->repeat);
+        job_im_answer(im, cmd, cmd->code, cmd->message);
+    }
+
+    metrics_add(im->entries, (int64_t) b->nentries);
+    job_im_send(im);
+}
+
+
+static void
+job_im_sent(job_im_t *im)
+{
+    size_t           i;
+    job_im_batch_t  *b;
+
+    job_im_send_free(im);
+
+    b = &im->batch;
+
+    for (i = 0; i < b->ncmds; i++) {
+        bus_done(im->consumer, b->cmds[i]->partition, &b->cmds[i]->offset);
+    }
+
+    job_im_batch_free(im);
+
+    im->busy = 0;
+    im->delay = 0;
+    im->most = JOB_IM_BATCH;
+
+    if (im->paused && im->bytes < IM_WAITING / 2 && !im->draining) {
+        im->paused = 0;
+        bus_resume(im->consumer);
+    }
+
+    job_im_next(im);
+}
+
+
+/* ---- start and end ---- */
+
+static void
+job_im_tables_made(db_status_t status, const char *err, void *data)
+{
+    job_im_t  *im = data;
+    char       text[512];
+
+    if (status == DB_OK) {
+        im->ready = 1;
+        im->delay = 0;
+        job_im_next(im);
+        return;
+    }
+
+    if (status == DB_REFUSED) {
+        snprintf(text, sizeof(text), "[im] db: %s", err);
+        svc_loop_fail(text);
+        return;
+    }
+
+    job_im_again(im);
+}
+
+
+static void
+job_im_tables(job_im_t *im)
+{
+    im_schema(im->db, job_im_tables_made, im);
+}
+
+
+static void
+job_im_metrics(job_im_t *im)
+{
+    im->commands = metrics_counter("goim_job_im_commands_total", NULL,
+                                   "Commands between people taken.");
+    im->refused = metrics_counter("goim_job_im_refused_total", NULL,
+                                  "Of them, those that were answered with an "
+                                  "error.");
+    im->repeats = metrics_counter("goim_job_im_repeats_total", NULL,
+                                  "Of them, repeats, by their id.");
+    im->bad = metrics_counter("goim_job_im_skipped_total", NULL,
+                              "Records that are no commands, left out.");
+    im->dead = metrics_counter("goim_job_im_given_up_total", NULL,
+                               "Commands that the database refused.");
+    im->retries = metrics_counter("goim_job_im_retries_total", NULL,
+                                  "Times the database or Redis had to be "
+                                  "asked again.");
+    im->entries = metrics_counter("goim_job_im_entries_total", NULL,
+                                  "Entries written to inboxes.");
+}
+
+
+int
+job_im_start(job_t *job, char *err, size_t size)
+{
+    job_im_t               *im;
+    bus_consumer_events_t   events;
+
+    if (job->conf->im_db[0] == '\0') {
+        return 0;
+    }
+
+    im = job_realloc(NULL, sizeof(job_im_t));
+    memset(im, 0, sizeof(job_im_t));
+    job->im = im;
+
+    im->job = job;
+    im->tail = &im->head;
+    im->most = JOB_IM_BATCH;
+    im->done = job_im_done;
+    im->sent = job_im_sent;
+    im->again = job_im_again;
+    im->bus = job->conf->bus;
+    im->bus.name = "im";
+    im->bus.topic = job->conf->im_topic;
+    im->timer = evtimer_new(job->base, job_im_on_timer, im);
+    im->db = db_open(job->base, job->conf->im_db);
+
+    if (im->timer == NULL || im->db == NULL) {
+        snprintf(err, size, "no memory or no thread for [im]");
+        return -1;
+    }
+
+    job_im_metrics(im);
+
+    events.record = job_im_record;
+    events.revoked = job_im_revoked;
+    events.data = im;
+
+    im->consumer = bus_consumer_new(job->base, &im->bus, job->redis, &events,
+                                    err, size);
+    if (im->consumer == NULL) {
+        return -1;
+    }
+
+    job_im_tables(im);
+
+    return 0;
+}
+
+
+void
+job_im_drain(job_im_t *im, void (*done)(job_t *job))
+{
+    if (im->draining) {
+        return;
+    }
+
+    im->draining = 1;
+    bus_pause(im->consumer);
+    im->drained = done;
+    job_im_next(im);
+}
+
+
+void
+job_im_free(job_im_t *im)
+{
+    if (im == NULL) {
+        return;
+    }
+
+    while (im->head != NULL) {
+        job_im_cmd_t  *cmd = im->head;
+
+        im->head = cmd->next;
+        job_im_cmd_free(im, cmd);
+    }
+
+    job_im_send_free(im);
+    job_im_batch_free(im);
+    db_close(im->db);
+    event_free(im->timer);
+    free(im);
+}

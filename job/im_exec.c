@@ -1,0 +1,670 @@
+/*
+ * A batch of commands is a transaction of three runs: the conversations are
+ * locked, in order of their names; then the accounts of their members, in order
+ * of their mids, and what was done before is looked up; then everything is
+ * numbered and written. Whoever looked for a repeat before the lock would leave
+ * a hole; in another order two jobs would wait for each other.
+ */
+
+#include "im_exec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+
+/* Statements as they are put together: arguments move until db_run(), and what
+   they point to has to stay until then. */
+typedef struct {
+    db_stmt_t   *st;
+    size_t       n, size;
+    db_value_t  *args;
+    size_t       nargs, size_args;
+} im_sql_t;
+
+#define ADD(q, text, ...)                                                    \
+    im_sql_add(q, text, (db_value_t []) { __VA_ARGS__ },                     \
+               sizeof((db_value_t []) { __VA_ARGS__ }) / sizeof(db_value_t))
+
+
+static size_t
+im_sql_add(im_sql_t *q, const char *text, const db_value_t *args, size_t n)
+{
+    if (q->n == q->size) {
+        q->size = q->size ? 2 * q->size : 64;
+        q->st = job_realloc(q->st, q->size * sizeof(db_stmt_t));
+    }
+
+    while (q->nargs + n > q->size_args) {
+        q->size_args = q->size_args ? 2 * q->size_args : 256;
+        q->args = job_realloc(q->args, q->size_args * sizeof(db_value_t));
+    }
+
+    memcpy(q->args + q->nargs, args, n * sizeof(db_value_t));
+    q->st[q->n] = (db_stmt_t) { text, NULL, n };
+    q->nargs += n;
+
+    return q->n++;
+}
+
+
+static void
+im_sql_run(im_sql_t *q, job_im_t *im, int more, db_done_pt done)
+{
+    size_t  i, at;
+
+    for (i = 0, at = 0; i < q->n; i++) {
+        q->st[i].args = q->args + at;
+        at += q->st[i].nargs;
+    }
+
+    db_run(im->db, q->st, q->n, more, done, im);
+
+    free(q->st);
+    free(q->args);
+}
+
+
+static db_value_t
+im_str(const char *text)
+{
+    return db_text(text, strlen(text));
+}
+
+
+static uint64_t
+im_number(const db_value_t *v)
+{
+    return v->type == DB_INT && v->n > 0 ? (uint64_t) v->n : 0;
+}
+
+
+/* ---- the first run: conversations ---- */
+
+static int
+im_conv_cmp(const void *a, const void *b)
+{
+    return strcmp(((const job_im_conv_t *) a)->id,
+                  ((const job_im_conv_t *) b)->id);
+}
+
+
+static void
+im_convs(job_im_batch_t *b)
+{
+    size_t         i, n;
+    job_im_conv_t  key, *c;
+
+    b->convs = job_realloc(NULL, b->ncmds * sizeof(job_im_conv_t));
+    memset(b->convs, 0, b->ncmds * sizeof(job_im_conv_t));
+
+    for (i = 0; i < b->ncmds; i++) {
+        c = &b->convs[i];
+        c->id = b->cmds[i]->c->conv;
+        c->type = im_conv(c->id, &c->low, &c->high);
+    }
+
+    qsort(b->convs, b->ncmds, sizeof(job_im_conv_t), im_conv_cmp);
+
+    for (i = 0, n = 0; i < b->ncmds; i++) {
+        if (n == 0 || strcmp(b->convs[n - 1].id, b->convs[i].id) != 0) {
+            b->convs[n++] = b->convs[i];
+        }
+    }
+
+    b->nconvs = n;
+
+    for (i = 0; i < b->ncmds; i++) {
+        key.id = b->cmds[i]->c->conv;
+        b->cmds[i]->conv = bsearch(&key, b->convs, n, sizeof(job_im_conv_t),
+                                   im_conv_cmp);
+        b->cmds[i]->conv->create |=
+            b->cmds[i]->c->do_ == GOIM__IM_COMMAND__DO__CREATE;
+    }
+}
+
+
+/* A conversation's row is its lock. That of a group is made with it alone. */
+
+static void
+im_lock(im_sql_t *q, job_im_conv_t *c, int64_t now)
+{
+    static const char  row[] =
+        "INSERT INTO conversation (id, seq, n, at) VALUES ($1, 0, 0, $2) "
+        "ON CONFLICT (id) DO UPDATE SET id = excluded.id RETURNING seq, n";
+    static const char  group[] =
+        "UPDATE conversation SET id = id WHERE id = $1 RETURNING seq, n";
+    static const char  member[] =
+        "INSERT INTO member (conv, mid, read, read_n) VALUES ($1, $2, 0, 0) "
+        "ON CONFLICT DO NOTHING";
+    static const char  members[] =
+        "SELECT mid, read_n FROM member WHERE conv = $1 ORDER BY mid";
+
+    if (c->type == IM_GROUP && !c->create) {
+        c->at = ADD(q, group, im_str(c->id));
+
+    } else {
+        c->at = ADD(q, row, im_str(c->id), db_int(now));
+    }
+
+    if (c->type == IM_PAIR) {
+        ADD(q, member, im_str(c->id), db_int(c->low));
+        ADD(q, member, im_str(c->id), db_int(c->high));
+    }
+
+    ADD(q, members, im_str(c->id));
+}
+
+
+static void im_locked(const db_reply_t *reply, void *data);
+
+
+void
+job_im_exec(job_im_t *im)
+{
+    size_t           i;
+    im_sql_t         q;
+    job_im_batch_t  *b;
+
+    b = &im->batch;
+    memset(&q, 0, sizeof(q));
+
+    im_convs(b);
+
+    for (i = 0; i < b->nconvs; i++) {
+        im_lock(&q, &b->convs[i], b->cmds[0]->c->at);
+    }
+
+    /* one for each command is simple; all of a partition are alike */
+
+    for (i = 0; i < b->ncmds; i++) {
+        ADD(&q, "SELECT epoch, position FROM place WHERE partition = $1",
+            db_int(b->cmds[i]->partition));
+    }
+
+    im_sql_run(&q, im, 1, im_locked);
+}
+
+
+/* ---- the second: accounts, and what was done before ---- */
+
+static void
+im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
+{
+    size_t            i;
+    const db_rows_t  *members;
+
+    if (rows[c->at].nrows > 0) {
+        c->seq = im_number(&rows[c->at].values[0]);
+        c->n = im_number(&rows[c->at].values[1]);
+    }
+
+    members = &rows[c->at + (c->type == IM_PAIR ? 3 : 1)];
+    c->nmembers = members->nrows;
+    c->members = job_realloc(NULL, (c->nmembers + 1)
+                                   * sizeof(job_im_member_t));
+
+    for (i = 0; i < c->nmembers; i++) {
+        c->members[i].mid = members->values[2 * i].n;
+        c->members[i].read_n = im_number(&members->values[2 * i + 1]);
+    }
+}
+
+
+static void
+im_place_found(job_im_t *im, job_im_cmd_t *cmd, const db_rows_t *rows)
+{
+    size_t             len;
+    char               hex[2 * BUS_EPOCH_LEN + 1];
+    const uint8_t     *epoch;
+    const db_value_t  *v;
+
+    epoch = bus_consumer_epoch(im->consumer, &len);
+    bus_hex(hex, epoch, len);
+    v = rows->values;
+
+    cmd->old = rows->nrows == 1 && v[0].type == DB_TEXT
+               && v[0].len == 2 * len && memcmp(v[0].data, hex, v[0].len) == 0
+               && v[1].type == DB_BYTES && v[1].len == GOIM_OFFSET_LEN
+               && memcmp(cmd->offset.b, v[1].data, GOIM_OFFSET_LEN) <= 0;
+}
+
+
+static int
+im_mid_cmp(const void *a, const void *b)
+{
+    int64_t  x, y;
+
+    x = *(const int64_t *) a;
+    y = *(const int64_t *) b;
+
+    return x < y ? -1 : x > y;
+}
+
+
+static void
+im_accounts(job_im_batch_t *b)
+{
+    size_t                  i, k, n;
+    const Goim__ImCommand  *c;
+
+    for (i = 0, n = 0; i < b->nconvs; i++) {
+        n += b->convs[i].nmembers;
+    }
+
+    for (i = 0; i < b->ncmds; i++) {
+        n += 1 + b->cmds[i]->c->n_mids;
+    }
+
+    b->mids = job_realloc(NULL, n * sizeof(int64_t));
+    n = 0;
+
+    for (i = 0; i < b->nconvs; i++) {
+        for (k = 0; k < b->convs[i].nmembers; k++) {
+            b->mids[n++] = b->convs[i].members[k].mid;
+        }
+    }
+
+    for (i = 0; i < b->ncmds; i++) {
+        c = b->cmds[i]->c;
+
+        if (c->do_ == GOIM__IM_COMMAND__DO__CREATE) {
+            b->mids[n++] = c->mid;
+
+            for (k = 0; k < c->n_mids; k++) {
+                b->mids[n++] = c->mids[k];
+            }
+        }
+    }
+
+    if (n > 0) {
+        qsort(b->mids, n, sizeof(int64_t), im_mid_cmp);
+    }
+
+    for (i = 0, k = 0; i < n; i++) {
+        if (k == 0 || b->mids[k - 1] != b->mids[i]) {
+            b->mids[k++] = b->mids[i];
+        }
+    }
+
+    b->nmids = k;
+    b->seqs = job_realloc(NULL, (k + 1) * sizeof(uint64_t));
+}
+
+
+static const char *
+im_cid(const job_im_cmd_t *cmd)
+{
+    return cmd->c->do_ == GOIM__IM_COMMAND__DO__CREATE ? "create"
+                                                       : cmd->c->id;
+}
+
+
+static void im_looked(const db_reply_t *reply, void *data);
+
+
+static void
+im_locked(const db_reply_t *reply, void *data)
+{
+    size_t           i, at;
+    im_sql_t         q;
+    job_im_t        *im = data;
+    job_im_batch_t  *b;
+
+    static const char  account[] =
+        "INSERT INTO account (mid, seq, first) VALUES ($1, 0, 1) "
+        "ON CONFLICT (mid) DO UPDATE SET mid = excluded.mid RETURNING seq";
+    static const char  before[] =
+        "SELECT seq, n, at FROM message "
+        "WHERE conv = $1 AND mid = $2 AND cid = $3";
+
+    if (reply->status != DB_OK) {
+        im->done(im, reply);
+        return;
+    }
+
+    b = &im->batch;
+    at = reply->n - b->ncmds;
+
+    for (i = 0; i < b->nconvs; i++) {
+        im_conv_found(&b->convs[i], reply->rows);
+    }
+
+    for (i = 0; i < b->ncmds; i++) {
+        im_place_found(im, b->cmds[i], &reply->rows[at + i]);
+    }
+
+    im_accounts(b);
+    memset(&q, 0, sizeof(q));
+
+    for (i = 0; i < b->nmids; i++) {
+        ADD(&q, account, db_int(b->mids[i]));
+    }
+
+    for (i = 0; i < b->ncmds; i++) {
+        ADD(&q, before, im_str(b->cmds[i]->c->conv),
+            db_int(b->cmds[i]->c->mid), im_str(im_cid(b->cmds[i])));
+    }
+
+    im_sql_run(&q, im, 1, im_looked);
+}
+
+
+/* ---- the third: all is written ---- */
+
+static job_im_member_t *
+im_member(job_im_conv_t *c, int64_t mid)
+{
+    return bsearch(&mid, c->members, c->nmembers, sizeof(job_im_member_t),
+                   im_mid_cmp);
+}
+
+
+static uint64_t *
+im_account(job_im_batch_t *b, int64_t mid)
+{
+    int64_t  *p;
+
+    p = bsearch(&mid, b->mids, b->nmids, sizeof(int64_t), im_mid_cmp);
+
+    return &b->seqs[p - b->mids];
+}
+
+
+static void
+im_refuse(job_im_cmd_t *cmd, int code, const char *message)
+{
+    cmd->code = code;
+    cmd->message = message;
+}
+
+
+static void
+im_entry(job_im_batch_t *b, job_im_cmd_t *cmd, int64_t mid, uint64_t seq)
+{
+    if (b->nentries == b->size_entries) {
+        b->size_entries = b->size_entries ? 2 * b->size_entries : 64;
+        b->entries = job_realloc(b->entries, b->size_entries
+                                             * sizeof(job_im_entry_t));
+    }
+
+    b->entries[b->nentries++] = (job_im_entry_t) { cmd, mid, seq };
+}
+
+
+/* An item of the conversation, and an entry in the inbox of each member. */
+
+static void
+im_write(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd, const char *kind,
+    int counted)
+{
+    size_t            i;
+    uint64_t         *seq;
+    job_im_conv_t    *c;
+    job_im_member_t  *m;
+
+    static const char  item[] =
+        "INSERT INTO message (conv, seq, n, mid, cid, kind, at, body) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    static const char  entry[] =
+        "INSERT INTO inbox (mid, seq, conv, cseq) VALUES ($1, $2, $3, $4)";
+    static const char  read[] =
+        "UPDATE member SET read = $3, read_n = $4 "
+        "WHERE conv = $1 AND mid = $2";
+
+    c = cmd->conv;
+    c->changed = 1;
+    c->n += counted;
+    cmd->seq = ++c->seq;
+    cmd->n = c->n;
+    cmd->at = cmd->c->at;
+
+    ADD(q, item, im_str(c->id), db_int((int64_t) cmd->seq),
+        db_int((int64_t) cmd->n), db_int(cmd->c->mid), im_str(im_cid(cmd)),
+        im_str(kind), db_int(cmd->at),
+        db_bytes(cmd->c->body.data, cmd->c->body.len));
+
+    for (i = 0; i < c->nmembers; i++) {
+        seq = im_account(b, c->members[i].mid);
+        ++*seq;
+        ADD(q, entry, db_int(c->members[i].mid), db_int((int64_t) *seq),
+            im_str(c->id), db_int((int64_t) cmd->seq));
+        im_entry(b, cmd, c->members[i].mid, *seq);
+    }
+
+    /* what is one's own is read, when nothing unread is before it */
+
+    m = im_member(c, cmd->c->mid);
+
+    if (counted && m->read_n == c->n - 1) {
+        m->read_n = c->n;
+        ADD(q, read, im_str(c->id), db_int(m->mid),
+            db_int((int64_t) cmd->seq), db_int((int64_t) c->n));
+    }
+}
+
+
+static void
+im_do_send(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
+{
+    if (cmd->conv->nmembers == 0) {
+        im_refuse(cmd, -404, "no such group");
+
+    } else if (im_member(cmd->conv, cmd->c->mid) == NULL) {
+        im_refuse(cmd, -403, "not a member");
+
+    } else {
+        im_write(q, b, cmd, cmd->c->kind, 1);
+    }
+}
+
+
+static void
+im_do_read(im_sql_t *q, job_im_cmd_t *cmd)
+{
+    static const char  read[] =
+        "UPDATE member SET read = $3, read_n = (SELECT COALESCE(MAX(n), 0) "
+        "FROM message WHERE conv = $1 AND seq <= $3) "
+        "WHERE conv = $1 AND mid = $2 AND read < $3";
+
+    if (cmd->conv->nmembers == 0) {
+        im_refuse(cmd, -404, "no such group");
+
+    } else if (im_member(cmd->conv, cmd->c->mid) == NULL) {
+        im_refuse(cmd, -403, "not a member");
+
+    } else if (cmd->c->seq > cmd->conv->seq) {
+        im_refuse(cmd, -400, "read: there is no such item yet");
+
+    } else {
+        ADD(q, read, im_str(cmd->conv->id), db_int(cmd->c->mid),
+            db_int((int64_t) cmd->c->seq));
+    }
+}
+
+
+/* A group that is there is the same group: nothing is changed. */
+
+static void
+im_do_create(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
+{
+    size_t          i, n;
+    job_im_conv_t  *c;
+
+    static const char  member[] =
+        "INSERT INTO member (conv, mid, read, read_n) VALUES ($1, $2, 0, 0)";
+
+    c = cmd->conv;
+
+    if (c->nmembers > 0) {
+        return;
+    }
+
+    n = cmd->c->n_mids;
+    c->members = job_realloc(c->members, (n + 2) * sizeof(job_im_member_t));
+    memset(c->members, 0, (n + 2) * sizeof(job_im_member_t));
+    c->members[0].mid = cmd->c->mid;
+
+    for (i = 0; i < n; i++) {
+        c->members[i + 1].mid = cmd->c->mids[i];
+    }
+
+    qsort(c->members, n + 1, sizeof(job_im_member_t), im_mid_cmp);
+
+    for (i = 0; i <= n; i++) {
+        if (c->nmembers == 0
+            || c->members[c->nmembers - 1].mid != c->members[i].mid)
+        {
+            c->members[c->nmembers++] = c->members[i];
+        }
+    }
+
+    for (i = 0; i < c->nmembers; i++) {
+        ADD(q, member, im_str(c->id), db_int(c->members[i].mid));
+    }
+
+    im_write(q, b, cmd, "create", 0);
+}
+
+
+/* One of the same id earlier in this batch. */
+
+static const job_im_cmd_t *
+im_earlier(const job_im_batch_t *b, size_t at)
+{
+    size_t               i;
+    const job_im_cmd_t  *cmd, *c;
+
+    cmd = b->cmds[at];
+
+    for (i = 0; i < at; i++) {
+        c = b->cmds[i];
+
+        if (c->conv == cmd->conv && c->c->mid == cmd->c->mid && c->seq > 0
+            && strcmp(im_cid(c), im_cid(cmd)) == 0)
+        {
+            return c;
+        }
+    }
+
+    return NULL;
+}
+
+
+static void
+im_command(im_sql_t *q, job_im_batch_t *b, size_t at, const db_rows_t *before)
+{
+    job_im_cmd_t        *cmd;
+    const job_im_cmd_t  *earlier;
+
+    cmd = b->cmds[at];
+
+    if (cmd->c->do_ == GOIM__IM_COMMAND__DO__READ) {
+        im_do_read(q, cmd);
+        return;
+    }
+
+    earlier = im_earlier(b, at);
+
+    if (before->nrows > 0 || earlier != NULL) {
+        cmd->repeat = 1;
+        cmd->seq = earlier ? earlier->seq : im_number(&before->values[0]);
+        cmd->n = earlier ? earlier->n : im_number(&before->values[1]);
+        cmd->at = earlier ? earlier->at : before->values[2].n;
+        return;
+    }
+
+    if (cmd->c->do_ == GOIM__IM_COMMAND__DO__CREATE) {
+        im_do_create(q, b, cmd);
+
+    } else {
+        im_do_send(q, b, cmd);
+    }
+}
+
+
+static void
+im_places(im_sql_t *q, job_im_t *im, const char *epoch)
+{
+    size_t           i, k;
+    job_im_batch_t  *b;
+
+    static const char  place[] =
+        "INSERT INTO place AS p (partition, epoch, position) "
+        "VALUES ($1, $2, $3) ON CONFLICT (partition) DO UPDATE SET "
+        "epoch = excluded.epoch, position = excluded.position "
+        "WHERE p.epoch <> excluded.epoch OR p.position < excluded.position";
+
+    b = &im->batch;
+
+    for (i = 0; i < b->ncmds; i++) {
+
+        for (k = i + 1; k < b->ncmds; k++) {
+            if (b->cmds[k]->partition == b->cmds[i]->partition) {
+                break;
+            }
+        }
+
+        if (k == b->ncmds) {
+            ADD(q, place, db_int(b->cmds[i]->partition),
+                im_str(epoch),
+                db_bytes(b->cmds[i]->offset.b, GOIM_OFFSET_LEN));
+        }
+    }
+}
+
+
+static void
+im_written(const db_reply_t *reply, void *data)
+{
+    job_im_t  *im = data;
+
+    im->done(im, reply);
+}
+
+
+static void
+im_looked(const db_reply_t *reply, void *data)
+{
+    char             epoch[2 * BUS_EPOCH_LEN + 1];
+    size_t           i, len;
+    im_sql_t         q;
+    job_im_t        *im = data;
+    job_im_conv_t   *c;
+    job_im_batch_t  *b;
+
+    if (reply->status != DB_OK) {
+        im->done(im, reply);
+        return;
+    }
+
+    b = &im->batch;
+    memset(&q, 0, sizeof(q));
+
+    for (i = 0; i < b->nmids; i++) {
+        b->seqs[i] = im_number(&reply->rows[i].values[0]);
+    }
+
+    for (i = 0; i < b->ncmds; i++) {
+        im_command(&q, b, i, &reply->rows[b->nmids + i]);
+    }
+
+    for (i = 0; i < b->nconvs; i++) {
+        c = &b->convs[i];
+
+        if (c->changed) {
+            ADD(&q, "UPDATE conversation SET seq = $2, n = $3, at = $4 "
+                "WHERE id = $1", im_str(c->id), db_int((int64_t) c->seq),
+                db_int((int64_t) c->n), db_int(b->cmds[0]->c->at));
+        }
+    }
+
+    for (i = 0; i < b->nmids; i++) {
+        ADD(&q, "UPDATE account SET seq = $2 WHERE mid = $1 AND seq < $2",
+            db_int(b->mids[i]), db_int((int64_t) b->seqs[i]));
+    }
+
+    bus_hex(epoch, bus_consumer_epoch(im->consumer, &len), BUS_EPOCH_LEN);
+    im_places(&q, im, epoch);
+
+    im_sql_run(&q, im, 0, im_written);
+}

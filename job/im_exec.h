@@ -1,0 +1,13 @@
+/*
+ * A batch of commands between people is a transaction (im_exec.c).
+ */
+
+#ifndef JOB_IM_EXEC_H
+#define JOB_IM_EXEC_H
+
+#include "im_send.h"
+
+/* Carry out im->batch: im->done() when it is committed, or refused. */
+void job_im_exec(job_im_t *im);
+
+#endif

@@ -1,0 +1,374 @@
+/*
+ * Items that are stored are brought to the sessions of all members: their keys
+ * are looked up after the commit, and a session whose key was not there yet reads
+ * its inbox after it is, so none falls between. Numbers drop what comes twice.
+ */
+
+#include "im_send.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "svc/clock.h"
+#include "svc/log.h"
+#include "svc/stream.h"
+
+
+/* what goes to a node, as Deliveries one behind the other */
+typedef struct {
+    char     *server;
+    uint8_t  *data;
+    size_t    len, size;
+} im_node_t;
+
+/* The keys of one mid, and the entries for it. */
+typedef struct {
+    job_im_send_t  *send;
+    size_t          first, n;       /* of the batch's entries, by mid */
+} im_who_t;
+
+struct job_im_send_s {
+    job_im_t      *im;
+    char          *text;            /* the item that was made last, */
+    size_t         len;
+    job_im_cmd_t  *of;              /* of this command */
+    im_who_t      *who;
+    size_t         nwho;
+    im_node_t     *nodes;
+    size_t         nnodes;
+    size_t         calls;           /* to Redis, under way */
+    unsigned       failed:1;        /* one of them */
+    unsigned       looking:1;
+};
+
+
+static void im_send_look(job_im_send_t *s);
+static void im_send_append(job_im_send_t *s);
+
+
+/* ---- records ---- */
+
+static im_node_t *
+im_send_node(job_im_send_t *s, const char *server, size_t len)
+{
+    size_t      i;
+    im_node_t  *node;
+
+    for (i = 0; i < s->nnodes; i++) {
+        node = &s->nodes[i];
+
+        if (strlen(node->server) == len
+            && memcmp(node->server, server, len) == 0 && node->len < JOB_BATCH)
+        {
+            return node;
+        }
+    }
+
+    s->nodes = job_realloc(s->nodes, (s->nnodes + 1) * sizeof(im_node_t));
+    node = &s->nodes[s->nnodes++];
+    memset(node, 0, sizeof(im_node_t));
+    node->server = job_realloc(NULL, len + 1);
+    memcpy(node->server, server, len);
+    node->server[len] = '\0';
+
+    return node;
+}
+
+
+static void
+im_send_text(job_im_send_t *s, job_im_cmd_t *cmd)
+{
+    im_item_t  item;
+
+    if (s->of == cmd) {
+        return;
+    }
+
+    item.conv = cmd->c->conv;
+    item.seq = cmd->seq;
+    item.n = cmd->n;
+    item.mid = cmd->c->mid;
+    item.id = cmd->c->do_ == GOIM__IM_COMMAND__DO__CREATE ? "create"
+                                                          : cmd->c->id;
+    item.kind = cmd->c->do_ == GOIM__IM_COMMAND__DO__CREATE ? "create"
+                                                            : cmd->c->kind;
+    item.at = cmd->at;
+    item.body = cmd->c->body.data;
+    item.len = cmd->c->body.len;
+
+    free(s->text);
+    s->text = im_item(&item, &s->len);
+    s->of = cmd;
+}
+
+
+static void
+im_send_record(job_im_send_t *s, im_node_t *node, const job_im_entry_t *entry,
+    const char *key, size_t key_len)
+{
+    size_t               size;
+    Goim__Record         record = GOIM__RECORD__INIT, *records[1];
+    Goim__Delivery       delivery = GOIM__DELIVERY__INIT;
+    ProtobufCBinaryData  keys[1];
+
+    im_send_text(s, entry->cmd);
+
+    keys[0].data = (uint8_t *) key;
+    keys[0].len = key_len;
+
+    record.kind = GOIM__RECORD__KIND__KEYS;
+    record.keys = keys;
+    record.n_keys = 1;
+    record.operation = JOB_IM_OP;
+    record.seq = entry->seq;
+    record.body.data = (uint8_t *) s->text;
+    record.body.len = s->len;
+
+    records[0] = &record;
+    delivery.records = records;
+    delivery.n_records = 1;
+
+    size = goim__delivery__get_packed_size(&delivery);
+
+    if (node->len + size > node->size) {
+        node->size = 2 * node->size + size;
+        node->data = job_realloc(node->data, node->size);
+    }
+
+    node->len += goim__delivery__pack(&delivery, node->data + node->len);
+}
+
+
+/* ---- whose keys are where ---- */
+
+static void
+im_send_keys(im_who_t *who, const redisReply *reply)
+{
+    size_t             i, k;
+    im_node_t         *node;
+    job_im_send_t     *s;
+    const redisReply  *key, *server;
+
+    s = who->send;
+
+    for (i = 0; i + 1 < reply->elements; i += 2) {
+        key = reply->element[i];
+        server = reply->element[i + 1];
+
+        if (key->type != REDIS_REPLY_STRING
+            || server->type != REDIS_REPLY_STRING || key->len == 0
+            || key->len > GOIM_KEY_MAX || server->len == 0
+            || server->len > GOIM_SERVER_MAX)
+        {
+            continue;
+        }
+
+        for (k = who->first; k < who->first + who->n; k++) {
+            node = im_send_node(s, server->str, server->len);
+            im_send_record(s, node, &s->im->batch.entries[k], key->str,
+                           key->len);
+        }
+    }
+}
+
+
+static void
+im_send_called(job_im_send_t *s)
+{
+    if (--s->calls > 0) {
+        return;
+    }
+
+    if (s->failed) {
+        s->im->again(s->im);
+
+    } else if (s->looking) {
+        s->looking = 0;
+        im_send_append(s);
+
+    } else {
+        s->im->sent(s->im);
+    }
+}
+
+
+static void
+im_send_found(svc_redis_t *r, redisReply *reply, void *data)
+{
+    im_who_t  *who = data;
+
+    (void) r;
+
+    switch (svc_redis_class(reply)) {
+
+    case SVC_REDIS_OK:
+        if (reply->type == REDIS_REPLY_ARRAY) {
+            im_send_keys(who, reply);
+        }
+
+        break;
+
+    case SVC_REDIS_TYPE:
+        break;                      /* the next login puts it right */
+
+    default:
+        who->send->failed = 1;
+    }
+
+    im_send_called(who->send);
+}
+
+
+static int
+im_entry_cmp(const void *a, const void *b)
+{
+    const job_im_entry_t  *x = a, *y = b;
+
+    if (x->mid != y->mid) {
+        return x->mid < y->mid ? -1 : 1;
+    }
+
+    return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+
+static void
+im_send_look(job_im_send_t *s)
+{
+    size_t           i;
+    svc_redis_t     *redis;
+    job_im_batch_t  *b;
+
+    b = &s->im->batch;
+    redis = s->im->job->redis;
+    s->looking = 1;
+    s->calls = 1;
+
+    for (i = 0; i < s->nwho; i++) {
+        if (svc_redis_callf(redis, im_send_found, &s->who[i],
+                            "HGETALL %smid_%" PRId64, svc_redis_prefix(redis),
+                            b->entries[s->who[i].first].mid)
+            == 0)
+        {
+            s->calls++;
+        } else {
+            s->failed = 1;
+        }
+    }
+
+    im_send_called(s);
+}
+
+
+/* ---- to the nodes ---- */
+
+static void
+im_send_appended(svc_redis_t *r, redisReply *reply, void *data)
+{
+    job_im_send_t  *s = data;
+
+    (void) r;
+
+    if (svc_redis_class(reply) != SVC_REDIS_OK) {
+        s->failed = 1;
+    }
+
+    im_send_called(s);
+}
+
+
+static void
+im_send_append(job_im_send_t *s)
+{
+    size_t      i;
+    job_t      *job;
+    im_node_t  *node;
+
+    job = s->im->job;
+    s->calls = 1;
+
+    for (i = 0; i < s->nnodes; i++) {
+        node = &s->nodes[i];
+
+        if (svc_stream_append(job->redis, node->server,
+                              (size_t) job->conf->stream_maxlen, node->data,
+                              node->len, im_send_appended, s)
+            == 0)
+        {
+            s->calls++;
+        } else {
+            s->failed = 1;
+        }
+    }
+
+    im_send_called(s);
+}
+
+
+/* ---- a batch ---- */
+
+void
+job_im_send_free(job_im_t *im)
+{
+    size_t          i;
+    job_im_send_t  *s;
+
+    s = im->send;
+
+    if (s == NULL) {
+        return;
+    }
+
+    for (i = 0; i < s->nnodes; i++) {
+        free(s->nodes[i].server);
+        free(s->nodes[i].data);
+    }
+
+    free(s->nodes);
+    free(s->who);
+    free(s->text);
+    free(s);
+
+    im->send = NULL;
+}
+
+
+/* From the beginning, when a call has failed: keys may have moved. */
+
+void
+job_im_send(job_im_t *im)
+{
+    size_t           i;
+    im_who_t        *who;
+    job_im_send_t   *s;
+    job_im_batch_t  *b;
+
+    job_im_send_free(im);
+
+    b = &im->batch;
+    s = job_realloc(NULL, sizeof(job_im_send_t));
+    memset(s, 0, sizeof(job_im_send_t));
+    s->im = im;
+    s->who = job_realloc(NULL, (b->nentries + 1) * sizeof(im_who_t));
+    im->send = s;
+
+    if (b->nentries > 0) {
+        qsort(b->entries, b->nentries, sizeof(job_im_entry_t), im_entry_cmp);
+    }
+
+    for (i = 0; i < b->nentries; i++) {
+        who = &s->who[s->nwho];
+
+        if (i > 0 && b->entries[i].mid == b->entries[i - 1].mid) {
+            who[-1].n++;
+            continue;
+        }
+
+        *who = (im_who_t) { s, i, 1 };
+        s->nwho++;
+    }
+
+    im_send_look(s);
+}

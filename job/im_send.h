@@ -1,0 +1,116 @@
+/*
+ * What commands between people have made, to the sessions (im_send.c); and what
+ * they are.
+ */
+
+#ifndef JOB_IM_SEND_H
+#define JOB_IM_SEND_H
+
+#include "job.h"
+
+#include "svc/db.h"
+#include "svc/im.h"
+
+#define JOB_IM_BATCH   1000                 /* commands of a transaction, */
+#define JOB_IM_BYTES   (4 * 1024 * 1024)    /* bytes of them, */
+#define JOB_IM_ROWS    5000                 /* inboxes that they go to */
+#define JOB_IM_OP      20                   /* operation of items */
+
+
+typedef struct job_im_cmd_s   job_im_cmd_t;
+typedef struct job_im_conv_s  job_im_conv_t;
+typedef struct job_im_send_s  job_im_send_t;
+
+/* a member, as a transaction finds it */
+typedef struct {
+    int64_t         mid;
+    uint64_t        read_n;
+} job_im_member_t;
+
+/* a conversation that a batch is about */
+struct job_im_conv_s {
+    const char       *id;           /* a command's */
+    im_type_t         type;
+    int64_t           low, high;    /* of a pair */
+    uint64_t          seq, n;       /* so far */
+    job_im_member_t  *members;      /* by mid; none: there is no such group */
+    size_t            nmembers;
+    size_t            at;           /* its first statement */
+    unsigned          create:1;     /* it may be made by the batch */
+    unsigned          changed:1;
+};
+
+/* whom an item goes to */
+typedef struct {
+    job_im_cmd_t     *cmd;
+    int64_t           mid;
+    uint64_t          seq;          /* in the inbox */
+} job_im_entry_t;
+
+struct job_im_cmd_s {
+    job_im_cmd_t     *next;
+    uint32_t          partition;
+    goim_offset_t     offset;
+    size_t            size;
+    Goim__ImCommand  *c;
+    job_im_conv_t    *conv;
+
+    /* what came of it */
+    unsigned          old:1;        /* at or under the place: carried out */
+    unsigned          repeat:1;     /* as one before it, of the same id */
+    int32_t           code;
+    const char       *message;
+    uint64_t          seq, n;
+    int64_t           at;
+};
+
+typedef struct {
+    job_im_cmd_t    **cmds;
+    size_t            ncmds;
+    job_im_conv_t    *convs;        /* by id */
+    size_t            nconvs;
+    int64_t          *mids;         /* accounts, in order, */
+    uint64_t         *seqs;         /* and the newest number of each */
+    size_t            nmids;
+    job_im_entry_t   *entries;
+    size_t            nentries, size_entries;
+} job_im_batch_t;
+
+
+struct job_im_s {
+    job_t            *job;
+    bus_conf_t        bus;
+    bus_consumer_t   *consumer;
+    db_t             *db;
+    struct event     *timer;
+    int64_t           delay;        /* ms, before the same again */
+
+    job_im_cmd_t     *head;         /* wait, */
+    job_im_cmd_t    **tail;
+    size_t            bytes;        /* of them and of the batch */
+    size_t            most;         /* commands a batch: 1 after one refused */
+    job_im_batch_t    batch;
+    job_im_send_t    *send;
+    void            (*drained)(job_t *job);
+
+    /* what comes next */
+    void            (*done)(job_im_t *im, const db_reply_t *reply);
+    void            (*sent)(job_im_t *im);
+    void            (*again)(job_im_t *im);     /* later */
+
+    unsigned          ready:1;      /* the tables are there */
+    unsigned          busy:1;       /* with the batch */
+    unsigned          paused:1;
+    unsigned          draining:1;
+    unsigned          freeing:1;
+
+    metric_t         *commands, *refused, *repeats, *dead, *bad, *retries,
+                     *entries, *waiting;
+};
+
+
+/* Bring im->batch's entries to the sessions; then im->sent(). */
+void job_im_send(job_im_t *im);
+void job_im_send_free(job_im_t *im);
+
+#endif

@@ -1,0 +1,341 @@
+/*
+ * What is stored of messages between people: inboxes, conversations, lists of
+ * them. Everything of an answer comes from one statement.
+ */
+
+#include "im.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+
+typedef struct {
+    logic_thread_t  *thread;
+    http_request_t  *req;
+    int64_t          limit;
+    int              backwards;
+} logic_im_page_t;
+
+
+/* ---- answers ---- */
+
+static json_t *
+logic_im_base64(const db_value_t *v)
+{
+    char     *text;
+    size_t    n;
+    json_t   *value;
+
+    /* JSON takes what is UTF-8 as it is; other payloads as base64 */
+
+    value = json_stringn(v->data, v->len);
+
+    if (value != NULL) {
+        return json_pack("{s:o}", "body", value);
+    }
+
+    n = 4 * ((v->len + 2) / 3);
+    text = malloc(n + 1);
+
+    if (text == NULL) {
+        abort();
+    }
+
+    EVP_EncodeBlock((unsigned char *) text, v->data, (int) v->len);
+    value = json_pack("{s:s}", "base64", text);
+    free(text);
+
+    return value;
+}
+
+
+/* seq, n, mid, cid, kind, at, body, from the message's row */
+
+static json_t *
+logic_im_item(const char *conv, const db_value_t *v)
+{
+    json_t  *item, *body;
+
+    item = json_pack("{s:s, s:I, s:I, s:I, s:s#, s:s#, s:I}",
+                     "conv", conv, "seq", (json_int_t) v[0].n,
+                     "n", (json_int_t) v[1].n, "mid", (json_int_t) v[2].n,
+                     "id", v[3].data, (int) v[3].len,
+                     "kind", v[4].data, (int) v[4].len,
+                     "at", (json_int_t) v[5].n);
+    body = logic_im_base64(&v[6]);
+
+    if (item == NULL || body == NULL) {
+        abort();
+    }
+
+    json_object_update(item, body);
+    json_decref(body);
+
+    return item;
+}
+
+
+static void
+logic_im_failed(logic_im_page_t *p, const db_reply_t *reply)
+{
+    (void) reply;
+
+    logic_http_answer(p->thread, p->req, 200, -500, "the database did not "
+                      "answer", NULL);
+    free(p);
+}
+
+
+static logic_im_page_t *
+logic_im_page(logic_thread_t *t, http_request_t *req, const logic_query_t *q)
+{
+    int64_t           limit;
+    logic_im_page_t  *p;
+
+    if (logic_http_number(t, req, q, "limit", 0, 0, GOIM_IM_PAGE, &limit)
+        != 0)
+    {
+        return NULL;
+    }
+
+    p = calloc(1, sizeof(logic_im_page_t));
+
+    if (p == NULL) {
+        logic_http_failed(t, req, "no memory");
+        return NULL;
+    }
+
+    p->thread = t;
+    p->req = req;
+    p->limit = limit > 0 ? limit : GOIM_IM_PAGE;
+
+    return p;
+}
+
+
+/* ---- an inbox ---- */
+
+static void
+logic_im_synced(const db_reply_t *reply, void *data)
+{
+    size_t             i;
+    json_t            *items, *item;
+    logic_im_page_t   *p = data;
+    const db_rows_t   *rows;
+    const db_value_t  *v;
+
+    if (reply->status != DB_OK) {
+        logic_im_failed(p, reply);
+        return;
+    }
+
+    rows = &reply->rows[0];
+    items = json_array();
+    v = rows->values;
+
+    for (i = 0; i < rows->nrows; i++, v += rows->ncols) {
+        if (v[2].type == DB_INT) {
+            item = logic_im_item(v[3].data, &v[4]);
+            json_object_set_new(item, "inbox", json_integer(v[2].n));
+            json_array_append_new(items, item);
+        }
+    }
+
+    v = rows->values;
+    logic_http_answer(p->thread, p->req, 200, 0, "",
+                      json_pack("{s:s#, s:I, s:o}", "epoch",
+                                rows->nrows ? v[0].data : "",
+                                rows->nrows ? (int) v[0].len : 0, "seq",
+                                rows->nrows ? (json_int_t) v[1].n
+                                            : (json_int_t) 0,
+                                "items", items));
+    free(p);
+}
+
+
+void
+logic_im_sync(logic_thread_t *t, http_request_t *req, logic_query_t *q)
+{
+    int64_t           mid, after;
+    db_stmt_t         st;
+    db_value_t        args[3];
+    logic_im_page_t  *p;
+
+    static const char  text[] =
+        "SELECT e.value, COALESCE(a.seq, 0), i.seq, i.conv, m.seq, m.n, "
+        "m.mid, m.cid, m.kind, m.at, m.body FROM meta AS e "
+        "LEFT JOIN account AS a ON a.mid = $1 "
+        "LEFT JOIN inbox AS i ON i.mid = $1 AND i.seq > $2 "
+        "LEFT JOIN message AS m ON m.conv = i.conv AND m.seq = i.cseq "
+        "WHERE e.name = 'epoch' ORDER BY i.seq LIMIT $3";
+
+    if (logic_im_who(t, req, q, &mid) != 0
+        || logic_http_number(t, req, q, "after", 0, 0, GOIM_SEQ_MAX, &after)
+           != 0
+        || (p = logic_im_page(t, req, q)) == NULL)
+    {
+        return;
+    }
+
+    args[0] = db_int(mid);
+    args[1] = db_int(after);
+    args[2] = db_int(p->limit);
+    st = (db_stmt_t) { text, args, 3 };
+
+    db_run(t->im->db, &st, 1, 0, logic_im_synced, p);
+}
+
+
+/* ---- a conversation ---- */
+
+/* A member sees it; whether one is stands in each row. */
+
+static void
+logic_im_paged(const db_reply_t *reply, void *data)
+{
+    size_t             i;
+    json_t            *items;
+    logic_im_page_t   *p = data;
+    const db_rows_t   *rows;
+    const db_value_t  *v;
+
+    if (reply->status != DB_OK) {
+        logic_im_failed(p, reply);
+        return;
+    }
+
+    rows = &reply->rows[0];
+
+    if (rows->nrows == 0) {
+        logic_http_answer(p->thread, p->req, 403, -403, "not a member", NULL);
+        free(p);
+        return;
+    }
+
+    items = json_array();
+
+    for (i = 0; i < rows->nrows; i++) {
+        v = rows->values + (p->backwards ? rows->nrows - 1 - i : i)
+                           * rows->ncols;
+        if (v[3].type == DB_INT) {
+            json_array_append_new(items, logic_im_item(v[2].data, &v[3]));
+        }
+    }
+
+    v = rows->values;
+    logic_http_answer(p->thread, p->req, 200, 0, "",
+                      json_pack("{s:I, s:I, s:o}", "seq",
+                                (json_int_t) v[0].n, "read",
+                                (json_int_t) v[1].n, "items", items));
+    free(p);
+}
+
+
+void
+logic_im_history(logic_thread_t *t, http_request_t *req, logic_query_t *q)
+{
+    int64_t           mid, after, before;
+    db_stmt_t         st;
+    db_value_t        args[4];
+    const char       *conv;
+    logic_im_page_t  *p;
+
+#define LOGIC_IM_ITEMS(condition, order)                                     \
+        "SELECT c.seq, b.read, c.id, m.seq, m.n, m.mid, m.cid, m.kind, "     \
+        "m.at, m.body FROM member AS b JOIN conversation AS c "              \
+        "ON c.id = b.conv LEFT JOIN message AS m ON m.conv = b.conv AND "    \
+        "m.seq " condition " $3 WHERE b.conv = $1 AND b.mid = $2 "           \
+        "ORDER BY m.seq " order " LIMIT $4"
+
+    static const char  up[] = LOGIC_IM_ITEMS(">", "ASC");
+    static const char  down[] = LOGIC_IM_ITEMS("<", "DESC");
+
+    if (logic_im_who(t, req, q, &mid) != 0
+        || (conv = logic_im_conv(t, req, q, mid)) == NULL
+        || logic_http_number(t, req, q, "after", 0, 0, GOIM_SEQ_MAX, &after)
+           != 0
+        || logic_http_number(t, req, q, "before", 0, 0, GOIM_SEQ_MAX,
+                             &before) != 0
+        || (p = logic_im_page(t, req, q)) == NULL)
+    {
+        return;
+    }
+
+    p->backwards = logic_query_find(q, "after") == NULL;
+
+    args[0] = db_text(conv, strlen(conv));
+    args[1] = db_int(mid);
+    args[2] = db_int(!p->backwards ? after : before ? before : INT64_MAX);
+    args[3] = db_int(p->limit);
+    st = (db_stmt_t) { p->backwards ? down : up, args, 4 };
+
+    db_run(t->im->db, &st, 1, 0, logic_im_paged, p);
+}
+
+
+/* ---- the list of conversations ---- */
+
+static void
+logic_im_listed(const db_reply_t *reply, void *data)
+{
+    size_t             i;
+    json_t            *list, *conv;
+    logic_im_page_t   *p = data;
+    const db_rows_t   *rows;
+    const db_value_t  *v;
+
+    if (reply->status != DB_OK) {
+        logic_im_failed(p, reply);
+        return;
+    }
+
+    rows = &reply->rows[0];
+    list = json_array();
+    v = rows->values;
+
+    for (i = 0; i < rows->nrows; i++, v += rows->ncols) {
+        conv = json_pack("{s:s, s:I, s:I, s:I, s:I}", "conv", v[0].data,
+                         "n", (json_int_t) v[1].n, "read_n",
+                         (json_int_t) v[2].n, "read", (json_int_t) v[3].n,
+                         "at", (json_int_t) v[4].n);
+        json_object_set_new(conv, "last", logic_im_item(v[0].data, &v[5]));
+        json_array_append_new(list, conv);
+    }
+
+    logic_http_answer(p->thread, p->req, 200, 0, "", list);
+    free(p);
+}
+
+
+void
+logic_im_convs(logic_thread_t *t, http_request_t *req, logic_query_t *q)
+{
+    int64_t           mid, before;
+    db_stmt_t         st;
+    db_value_t        args[3];
+    logic_im_page_t  *p;
+
+    static const char  text[] =
+        "SELECT c.id, c.n, b.read_n, b.read, c.at, m.seq, m.n, m.mid, m.cid, "
+        "m.kind, m.at, m.body FROM member AS b "
+        "JOIN conversation AS c ON c.id = b.conv "
+        "JOIN message AS m ON m.conv = c.id AND m.seq = c.seq "
+        "WHERE b.mid = $1 AND c.at < $2 ORDER BY c.at DESC, c.id LIMIT $3";
+
+    if (logic_im_who(t, req, q, &mid) != 0
+        || logic_http_number(t, req, q, "before", 0, 0, INT64_MAX, &before)
+           != 0
+        || (p = logic_im_page(t, req, q)) == NULL)
+    {
+        return;
+    }
+
+    args[0] = db_int(mid);
+    args[1] = db_int(before > 0 ? before : INT64_MAX);
+    args[2] = db_int(p->limit);
+    st = (db_stmt_t) { text, args, 3 };
+
+    db_run(t->im->db, &st, 1, 0, logic_im_listed, p);
+}

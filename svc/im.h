@@ -1,0 +1,60 @@
+/*
+ * Messages between people: what logic and job agree on. docs/im.md has the
+ * model; the tables are in im.c.
+ */
+
+#ifndef SVC_IM_H
+#define SVC_IM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/goim_limits.h"
+
+#include "db.h"
+
+
+/* [im] of a configuration: 0, or -1 and why not. */
+int im_check(const char *db, const char *topic, char *err, size_t size);
+
+/* 1 to `max` visible characters of ASCII */
+int im_word(const char *text, size_t max);
+
+/* "p<low>.<high>": at most GOIM_IM_CONV bytes and a zero byte. */
+void im_pair(char *conv, int64_t one, int64_t other);
+
+typedef enum { IM_NONE, IM_PAIR, IM_GROUP } im_type_t;
+
+/*
+ * What `conv` names: a pair "p<low>.<high>", whose mids are low and high, or a
+ * group "g<mid>.<id>", of which low is who made it. IM_NONE: neither.
+ */
+im_type_t im_conv(const char *conv, int64_t *low, int64_t *high);
+
+/* What follows "goim:reply:" in the key of the stream where a thread of logic
+ * awaits answers. */
+#define IM_REPLY  "goim:reply:"
+
+
+typedef struct {
+    const char  *conv;
+    uint64_t     seq;           /* of the conversation's items */
+    uint64_t     n;             /* of its messages */
+    int64_t      mid;           /* who sent it */
+    const char  *id;
+    const char  *kind;
+    int64_t      at;            /* Unix time, ms */
+    const void  *body;
+    size_t       len;
+} im_item_t;
+
+/* Its line of JSON, a newline, and the payload byte for byte: malloc()ed. */
+char *im_item(const im_item_t *item, size_t *len);
+
+
+/* Make the tables, or bring them up to this version. DB_REFUSED: they are of a
+ * newer one, or not to be made. */
+void im_schema(db_t *db, void (*done)(db_status_t status, const char *err,
+    void *data), void *data);
+
+#endif
