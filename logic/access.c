@@ -47,10 +47,10 @@ logic_access_refuse(logic_thread_t *t, http_request_t *req, int status,
 }
 
 
-/* The text of the key; NULL: none was sent. More than one is as a wrong one. */
+/* More than one is as a wrong one. */
 
-static const char *
-logic_access_text(http_request_t *req)
+const char *
+logic_access_bearer(http_request_t *req)
 {
     unsigned     at;
     const char  *value;
@@ -86,7 +86,7 @@ logic_access(logic_thread_t *t, http_request_t *req, unsigned scope,
     }
 
     lcf = t->conf;
-    text = lcf->api_keys[0] != '\0' ? logic_access_text(req) : NULL;
+    text = lcf->api_keys[0] != '\0' ? logic_access_bearer(req) : NULL;
 
     if (text == NULL) {
 

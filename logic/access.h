@@ -23,6 +23,10 @@ typedef enum {
 int logic_access(logic_thread_t *t, http_request_t *req, unsigned scope,
     logic_rooms_t rooms, const logic_apikey_t **key);
 
+/* The text behind "Bearer " in Authorization; NULL: there is none; "": there is
+ * something else, or more than one. */
+const char *logic_access_bearer(http_request_t *req);
+
 /* Whether the key is for the room; NULL: all are. -1: answered. */
 int logic_access_room(logic_thread_t *t, http_request_t *req,
     const logic_apikey_t *key, const char *room, size_t len);

@@ -21,7 +21,7 @@ typedef enum {
 } logic_jwt_known_t;
 
 
-static void logic_jwt_refreshed(logic_call_t *call, int sure);
+static void logic_jwt_refreshed(void *data, int sure);
 static void logic_jwt_look(logic_call_t *call, logic_jwt_known_t known);
 static void logic_jwt_login(logic_call_t *call, logic_packet_t *packet,
     logic_jwt_known_t known);
@@ -42,8 +42,10 @@ logic_auth_jwt(logic_call_t *call)
 
 
 static void
-logic_jwt_refreshed(logic_call_t *call, int sure)
+logic_jwt_refreshed(void *data, int sure)
 {
+    logic_call_t  *call = data;
+
     if (call->link == NULL) {
         logic_auth_fail(call, "gone");
 
@@ -149,7 +151,7 @@ logic_jwt_unknown(logic_call_t *call, const logic_jwks_t *keys,
         return;
     }
 
-    switch (logic_jwt_keys_want(call, keys, logic_jwt_refreshed)) {
+    switch (logic_jwt_keys_want(call->thread, keys, logic_jwt_refreshed, call)) {
 
     case LOGIC_JWT_KEYS_WAITS:
         return;

@@ -9,6 +9,7 @@
 #include "online.h"
 #include "push.h"
 #include "read.h"
+#include "send.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +36,7 @@
     X(POST, "/goim/form/mids", push_mids, form, PUSH, NONE)                  \
     X(POST, "/goim/form/room", push_room, form, PUSH, NAMED)                 \
     X(POST, "/goim/form/all", push_all, form, PUSH, NONE)                    \
+    X(POST, "/goim/send", send_http, query, ALL, NONE)                       \
     X(GET, "/goim/room/position", room_position, query, READ, NAMED)         \
     X(GET, "/goim/room/history", room_history, query, READ, NAMED)           \
     X(POST, "/goim/im/send", im_send, query, IM, NONE)                       \
@@ -100,6 +102,14 @@ logic_public_weighted(http_request_t *req, void *data)
 }
 
 
+static void
+logic_public_send(http_request_t *req, void *data)
+{
+    logic_access_cors(data, req);
+    logic_http_query(data, req, logic_send_http, NULL);
+}
+
+
 /* what a browser asks before a request with Authorization */
 
 static void
@@ -113,6 +123,8 @@ logic_public_options(http_request_t *req, void *data)
 static const http_route_t  logic_public_routes[] = {
     { HTTP_GET, "/goim/nodes/weighted", logic_public_weighted },
     { HTTP_OPTIONS, "/goim/nodes/weighted", logic_public_options },
+    { HTTP_POST, "/goim/send", logic_public_send },
+    { HTTP_OPTIONS, "/goim/send", logic_public_options },
     { 0, NULL, logic_http_missing }
 };
 

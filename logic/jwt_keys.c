@@ -38,7 +38,7 @@ typedef struct logic_wait_s  logic_wait_t;
 
 struct logic_wait_s {
     TAILQ_ENTRY(logic_wait_s)   entry;
-    logic_call_t               *call;
+    void                       *data;
     logic_jwt_keys_pt               cb;
     unsigned                    joined:1;   /* they were being asked for */
 };
@@ -440,16 +440,16 @@ logic_jwt_keys_get(void)
 /* ---- asking for them again --------------------------------------------- */
 
 logic_jwt_keys_code_t
-logic_jwt_keys_want(logic_call_t *call, const logic_jwks_t *seen,
-    logic_jwt_keys_pt cb)
+logic_jwt_keys_want(logic_thread_t *t, const logic_jwks_t *seen,
+    logic_jwt_keys_pt cb, void *data)
 {
     int            recent;
     logic_jwt_keys_t  *k, *first;
     logic_wait_t  *w;
 
-    k = call->thread->jwt_keys;
+    k = t->jwt_keys;
 
-    if (k->nwaits >= (size_t) call->thread->conf->auth_hook.waiting) {
+    if (k->nwaits >= (size_t) t->conf->auth_hook.waiting) {
         return LOGIC_JWT_KEYS_FULL;
     }
 
@@ -458,7 +458,7 @@ logic_jwt_keys_want(logic_call_t *call, const logic_jwks_t *seen,
         return LOGIC_JWT_KEYS_FULL;
     }
 
-    w->call = call;
+    w->data = data;
     w->cb = cb;
 
     pthread_mutex_lock(&logic_jwt_keys_lock);
@@ -481,7 +481,7 @@ logic_jwt_keys_want(logic_call_t *call, const logic_jwks_t *seen,
         recent = logic_jwt_keys_stopped
                  || (logic_jwt_keys_begun != 0
                      && svc_now() - logic_jwt_keys_begun
-                        < call->thread->conf->refresh_min);
+                        < t->conf->refresh_min);
 
         if (!recent) {
             logic_jwt_keys_wanted = 1;
@@ -545,7 +545,7 @@ logic_jwt_keys_tell(logic_jwt_keys_t *k, int good)
         TAILQ_REMOVE(&k->waits, w, entry);
         k->nwaits--;
 
-        w->cb(w->call, good && !w->joined);
+        w->cb(w->data, good && !w->joined);
         free(w);
     }
 }

@@ -34,13 +34,13 @@ typedef enum {
 } logic_jwt_keys_code_t;
 
 /* sure: those in force now came after the call; else they may be older */
-typedef void (*logic_jwt_keys_pt)(logic_call_t *call, int sure);
+typedef void (*logic_jwt_keys_pt)(void *data, int sure);
 
 /*
- * A call's token needs a key that `seen` does not have: they are asked for
+ * A token needs a key that `seen` does not have: they are asked for
  * again, but not more often than [auth] refresh_min says.
  */
-logic_jwt_keys_code_t logic_jwt_keys_want(logic_call_t *call,
-    const logic_jwks_t *seen, logic_jwt_keys_pt cb);
+logic_jwt_keys_code_t logic_jwt_keys_want(logic_thread_t *t,
+    const logic_jwks_t *seen, logic_jwt_keys_pt cb, void *data);
 
 #endif

@@ -30,7 +30,7 @@
  *     receive.c   packets of clients for the application
  *     send.c      what clients send, with a first line that says where
  *                 (send_line.c): checked, published. From sockets
- *                 (send_call.c)
+ *                 (send_call.c), over HTTP (send_http.c)
  *     send_rate.c how often
  *     send_before.c  the application's word before
  *     hook.c      HTTP requests to the application, by libcurl

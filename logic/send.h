@@ -11,6 +11,7 @@
 #include "grants.h"
 #include "hook.h"
 #include "logic.h"
+#include "query.h"
 #include "rpc.h"
 #include "send_line.h"
 #include "token.h"
@@ -78,5 +79,9 @@ uint8_t *logic_send_pack(const logic_who_t *who, size_t *len);
 
 /* A Receive with `send`. */
 void logic_send_call(logic_call_t *call);
+
+/* A request with the user's own token. */
+void logic_send_http(logic_thread_t *t, http_request_t *req,
+    logic_query_t *q);
 
 #endif

@@ -12,6 +12,7 @@ use Goim::Logic;
 use Goim::Test;
 use Goim::RPC;
 use Goim::Redis;
+use Goim::Sender;
 
 my $redis = Goim::Redis->new;
 my %registry = (registry => { ttl => '60s', renew => '500ms' });
@@ -39,6 +40,12 @@ eventually {
 eventually { ($logic->api->get('/goim/room/position', type => 'live',
     room => 1000)->{code} // -1) == 0 } 20, 'a room has its history';
 $job->stop;
+
+# users' own tokens
+my $tokens = Goim::Logic->new(redis => $redis->addr, conf => { %registry },
+    Goim::Sender::logic());
+wait_for { $tokens->health->{status} == 200 } 20, 'a logic that takes tokens';
+local $ENV{TOKEN} = token(mid => 1, send => { rooms => ['live://*'] });
 
 my $doc = slurp(root_dir() . '/docs/http-api.md');
 my $source = slurp(root_dir() . '/logic/http.c');
@@ -69,7 +76,8 @@ for my $section (split /^(?=## )/m, $doc) {
     for my $line (@lines) {
         like $line, qr{^curl [^\n]*'http://127\.0\.0\.1:3111\Q$path\E[?']},
             "it calls $path" or next;
-        my $asked = $path =~ m{^/goim/im/} ? $people : $logic;
+        my $asked = $path =~ m{^/goim/im/} ? $people
+            : $path eq '/goim/send' ? $tokens : $logic;
         (my $cmd = $line) =~ s/:3111/:$asked->{http_port}/;
         $cmd =~ s/^curl/curl -s -S --max-time 30 -w '$format'/;
         my $said = `$cmd 2>&1`;
