@@ -23,7 +23,7 @@ my $root = root_dir();
 my $logic = "http://127.0.0.1:$c->{logics}[0]{http_port}";
 my ($block) = slurp("$root/web/README.md")
     =~ /^(    location \/ \{\n.*?)^(?! |\n)/ms;
-is($block =~ s{http://127\.0\.0\.1:3111}{$logic}g, 3, 'to logic: three ways');
+is($block =~ s{http://127\.0\.0\.1:3111}{$logic}g, 4, 'to logic: four ways');
 ok($block =~ s/^    location \/ \{.*?^    \}\n//ms
     && $block =~ s/^    location = \/sub \{.*?^    \}\n//ms,
     'page and connection: the node has these');

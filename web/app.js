@@ -4,6 +4,7 @@
  */
 
 import { GoimClient, Op } from './goim.js';
+import { maySend, sendLine } from './goim_send.js';
 
 const MAX_SHOWN = 500;              /* messages kept in the page */
 const MAX_CHARS = 4000;             /* of one of them */
@@ -172,7 +173,7 @@ function setState(name) {
     document.documentElement.dataset.state = name;
     $('status-text').textContent = STATES[name];
 
-    for (const id of ['mid', 'key', 'server']) {
+    for (const id of ['mid', 'key', 'token', 'server']) {
         $(id).disabled = live;
     }
 
@@ -232,6 +233,7 @@ async function join() {
         nodesUrl: '/goim/nodes/weighted',
         mid: BigInt($('mid').value),
         key: $('key').value || null,
+        token: $('token').value || null,
         room: $('room').value,
         accepts: operations($('accepts').value),
         recover: true,
@@ -304,6 +306,37 @@ async function showTotal() {
 
 /* ---- sending ---- */
 
+/*
+ * Who may send, sends as a user, by the connection; who may not, pushes as a
+ * backend does. { to } or { mids }, and the operation; null: that is a push.
+ */
+function ownMessage() {
+    const target = $('target').value;
+    const operation = Number($('operation').value);
+
+    if (!maySend($('token').value)) {
+        return null;
+    }
+
+    if (target === 'room') {
+        return { to: client?.room ?? $('room').value, operation };
+    }
+
+    return target === 'mids' ? { mids: [$('who').value], operation } : null;
+}
+
+
+async function post(where) {
+    if (client === null) {
+        throw new Error('not connected');
+    }
+
+    await client.post(where, $('text').value);
+
+    return 'Sent';
+}
+
+
 /* Where a push goes: the path and query of the API's call. */
 function pushCall() {
     const target = $('target').value;
@@ -366,8 +399,15 @@ async function send() {
     $('submit').disabled = true;
 
     try {
-        result.textContent = await ($('target').value === 'socket'
-            ? sendBySocket() : push());
+        const own = ownMessage();
+
+        if (own !== null) {
+            result.textContent = await post(own);
+        } else {
+            result.textContent = await ($('target').value === 'socket'
+                ? sendBySocket() : push());
+        }
+
         result.className = 'hint';
         $('text').value = '';
 
@@ -400,13 +440,39 @@ function showTarget() {
 }
 
 
-function showCommand() {
-    const quoted = $('text').value.replaceAll('\'', '\'\\\'\'');
+function quote(text) {
+    return `'${text.replaceAll('\'', '\'\\\'\'')}'`;
+}
 
-    $('command').textContent = $('target').value === 'socket'
-        ? 'Only a connected client sends by its connection.'
-        : `curl --data-raw '${quoted || 'hello'}' `
-          + `'${location.origin}${pushCall()}'`;
+
+/* The line of who sends; empty while what is in the form is no mid or room. */
+function ownLine(own) {
+    try {
+        return sendLine(own);
+    } catch {
+        return '';
+    }
+}
+
+
+function showCommand() {
+    const own = ownMessage();
+    const text = $('text').value || 'hello';
+    let command;
+
+    if (own !== null) {
+        command = 'curl -H "Authorization: Bearer $TOKEN" --data-binary '
+            + `${quote(`${ownLine(own)}\n${text}`)} ${location.origin}/goim/send`;
+
+    } else if ($('target').value === 'socket') {
+        command = 'Only a connected client sends by its connection.';
+
+    } else {
+        command = `curl --data-raw ${quote(text)} `
+            + `'${location.origin}${pushCall()}'`;
+    }
+
+    $('command').textContent = command;
 }
 
 
@@ -436,7 +502,7 @@ $('clear').addEventListener('click', () => {
 
 $('target').addEventListener('change', showTarget);
 
-for (const id of ['room', 'operation', 'who', 'text']) {
+for (const id of ['room', 'token', 'operation', 'who', 'text']) {
     $(id).addEventListener('input', showCommand);
 }
 

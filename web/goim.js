@@ -13,6 +13,7 @@ import {
 } from './goim_packet.js';
 import { Places, parseBye } from './goim_recover.js';
 import { Requests } from './goim_requests.js';
+import { checkSent, encodeSend } from './goim_send.js';
 
 export { GoimError, Op };
 
@@ -275,6 +276,17 @@ export class GoimClient extends EventTarget {
         }
 
         return this.#request(op, encodeBody(body));
+    }
+
+
+    /*
+     * Send a message to a room or to users, where the token or the application
+     * lets this connection: { to } or { mids }, operation (1000) and id.
+     * Resolves when it is on its way; rejects with what was refused, whose
+     * `status` is the code, and `after` the ms until it may work.
+     */
+    async post(where, payload) {
+        checkSent(await this.send(Op.SEND, encodeSend(where, payload)));
     }
 
 

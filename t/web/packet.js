@@ -8,6 +8,7 @@ import {
     checkAccepts, checkMid, checkOperations, checkRoom, decodeOnline,
     decodePackets, encodeAuth, encodeBody, encodePacket,
 } from '/goim_packet.js';
+import { checkSent, encodeSend, maySend } from '/goim_send.js';
 import { bytes, concat, fails, is, ok, test } from './lib.js';
 
 
@@ -298,4 +299,59 @@ test('later waits grow, within jitter, up to maxDelay', () => {
     is(backoffDelay(b, 1, () => 0), 500);
     is(backoffDelay(b, 1, () => 1), 1500);
     is(backoffDelay(b, 1e6, () => 0.5), 10000, 'after a million failures');
+});
+
+
+/* ---- messages ---- */
+
+test('a message is a line and its payload', () => {
+    is(text(encodeSend({ to: 'live://"ü' }, 'hello\n')),
+        '{"to":"live://\\"ü","operation":1000}\nhello\n');
+    is(text(encodeSend({ to: 'a://b', operation: 7, id: 'x' })),
+        '{"to":"a://b","operation":7,"id":"x"}\n');
+    is(text(encodeSend({ mids: [1, '9223372036854775807', 3n] }, bytes(65))),
+        '{"mids":[1,9223372036854775807,3],"operation":1000}\nA');
+    fails(() => encodeSend({}, 'x'), 'argument');
+    fails(() => encodeSend({ to: 'a://b', mids: [1] }, 'x'), 'argument');
+    fails(() => encodeSend({ to: 'nowhere' }, 'x'), 'argument');
+    fails(() => encodeSend({ mids: [2 ** 53] }, 'x'), 'argument');
+    fails(() => encodeSend({ to: 'a://b', operation: 1.5 }, 'x'), 'argument');
+    fails(() => encodeSend({ to: 'a://b' }, 'x'.repeat(4090)), 'argument');
+});
+
+test('what a message is answered', () => {
+    const answer = (body) => checkSent({ body: encodeBody(body) });
+
+    answer('{"code":0}');
+    fails(() => answer(''), 'unsupported');
+
+    for (const wrong of ['x', 'null', '{}', '{"code":"0"}']) {
+        fails(() => answer(wrong), 'malformed');
+    }
+
+    let error = null;
+
+    try {
+        answer('{"code":-429,"reason":"too often","after":250}');
+    } catch (e) {
+        error = e;
+    }
+
+    is([error.code, error.status, error.after, error.message],
+        ['refused', -429, 250, 'too often']);
+});
+
+test('a token says whether it lets its connection send', () => {
+    const token = (claims) => `x.${btoa(JSON.stringify(claims))
+        .replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')}.y`;
+
+    is(maySend(token({ send: { rooms: ['a://~~?>'] } })), true);
+    is(maySend(token({ send: { mids: true } })), true);
+    is(maySend(token({ send: { rooms: [] } })), false);
+    is(maySend(token({ rooms: ['a://b'] })), false);
+    is(maySend(token({ send: ['a://b'] })), false);
+
+    for (const wrong of ['', 'x', 'x.y.z', 'x.e30.y', `x.${btoa('7')}.y`]) {
+        is(maySend(wrong), false);
+    }
 });
