@@ -50,6 +50,7 @@ struct logic_link_s {
 
     logic_rpc_clock_t           clock;
 
+    int64_t                     hello;          /* it has to be here by then */
     uint64_t                    cancels[LOGIC_RPC_CANCELS];
     size_t                      ncancels;       /* in the input */
 
@@ -66,6 +67,7 @@ static void logic_rpc_accept(int fd, void *data);
 static void logic_rpc_read(struct bufferevent *bev, void *data);
 static void logic_rpc_wrote(struct bufferevent *bev, void *data);
 static void logic_rpc_event(struct bufferevent *bev, short what, void *data);
+static int logic_rpc_late(logic_link_t *link);
 static void logic_rpc_error(logic_link_t *link, const char *reason);
 static void logic_rpc_look(logic_link_t *link, struct evbuffer *in);
 static int logic_rpc_call(logic_link_t *link, const uint8_t *data,
@@ -140,7 +142,6 @@ logic_rpc_accept(int fd, void *data)
 
     socklen_t                len;
     logic_link_t            *link;
-    struct timeval           tv;
     struct sockaddr_storage  ss;
 
     link = calloc(1, sizeof(logic_link_t));
@@ -174,9 +175,8 @@ logic_rpc_accept(int fd, void *data)
     metrics_add(logic_m.rpc_connections, 1);
     metrics_add(logic_m.rpc_links, 1);
 
-    tv.tv_sec = LOGIC_RPC_HELLO;
-    tv.tv_usec = 0;
-    bufferevent_set_timeouts(link->bev, &tv, NULL);
+    link->hello = svc_now() + LOGIC_RPC_HELLO * 1000;
+    (void) logic_rpc_late(link);
 
     bufferevent_setwatermark(link->bev, EV_READ, 0,
                              GOIM_RPC_MAX + GOIM_RPC_HEADER);
@@ -196,6 +196,10 @@ logic_rpc_read(struct bufferevent *bev, void *data)
     size_t            len, frame_len, used;
     const uint8_t    *p, *frame;
     struct evbuffer  *in;
+
+    if (!link->greeted && !link->closing && logic_rpc_late(link)) {
+        return;
+    }
 
     in = bufferevent_get_input(bev);
     link->reading = 1;
@@ -352,9 +356,10 @@ logic_rpc_event(struct bufferevent *bev, short what, void *data)
     if (link->closing) {
         /* said already */
 
-    } else if (what & BEV_EVENT_TIMEOUT) {
-        log_write(LOG_WARN, "rpc %s: no Hello in %d s", link->peer,
-                  LOGIC_RPC_HELLO);
+    } else if ((what & BEV_EVENT_TIMEOUT) && !link->greeted) {
+        link->hello = 0;
+        (void) logic_rpc_late(link);
+        return;
 
     } else if (what & BEV_EVENT_ERROR) {
         log_write(LOG_INFO, "rpc %s \"%s\": %s", link->peer,
@@ -366,6 +371,32 @@ logic_rpc_event(struct bufferevent *bev, short what, void *data)
     }
 
     logic_rpc_close(link);
+}
+
+
+/* The first call has to be whole in its time, however its bytes come.  1: it is
+   too late, the link is gone. */
+
+static int
+logic_rpc_late(logic_link_t *link)
+{
+    int64_t         left;
+    struct timeval  tv;
+
+    left = link->hello - svc_now();
+
+    if (left <= 0) {
+        log_write(LOG_WARN, "rpc %s: no Hello in %d s", link->peer,
+                  LOGIC_RPC_HELLO);
+        logic_rpc_close(link);
+        return 1;
+    }
+
+    tv.tv_sec = left / 1000;
+    tv.tv_usec = left % 1000 * 1000;
+    bufferevent_set_timeouts(link->bev, &tv, NULL);
+
+    return 0;
 }
 
 

@@ -270,6 +270,14 @@ ngx_goim_op_room(ngx_goim_session_t *s, goim_packet_t *p)
         key.len = p->body_len;
     }
 
+    /* nobody could push to such a room, or read its history */
+
+    if (ngx_strlchr(key.data, key.data + key.len, '\0')) {
+        ngx_goim_was_free(&was);
+        ngx_goim_count(protocol_errors, !s->errors);
+        return ngx_goim_room_wrong(s, p, "room key has a NUL byte");
+    }
+
     if (!ngx_goim_room_allowed(s, key.data, key.len)) {
         ngx_goim_count(rooms_refused, 1);
         ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,

@@ -269,6 +269,11 @@ like(text('README.md'), qr{\./demo\.sh}, 'README.md: how to run it');
         [], 'and of nothing that is not there');
 }
 
+# ---- docs/security.md --------------------------------------------------------
+
+ok(-e "$root/$_", "docs/security.md: $_")
+    for text('docs/security.md') =~ m{`(t/\w+\.t)`}g;
+
 # ---- docs/guarantees.md ------------------------------------------------------
 
 # Each promise names tests that judge it, and they are there.
