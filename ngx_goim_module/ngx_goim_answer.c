@@ -99,7 +99,7 @@ ngx_goim_answer_tell(ngx_goim_session_t *s, const char *body, size_t len)
 
 /*
  * The last words before the close frame.  Who was refused, replaced or wrong
- * need not come back; who was silent for too long may have slept.
+ * need not come back; who was silent or slow for too long may have slept.
  */
 
 void
@@ -117,7 +117,8 @@ ngx_goim_answer_bye(ngx_goim_session_t *s, ngx_uint_t code,
     }
 
     again = code == 1001 || (code >= 1011 && code <= 1013)
-            || ngx_strstr(reason, "timeout") != NULL;
+            || ngx_strstr(reason, "timeout") != NULL
+            || ngx_strcmp(reason, "too slow") == 0;
 
     len = goim_answer_bye(body, code, reason, again);
 

@@ -261,6 +261,12 @@ async function join() {
     client.on('recovered', onRecovered);
     client.on('gap', onGap);
     client.on('error', (error) => note(error.message));
+    client.on('refused', ({ seq, reason }) => {
+        if (seq === 0) {
+            note(reason);
+            showConnection();
+        }
+    });
     client.on('online', (count) => { $('online').textContent = count; });
 
     for (const end of ['denied', 'replaced']) {

@@ -6,63 +6,27 @@
 
 import { Heartbeat } from './goim_heartbeat.js';
 import { Nodes, backoffDelay, checkBackoff } from './goim_nodes.js';
+import { checkOptions } from './goim_options.js';
 import {
-    GoimError, Op, checkAccepts, checkMid, checkName, checkOperations,
+    EXPIRED, EXPIRES, GoimError, Op, RESERVED, checkAccepts, checkOperations,
     checkRoom, decodeOnline, decodePackets, encodeAuth, encodeBody,
-    encodePacket,
+    encodePacket, parseWord,
 } from './goim_packet.js';
-import { Places, parseBye } from './goim_recover.js';
-import { Requests } from './goim_requests.js';
+import { Places } from './goim_recover.js';
+import { Requests, refused } from './goim_requests.js';
 import { checkSent, encodeSend } from './goim_send.js';
+import { Token } from './goim_token.js';
+import { Wake } from './goim_wake.js';
 
 export { GoimError, Op };
 
-/* send() leaves these to the client itself */
-const RESERVED = new Set([
-    Op.HEARTBEAT, Op.HEARTBEAT_REPLY, Op.AUTH, Op.AUTH_REPLY, Op.RAW,
-    Op.CHANGE_ROOM, Op.SUB, Op.UNSUB,
-]);
-
-const HEARTBEAT = 30000;            /* when no list of nodes tells */
 const MAX_BUFFERED = 1024 * 1024;   /* bytes the socket did not take yet */
-
-const DEFAULTS = {
-    url: null,
-    nodesUrl: null,
-    path: '/sub',
-    secure: null,
-    mid: 0,
-    key: null,
-    room: '',
-    accepts: [],
-    platform: 'web',
-    token: null,
-    recover: false,
-    position: null,
-    last: null,
-    storage: null,
-    heartbeat: null,
-    heartbeatTimeout: 10000,
-    connectTimeout: 10000,
-    requestTimeout: 10000,
-    backoff: null,
-    WebSocket: null,
-    fetch: null,
-};
-
-
-function randomKey() {
-    const bytes = crypto.getRandomValues(new Uint8Array(16));
-
-    return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
-}
 
 
 /* ---- the client ---- */
 
 export class GoimClient extends EventTarget {
     #options;
-    #key;
     #room;                  /* what we want to be in */
     #accepts;
     #state = 'closed';
@@ -83,53 +47,37 @@ export class GoimClient extends EventTarget {
     #requests;
     #heartbeat;
     #nodes;
+    #token;
+    #wake;
     #url = null;
 
 
     constructor(options = {}) {
         super();
 
-        const o = { ...DEFAULTS, ...options };
-
-        if (!o.url && !o.nodesUrl) {
-            throw new GoimError('argument', 'url or nodesUrl is needed');
-        }
-
-        o.WebSocket ??= globalThis.WebSocket;
-        o.fetch ??= globalThis.fetch?.bind(globalThis);
-        o.secure ??= globalThis.location?.protocol !== 'http:';
-
-        if (!o.WebSocket) {
-            throw new GoimError('unsupported', 'there is no WebSocket');
-        }
-
-        const mid = checkMid(o.mid);
+        const o = checkOptions(options);
+        const report = (error) => this.#error(error);
 
         this.#options = o;
-        this.#nodes = new Nodes(o, (error) => this.#error(error));
-        this.#key = checkName(o.key ?? randomKey());
-        this.#room = checkRoom(o.room);
-        this.#accepts = checkAccepts(o.accepts);
+        this.#room = o.room;
+        this.#accepts = o.accepts;
 
+        this.#nodes = new Nodes(o, report);
         this.#requests = new Requests(o.requestTimeout);
+        this.#token = new Token(o.token, (token) => this.#renew(token), report);
+        this.#wake = new Wake((offline) => this.#woken(offline));
 
         this.#heartbeat = new Heartbeat({
             timeout: o.heartbeatTimeout,
-            interval: () => this.#interval(),
+            interval: () => this.#nodes.heartbeat,
             send: () => this.#socket.send(encodePacket(Op.HEARTBEAT,
                 this.#requests.nextSequence())),
             dead: () => this.#lost(new GoimError('timeout',
                 'no answer to the heartbeat')),
         });
 
-        if (!o.recover && (o.position ?? o.last ?? o.storage) !== null) {
-            throw new GoimError('argument',
-                'position, last and storage are for who recovers');
-        }
-
         if (o.recover) {
-            this.#places = new Places({ ...o, mid, room: this.#room },
-                (error) => this.#error(error));
+            this.#places = new Places({ ...o, mid: o.who }, report);
         }
     }
 
@@ -137,7 +85,7 @@ export class GoimClient extends EventTarget {
     /* connecting, auth, open, waiting, closed */
     get state() { return this.#state; }
 
-    get key() { return this.#key; }
+    get key() { return this.#options.key; }
     get mid() { return this.#options.mid; }
     get room() { return this.#room; }
     get accepts() { return [...this.#accepts]; }
@@ -190,7 +138,7 @@ export class GoimClient extends EventTarget {
 
         if (this.#state === 'closed') {
             this.#failures = 0;
-            this.#watch(true);
+            this.#wake.watch(true);
             this.#attempt();
         }
 
@@ -216,7 +164,7 @@ export class GoimClient extends EventTarget {
     /*
      * Enter a room, or leave with ''. true: the server answered; false: there
      * is no connection now, the next one starts in this room. Rejects with
-     * 'refused' when the application does not let us in: we stay where we are.
+     * 'refused' when we are not let in: we stay where we are.
      * Who recovers goes on where it was in that room, or where `start` says:
      * { position } or { last }.
      */
@@ -235,14 +183,15 @@ export class GoimClient extends EventTarget {
         }
 
         this.#online = null;
-        const is = (await this.#request(Op.CHANGE_ROOM, body)).text();
+        const answer = await this.#ask(Op.CHANGE_ROOM, body);
+        const is = answer.text();
         this.#beat();
 
         if (is !== wanted) {
             if (this.#room === wanted) {
                 this.#room = is;
             }
-            throw new GoimError('refused', `not let into ${wanted}`);
+            throw refused(answer, `not let into ${wanted}`);
         }
 
         return true;
@@ -275,7 +224,13 @@ export class GoimClient extends EventTarget {
             throw new GoimError('closed', 'not connected');
         }
 
-        return this.#request(op, encodeBody(body));
+        const answer = await this.#ask(op, encodeBody(body));
+
+        if (answer.refusal) {
+            throw refused(answer);
+        }
+
+        return answer;
     }
 
 
@@ -296,7 +251,7 @@ export class GoimClient extends EventTarget {
             throw new GoimError('closed', 'not connected');
         }
 
-        return decodeOnline(await this.#request(Op.HEARTBEAT));
+        return decodeOnline(await this.#ask(Op.HEARTBEAT));
     }
 
 
@@ -357,7 +312,7 @@ export class GoimClient extends EventTarget {
 
         try {
             url = await this.#nodes.url();
-            token = typeof o.token === 'function' ? await o.token() : o.token;
+            token = await this.#token.get();
 
             if (run === this.#run) {
                 this.#open(run, url, token);
@@ -404,7 +359,7 @@ export class GoimClient extends EventTarget {
     #authenticate(token) {
         const fields = {
             mid: this.#options.mid,
-            key: this.#key,
+            key: this.#options.key,
             room_id: this.#room,
             platform: this.#options.platform,
             accepts: [...this.#accepts],
@@ -412,6 +367,10 @@ export class GoimClient extends EventTarget {
 
         if (token !== null && token !== undefined) {
             fields.token = token;
+        }
+
+        if (this.#options.errors) {
+            fields.errors = 1;
         }
 
         if (this.#places !== null) {
@@ -468,6 +427,7 @@ export class GoimClient extends EventTarget {
 
     async #accept(ops, operation) {
         const body = encodeBody(ops.join(','));
+        const fresh = ops.filter((op) => !this.#accepts.has(op));
 
         if (operation === Op.SUB) {
             this.#accepts = checkAccepts([...this.#accepts, ...ops]);
@@ -479,9 +439,25 @@ export class GoimClient extends EventTarget {
             return false;
         }
 
-        await this.#request(operation, body);
+        const answer = await this.#ask(operation, body);
+
+        if (answer.refusal) {
+            fresh.forEach((op) => this.#accepts.delete(op));
+            throw refused(answer);
+        }
 
         return true;
+    }
+
+
+    /* Show the server a new token; what it no longer grants comes as refused. */
+    async #renew(token) {
+        const answer = await this.#ask(Op.AUTH,
+            encodeBody(JSON.stringify({ token })));
+
+        if (answer.operation !== Op.AUTH_REPLY) {
+            throw refused(answer, 'the new token was not taken');
+        }
     }
 
 
@@ -561,15 +537,38 @@ export class GoimClient extends EventTarget {
     }
 
 
-    /* The last words of a node that closes; others are not for us. */
-    #bye(packet) {
+    /* Operation 6, by which a node speaks of its own accord. */
+    #word(packet) {
         this.#follow(() => {
-            const { code, reason, again } = parseBye(packet.text());
+            const word = parseWord(packet.text());
 
-            if (code > 0) {
-                this.#closed(code, reason, again);
+            if (word.code > 0) {
+                this.#closed(word.code, word.reason, word.again);
+
+            } else if (word.code === EXPIRES) {
+                this.#token.ends(word.in);
+
+            } else {
+                this.#refused(word);
             }
         });
+    }
+
+
+    /* A request of ours; or, without one, something that we had. */
+    #refused(word) {
+        if (word.seq !== 0) {
+            this.#requests.refused(word);
+
+        } else if (word.operation === Op.CHANGE_ROOM) {
+            this.#room = '';
+            this.#online = null;
+
+        } else if (word.operation === Op.SUB) {
+            word.operations?.forEach((op) => this.#accepts.delete(op));
+        }
+
+        this.#emit('refused', word);
     }
 
 
@@ -605,8 +604,10 @@ export class GoimClient extends EventTarget {
         if (recovers && packet.operation === Op.POSITION) {
             this.#told(packet);
 
-        } else if (recovers && packet.operation === Op.DISCONNECT) {
-            this.#bye(packet);
+        } else if (packet.operation === Op.DISCONNECT
+            && (recovers || this.#options.errors))
+        {
+            this.#word(packet);
 
         } else {
             /* a push of a server that does not wrap them */
@@ -617,7 +618,8 @@ export class GoimClient extends EventTarget {
 
     /* ---- requests ---- */
 
-    async #request(operation, body) {
+    /* The answer; with `refusal`, if that came before it. */
+    async #ask(operation, body) {
         if (this.#requests.full || this.#socket.bufferedAmount > MAX_BUFFERED) {
             throw new GoimError('busy', 'too much waits for the server');
         }
@@ -631,13 +633,6 @@ export class GoimClient extends EventTarget {
 
 
     /* ---- heartbeat ---- */
-
-    #interval() {
-        const told = this.#nodes.heartbeat ?? HEARTBEAT;
-
-        return Math.min(this.#options.heartbeat ?? told, told);
-    }
-
 
     #beat() {
         if (this.#state === 'open') {
@@ -677,7 +672,12 @@ export class GoimClient extends EventTarget {
             return;
         }
 
-        if (!again) {
+        if (code === EXPIRED && this.#token.changes) {
+            this.#lost(new GoimError('lost', 'the token has expired'));
+            return;
+        }
+
+        if (!again || code === EXPIRED) {
             this.#finish(new GoimError('denied', `not to come back, ${why}`));
             return;
         }
@@ -696,6 +696,7 @@ export class GoimClient extends EventTarget {
         this.#retryAt = null;
         clearTimeout(this.#timer);
         this.#heartbeat.stop();
+        this.#token.stop();
 
         if (socket !== null) {
             socket.onopen = socket.onmessage = socket.onclose = null;
@@ -756,7 +757,7 @@ export class GoimClient extends EventTarget {
 
         this.#drop(error);
         this.#waiters = [];
-        this.#watch(false);
+        this.#wake.watch(false);
         this.#setState('closed', { error });
 
         for (const w of waiters) {
@@ -771,30 +772,15 @@ export class GoimClient extends EventTarget {
 
     /* ---- the browser's network and window ---- */
 
-    #watch(on) {
-        const how = on ? 'addEventListener' : 'removeEventListener';
-
-        globalThis[how]?.('online', this.#wake);
-        globalThis[how]?.('offline', this.#wake);
-        globalThis.document?.[how]('visibilitychange', this.#wake);
-    }
-
-
     /*
      * Something changed: a sleeping connection is tried, a wait is cut short.
      * Attempts stay at least baseDelay apart, and a little chance keeps
      * windows that woke together from coming together.
      */
-    #wake = (event) => {
-        if (globalThis.document?.visibilityState === 'hidden'
-            && event.type === 'visibilitychange')
-        {
-            return;
-        }
-
+    #woken(offline) {
         this.#beat();
 
-        if (this.#state !== 'waiting' || event.type === 'offline') {
+        if (this.#state !== 'waiting' || offline) {
             return;
         }
 
@@ -807,5 +793,5 @@ export class GoimClient extends EventTarget {
         if (Date.now() + delay < this.#retryAt) {
             this.#wait(delay);
         }
-    };
+    }
 }

@@ -6,6 +6,7 @@
 import { GoimError } from './goim_packet.js';
 
 const MAX_NODES = 100;
+const HEARTBEAT = 30000;            /* when no list tells */
 
 const BACKOFF = Object.freeze({
     maxDelay: 300000, baseDelay: 3000, factor: 1.8, jitter: 0.3,
@@ -104,7 +105,14 @@ export class Nodes {
     }
 
 
-    get heartbeat() { return this.#list?.heartbeat ?? null; }
+    /* How often to beat: as told, or more often if the application says so. */
+    get heartbeat() {
+        const told = this.#list?.heartbeat ?? HEARTBEAT;
+
+        return Math.min(this.#options.heartbeat ?? told, told);
+    }
+
+
     get backoff() { return this.#list?.backoff; }
 
 

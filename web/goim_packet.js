@@ -20,6 +20,16 @@ export const Op = Object.freeze({
     POSITION: 23,
 });
 
+/* what an application leaves to its client */
+export const RESERVED = new Set([
+    Op.HEARTBEAT, Op.HEARTBEAT_REPLY, Op.AUTH, Op.AUTH_REPLY, Op.RAW,
+    Op.CHANGE_ROOM, Op.SUB, Op.UNSUB,
+]);
+
+/* codes of operation 6: the token ends soon; it has ended */
+export const EXPIRES = -4003;
+export const EXPIRED = 4003;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
@@ -101,6 +111,42 @@ export function decodePackets(bytes) {
 export function decodeOnline({ body }) {
     return body.length < 4 ? null
         : new DataView(body.buffer, body.byteOffset).getInt32(0);
+}
+
+
+/*
+ * The body of operation 6: { code } and, by that, { reason, again }, { in } or
+ * { reason, operation, seq, operations }; what is missing or of another type is
+ * harmless.
+ */
+export function parseWord(text) {
+    let word;
+
+    try {
+        word = JSON.parse(text);
+    } catch {
+        word = null;
+    }
+
+    if (!Number.isInteger(word?.code)) {
+        throw new GoimError('malformed', 'no code in operation 6');
+    }
+
+    const number = (n) => (Number.isFinite(n) ? n : 0);
+
+    if (word.code > 0) {
+        return { code: word.code, reason: String(word.reason ?? ''),
+            again: word.again !== false };
+    }
+
+    if ('in' in word) {
+        return { code: word.code, in: number(word.in) };
+    }
+
+    return { code: word.code, reason: String(word.reason ?? ''),
+        operation: number(word.operation), seq: number(word.seq),
+        ...(Array.isArray(word.operations)
+            ? { operations: word.operations } : {}) };
 }
 
 

@@ -31,19 +31,6 @@ function parse(text) {
 }
 
 
-/* Operation 6. */
-export function parseBye(text) {
-    const bye = parse(text);
-
-    if (!Number.isInteger(bye?.code)) {
-        throw new GoimError('malformed', 'no code in operation 6');
-    }
-
-    return { code: bye.code, reason: String(bye.reason ?? ''),
-        again: bye.again !== false };
-}
-
-
 /* The room and its entry, null if it has no history, in operation 23. */
 function parseTold(text) {
     const map = parse(text);

@@ -8,11 +8,22 @@ import { GoimError, Op } from './goim_packet.js';
 const ANSWER = new Map([
     [Op.HEARTBEAT, Op.HEARTBEAT_REPLY], [Op.SEND, Op.SEND_REPLY],
     [Op.CHANGE_ROOM, Op.CHANGE_ROOM_REPLY], [Op.SUB, Op.SUB_REPLY],
-    [Op.UNSUB, Op.UNSUB_REPLY],
+    [Op.UNSUB, Op.UNSUB_REPLY], [Op.AUTH, Op.AUTH_REPLY],
 ]);
 
 const MAX_PENDING = 1000;           /* requests without an answer */
 const MAX_SEQUENCE = 0x7fffffff;
+
+
+/* What a promise is rejected with when this was the answer. */
+export function refused({ refusal }, reason) {
+    const error = new GoimError('refused', refusal?.reason ?? reason,
+        { cause: refusal });
+
+    error.status = refusal?.code ?? null;
+
+    return error;
+}
 
 
 export class Requests {
@@ -46,23 +57,43 @@ export class Requests {
             }, this.#timeout);
 
             this.#pending.set(sequence, {
-                answer: ANSWER.get(operation) ?? operation,
-                resolve, reject, timer,
+                operation, answer: ANSWER.get(operation) ?? operation,
+                refusal: null, resolve, reject, timer,
             });
         });
     }
 
 
-    /* Whether the packet was an answer. */
+    /* Why a request is refused; its answer comes next. */
+    refused(word) {
+        const request = this.#pending.get(word.seq);
+
+        if (request?.operation === word.operation) {
+            request.refusal = word;
+        }
+    }
+
+
+    /*
+     * Whether the packet was an answer. That of an auth that is refused is its
+     * own operation.
+     */
     answered(packet) {
         const request = this.#pending.get(packet.sequence);
+        const refused = request?.operation === Op.AUTH
+            && packet.operation === Op.AUTH;
 
-        if (request?.answer !== packet.operation) {
+        if (request?.answer !== packet.operation && !refused) {
             return false;
         }
 
         this.#pending.delete(packet.sequence);
         clearTimeout(request.timer);
+
+        if (request.refusal !== null) {
+            packet.refusal = request.refusal;
+        }
+
         request.resolve(packet);
 
         return true;

@@ -9,7 +9,8 @@
 # Everything belongs to an id, the test's. Of itself it answers auth, and
 # heartbeats with 9.
 #
-#   /sub?id=X     WebSocket; &silent: no answer to auth; &deny: auth is closed
+#   /sub?id=X     WebSocket; &silent: no answer to auth; &once: none to another
+#                 auth of the connection; &deny: auth is closed
 #                 with 1008; &mute: no answer to heartbeats; &refuse=N: 503 to
 #                 the first N attempts
 #   /nodes?id=X   a list of nodes; &list=a,b names them; &once: 500 from the
@@ -216,7 +217,8 @@ sub got {
 
     if ($op == 7) {
         defined $c->{q}{deny} ? bye($c, 1008, 'auth refused')
-            : defined $c->{q}{silent} ? ()
+            : defined $c->{q}{silent} || defined $c->{q}{once} && $c->{auths}++
+            ? ()
             : packet($c, 8, $seq, '');
     } elsif ($op == 2) {
         packet($c, 3, $seq, pack 'N', 9) if !defined $c->{q}{mute};

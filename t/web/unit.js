@@ -5,6 +5,7 @@
 import './packet.js';
 import './client.js';
 import './recover.js';
+import './errors.js';
 import { runAll } from './lib.js';
 
 runAll();
