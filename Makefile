@@ -28,7 +28,7 @@ GOIM_CFLAGS := -std=gnu11 $(WARN) -D_GNU_SOURCE -I. -I$(BUILD)/gen \
                -isystem /usr/include/postgresql \
                $(SANITIZE)
 LIBS      := -lhiredis -lrdkafka -lprotobuf-c -ljansson -levent_pthreads \
-             -levent -linih -lsqlite3 -lpq -lcrypto -lpthread
+             -levent -linih -lsqlite3 -lpq -lssl -lcrypto -lpthread
 
 MODULE_SRCS := config $(wildcard ngx_goim_module/*.[ch] \
                ngx_goim_module/*.map common/*.[ch] proto/*.[ch])
@@ -202,7 +202,7 @@ bench: $(BENCH)
 $(BUILD)/bench/%: bench/%.c $(BUILD)/flags $(BUILD)/libcommon.a
 	@mkdir -p $(@D)
 	$(call say,BENCH)$(CC) $(GOIM_CFLAGS) $(CFLAGS) $(CPPFLAGS) $(LDFLAGS) -o $@ \
-	    $(filter %.c %.a,$^) $(LIBS) -lssl -lcrypto -lm
+	    $(filter %.c %.a,$^) $(LIBS) -lm
 
 $(BUILD)/bench/follow: $(wildcard bench/follow/*.[ch]) $(BUILD)/flags \
         $(BUILD)/libcommon.a

@@ -53,6 +53,7 @@
 #define GOIM_HEADERS_MAX  8
 #define GOIM_SECRET_MIN   16            /* of nodes, for logic */
 #define GOIM_SECRET_MAX   512
+#define GOIM_PASSWORD_MAX 4096          /* of Redis */
 #define GOIM_COOKIE_MAX   64            /* the name of a token's cookie */
 #define GOIM_SESSIONS_CALL  256         /* that a call names */
 #define GOIM_HEADS_CALL   256           /* timelines of a call */

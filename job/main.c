@@ -28,6 +28,7 @@ static int job_history(void *conf, const char *name, const char *value,
 static int job_check(void *conf, char *err, size_t size);
 static int job_start(struct event_base *base);
 static void job_drain(void);
+static void job_reload(void);
 static void job_stop(void);
 static void job_metrics_init(job_metrics_t *m);
 static void job_metrics_history(job_metrics_t *m);
@@ -82,6 +83,7 @@ static const svc_t  job_svc = {
     .log_level = &job_conf.log_level,
     .start = job_start,
     .drain = job_drain,
+    .reload = job_reload,
     .stop = job_stop,
     .drain_time = &job_conf.drain
 };
@@ -219,6 +221,13 @@ job_drain(void)
     } else {
         job_consume_drain(&job);
     }
+}
+
+
+static void
+job_reload(void)
+{
+    svc_redis_reload(&job_conf.redis);
 }
 
 

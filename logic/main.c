@@ -219,13 +219,15 @@ logic_drain(void)
 }
 
 
-/* Keys are changed without a restart: both the old and the new one stand in the
-   file for a while. */
+/* Certificates and keys are changed without a restart: both the old and the new
+   key stand in the file for a while. */
 
 static void
 logic_reload(void)
 {
     char  err[512];
+
+    svc_redis_reload(&logic_conf.redis);
 
     if (logic_conf.api_keys[0] == '\0') {
         return;

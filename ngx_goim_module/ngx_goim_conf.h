@@ -29,7 +29,22 @@ typedef struct {
     u_char                     *file_name;
     ngx_uint_t                  line;
     unsigned                    literal:1;  /* an address, or unix: */
+#if (NGX_SSL)
+    ngx_ssl_t                  *ssl;        /* NULL: without TLS */
+    u_char                     *ssl_name;   /* that is verified; NUL */
+#endif
 } ngx_goim_peer_t;
+
+
+/* TLS as parameters of a directive have it */
+
+typedef struct {
+    ngx_uint_t                  on;
+    ngx_str_t                   ca_file;        /* data NULL: the system's */
+    ngx_str_t                   cert_file;      /* data NULL: none */
+    ngx_str_t                   key_file;
+    ngx_str_t                   server_name;    /* data NULL: the host */
+} ngx_goim_tls_t;
 
 
 typedef struct {
@@ -48,6 +63,7 @@ typedef struct {
     ngx_goim_peer_t             redis;
     ngx_str_t                   redis_user;
     ngx_str_t                   redis_password;
+    ngx_goim_tls_t              redis_tls;
     ngx_int_t                   redis_db;
     ngx_str_t                   redis_prefix;
     ngx_str_t                   stream;     /* the node's: prefix, goim:node:,

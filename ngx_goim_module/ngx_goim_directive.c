@@ -6,9 +6,12 @@
 
 #include "ngx_goim_core.h"
 #include "ngx_goim_directive.h"
+#include "ngx_goim_tls.h"
 #include "ngx_goim_value.h"
 
 
+static char *ngx_goim_conf_redis_password(ngx_conf_t *cf,
+    const ngx_goim_conf_param_t *param, ngx_str_t *value, void *conf);
 static char *ngx_goim_conf_node_addrs(ngx_conf_t *cf,
     const ngx_goim_conf_param_t *param, ngx_str_t *value, void *conf);
 
@@ -22,9 +25,15 @@ static char *ngx_goim_conf_node_addrs(ngx_conf_t *cf,
 
 static const ngx_goim_conf_param_t  ngx_goim_conf_redis_params[] = {
     NGX_GOIM_CONF_PARAM("user=", text, redis_user, 0, 65536),
-    NGX_GOIM_CONF_PARAM("password=", text, redis_password, 0, 65536),
+    { "password=", ngx_goim_conf_redis_password, 0, { 0, 0 } },
+    { "password_file=", ngx_goim_conf_redis_password, 1, { 0, 0 } },
     NGX_GOIM_CONF_PARAM("db=", num, redis_db, 0, GOIM_REDIS_DB),
     NGX_GOIM_CONF_PARAM("prefix=", text, redis_prefix, 0, GOIM_PREFIX_MAX),
+    NGX_GOIM_CONF_PARAM("tls", word, redis_tls.on, 1, 1),
+    NGX_GOIM_CONF_PARAM("ca_file=", text, redis_tls.ca_file, 1, 4096),
+    NGX_GOIM_CONF_PARAM("cert_file=", text, redis_tls.cert_file, 1, 4096),
+    NGX_GOIM_CONF_PARAM("key_file=", text, redis_tls.key_file, 1, 4096),
+    NGX_GOIM_CONF_PARAM("server_name=", text, redis_tls.server_name, 1, 255),
     { NULL, NULL, 0, { 0, 0 } }
 };
 
@@ -121,6 +130,7 @@ ngx_goim_conf_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_goim_conf_t  *gcf = conf;
 
+    char       *rv;
     ngx_str_t  *value;
 
     if (gcf->redis.url.data) {
@@ -134,9 +144,60 @@ ngx_goim_conf_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    ngx_str_set(&gcf->redis_user, "default");
+    rv = ngx_goim_conf_params(cf, 2, ngx_goim_conf_redis_params, gcf);
 
-    return ngx_goim_conf_params(cf, 2, ngx_goim_conf_redis_params, gcf);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    if (gcf->redis_user.len == 0) {
+        ngx_str_set(&gcf->redis_user, "default");
+
+    } else if (gcf->redis_password.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"user=\" in \"%V\" needs a \"password_file=\"",
+                           &value[0]);
+        return NGX_CONF_ERROR;
+    }
+
+    return ngx_goim_tls_conf(cf, &gcf->redis_tls, &gcf->redis);
+}
+
+
+/* Itself or its file, one of them.  Nothing here says what it is. */
+
+static char *
+ngx_goim_conf_redis_password(ngx_conf_t *cf,
+    const ngx_goim_conf_param_t *param, ngx_str_t *value, void *conf)
+{
+    ngx_goim_conf_t  *gcf = conf;
+
+    ngx_str_t  *directive;
+
+    directive = cf->args->elts;
+
+    if (gcf->redis_password.data) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" has both \"password=\" and "
+                           "\"password_file=\"", directive);
+        return NGX_CONF_ERROR;
+    }
+
+    if (param->offset) {
+        return ngx_goim_conf_password(cf, value, &gcf->redis_password)
+               == NGX_OK ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
+
+    if (value->len > GOIM_PASSWORD_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"password=\" in \"%V\" takes at most %d bytes",
+                           directive, GOIM_PASSWORD_MAX);
+        return NGX_CONF_ERROR;
+    }
+
+    gcf->redis_password = *value;
+
+    return NGX_CONF_OK;
 }
 
 

@@ -6,6 +6,7 @@
 
 #include "ngx_goim_link.h"
 #include "ngx_goim_stats.h"
+#include "ngx_goim_tls.h"
 #include <ngx_event_connect.h>
 
 
@@ -27,7 +28,12 @@ static void ngx_goim_link_retry_handler(ngx_event_t *ev);
 static void ngx_goim_link_resolved(ngx_goim_resolve_t *rs);
 static void ngx_goim_link_connect(ngx_goim_link_t *l);
 static ngx_int_t ngx_goim_link_test(ngx_goim_link_t *l);
+static void ngx_goim_link_connected(ngx_goim_link_t *l);
+#if (NGX_SSL)
+static void ngx_goim_link_secured(ngx_connection_t *c);
+#endif
 static void ngx_goim_link_opened(ngx_goim_link_t *l);
+static ngx_int_t ngx_goim_link_gone(ngx_goim_link_t *l, const char *failed);
 static void ngx_goim_link_read_handler(ngx_event_t *rev);
 static void ngx_goim_link_write_handler(ngx_event_t *wev);
 static void ngx_goim_link_flush_handler(ngx_event_t *ev);
@@ -169,7 +175,7 @@ ngx_goim_link_connect(ngx_goim_link_t *l)
         return;
     }
 
-    ngx_goim_link_opened(l);
+    ngx_goim_link_connected(l);
 }
 
 
@@ -199,7 +205,7 @@ ngx_goim_link_test(ngx_goim_link_t *l)
 
 
 static void
-ngx_goim_link_opened(ngx_goim_link_t *l)
+ngx_goim_link_connected(ngx_goim_link_t *l)
 {
     ngx_connection_t  *c;
 
@@ -212,6 +218,50 @@ ngx_goim_link_opened(ngx_goim_link_t *l)
     /* fails and says so for a peer that is gone already */
     (void) ngx_tcp_nodelay(c);
 
+#if (NGX_SSL)
+    if (l->resolve.peer->ssl) {
+        ngx_goim_tls_start(l, ngx_goim_link_secured);
+        return;
+    }
+#endif
+
+    ngx_goim_link_opened(l);
+}
+
+
+#if (NGX_SSL)
+
+static void
+ngx_goim_link_secured(ngx_connection_t *c)
+{
+    ngx_goim_link_t  *l;
+
+    l = c->data;
+
+    if (ngx_goim_tls_done(l) != NGX_OK) {
+        ngx_goim_link_drop(l);
+        return;
+    }
+
+    if (c->write->timer_set) {
+        ngx_del_timer(c->write);
+    }
+
+    c->read->handler = ngx_goim_link_read_handler;
+    c->write->handler = ngx_goim_link_write_handler;
+
+    ngx_goim_link_opened(l);
+}
+
+#endif
+
+
+static void
+ngx_goim_link_opened(ngx_goim_link_t *l)
+{
+    ngx_connection_t  *c;
+
+    c = l->connection;
     l->open = 1;
 
     if (l->ops->opened(l) != NGX_OK) {
@@ -236,7 +286,6 @@ ngx_goim_link_read_handler(ngx_event_t *rev)
 {
     size_t             turn;
     ssize_t            n;
-    ngx_err_t          err;
     ngx_int_t          rc;
     ngx_goim_link_t   *l;
     ngx_connection_t  *c;
@@ -290,13 +339,12 @@ ngx_goim_link_read_handler(ngx_event_t *rev)
         }
 
         if (n == NGX_ERROR || n == 0) {
-            err = n ? ngx_socket_errno : 0;
-            (void) ngx_goim_link_error(l, err, n ? "recv() failed"
-                                                 : "closed by the peer");
+            (void) ngx_goim_link_gone(l, n ? "recv() failed" : NULL);
             ngx_goim_link_drop(l);
             return;
         }
 
+        l->heard = 1;
         rc = l->ops->input(l, ngx_goim_link_in, n);
 
         if (l->connection != c) {
@@ -315,6 +363,36 @@ ngx_goim_link_read_handler(ngx_event_t *rev)
         (void) ngx_goim_link_error(l, 0, "no event for reading");
         ngx_goim_link_drop(l);
     }
+}
+
+
+/* what failed, or NULL: it was closed */
+
+static ngx_int_t
+ngx_goim_link_gone(ngx_goim_link_t *l, const char *failed)
+{
+    ngx_err_t    err;
+    const char  *why, *hint;
+
+    err = failed ? ngx_socket_errno : 0;
+    why = failed ? failed : "closed by the peer";
+    hint = l->heard ? NULL : l->ops->hint;
+
+#if (NGX_SSL)
+    if (l->connection->ssl) {
+
+        if (failed) {
+            err = 0;
+            why = ngx_goim_tls_reason(l);
+        }
+
+        hint = hint ? "does it want a certificate?" : NULL;
+    }
+#endif
+
+    return ngx_goim_link_error(l, err, "%s%s%s", why,
+                               hint ? " before its first word: " : "",
+                               hint ? hint : "");
 }
 
 
@@ -342,7 +420,7 @@ ngx_goim_link_write_handler(ngx_event_t *wev)
             return;
         }
 
-        ngx_goim_link_opened(l);
+        ngx_goim_link_connected(l);
         return;
     }
 
@@ -368,6 +446,9 @@ ngx_goim_link_flush_handler(ngx_event_t *ev)
 static ngx_int_t
 ngx_goim_link_send(ngx_goim_link_t *l)
 {
+#if (NGX_SSL)
+    u_char             last[64];
+#endif
     ssize_t            n;
     ngx_connection_t  *c;
 
@@ -382,7 +463,15 @@ ngx_goim_link_send(ngx_goim_link_t *l)
         }
 
         if (n <= 0) {
-            return ngx_goim_link_error(l, ngx_socket_errno, "send() failed");
+#if (NGX_SSL)
+            /* it may have said why before it hung up */
+
+            if (c->ssl) {
+                (void) c->recv(c, last, sizeof(last));
+            }
+#endif
+
+            return ngx_goim_link_gone(l, "send() failed");
         }
 
         l->out_pos += n;
@@ -570,6 +659,8 @@ ngx_goim_link_stop(ngx_goim_link_t *l)
 static void
 ngx_goim_link_close(ngx_goim_link_t *l)
 {
+    ngx_pool_t  *pool;
+
     ngx_goim_resolve_cancel(&l->resolve);
 
     if (l->retry.timer_set) {
@@ -581,8 +672,16 @@ ngx_goim_link_close(ngx_goim_link_t *l)
     }
 
     if (l->connection) {
+        pool = l->connection->pool;
+#if (NGX_SSL)
+        ngx_goim_tls_close(l->connection);
+#endif
         ngx_close_connection(l->connection);
         l->connection = NULL;
+
+        if (pool) {
+            ngx_destroy_pool(pool);
+        }
     }
 
     if (l->out) {
@@ -595,6 +694,7 @@ ngx_goim_link_close(ngx_goim_link_t *l)
     l->out_size = 0;
 
     l->open = 0;
+    l->heard = 0;
     l->up = 0;
 }
 

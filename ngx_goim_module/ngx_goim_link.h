@@ -76,6 +76,9 @@ typedef struct {
     void                        (*closed)(ngx_goim_link_t *l);
 
     ngx_int_t                     errors;       /* counter, or -1 */
+
+    /* what may be wrong when the peer closes before its first word; or NULL */
+    const char                   *hint;
 } ngx_goim_link_ops_t;
 
 
@@ -109,7 +112,13 @@ struct ngx_goim_link_s {
     u_char                        error[256];
     size_t                        error_len;
 
-    unsigned                      open:1;       /* connected */
+#if (NGX_SSL)
+    ngx_log_t                     log;          /* of the connection */
+    char                          said_tls[200];
+#endif
+
+    unsigned                      open:1;       /* connected, with TLS */
+    unsigned                      heard:1;      /* it said something */
     unsigned                      up:1;         /* and its owner content */
     unsigned                      stopped:1;
     unsigned                      greeted:1;    /* said that it is up */

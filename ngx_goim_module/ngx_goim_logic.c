@@ -110,7 +110,8 @@ static const ngx_goim_link_ops_t  ngx_goim_logic_ops = {
     ngx_goim_logic_input,
     ngx_goim_logic_taken,
     ngx_goim_logic_closed,
-    -1
+    -1,
+    NULL
 };
 
 

@@ -252,7 +252,8 @@ static const ngx_goim_link_ops_t  ngx_goim_redis_ops = {
     ngx_goim_redis_input,
     NULL,
     ngx_goim_redis_closed,
-    NGX_GOIM_C_redis_errors
+    NGX_GOIM_C_redis_errors,
+    "does this port want TLS?"
 };
 
 

@@ -21,6 +21,8 @@ static char *ngx_goim_conf_range(ngx_conf_t *cf, ngx_command_t *cmd,
 static char *ngx_goim_conf_plain(char *text, int64_t n);
 static char *ngx_goim_conf_unknown(ngx_conf_t *cf,
     const ngx_goim_conf_param_t *params, ngx_str_t *value);
+static ngx_int_t ngx_goim_conf_copy(ngx_conf_t *cf, ngx_str_t *to,
+    u_char *data, size_t len);
 
 
 char *
@@ -313,11 +315,11 @@ ngx_goim_conf_missing(ngx_conf_t *cf, ngx_uint_t line, const char *text)
 }
 
 
-ngx_int_t
-ngx_goim_conf_secret(ngx_conf_t *cf, ngx_str_t *file, ngx_str_t *secret)
+/* What the file holds, to the buffer's end; NGX_ERROR: it is logged. */
+
+static ssize_t
+ngx_goim_conf_read(ngx_conf_t *cf, ngx_str_t *file, u_char *buf, size_t size)
 {
-    size_t    len;
-    u_char    buf[GOIM_SECRET_MAX + 2];
     ssize_t   n;
     ngx_fd_t  fd;
 
@@ -333,7 +335,7 @@ ngx_goim_conf_secret(ngx_conf_t *cf, ngx_str_t *file, ngx_str_t *secret)
         return NGX_ERROR;
     }
 
-    n = ngx_read_fd(fd, buf, sizeof(buf));
+    n = ngx_read_fd(fd, buf, size);
 
     if (n == -1) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
@@ -345,7 +347,20 @@ ngx_goim_conf_secret(ngx_conf_t *cf, ngx_str_t *file, ngx_str_t *secret)
                       ngx_close_file_n " \"%V\" failed", file);
     }
 
-    if (n == -1) {
+    return n == -1 ? NGX_ERROR : n;
+}
+
+
+ngx_int_t
+ngx_goim_conf_secret(ngx_conf_t *cf, ngx_str_t *file, ngx_str_t *secret)
+{
+    size_t    len;
+    u_char    buf[GOIM_SECRET_MAX + 2];
+    ssize_t   n;
+
+    n = ngx_goim_conf_read(cf, file, buf, sizeof(buf));
+
+    if (n == NGX_ERROR) {
         return NGX_ERROR;
     }
 
@@ -365,14 +380,60 @@ ngx_goim_conf_secret(ngx_conf_t *cf, ngx_str_t *file, ngx_str_t *secret)
         return NGX_ERROR;
     }
 
-    secret->len = len;
-    secret->data = ngx_pnalloc(cf->pool, len);
+    return ngx_goim_conf_copy(cf, secret, buf, len);
+}
 
-    if (secret->data == NULL) {
+
+/* As the services take it: as editors leave it, a mark of UTF-8 before, ends of
+   lines behind. */
+
+ngx_int_t
+ngx_goim_conf_password(ngx_conf_t *cf, ngx_str_t *file, ngx_str_t *password)
+{
+    size_t    len;
+    u_char   *p, buf[GOIM_PASSWORD_MAX + 1];
+    ssize_t   n;
+
+    n = ngx_goim_conf_read(cf, file, buf, sizeof(buf));
+
+    if (n == NGX_ERROR) {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(secret->data, buf, len);
+    p = buf;
+    len = n;
+
+    if (len > GOIM_PASSWORD_MAX || ngx_strlchr(buf, buf + len, '\0')) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" is no password: it has more than %d bytes, "
+                           "or one that is zero", file, GOIM_PASSWORD_MAX);
+        return NGX_ERROR;
+    }
+
+    if (len >= 3 && ngx_memcmp(p, "\xef\xbb\xbf", 3) == 0) {
+        p += 3;
+        len -= 3;
+    }
+
+    while (len && (p[len - 1] == LF || p[len - 1] == CR)) {
+        len--;
+    }
+
+    return ngx_goim_conf_copy(cf, password, p, len);
+}
+
+
+static ngx_int_t
+ngx_goim_conf_copy(ngx_conf_t *cf, ngx_str_t *to, u_char *data, size_t len)
+{
+    to->len = len;
+    to->data = ngx_pnalloc(cf->pool, len + 1);
+
+    if (to->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(to->data, data, len);
 
     return NGX_OK;
 }

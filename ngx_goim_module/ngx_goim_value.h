@@ -59,6 +59,11 @@ char *ngx_goim_conf_param_word(ngx_conf_t *cf,
 ngx_int_t ngx_goim_conf_secret(ngx_conf_t *cf, ngx_str_t *file,
     ngx_str_t *secret);
 
+/* What a file holds, less its last newlines: GOIM_PASSWORD_MAX bytes at most.
+   An error is logged. */
+ngx_int_t ngx_goim_conf_password(ngx_conf_t *cf, ngx_str_t *file,
+    ngx_str_t *password);
+
 
 /* Logs that the directive (its parameter "db=", if it is not NULL) takes
    `what` ("a number from 0 to 5"), and not value.  NGX_CONF_ERROR. */

@@ -14,11 +14,62 @@
 svc_redis_metrics_t  svc_redis_metrics;
 
 
-int
-svc_redis_check(const svc_redis_conf_t *conf, char *err, size_t size)
+/* A file or name that nothing uses is a mistake, as is one without its other
+ * half. */
+static int
+svc_redis_check_tls(svc_redis_conf_t *conf, const char *host, char *err,
+    size_t size)
 {
-    char      host[256];
+    const svc_tls_conf_t  *tls;
+
+    tls = &conf->tls;
+
+    if (!tls->on) {
+        if (tls->ca_file[0] == '\0' && tls->cert_file[0] == '\0'
+            && tls->key_file[0] == '\0' && tls->server_name[0] == '\0')
+        {
+            return 0;
+        }
+
+        snprintf(err, size, "[redis] %s needs tls = on",
+                 tls->ca_file[0] != '\0' ? "ca_file"
+                 : tls->cert_file[0] != '\0' ? "cert_file"
+                 : tls->key_file[0] != '\0' ? "key_file" : "server_name");
+        return -1;
+    }
+
+    if (host[0] == '\0' && tls->server_name[0] == '\0') {
+        snprintf(err, size, "[redis] tls = \"on\" needs a server_name with "
+                 "addr = \"%.128s\"", conf->addr);
+        return -1;
+    }
+
+    if (strlen(tls->server_name) > SVC_TLS_NAME) {
+        snprintf(err, size, "[redis] server_name = \"%.64s\" is not 0 to %d "
+                 "bytes", tls->server_name, SVC_TLS_NAME);
+        return -1;
+    }
+
+    if ((tls->cert_file[0] == '\0') != (tls->key_file[0] == '\0')) {
+        snprintf(err, size, "[redis] %s",
+                 tls->key_file[0] == '\0' ? "cert_file needs a key_file"
+                                          : "key_file needs a cert_file");
+        return -1;
+    }
+
+    conf->secure = svc_tls_new("redis", tls, err, size);
+
+    return conf->secure != NULL ? 0 : -1;
+}
+
+
+int
+svc_redis_check(svc_redis_conf_t *conf, char *err, size_t size)
+{
+    char      host[SVC_TLS_NAME + 1];
     uint16_t  port;
+
+    host[0] = '\0';
 
     if (strncmp(conf->addr, "unix:", 5) == 0) {
 
@@ -46,7 +97,31 @@ svc_redis_check(const svc_redis_conf_t *conf, char *err, size_t size)
         return -1;
     }
 
-    return 0;
+    if (strlen(conf->password) > GOIM_PASSWORD_MAX) {
+        snprintf(err, size, "[redis] password_file holds more than %d bytes",
+                 GOIM_PASSWORD_MAX);
+        return -1;
+    }
+
+    return svc_redis_check_tls(conf, host, err, size);
+}
+
+
+void
+svc_redis_reload(const svc_redis_conf_t *conf)
+{
+    char  err[512];
+
+    if (conf->secure == NULL) {
+        return;
+    }
+
+    if (svc_tls_reload(conf->secure, err, sizeof(err)) != 0) {
+        log_write(LOG_ERROR, "%s; what was read before stays", err);
+        return;
+    }
+
+    log_write(LOG_NOTICE, "[redis] files of TLS read again");
 }
 
 

@@ -1,6 +1,6 @@
 /*
  * One asynchronous connection to Redis that outlives its disconnections:
- * connect, AUTH, SELECT, the life (DESIGN.md), then `up`. When it is lost or
+ * connect, TLS, AUTH, SELECT, the life (DESIGN.md), then `up`. When it is lost or
  * late, everything outstanding is told so, and it connects again with backoff
  * (50 ms to 2 s, jitter). Late is who says nothing for the time set while a
  * command that was sent waits for its answer, or takes nothing of one. A
@@ -19,6 +19,7 @@
 
 #include "common/goim_limits.h"
 #include "conf.h"
+#include "tls.h"
 
 typedef struct svc_redis_s  svc_redis_t;
 
@@ -30,6 +31,10 @@ typedef struct {
     int64_t   db;
     char     *prefix;       /* before every key; default "" */
     int64_t   timeout;      /* ms, for connect, and for silence */
+
+    svc_tls_conf_t   tls;
+    svc_tls_t       *secure;    /* not from the file: of svc_redis_check();
+                                   NULL: no TLS */
 } svc_redis_conf_t;
 
 /* The rows of a conf table for `field` (an svc_redis_conf_t) of `type`. */
@@ -45,9 +50,23 @@ typedef struct {
     { "redis", "prefix", CONF_STR, offsetof(type, field.prefix),             \
       "", 0, 0, NULL },                                                      \
     { "redis", "timeout", CONF_MSEC, offsetof(type, field.timeout), "2s",    \
-      10, 600000, NULL }
+      10, 600000, NULL },                                                    \
+    { "redis", "tls", CONF_BOOL, offsetof(type, field.tls.on),               \
+      "off", 0, 0, NULL },                                                   \
+    { "redis", "ca_file", CONF_STR, offsetof(type, field.tls.ca_file),       \
+      "", 0, 0, NULL },                                                      \
+    { "redis", "cert_file", CONF_STR, offsetof(type, field.tls.cert_file),   \
+      "", 0, 0, NULL },                                                      \
+    { "redis", "key_file", CONF_STR, offsetof(type, field.tls.key_file),     \
+      "", 0, 0, NULL },                                                      \
+    { "redis", "server_name", CONF_STR,                                      \
+      offsetof(type, field.tls.server_name), "", 0, 0, NULL }
 
-int svc_redis_check(const svc_redis_conf_t *conf, char *err, size_t size);
+/* Also reads the files of TLS: once. */
+int svc_redis_check(svc_redis_conf_t *conf, char *err, size_t size);
+
+/* SIGHUP: the files of TLS again, for connections made from then on. */
+void svc_redis_reload(const svc_redis_conf_t *conf);
 
 typedef struct {
     void  (*up)(svc_redis_t *r, void *data);      /* may be NULL */

@@ -21,7 +21,6 @@
 #define SVC_REDIS_BACKOFF_MIN   50
 #define SVC_REDIS_BACKOFF_MAX   2000
 #define SVC_REDIS_STEADY        1000    /* up this long: begin anew */
-#define SVC_REDIS_READ          65536
 
 
 static void svc_redis_connect(svc_redis_t *r);
@@ -133,6 +132,13 @@ svc_redis_disconnect(svc_redis_t *r)
     event_del(r->timer);
     event_del(r->kick);
 
+    if (r->tls != NULL) {
+        svc_tls_close(r->tls);
+        r->tls = NULL;
+        r->tls_read = 0;
+        r->tls_write = 0;
+    }
+
     if (r->fd != -1) {
         close(r->fd);
         r->fd = -1;
@@ -237,7 +243,9 @@ svc_redis_moves(svc_redis_t *r)
         return 0;
     }
 
-    taken = r->sent - (uint64_t) n;
+    /* with TLS there is a little more of it than was sent here */
+
+    taken = r->sent > (uint64_t) n ? r->sent - (uint64_t) n : 0;
 
     if (taken >= r->first->end || taken <= r->taken) {
         return 0;
@@ -260,20 +268,6 @@ svc_redis_expect(svc_redis_t *r)
 {
     if (!event_pending(r->timer, EV_TIMEOUT, NULL)) {
         svc_timer(r->timer, svc_redis_deadline(r) - svc_now());
-    }
-}
-
-
-/* So many bytes more have been sent. */
-static void
-svc_redis_sent(svc_redis_t *r, size_t n)
-{
-    r->sent += n;
-    r->moved = svc_now();
-
-    while (r->unsent != NULL && r->unsent->end <= r->sent) {
-        r->unsent->sent = r->moved;
-        r->unsent = r->unsent->next;
     }
 }
 
@@ -301,6 +295,12 @@ svc_redis_timer(evutil_socket_t fd, short what, void *data)
     case SVC_REDIS_CONNECTING:
         metrics_add(svc_redis_metrics.timeouts, 1);
         svc_redis_close(r, "no connection in time");
+        return;
+
+    case SVC_REDIS_SECURING:
+        metrics_add(svc_redis_metrics.timeouts, 1);
+        svc_redis_close(r, "no handshake of TLS in time: is this its port "
+                        "for TLS?");
         return;
 
     default:
@@ -346,177 +346,7 @@ svc_redis_reconnect(svc_redis_t *r)
 }
 
 
-/* ---- the socket ---- */
-
-/* 0, or -1 when the connection was closed. */
-static int
-svc_redis_flush(svc_redis_t *r)
-{
-    int   n;
-    char  why[128];
-
-    while (evbuffer_get_length(r->out) > 0) {
-
-        n = evbuffer_write(r->out, r->fd);
-
-        if (n > 0) {
-            svc_redis_sent(r, (size_t) n);
-            continue;
-        }
-
-        if (n == -1 && errno == EINTR) {
-            continue;
-        }
-
-        if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-            event_add(r->write, NULL);
-            return 0;
-        }
-
-        snprintf(why, sizeof(why), "write: %s", strerror(errno));
-        svc_redis_close(r, why);
-
-        return -1;
-    }
-
-    return 0;
-}
-
-
-static void
-svc_redis_on_flush(evutil_socket_t fd, short what, void *data)
-{
-    svc_redis_t  *r;
-
-    (void) fd;
-    (void) what;
-
-    r = data;
-
-    if (r->fd != -1 && !event_pending(r->write, EV_WRITE, NULL)) {
-        svc_redis_flush(r);
-    }
-}
-
-
-static void
-svc_redis_on_write(evutil_socket_t fd, short what, void *data)
-{
-    int           error;
-    char          why[128];
-    socklen_t     len;
-    svc_redis_t  *r;
-
-    (void) what;
-
-    r = data;
-
-    if (r->state != SVC_REDIS_CONNECTING) {
-        svc_redis_flush(r);
-        return;
-    }
-
-    len = sizeof(error);
-
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1) {
-        error = errno;
-    }
-
-    if (error != 0) {
-        snprintf(why, sizeof(why), "connect: %s", strerror(error));
-        svc_redis_close(r, why);
-        return;
-    }
-
-    svc_redis_greet(r);
-}
-
-
-/* -1: the connection cannot go on, `why` says why. */
-static int
-svc_redis_parse(svc_redis_t *r, const char *data, size_t len, char *why,
-    size_t size)
-{
-    int    rc;
-    void  *reply;
-
-    r->part += len;
-    r->heard = svc_now();
-
-    if (r->part > SVC_REDIS_REPLY_MAX) {
-        snprintf(why, size, "an answer of more than %d bytes",
-                 SVC_REDIS_REPLY_MAX);
-        return -1;
-    }
-
-    if (redisReaderFeed(r->reader, data, len) != REDIS_OK) {
-        snprintf(why, size, "read: %s", r->reader->errstr);
-        return -1;
-    }
-
-    for ( ;; ) {
-
-        if (redisReaderGetReply(r->reader, &reply) != REDIS_OK) {
-            snprintf(why, size, "read: %s", r->reader->errstr);
-            return -1;
-        }
-
-        if (reply == NULL) {
-            return 0;
-        }
-
-        /* what came behind it is at most a read's bytes of the next one */
-
-        r->part = r->reader->len - r->reader->pos;
-
-        rc = svc_redis_answer(r, reply);
-
-        if (rc != 0) {
-            snprintf(why, size, "unasked answer: %.64s",
-                     ((redisReply *) reply)->type == REDIS_REPLY_ERROR
-                     ? ((redisReply *) reply)->str : "not an error");
-        }
-
-        freeReplyObject(reply);
-
-        if (rc != 0) {
-            return -1;
-        }
-    }
-}
-
-
-static void
-svc_redis_on_read(evutil_socket_t fd, short what, void *data)
-{
-    char          why[256];
-    ssize_t       n;
-    svc_redis_t  *r;
-
-    static __thread char  buf[SVC_REDIS_READ];
-
-    (void) what;
-
-    r = data;
-
-    n = recv(fd, buf, sizeof(buf), 0);
-
-    if (n == -1 && (errno == EAGAIN || errno == EINTR)) {
-        return;
-    }
-
-    if (n <= 0) {
-        snprintf(why, sizeof(why), "read: %s",
-                 n == 0 ? "closed by Redis" : strerror(errno));
-        svc_redis_close(r, why);
-        return;
-    }
-
-    if (svc_redis_parse(r, buf, (size_t) n, why, sizeof(why)) != 0) {
-        svc_redis_close(r, why);
-    }
-}
-
+/* ---- up ---- */
 
 static void
 svc_redis_open(svc_redis_t *r, int family, const struct sockaddr *sa,
@@ -604,7 +434,6 @@ svc_redis_resolved(struct addrinfo *list, const char *error, void *data)
 static void
 svc_redis_connect(svc_redis_t *r)
 {
-    char                host[256];
     uint16_t            port;
     struct sockaddr_un  un;
 
@@ -631,12 +460,12 @@ svc_redis_connect(svc_redis_t *r)
 
     r->state = SVC_REDIS_RESOLVING;
 
-    if (conf_addr(r->conf.addr, host, sizeof(host), &port) != 0) {
+    if (conf_addr(r->conf.addr, r->host, sizeof(r->host), &port) != 0) {
         svc_redis_close(r, "not an address");
         return;
     }
 
-    r->resolve = svc_resolve(r->base, host, port, svc_redis_resolved, r);
+    r->resolve = svc_resolve(r->base, r->host, port, svc_redis_resolved, r);
 
     if (r->resolve == NULL) {
         svc_redis_close(r, "cannot resolve: out of resources");

@@ -1,6 +1,7 @@
 /*
  * Inside of the Redis connection: redis.c (commands and answers), redis_conn.c
- * (how it comes up and goes down), redis_greet.c (what is said first).
+ * (how it comes up and goes down), redis_io.c (its socket), redis_greet.c (what
+ * is said first).
  * hiredis formats commands and parses replies; its own asynchronous layer is
  * not used, as it asserts on what a server sends.
  */
@@ -27,6 +28,7 @@ typedef enum {
     SVC_REDIS_WAITING,      /* for the time of the next attempt */
     SVC_REDIS_RESOLVING,
     SVC_REDIS_CONNECTING,
+    SVC_REDIS_SECURING,     /* the handshake of TLS */
     SVC_REDIS_GREETING,     /* AUTH, SELECT, INFO, the life */
     SVC_REDIS_UP
 } svc_redis_state_t;
@@ -58,6 +60,9 @@ struct svc_redis_s {
 
     svc_redis_state_t     state;
     int                   fd;
+    svc_tls_conn_t       *tls;          /* NULL: without */
+    int                   tls_read;     /* it waits for what the other */
+    int                   tls_write;    /* direction does */
     struct event         *read;
     struct event         *write;
     struct event         *flush;        /* at the end of this turn */
@@ -81,6 +86,7 @@ struct svc_redis_s {
     svc_script_t         *asked[SVC_REDIS_SCRIPTS];     /* SCRIPT LOAD sent */
     size_t                nasked;
 
+    char                  host[SVC_TLS_NAME + 1];   /* of conf.addr */
     svc_resolve_t        *resolve;
     struct addrinfo      *addrs;        /* not tried yet: from `addr` on */
     struct addrinfo      *addr;
@@ -135,6 +141,12 @@ void svc_redis_sweep(svc_redis_t *r, int all);
 void svc_redis_start(svc_redis_t *r, int64_t delay);
 void svc_redis_close(svc_redis_t *r, const char *why);
 void svc_redis_expect(svc_redis_t *r);
+
+/* redis_io.c: for the events of the connection */
+
+void svc_redis_on_read(evutil_socket_t fd, short what, void *data);
+void svc_redis_on_write(evutil_socket_t fd, short what, void *data);
+void svc_redis_on_flush(evutil_socket_t fd, short what, void *data);
 
 /* redis_greet.c */
 

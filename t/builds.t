@@ -71,6 +71,18 @@ $objs = site('bare', "--with-compat --add-dynamic-module='$root'", 'modules');
 ok(!-e "$objs/ngx_stream_goim_module.so", 'bare: nothing of stream is built');
 runs('bare', $nginx, 0, "$objs/ngx_goim_module.so");
 
+{
+    local $ENV{GOIM_NGINX} = $nginx;
+    my $bare = Goim::Nginx->new(modules => ["$objs/ngx_goim_module.so"],
+        redis => '127.0.0.1:1 tls', logic => '127.0.0.1:1', stopped => 1);
+    my ($rc, $said) = $bare->test_conf;
+
+    allow_log(qr/\[emerg\].*"tls" needs an nginx with SSL/);
+    is($rc, 1, 'bare: no TLS to Redis');
+    like($said, qr/"tls" needs an nginx with SSL in "redis" in .*:\d+$/m,
+        'bare: says so');
+}
+
 $objs = site('static', "--with-stream --add-module='$root'", '');
 runs('static', "$objs/nginx", 1);
 

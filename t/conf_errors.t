@@ -7,6 +7,7 @@ use warnings;
 
 use lib 't/lib';
 use Goim::Nginx;
+use Goim::TLS;
 use Goim::Test;
 
 allow_log(qr{\[emerg\] });
@@ -116,7 +117,8 @@ for (@ranges) {
 my $server_id = '1 to 255 bytes of printable ASCII without "/" and blanks';
 my $addrs = '1 to 64 addresses of 1 to 255 bytes, a comma between two';
 my $mids = 'mids from 1 to 9223372036854775807';
-my $redis = 'user=, password=, db=, prefix=';
+my $redis = 'user=, password=, password_file=, db=, prefix=, tls, ca_file=, '
+    . 'cert_file=, key_file=, server_name=';
 my $node = 'region=, zone=, env=, weight=, addrs=, offline';
 
 # directive, its arguments, what is said
@@ -140,6 +142,10 @@ for my $case (
     map({ ['redis', 'db=', $_, 'a number from 0 to 1000000'] }
         '-1', '1000001', 'x', ''),
     ['redis', 'prefix=', 'x' x 65, 'a text of 0 to 64 bytes'],
+    map({ ['redis', 'server_name=', $_, 'a text of 1 to 255 bytes'] }
+        '', 'x' x 256),
+    map({ ['redis', "$_=", '', 'a text of 1 to 4096 bytes'] }
+        'ca_file', 'cert_file', 'key_file'),
     map({ ['node', 'weight=', $_, 'a number from 1 to 1000000'] }
         '0', '-5', '1000001', 'heavy', ''),
     map({ ['node', "$_=", 'x' x 256, 'a text of 0 to 255 bytes'] }
@@ -156,7 +162,10 @@ for my $case (
 
 # what is no parameter: directive, arguments, its name, the one meant
 for my $case (
-    ['redis', '127.0.0.1:1 tls=on', 'tls=', '', $redis],
+    ['redis', '127.0.0.1:1 tls=on', 'tls=', 'tls', $redis],
+    ['redis', '127.0.0.1:1 tls ca_fiel=x', 'ca_fiel=', 'ca_file=', $redis],
+    ['redis', '127.0.0.1:1 tls sever_name=x', 'sever_name=', 'server_name=',
+        $redis],
     ['redis', '127.0.0.1:1 pasword=secret', 'pasword=', 'password=', $redis],
     ['redis', '127.0.0.1:1 dp=1', 'dp=', 'db=', $redis],
     ['redis', '127.0.0.1:1 db', 'db', 'db=', $redis],
@@ -200,6 +209,71 @@ for my $case (
 }
 says('the second logic', goim(logic => '127.0.0.1:1 127.0.0.1:x'),
     'invalid port in "127.0.0.1:x" of the "logic" directive', 'logic ');
+
+# ---- redis: its password, and TLS --------------------------------------------
+
+my $ca = Goim::TLS->new;
+my ($cert, $key) = $ca->cert('own');
+my (undef, $key2) = $ca->cert('two');
+my $files = folder('files');
+my $pem = $ca->file;
+spew("$files/password", "se\@cret\n");
+spew("$files/zero", "se\0cret");
+spew("$files/long", 'x' x 4097);
+spew("$files/longest", 'x' x 4096);
+system("openssl pkey -in $key -aes256 -passout pass:x -out $files/locked") == 0
+    or die 'openssl';
+
+my $at = '127.0.0.1:1';
+
+is(nginx_said(goim(redis => "$at $_")), '', "redis $_ is taken") for
+    "user=a password_file=$files/password", "password_file=$files/longest",
+    'password=' . 'x' x 4000, "tls", "tls ca_file=$pem",
+    "tls ca_file=$cert server_name=redis.test",
+    "tls cert_file=$cert key_file=$key", 'tls server_name=::1';
+is(nginx_said(goim(redis => 'unix:/tmp/x tls server_name=a')), '',
+    'TLS by a unix socket is taken');
+
+says("redis $_->[0]", goim(redis => ($_->[2] || $at) . " $_->[0]"), $_->[1],
+    'redis ')
+    for ['user=a', '"user=" in "redis" needs a "password_file="'],
+        ["password=x password_file=$files/password",
+            '"redis" has both "password=" and "password_file="'],
+        ["password_file=$files/password password=x",
+            '"redis" has both "password=" and "password_file="'],
+        ['password_file=/nonexistent/file', 'open() "/nonexistent/file" failed '
+            . '(2: No such file or directory)'],
+        map({ ["password_file=$_", qq{"$_" is no password: it has more than }
+            . '4096 bytes, or one that is zero'] } "$files/zero",
+            "$files/long"),
+        map({ ["$_=x", qq{"$_=" needs "tls" in "redis"}] } 'ca_file',
+            'cert_file', 'key_file', 'server_name'),
+        ["tls cert_file=$cert", '"cert_file=" needs "key_file=" in "redis"'],
+        ["tls key_file=$key", '"key_file=" needs "cert_file=" in "redis"'],
+        ['tls', '"tls" needs "server_name=" with "unix:" in "redis"',
+            'unix:/tmp/x'],
+        map({ ["tls $_=/nonexistent/file"
+            . ($_ eq 'ca_file' ? '' : $_ eq 'key_file' ? " cert_file=$cert"
+                : " key_file=$key"), qq{"$_=/nonexistent/file" in "redis": }
+            . 'open() failed (2: No such file or directory)'] } 'ca_file',
+            'cert_file', 'key_file');
+
+# what is in the files is OpenSSL's to say
+my $file = qr/ in "redis" in :\d+$/;
+nginx_says("redis $_->[0]", goim(redis => "$at tls $_->[0]"), $_->[1], $file)
+    for ["ca_file=$files/password", qr{"$files/password".*no certificate}],
+        ["cert_file=$files/password key_file=$key",
+            qr{"$files/password".*no start line}],
+        ["cert_file=$cert key_file=$files/password",
+            qr{"$files/password".*(?:no start line|unsupported)}],
+        ["cert_file=$cert key_file=$files/locked",
+            qr{"$files/locked".*PEM_read_bio_PrivateKey}],
+        ["cert_file=$cert key_file=$key2", qr{"$key2".*key values mismatch}];
+
+# a password is never shown
+unlike(nginx_said(goim(redis => qq{$at $_})), qr/secret/, 'no secret in it')
+    for 'password=secret pasword=secret', 'password=' . 'secret' x 1000,
+        'password=secret password=secret';
 
 # ---- what is missing ---------------------------------------------------------
 

@@ -8,9 +8,14 @@ use warnings;
 use lib 't/lib';
 use Goim::Job;
 use Goim::Logic;
+use Goim::TLS;
 use Goim::Test;
 
 allow_log(qr{\[emerg\] });
+
+my $ca = Goim::TLS->new;
+my ($cert, $cert_key) = $ca->cert('own');
+my (undef, $key2) = $ca->cert('two');
 
 my %service = (
     logic => Goim::Logic->new(redis => '127.0.0.1:1', stopped => 1),
@@ -51,6 +56,12 @@ sub file {
     $with .= "[registry]\nrenew = 500ms\n"
         if "$section $key" eq 'registry ttl';
     $with .= "[registry]\nttl = 1h\n" if $key eq 'renew';
+    $with .= "[redis]\naddr = unix:/x\n"
+        if "$section $key $value" eq 'redis tls on';
+    $with .= "[redis]\ntls = on\n"
+        if $key =~ /^(?:ca_file|cert_file|key_file|server_name)$/;
+    $with .= "cert_file = $cert\n" if $key eq 'key_file';
+    $with .= "key_file = $cert_key\n" if $key eq 'cert_file';
     my $jwt = $section eq 'auth' && $key =~ /^(?:keys|secret_file|jwks)$/;
     $with .= $jwt || $key eq 'algorithms' ? "[auth]\nmode = jwt\n"
         : "[auth]\nmode = trust\n"
@@ -156,6 +167,11 @@ my @both = (
         'cannot be read: No such file or directory'],
     [redis => prefix => 'x' x 65, 'is not 0 to 64 bytes'],
     [redis => user => 'somebody', 'needs a password_file'],
+    [redis => tls => 'yes', 'is none of on, off, 1, 0'],
+    [redis => tls => 'on', 'needs a server_name with addr = "unix:/x"'],
+    map({ [redis => $_ => '/nonexistent/file',
+        'cannot be read: No such file or directory'] }
+        qw(ca_file cert_file key_file)),
     [bus => driver => 'pigeon', 'is none of redis, kafka'],
     [bus => driver => 'kafak',
         'is none of redis, kafka, did you mean "kafka"?'],
@@ -271,7 +287,7 @@ for (qw(logic job)) {
     my %any = map { $_ => 1 } 'bus topic', 'bus group',
         'im db', 'im topic', "$name log", 'auth ca', 'receive ca', 'before ca',
         'auth issuer', 'auth audience', 'nodes domain', 'nodes host_domain',
-        'nodes region_header';
+        'nodes region_header', 'redis server_name';
     is_deeply([grep { !$tried{$_} && !$any{$_} } map { "@$_" } @keys], [],
         "$name: wrong values of all keys are tried");
 
@@ -292,6 +308,46 @@ for (qw(logic job)) {
         ':2: [registry] renew = 16000ms is more than half of ttl = 30000ms');
     says('ttl alone', "[registry]\n\nttl = 19s\n",
         ':3: [registry] renew = 10000ms is more than half of ttl = 19000ms');
+
+    # TLS to Redis
+    my $files = folder('files');
+    my $trust = $name eq 'logic' ? "[auth]\nmode = trust\n" : '';
+    my ($none, $long) = map { "$files/$_" } qw(none long);
+    spew($none, "no certificate\n");
+    spew($long, 'x' x 4097);
+    system("openssl pkey -in $cert_key -aes256 -passout pass:x "
+        . "-out $files/locked") == 0 or die 'openssl';
+
+    for (['', "ca_file = $none", 'ca_file needs tls = on'],
+        ['', "cert_file = $none", 'cert_file needs tls = on'],
+        ['', "key_file = $none", 'key_file needs tls = on'],
+        ['', 'server_name = a', 'server_name needs tls = on'],
+        ["tls = on\n", "cert_file = $cert", 'cert_file needs a key_file'],
+        ["tls = on\n", "key_file = $cert_key", 'key_file needs a cert_file'],
+        ['', "password_file = $long",
+            'password_file holds more than 4096 bytes'],
+        ["tls = on\n", "ca_file = $none", "ca_file = \"$none\" holds no "
+            . 'certificate: no certificate or crl found'],
+        ["tls = on\nkey_file = $cert_key\n", "cert_file = $none",
+            "cert_file = \"$none\" holds no certificate: no start line"],
+        ["tls = on\ncert_file = $cert\n", "key_file = $key2",
+            "key_file = \"$key2\" is not the key of cert_file"])
+    {
+        my ($before, $line, $why) = @$_;
+        my $n = 2 + (() = "$trust$before" =~ /\n/g);
+        says("[redis] $line", "$trust\[redis]\n$before$line\n",
+            ":$n: [redis] $why");
+    }
+    says('[redis] server_name', "$trust\[redis]\ntls = on\nserver_name = "
+        . 'x' x 128 . "\n " . 'x' x 128 . "\n", ':' . (3 + ($trust ne '') * 2)
+        . ': [redis] server_name = "' . 'x' x 64 . '" is not 0 to 255 bytes');
+    like(said("$trust\[redis]\ntls = on\ncert_file = $cert\nkey_file = $_\n"),
+        qr{\[redis\] key_file = "\Q$_\E" holds no key without a password: },
+        "$name: $_ is no key") for $none, "$files/locked";
+    is(said("$trust\[redis]\n$_"), '', "$name: [redis] $_ is taken")
+        for "tls = on\n", "tls = on\nca_file = @{[$ca->file]}\n"
+            . "cert_file = $cert\nkey_file = $cert_key\n",
+            "tls = on\nserver_name = redis.test\naddr = unix:/tmp/x\n";
 
     # [kafka]
     my $kafka = "[bus]\ndriver = kafka\n";

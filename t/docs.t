@@ -9,6 +9,7 @@ use lib 't/lib';
 use Goim::Job;
 use Goim::Logic;
 use Goim::Nginx;
+use Goim::TLS;
 use Goim::Test;
 
 my $root = root_dir();
@@ -66,6 +67,12 @@ is_deeply([sort keys %documented], [sort keys %source],
     'each directive is documented, and no other');
 is(scalar(grep { $_ != 1 } values %documented), 0, 'once');
 
+# what examples name
+my $ca = Goim::TLS->new;
+my %files = ('redis-ca.pem' => $ca->file, 'redis.password' => spew(
+    folder('password') . '/redis', "secret\n"));
+@files{qw(redis.pem redis.key)} = $ca->cert('own');
+
 sub takes {
     my ($what, $conf, %arg) = @_;
     my $n = Goim::Nginx->new(conf => $conf, stopped => 1, %arg);
@@ -93,6 +100,7 @@ sub example {
         . "\n}" if $d->[2] eq 'stream server';
 
     $goim =~ s{/var/log/nginx/}{%%DIR%%/}g;
+    $goim =~ s{goim/(redis[-.]\w+(?:\.pem)?)}{$files{$1} // $1}ge;
     return "%%MODULES%%\npid %%DIR%%/nginx.pid;\n$goim\nevents { }\n"
         . "http { access_log off; server { listen 127.0.0.1:%%PORT%%;\n"
         . "$http\n} }\n$tcp\n";

@@ -29,7 +29,7 @@ use Goim::Proc ();
 use Goim::Test qw(folder free_port root_dir slurp wait_for);
 
 # to => port; late => s by which answers are late, slow => requests; unix => 1:
-# by such a socket
+# by such a socket; bits => N: in pieces of 1 to N bytes
 sub new {
     my ($class, %arg) = @_;
     my $dir = folder('proxy');
@@ -37,7 +37,7 @@ sub new {
     my $self = $class->SUPER::new(%arg, name => 'proxy', dir => $dir,
         stop => 'KILL', cmd => [$^X, '-I' . root_dir() . '/t/lib',
             '-MGoim::Proxy', '-e', 'Goim::Proxy::run(@ARGV)', $port, $arg{to},
-            $arg{late} || 0, $arg{slow} || 0]);
+            $arg{late} || 0, $arg{slow} || 0, $arg{bits} || 0]);
     $self->{port} = $port;
     $self->start;
     wait_for { $self->said('ready') } 10, 'the proxy listens';
@@ -66,7 +66,7 @@ sub switch {
     my ($self, $to) = @_;
     my $n = $self->said('ready');
     $self->stop;
-    $self->{cmd}[-3] = $to;
+    $self->{cmd}[-4] = $to;
     $self->start;
     wait_for { $self->said('ready') > $n } 10, 'the proxy listens';
     return $self;
@@ -78,7 +78,7 @@ sub release { return $_[0]->_tell('USR2', 'passes') }
 # ---- the process -------------------------------------------------------------
 
 sub run {
-    my ($port, $to, $late, $slow) = @_;
+    my ($port, $to, $late, $slow, $bits) = @_;
     my ($hold, $said) = (0, '');
     my (%side, $select);
 
@@ -101,12 +101,13 @@ sub run {
         print "$word\n" if $word ne $said && ($said ne '' || $hold);
         $said = $word;
 
-        for my $s ($select->can_read(0.01)) {
+        for my $s ($select->can_read($bits ? 0.001 : 0.01)) {
             if ($s == $listen) {
                 my $in = $listen->accept or next;
                 my $out = IO::Socket::INET->new(PeerAddr => '127.0.0.1',
                     PeerPort => $to) or next;
                 $_->blocking(0) for $in, $out;
+                setsockopt $out, Socket::IPPROTO_TCP, Socket::TCP_NODELAY, 1;
                 $side{$in} = { s => $in, to => $out, queue => [],
                     late => $slow };
                 $side{$out} = { s => $out, to => $in, queue => [],
@@ -124,23 +125,24 @@ sub run {
         next if $hold;
         for my $name (keys %side) {
             my $side = $side{$name} or next;
-            pass($side);
+            pass($side, $bits);
             next if !$side->{done} || !$side{ $side->{to} }{done};
             delete @side{ "$side->{to}", $name };
         }
     }
 }
 
-# what is due, as far as the other side takes it
+# what is due, as far as the other side takes it, or one piece of it
 sub pass {
-    my ($side) = @_;
+    my ($side, $bits) = @_;
     my $queue = $side->{queue};
 
     while (@$queue && $queue->[0][0] <= Time::HiRes::time()) {
         my $data = $queue->[0][1];
 
         if (defined $data) {
-            my $n = syswrite $side->{to}, $data;
+            my $n = syswrite $side->{to}, $data,
+                $bits ? 1 + int rand $bits : length $data;
             return if !defined $n && ($!{EAGAIN} || $!{EINTR});
 
             # who is gone reads nothing, but what he sent counts

@@ -13,7 +13,9 @@ use Time::HiRes ();
 use Goim::Proc ();
 use Goim::Test qw(free_port folder wait_for);
 
-# conf => { directive => value } beside or instead of the defaults
+# conf => { directive => value } beside or instead of the defaults;
+# tls => { ca, cert, key }: files; then its address is that for TLS, and the test
+# itself speaks to it without
 sub new {
     my ($class, %arg) = @_;
     my $dir = folder('redis');
@@ -21,13 +23,19 @@ sub new {
     my %conf = (
         bind => '127.0.0.1', port => $port, dir => $dir,
         appendonly => 'yes', appendfsync => 'always', save => '""',
-        'shutdown-timeout' => 1, %{ $arg{conf} || {} },
+        'shutdown-timeout' => 1,
+        $arg{tls} ? ('tls-port' => free_port(), 'tls-auth-clients' => 'yes',
+            'tls-ca-cert-file' => $arg{tls}{ca},
+            'tls-cert-file' => $arg{tls}{cert},
+            'tls-key-file' => $arg{tls}{key}) : (),
+        %{ $arg{conf} || {} },
     );
     my @args = map { ("--$_", split / /, $conf{$_}) } sort keys %conf;
 
     my $self = $class->SUPER::new(name => 'redis', dir => $dir,
         cmd => ['redis-server', @args]);
-    @$self{qw(port password)} = ($port, $conf{requirepass});
+    @$self{qw(port password tls_port)} = ($port, @conf{qw(requirepass
+        tls-port)});
 
     $self->start if !$arg{stopped};
     return $self;
@@ -53,7 +61,7 @@ sub restart {
     return $self->start;
 }
 
-sub addr { return "127.0.0.1:$_[0]{port}" }
+sub addr { return '127.0.0.1:' . ($_[0]{tls_port} || $_[0]{port}) }
 
 # ---- client ------------------------------------------------------------------
 
