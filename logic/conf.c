@@ -4,6 +4,7 @@
 
 #include "conf.h"
 #include "access.h"
+#include "grants.h"
 #include "logic.h"
 #include "rpc_secret.h"
 
@@ -270,7 +271,7 @@ logic_conf_check(void *conf, char *err, size_t size)
 static int
 logic_conf_rate(const char *name, double rate, char *err, size_t size)
 {
-    if (rate == 0 || rate >= 1.0 / 3600) {
+    if (logic_rate_valid(rate)) {
         return 0;
     }
 

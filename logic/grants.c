@@ -8,6 +8,7 @@
 #include <string.h>
 
 
+static int logic_grants_burst(json_t *value, int64_t *burst);
 static int logic_grants_range(const char *text, int32_t *range);
 
 
@@ -176,6 +177,56 @@ logic_grants_send(logic_sends_t *sends, json_t *value)
     }
 
     return 0;
+}
+
+
+int
+logic_rate_valid(double rate)
+{
+    return rate == 0 || (rate >= 1.0 / 3600 && rate <= LOGIC_RATE_MAX);
+}
+
+
+int
+logic_grants_limits(logic_limits_t *limits, json_t *value)
+{
+    memset(limits, 0, sizeof(*limits));
+
+    if (!json_is_object(value)
+        || logic_grants_burst(json_object_get(value, "burst"),
+                              &limits->burst) != 0
+        || logic_grants_burst(json_object_get(value, "mid_burst"),
+                              &limits->mid_burst) != 0)
+    {
+        return -1;
+    }
+
+    limits->rate = json_number_value(json_object_get(value, "rate"));
+    limits->mid_rate = json_number_value(json_object_get(value, "mid_rate"));
+    limits->has_rate = json_is_number(json_object_get(value, "rate"));
+    limits->has_mid_rate = json_is_number(json_object_get(value, "mid_rate"));
+
+    /* a name that is there holds a number */
+
+    return logic_rate_valid(limits->rate) && logic_rate_valid(limits->mid_rate)
+           && limits->has_rate == (json_object_get(value, "rate") != NULL)
+           && limits->has_mid_rate
+              == (json_object_get(value, "mid_rate") != NULL)
+           ? 0 : -1;
+}
+
+
+static int
+logic_grants_burst(json_t *value, int64_t *burst)
+{
+    if (value == NULL) {
+        return 0;
+    }
+
+    *burst = json_integer_value(value);
+
+    return json_is_integer(value) && *burst >= 1 && *burst <= LOGIC_BURST_MAX
+           ? 0 : -1;
 }
 
 

@@ -42,6 +42,27 @@ int logic_grants_rooms(logic_grants_t *may, json_t *list);
 int logic_grants_ops(logic_grants_t *may, json_t *list);
 
 
+/* How often, in the place of what is configured. */
+typedef struct {
+    double      rate;               /* a session's, in s; 0: any */
+    double      mid_rate;           /* a user's */
+    int64_t     burst;              /* both: 0: as configured */
+    int64_t     mid_burst;
+    unsigned    has_rate:1;         /* else as configured */
+    unsigned    has_mid_rate:1;
+} logic_limits_t;
+
+#define LOGIC_RATE_MAX   100000
+#define LOGIC_BURST_MAX  100000
+
+/* Whether it is a rate: 0, or at least once an hour. */
+int logic_rate_valid(double rate);
+
+/* {"rate":1,"burst":5,"mid_rate":0.5,"mid_burst":10}, each of which may be
+   missing. 0, or -1: it is none. */
+int logic_grants_limits(logic_limits_t *limits, json_t *value);
+
+
 /* What a client may send: to the rooms, with the operations of `to`. */
 typedef struct {
     logic_grants_t  to;

@@ -29,6 +29,7 @@ typedef struct {
     const char           *key;      /* the session's */
     size_t                key_len;  /* 0: there is none */
     const logic_sends_t  *may;
+    const logic_limits_t *limits;   /* of its user */
     const void           *data;     /* first line and payload; lent until the
                                        callback */
     size_t                len;
@@ -56,6 +57,8 @@ typedef struct {
     const char          *payload;   /* lent, or */
     char                *owned;     /* in there */
     size_t               len;
+    double               rate;      /* its user's */
+    int64_t              burst;
     int64_t              deadline;
     logic_send_pt        done;
     void                *data;

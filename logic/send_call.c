@@ -15,7 +15,7 @@
 
 
 static int logic_send_unpack(const ProtobufCBinaryData *data,
-    logic_sends_t *may);
+    logic_sends_t *may, logic_limits_t *limits);
 static void logic_send_call_told(const logic_sent_t *sent, void *data);
 
 
@@ -48,6 +48,9 @@ logic_send_pack(const logic_who_t *who, size_t *len)
     sends.n_ops = to->nops;
     sends.ops = (int32_t *) to->ops;
     sends.mids = who->sends.mids;
+    sends.limited = who->limits.has_mid_rate;
+    sends.mid_rate = who->limits.mid_rate;
+    sends.mid_burst = (uint32_t) who->limits.mid_burst;
 
     data = malloc(goim__sends__get_packed_size(&sends));
 
@@ -60,13 +63,15 @@ logic_send_pack(const logic_who_t *who, size_t *len)
 
 
 static int
-logic_send_unpack(const ProtobufCBinaryData *data, logic_sends_t *may)
+logic_send_unpack(const ProtobufCBinaryData *data, logic_sends_t *may,
+    logic_limits_t *limits)
 {
     int           rc;
     size_t        i;
     Goim__Sends  *sends;
 
     memset(may, 0, sizeof(*may));
+    memset(limits, 0, sizeof(*limits));
 
     sends = goim__sends__unpack(NULL, data->len, data->data);
 
@@ -74,7 +79,9 @@ logic_send_unpack(const ProtobufCBinaryData *data, logic_sends_t *may)
         return -1;
     }
 
-    rc = sends->n_ops > 2 * GOIM_OPS_MAX || sends->n_ops % 2 != 0 ? -1 : 0;
+    rc = sends->n_ops > 2 * GOIM_OPS_MAX || sends->n_ops % 2 != 0
+         || sends->mid_burst > LOGIC_BURST_MAX
+         || !logic_rate_valid(sends->mid_rate) ? -1 : 0;
 
     for (i = 0; rc == 0 && i < sends->n_rooms; i++) {
         rc = logic_grants_add_room(&may->to, (char *) sends->rooms[i].data,
@@ -90,6 +97,10 @@ logic_send_unpack(const ProtobufCBinaryData *data, logic_sends_t *may)
     may->to.ops_limited = 1;
     may->mids = sends->mids;
 
+    limits->has_mid_rate = sends->limited;
+    limits->mid_rate = sends->mid_rate;
+    limits->mid_burst = sends->mid_burst;
+
     goim__sends__free_unpacked(sends, NULL);
 
     return rc;
@@ -100,12 +111,13 @@ void
 logic_send_call(logic_call_t *call)
 {
     logic_sends_t      may;
+    logic_limits_t     limits;
     Goim__Receive     *r;
     logic_send_ask_t   ask;
 
     r = call->msg->receive;
 
-    if (r->mid <= 0 || logic_send_unpack(&r->send, &may) != 0) {
+    if (r->mid <= 0 || logic_send_unpack(&r->send, &may, &limits) != 0) {
         logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "send");
         return;
     }
@@ -114,6 +126,7 @@ logic_send_call(logic_call_t *call)
     ask.key = (char *) r->key.data;
     ask.key_len = r->key.len;
     ask.may = &may;
+    ask.limits = &limits;
     ask.data = r->body.data;
     ask.len = r->body.len;
     ask.deadline = call->deadline - LOGIC_SEND_MARGIN;

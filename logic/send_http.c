@@ -154,6 +154,7 @@ logic_send_claims(logic_thread_t *t, http_request_t *req, json_t *claims)
         ask.key = NULL;
         ask.key_len = 0;
         ask.may = &who->sends;
+        ask.limits = &who->limits;
         ask.data = http_body(req, &ask.len);
         ask.deadline = svc_now() + t->conf->push_timeout;
 

@@ -26,19 +26,17 @@ logic_send_rate(logic_send_t *s)
     size_t               len[3];
     const char          *argv[3];
     logic_thread_t      *t;
-    const logic_conf_t  *conf;
 
     t = s->thread;
-    conf = t->conf;
 
-    if (conf->mid_rate == 0) {
+    if (s->rate == 0) {
         logic_send_before(s);
         return;
     }
 
     snprintf(number[0], sizeof(number[0]), "%" PRId64,
-             (int64_t) (1000000 / conf->mid_rate));
-    snprintf(number[1], sizeof(number[1]), "%" PRId64, conf->mid_burst);
+             (int64_t) (1000000 / s->rate));
+    snprintf(number[1], sizeof(number[1]), "%" PRId64, s->burst);
 
     argv[0] = key;
     len[0] = logic_redis_key(t, key, "sent_", s->sender, strlen(s->sender));

@@ -273,6 +273,7 @@ logic_session_granted(logic_call_t *call, const logic_who_t *who,
 {
     char                 *p;
     size_t                i;
+    double                rate;
     int64_t               left;
     const logic_conf_t   *conf;
     Goim__Reply           reply = GOIM__REPLY__INIT;
@@ -308,9 +309,13 @@ logic_session_granted(logic_call_t *call, const logic_who_t *who,
 
     connected->send.data = logic_send_pack(who, &connected->send.len);
 
-    if (connected->send.len > 0 && conf->send_rate > 0) {
-        connected->send_interval = (uint32_t) (1000000 / conf->send_rate);
-        connected->send_burst = (uint32_t) conf->send_burst;
+    rate = who->limits.has_rate ? who->limits.rate : conf->send_rate;
+
+    if (connected->send.len > 0 && rate > 0) {
+        connected->send_interval = (uint32_t) (1000000 / rate);
+        connected->send_burst = (uint32_t) (who->limits.burst > 0
+                                            ? who->limits.burst
+                                            : conf->send_burst);
     }
 
     reply.reply_case = GOIM__REPLY__REPLY_CONNECTED;

@@ -50,6 +50,7 @@ static int logic_token_accepts(logic_token_t *t, json_t *value);
 static int logic_token_rooms(logic_token_t *t, json_t *value);
 static int logic_token_ops(logic_token_t *t, json_t *value);
 static int logic_token_send(logic_token_t *t, json_t *value);
+static int logic_token_limits(logic_token_t *t, json_t *value);
 static int logic_token_guest(logic_token_t *t, json_t *value);
 static int logic_token_signed(logic_token_t *t, json_t *value);
 static int logic_token_string(json_t *value, char *buf, size_t size,
@@ -82,6 +83,8 @@ static const struct {
       "ops is not a list of at most 128 operations or ranges" },
     { "send", LOGIC_SAID, logic_token_send,
       "send is not an object of rooms, ops and mids" },
+    { "limits", LOGIC_SAID, logic_token_limits,
+      "limits is not an object of rates and bursts" },
     { "guest", LOGIC_SAID, logic_token_guest,
       "guest is neither true nor false" },
     { "token", LOGIC_PACKET, logic_token_signed, "token is not a string" }
@@ -452,6 +455,13 @@ static int
 logic_token_send(logic_token_t *t, json_t *value)
 {
     return logic_grants_send(&t->who->sends, value);
+}
+
+
+static int
+logic_token_limits(logic_token_t *t, json_t *value)
+{
+    return logic_grants_limits(&t->who->limits, value);
 }
 
 

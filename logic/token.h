@@ -22,6 +22,7 @@ typedef struct {
     size_t          naccepts;
     logic_grants_t  may;
     logic_sends_t   sends;
+    logic_limits_t  limits;
     int64_t         expires;        /* Unix time, ms; 0: never */
     unsigned        guarded:1;      /* the key is the client's choice: not one
                                        that another mid has */

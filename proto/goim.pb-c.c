@@ -3105,7 +3105,7 @@ const ProtobufCMessageDescriptor goim__connected__descriptor =
   (ProtobufCMessageInit) goim__connected__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__sends__field_descriptors[3] =
+static const ProtobufCFieldDescriptor goim__sends__field_descriptors[6] =
 {
   {
     "rooms",
@@ -3143,8 +3143,47 @@ static const ProtobufCFieldDescriptor goim__sends__field_descriptors[3] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "limited",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Sends, limited),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mid_rate",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Sends, mid_rate),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mid_burst",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Sends, mid_burst),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__sends__field_indices_by_name[] = {
+  3,   /* field[3] = limited */
+  5,   /* field[5] = mid_burst */
+  4,   /* field[4] = mid_rate */
   2,   /* field[2] = mids */
   1,   /* field[1] = ops */
   0,   /* field[0] = rooms */
@@ -3152,7 +3191,7 @@ static const unsigned goim__sends__field_indices_by_name[] = {
 static const ProtobufCIntRange goim__sends__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor goim__sends__descriptor =
 {
@@ -3162,7 +3201,7 @@ const ProtobufCMessageDescriptor goim__sends__descriptor =
   "Goim__Sends",
   "goim",
   sizeof(Goim__Sends),
-  3,
+  6,
   goim__sends__field_descriptors,
   goim__sends__field_indices_by_name,
   1,  goim__sends__number_ranges,

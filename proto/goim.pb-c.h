@@ -497,10 +497,22 @@ struct  Goim__Sends
    * to users, too
    */
   protobuf_c_boolean mids;
+  /*
+   * its user: to mid_rate in place of what is
+   */
+  protobuf_c_boolean limited;
+  /*
+   * configured
+   */
+  double mid_rate;
+  /*
+   * 0: as configured
+   */
+  uint32_t mid_burst;
 };
 #define GOIM__SENDS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__sends__descriptor) \
-    , 0,NULL, 0,NULL, 0 }
+    , 0,NULL, 0,NULL, 0, 0, 0, 0 }
 
 
 struct  Goim__Disconnect

@@ -155,7 +155,7 @@ for my $transport (qw(ws tcp)) {
     ok $guest, 'the guest had its key';
 }
 
-# ---- the bus is away ---------------------------------------------------------
+# ---- no logic ---------------------------------------------------------------
 
 {
     my $client = enters($c, mid => 1, room => 'live://away', send => \%live);
@@ -168,6 +168,21 @@ for my $transport (qw(ws tcp)) {
     wait_for { send_to($client, { to => 'live://away' }, 'y')->{code} == 0 }
         20, 'a logic again';
     is_next($client, 'y', 'what was refused did not come');
+}
+
+# ---- the bus does not answer ---------------------------------------------------
+
+{
+    restart($c, push => { timeout => '1s' });
+    my $client = enters($c, mid => 2, room => 'live://late', send => \%live);
+    my $line = { to => 'live://late', id => 'late' };
+    $c->redis->pause;
+    is send_to($client, $line, 'late')->{code}, -504, 'it may have been sent';
+    $c->redis->resume;
+    wait_for { send_to($client, $line, 'late')->{code} == 0 } 20,
+        'the same again, until it is';
+    is send_to($client, { to => 'live://late' }, 'next')->{code}, 0, 'another';
+    is_next($client, $_, "$_ comes, once") for qw(late next);
 }
 
 # ---- the envelope ------------------------------------------------------------

@@ -119,6 +119,17 @@ wait_for { $c->logic($_)->metrics->{goim_logic_rpc_links} == 2 } 20,
         'another user is another one';
     is $listener->push->{body}, 'other', 'nothing else came';
 
+    # what a token says of itself goes before the configuration
+    my $few = enters($c, mid => ++$mid, room => 'live://2', %live,
+        limits => { mid_burst => 1 });
+    is_deeply [map { $_->{code} } answers($few, 2, 'few')], [0, -429],
+        'the burst of its token';
+    my $many = enters($c, mid => ++$mid, room => 'live://2', %live,
+        limits => { mid_rate => 0, rate => '0.001' + 0, burst => 11 });
+    is_deeply [map { $_->{code} } answers($many, 12, 'many')],
+        [(0) x 11, -429], 'the rates of its token';
+    is scalar(my @more = $listener->pushes(12)), 12, 'they come';
+
     # nobody can tell how often it was
     $c->redis->pause;
     my $a = send_to($other, { to => 'live://1' }, 'unknown');

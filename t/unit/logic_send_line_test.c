@@ -211,6 +211,49 @@ grants(void **state)
 }
 
 
+static int
+limit(logic_limits_t *limits, const char *text)
+{
+    int      rc;
+    json_t  *json;
+
+    json = json_loads(text, JSON_DECODE_ANY, NULL);
+    assert_non_null(json);
+    rc = logic_grants_limits(limits, json);
+    json_decref(json);
+
+    return rc;
+}
+
+
+static void
+limits(void **state)
+{
+    logic_limits_t  l;
+
+    (void) state;
+
+    assert_int_equal(limit(&l, "{\"rate\":0.5,\"burst\":1,\"mid_rate\":0,"
+                           "\"mid_burst\":100000}"), 0);
+    assert_true(l.has_rate && l.rate == 0.5 && l.burst == 1);
+    assert_true(l.has_mid_rate && l.mid_rate == 0 && l.mid_burst == 100000);
+
+    assert_int_equal(limit(&l, "{}"), 0);
+    assert_false(l.has_rate || l.has_mid_rate);
+    assert_true(l.burst == 0 && l.mid_burst == 0);
+
+    assert_int_equal(limit(&l, "7"), -1);
+    assert_int_equal(limit(&l, "{\"rate\":\"1\"}"), -1);
+    assert_int_equal(limit(&l, "{\"mid_rate\":null}"), -1);
+    assert_int_equal(limit(&l, "{\"rate\":-1}"), -1);
+    assert_int_equal(limit(&l, "{\"rate\":0.0001}"), -1);
+    assert_int_equal(limit(&l, "{\"mid_rate\":100001}"), -1);
+    assert_int_equal(limit(&l, "{\"burst\":0}"), -1);
+    assert_int_equal(limit(&l, "{\"burst\":1.5}"), -1);
+    assert_int_equal(limit(&l, "{\"mid_burst\":100001}"), -1);
+}
+
+
 int
 main(void)
 {
@@ -218,7 +261,8 @@ main(void)
         cmocka_unit_test(line_good),
         cmocka_unit_test(line_wrong),
         cmocka_unit_test(line_bounds),
-        cmocka_unit_test(grants)
+        cmocka_unit_test(grants),
+        cmocka_unit_test(limits)
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
