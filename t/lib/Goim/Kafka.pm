@@ -10,21 +10,33 @@ use parent -norequire, 'Goim::Proc';
 use Goim::Proc ();
 use Goim::Test qw(free_port folder wait_for spew slurp root_dir);
 
-# partitions => 4 of topics that come into being
+# partitions => 4 of topics that come into being; sasl => { user, password, ca
+# (Goim::TLS) }: its address is then one for SASL_SSL, by SCRAM-SHA-512 and PLAIN;
+# the test itself speaks to it without
 sub new {
     my ($class, %arg) = @_;
     my $libs = fetch();
     my $dir = folder('kafka');
     my ($port, $control) = (free_port(), free_port());
+    my ($listen, $sasl, @scram) = ("PLAINTEXT://127.0.0.1:$port", '');
+
+    if (my $s = $arg{sasl}) {
+        $arg{sasl_port} = free_port();
+        $listen .= ",SASL_SSL://127.0.0.1:$arg{sasl_port}";
+        $sasl = sasl_conf($dir, $s);
+        @scram = ('--add-scram',
+            "SCRAM-SHA-512=[name=$s->{user},password=$s->{password}]");
+    }
 
     spew("$dir/server.properties", <<"CONF");
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1\@127.0.0.1:$control
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$control
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=$listen,CONTROLLER://127.0.0.1:$control
+advertised.listeners=$listen
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL
+$sasl
 inter.broker.listener.name=PLAINTEXT
 log.dirs=$dir/data
 num.partitions=@{[$arg{partitions} || 4]}
@@ -54,11 +66,11 @@ CONF
     my $self = $class->SUPER::new(name => 'kafka', dir => $dir,
         stop => 'KILL', cmd => [@java, 'kafka.Kafka',
         "$dir/server.properties"]);
-    $self->{port} = $port;
+    @$self{qw(port sasl_port)} = ($port, $arg{sasl_port});
 
     my $format = join ' ', map { "'$_'" } @java, 'kafka.tools.StorageTool',
         'format', '-t', 'AAAAAAAAAAAAAAAAAAAAAQ', '-c',
-        "$dir/server.properties";
+        "$dir/server.properties", @scram;
     system("$format >'$dir/format.log' 2>&1")
         and die "Kafka's format failed: " . slurp("$dir/format.log");
 
@@ -74,7 +86,27 @@ sub fetch {
     return $dir;
 }
 
-sub addr { return "127.0.0.1:$_[0]{port}" }
+# of the broker's properties: who may come, and its certificate
+sub sasl_conf {
+    my ($dir, $s) = @_;
+    my ($cert, $key) = $s->{ca}->cert('kafka', ips => ['127.0.0.1'],
+        names => ['127.0.0.1']);
+    my $login = 'org.apache.kafka.common.security';
+
+    spew("$dir/key.pem", slurp($key) . slurp($cert));
+    return <<"CONF";
+sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=$login.scram.ScramLoginModule required;
+listener.name.sasl_ssl.plain.sasl.jaas.config=$login.plain.PlainLoginModule required user_$s->{user}="$s->{password}";
+ssl.keystore.type=PEM
+ssl.keystore.location=$dir/key.pem
+CONF
+}
+
+sub addr { return '127.0.0.1:' . ($_[0]{sasl_port} || $_[0]{port}) }
+
+# where nobody has to say who he is
+sub plain { return "127.0.0.1:$_[0]{port}" }
 
 # start, again with the same data too, until it answers a metadata request
 sub start {
@@ -92,7 +124,7 @@ sub start {
 sub produce {
     my ($self, $topic, $key, $value, %arg) = @_;
     my $file = spew("$self->{dir}/record", $value);
-    my @cmd = ('kcat', '-b', $self->addr, '-t', $topic, '-P', '-q',
+    my @cmd = ('kcat', '-b', $self->plain, '-t', $topic, '-P', '-q',
         defined $key ? ('-k', $key) : (),
         defined $arg{partition} ? ('-p', $arg{partition}) : (), $file);
     system(@cmd) == 0 or die "kcat: $?\n";
@@ -102,7 +134,7 @@ sub produce {
 sub records {
     my ($self, $topic) = @_;
     my @list;
-    my $text = `kcat -b @{[$self->addr]} -t $topic -C -e -q \\
+    my $text = `kcat -b @{[$self->plain]} -t $topic -C -e -q \\
         -f '%p %o %K %S\\n%k%s\\n' 2>/dev/null`;
     while ($text =~ s/^(\d+) (\d+) (-?\d+) (-?\d+)\n//) {
         my ($p, $o, $kl, $vl) = ($1, $2, $3, $4);
