@@ -1,6 +1,6 @@
-# Redis as people run it: everything works for a user who may do what
-# docs/operations.md says and nothing more; passwords in files as editors leave
-# them; a cluster is refused with a word.
+# Redis as people run it: everything works for users who may do what
+# docs/operations.md says and nothing more, and that is what the sources run;
+# passwords in files as editors leave them; a cluster is refused with a word.
 
 use strict;
 use warnings;
@@ -13,12 +13,71 @@ use Goim::Job;
 use Goim::Logic;
 use Goim::Redis;
 
-my $doc = slurp('docs/operations.md');
-my ($acl) = $doc =~ /^ +(user goim on .*?)\n\n/ms or die 'no ACL in the docs';
-$acl =~ s/\s+/ /g;
-$acl =~ s/^user //;
-$acl =~ s/<password>/se\@cret/;
-$acl =~ s/<prefix>/im:/;
+# ---- what the docs say -------------------------------------------------------
+
+my %acl = slurp('docs/operations.md')
+    =~ /^ +user goim-(\w+) (on .*?)\n\n/msg;
+is_deeply [sort keys %acl], [qw(job logic node)], 'a user each';
+s/\s+/ /g, s/<password>/se\@cret/, s/<prefix>/im:/g for values %acl;
+
+sub folder_with {
+    my ($name, $text) = @_;
+    return spew(folder('acl') . "/$name", $text);
+}
+
+my $users = join '', map { "user goim-$_ $acl{$_}\n" } sort keys %acl;
+my $password = folder_with('password', "se\@cret\n");
+
+# ---- what the sources say ----------------------------------------------------
+
+my %known;
+{
+    my $redis = Goim::Redis->new;
+    %known = map { uc $_ => 1 } @{ $redis->cmd('COMMAND', 'LIST') };
+    $redis->stop;
+
+    # always allowed; the word of an error
+    delete @known{qw(AUTH READONLY)};
+}
+
+# of svc/: what one of them alone runs
+my %whose = ((map { $_ => 'logic' } qw(bus_redis_append bus_redis_producer
+    node_leave node_register node_read)), (map { $_ => 'job' }
+    qw(bus_redis_mend bus_redis_consumer bus_redis_read done done_read
+    done_save lease lease_give lease_leave lease_tick node_missed room_nodes)));
+my %sub = (SCRIPT => ['script|load'], CONFIG => ['config|get'],
+    CLIENT => ['client|id', 'client|unblock'], XINFO => ['xinfo|stream']);
+
+sub commands {
+    my (@files) = @_;
+    my %found;
+    for my $file (grep { !m{svc/(?:http|db)} } @files) {
+        my $lua = $file =~ /\.lua$/;
+        my $text = $lua ? `awk -f tools/lua.awk '$file'` : slurp($file);
+        $text =~ s{/\*.*?\*/}{}gs;
+        $found{$_} = 1 for map { $sub{$_} ? @{ $sub{$_} } : lc }
+            grep { $known{$_} } $lua ? $text =~ /['"]([A-Z]{3,})['"]/g
+                : $text =~ /"([A-Z]{3,})(?:"|\ )/g;
+    }
+    return [sort keys %found];
+}
+
+sub of {
+    my ($part) = @_;
+    return commands(grep {
+        my ($name) = m{^svc/.*?(\w+)\.\w+$};
+        !$name || ($whose{$name} || $part) eq $part
+    } glob "svc/lua/*.lua svc/*.c $part/lua/*.lua $part/*.c");
+}
+
+for my $part (sort keys %acl) {
+    is_deeply [sort $acl{$part} =~ /\+(\S+)/g], $part ne 'node' ? of($part)
+        : commands('ngx_goim_module/ngx_goim_reader.c',
+            'ngx_goim_module/ngx_goim_redis.c'),
+        "$part: what it runs is allowed, and no more";
+}
+
+# ---- and that it is enough ---------------------------------------------------
 
 my $kafka = Goim::Kafka->new;
 
@@ -36,18 +95,18 @@ for my $bus (qw(redis kafka)) {
 sub everything {
     my ($bus) = @_;
     my $port = free_port();
-    my $password = spew(folder('password') . '/redis', "se\@cret\n");
-    my %user = (conf => { redis => { user => 'goim', prefix => 'im:',
-        password_file => $password }, registry => { renew => '300ms',
-        ttl => '3s' } });
-    my %job = (conf => { %{ $user{conf} }, history => { live => '10 1m' } });
+    my %user = map { $_ => { conf => { redis => { user => "goim-$_",
+        prefix => 'im:', password_file => $password, db => 1 },
+        registry => { renew => '300ms', ttl => '3s' } } } } qw(logic job);
+    $user{job}{conf}{history} = { live => '10 1m' };
 
     # so many nodes that rooms are listed
     my $c = Goim::Cluster->new(bus => $bus, kafka => $bus eq 'kafka'
-        && $kafka, redis => { port => $port, conf => { user => $acl } },
-        logic => \%user, job => \%job, nodes => 4,
-        nginx => { redis => "127.0.0.1:$port user=goim password=se\@cret"
-            . ' prefix=im:' });
+        && $kafka, redis => { port => $port, conf => {
+            aclfile => folder_with('users', $users) } },
+        logic => $user{logic}, job => $user{job}, nodes => 4,
+        nginx => { redis => "127.0.0.1:$port user=goim-node db=1 prefix=im:"
+            . " password_file=$password" });
     my $api = $c->api;
 
     my %who = (mid => 7, room => 'live://1', accepts => [1000]);
@@ -55,6 +114,10 @@ sub everything {
     my $two = $c->client(%who, key => 'two', node => 1);
     is $c->logic->health->{status}, 200, 'logic is healthy';
     is $c->job->health->{status}, 200, 'job is healthy';
+    my %seen = map { $_ => 1 }
+        $c->redis->cmd(qw(CLIENT LIST)) =~ /user=(\S+)/g;
+    is_deeply [sort keys %seen], [qw(default goim-job goim-logic goim-node)],
+        'each as its user, and this test';
 
     $one->heartbeat;
     $one->change_room('live://2');
@@ -74,6 +137,9 @@ sub everything {
         ['to a key', 'to a mid', 'to a room', 'to all'], 'arrive';
     is_deeply [sort map { $_->{body} } $two->pushes(3)],
         ['numbered', 'to a mid', 'to all'], 'where they should';
+
+    is scalar @{ $api->get('/goim/room/history', type => 'live', room => 2,
+        limit => 10)->{data}{items} }, 1, 'a page of history';
 
     eventually { $api->online_total->{data}{conn_count} == 2 } 20, 'total';
     eventually { ($api->online_room('live', 1)->{data}{1} || 0) == 1 } 20,
