@@ -43,11 +43,7 @@ ngx_goim_refuse(ngx_goim_session_t *s, int32_t operation, int32_t sequence,
     len = goim_answer_refused(body, code, reason, operation, sequence);
     rc = ngx_goim_answer_tell(s, body, len);
 
-    if (rc != NGX_ERROR) {
-        ngx_goim_count(refusals, rc == NGX_OK);
-        ngx_goim_trace(s, "refused op=%D seq=%D code=%i reason=\"%s\"",
-                       operation, sequence, code, reason);
-    }
+    ngx_goim_count(refusals, rc == NGX_OK);
 
     return rc;
 }
@@ -92,6 +88,10 @@ ngx_goim_answer_tell(ngx_goim_session_t *s, const char *body, size_t len)
 
     rc = ngx_goim_send(s, b, 0, b->len);
     ngx_goim_buf_unref(b);
+
+    if (rc == NGX_OK) {
+        ngx_goim_trace(s, "told words=\"%V\"", ngx_goim_trace_text(body, len));
+    }
 
     return rc;
 }

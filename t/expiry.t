@@ -22,7 +22,8 @@ my $json = JSON::PP->new->canonical;
 my $by = Goim::JWT->new('HS256');
 my $other = Goim::JWT->new('HS256');
 
-my $c = Goim::Cluster->new(nginx => { tcp => 1 },
+my $c = Goim::Cluster->new(nginx => { tcp => 1,
+    goim => { logic_timeout => '2s' } },
     job => { conf => { history => { kept => '100 10m' } } },
     logic => { conf => { auth => { mode => 'jwt', algorithms => 'HS256',
         secret_file => $by->file, leeway => "${LEEWAY}s" } } });
@@ -290,9 +291,20 @@ $_->close for @soon, @stay, $never;
 # ---- nobody can tell ---------------------------------------------------------
 
 {
-    my $client = enters('ws', { exp => time + 2 }, errors => 1);
+    my $client = enters('ws', { exp => time + 5 }, errors => 1);
     is $client->bye->{code}, -4003, 'it is to end';
     my $quiet = enters('tcp', {});
+    my $waits = enters('ws', {}, errors => 1);
+    $c->logic->pause;
+    my ($op, @told) = renews($waits, packet({ ops => [1] }));
+    is $op, 7, 'logic does not answer: no new token';
+    is_deeply \@told, [{ code => -503, reason => 'try again', operation => 7,
+        seq => $waits->{seq} }], 'told so';
+    $c->logic->resume;
+    is $waits->sub([1000])->{body}, '1000', 'nothing changes';
+    eventually { (renews($waits, packet({})))[0] == 8 } 20, 'another try';
+    $waits->close;
+
     $c->logic->stop;
     allow_log(qr/no live logic/);
     for (1, 2) {
@@ -307,10 +319,8 @@ $_->close for @soon, @stay, $never;
     $c->logic->configure({ auth => { mode => 'trust', algorithms => undef,
         secret_file => undef, leeway => undef } });
     $c->logic->start;
-    my @told;
     eventually {
-        (my $op, @told) = renews($quiet, packet({}));
-        $op == 7 && $node->error_log
+        (renews($quiet, packet({})))[0] == 7 && $node->error_log
             =~ /new token refused: no signed tokens are taken any more/;
     } 20, 'by a logic that takes no tokens: nothing is granted';
     $quiet->close;

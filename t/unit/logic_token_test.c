@@ -220,6 +220,36 @@ token_bounds(void **state)
 }
 
 
+/* Another token of who is in. */
+
+static void
+token_same(void **state)
+{
+    const char      *why;
+    logic_packet_t   packet;
+
+    (void) state;
+
+    memset(&packet, 0, sizeof(packet));
+    assert_int_equal(parse("{\"mid\":7}"), 0);
+    assert_int_equal(logic_token_same(&who, &packet, 7, "key", 3, &why), 0);
+    assert_int_equal(logic_token_same(&who, &packet, 8, "key", 3, &why), -1);
+    assert_string_equal(why, "the token is another mid's");
+    assert_int_equal(logic_token_same(&who, &packet, -7, "", 0, &why), -1);
+
+    assert_int_equal(parse("{\"mid\":7,\"key\":\"key\"}"), 0);
+    assert_int_equal(logic_token_same(&who, &packet, 7, "key", 3, &why), 0);
+    assert_int_equal(logic_token_same(&who, &packet, 7, "keys", 4, &why), -1);
+    assert_int_equal(logic_token_same(&who, &packet, 7, "ke", 2, &why), -1);
+    assert_int_equal(logic_token_same(&who, &packet, 7, "Key", 3, &why), -1);
+    assert_string_equal(why, "the key is another one");
+
+    packet.who.key_len = 1;
+    packet.who.key[0] = 'k';
+    assert_int_equal(logic_token_same(&who, &packet, 7, "key", 3, &why), -1);
+}
+
+
 /* What Go's decoder takes in a field that does not count. */
 
 static void
@@ -431,6 +461,7 @@ main(void)
         cmocka_unit_test(token_bad),
         cmocka_unit_test(token_rooms),
         cmocka_unit_test(token_bounds),
+        cmocka_unit_test(token_same),
         cmocka_unit_test(token_ignored),
         cmocka_unit_test(token_names),
         cmocka_unit_test(token_depth),
