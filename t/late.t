@@ -52,6 +52,20 @@ subtest 'a call that nobody waits for is not carried out' => sub {
     is $connect->(6), 0, 'a call without a time has all of it';
     is $logic->metrics->{goim_logic_late_total}, 2, 'they are counted';
 
+    # the other calls, too: a room that is listed late might be off again
+    my $list = sub {
+        my ($room, $sent) = @_;
+        my $id = ++$rpc->{id};
+        $rpc->send_raw(Goim::RPC::frame(Goim::Proto::proto_encode('Call',
+            { id => $id, sent => $sent, budget => 5000, rooms => {
+            server => 'c', zone => 'z', order => 1, listed => [$room] } })));
+        return $rpc->reply($id)->{code};
+    };
+    is $list->('late', $base + 500_000 - 6000), 1, 'another call that is late';
+    ok !$redis->cmd('EXISTS', 'goim:rooms:late'), 'is not carried out either';
+    is $list->('new', $base + 500_000), 0, 'one that is not';
+    ok $redis->cmd('EXISTS', 'goim:rooms:new'), 'is';
+
     # its machine has slept for a minute
     my $slept = $base + 440_000;
     is $connect->(10, sent => $slept, budget => 5000), 1,

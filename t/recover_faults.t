@@ -166,18 +166,21 @@ $plain->drop;
 # ---- the ring was overwritten ------------------------------------------------
 
 @f = follow_all('b');
-say_more('b', 1);
-all_have('before', @f);
+my @still = follow_all('still');
+say_more($_, 1) for qw(b still);
+all_have('before', @f, @still);
 my $lapped = count('lapped');
 my ($stopped) = grep { $_ != $node->reader } $node->workers;
 hit STOP => $stopped;
+say_more('still', 1);
 say_more('b', 60, 100_000);
 eventually { take($_) for @f; grep { $_->{last} == 61 } @f } 30,
     'those of the other worker do not wait';
 hit CONT => $stopped;
+all_have('the ring was overwritten, where nothing more is said, soon', @still);
 all_have('the ring was overwritten', @f);
 cmp_ok count('lapped'), '>', $lapped, 'as it was';
-$_->{client}->drop for @f;
+$_->{client}->drop for @f, @still;
 
 # ---- a hole in the stream ----------------------------------------------------
 

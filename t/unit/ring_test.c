@@ -11,8 +11,10 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "ngx_goim_module/ngx_goim_ring.h"
 
@@ -529,6 +531,77 @@ test_threads(void **state)
 }
 
 
+/*
+ * The writer comes in the middle of a copy: the reader's first byte meets a page
+ * that nobody may write to, and the handler of that laps it.  It is told so, and
+ * not that something is damaged.
+ */
+
+static struct {
+    ngx_goim_ring_t  *ring;
+    void             *page;
+    size_t            size;
+    uint64_t          n;
+} midst;
+
+
+static void
+midst_written(int sig)
+{
+    int  i;
+
+    (void) sig;
+
+    mprotect(midst.page, midst.size, PROT_READ | PROT_WRITE);
+
+    for (i = 0; i < 8; i++) {
+        put(midst.ring, ++midst.n, 3000, 0);
+    }
+}
+
+
+static void
+test_lapped_in_the_midst(void **state)
+{
+    int               rc;
+    size_t            need;
+    uint64_t          cursor, before;
+    struct sigaction  sa, was;
+
+    (void) state;
+
+    midst.ring = ring_make(SMALL);
+    midst.size = SMALL;
+    midst.page = mmap(NULL, midst.size, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(midst.page, MAP_FAILED);
+
+    cursor = ngx_goim_ring_head(midst.ring);
+    before = cursor;
+    midst.n = 1;
+    assert_int_equal(put(midst.ring, midst.n, 3000, 0), 0);
+
+    memset(&sa, 0, sizeof(sa));
+    sa.sa_handler = midst_written;
+    sigaction(SIGSEGV, &sa, &was);
+
+    rc = ngx_goim_ring_read(midst.ring, &cursor, 0, midst.page, midst.size,
+                            &need);
+
+    sigaction(SIGSEGV, &was, NULL);
+
+    assert_int_equal(midst.n, 9);
+    assert_int_equal(rc, NGX_GOIM_RING_LAPPED);
+    assert_true(cursor > before);
+    assert_int_equal(ngx_goim_ring_read(midst.ring, &cursor, 0, midst.page,
+                                        midst.size, &need),
+                     NGX_GOIM_RING_OK);
+
+    munmap(midst.page, midst.size);
+    free(midst.ring);
+}
+
+
 int
 main(void)
 {
@@ -537,6 +610,7 @@ main(void)
         cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_for_others),
         cmocka_unit_test(test_lapped),
+        cmocka_unit_test(test_lapped_in_the_midst),
         cmocka_unit_test(test_out_of_turn),
         cmocka_unit_test(test_newest),
         cmocka_unit_test(test_one_commit),
