@@ -153,6 +153,20 @@ is words('replaced'), 3, 'they are counted';
         'slow: and in order';
     $one->pushes(2);
 
+    # allowed when its node has said that it is not known: it is not sent; the
+    # application, which does one thing after the other, hears of the next then
+    $c->node->configure(goim => { logic_timeout => '600ms' });
+    $c->node->reload;
+    my $hasty = enters($c, mid => 9, send => \%live);
+    is send_to($hasty, { to => 'live://1' }, 'sleep 1.2')->{code}, -504,
+        'allowed too late: it is not known';
+    is send_to($one, { to => 'live://1' }, 'after')->{code}, 0, 'the next';
+    is $_->push->{body}, 'after', 'what came too late is not sent'
+        for $one, $tcp;
+    $hasty->close;
+    $c->node->configure(goim => {});
+    $c->node->reload;
+
     is send_to($one, { to => 'live://1' }, 'sleep ' . 3 * slow())->{code}, -503,
         'later than [before] timeout: not sent';
     $app->stop;
