@@ -3,9 +3,10 @@
 # the POST to the clients that get it. Needs `make all bench`; on a busy machine
 # CPU is a better measure than time.
 #
-#     perl bench/push.pl [--kafka | --nchan] [--count 100000] [--posters 64]
-#         [--clients 10] [--rounds 3]
+#     perl bench/push.pl [--kafka | --nchan] [--tls] [--count 100000]
+#         [--posters 64] [--clients 10] [--rounds 3]
 #
+# --tls: to Redis.
 # --nchan: what the module nchan takes of it, without a bus and without clients.
 
 use strict;
@@ -16,12 +17,14 @@ use Getopt::Long;
 use Goim::Cluster;
 use Goim::Nginx;
 use Goim::Proc;
+use Goim::Redis;
+use Goim::TLS;
 use Goim::Test;
 use Goim::Test qw(build_dir);
 
 $| = 1;
 my %opt = (count => 100000, posters => 64, clients => 10, rounds => 3);
-GetOptions(\%opt, 'kafka', 'nchan', 'count=i', 'posters=i', 'clients=i',
+GetOptions(\%opt, 'kafka', 'nchan', 'tls', 'count=i', 'posters=i', 'clients=i',
     'rounds=i') or exit 2;
 
 my $load = build_dir() . '/bench/load';
@@ -54,8 +57,24 @@ EOF
     $to = "--clients 0 --api $nginx->{port}";
 
 } else {
+    my ($redis, $tls, %service) = (undef, '');
+
+    if ($opt{tls}) {
+        my $ca = Goim::TLS->new;
+        my ($cert, $key) = $ca->cert('redis', ips => ['127.0.0.1']);
+
+        $redis = Goim::Redis->new(tls => { ca => $ca->file, cert => $cert,
+            key => $key }, conf => { 'tls-auth-clients' => 'no' });
+        $tls = ' tls ca_file=' . $ca->file;
+        %service = (conf => { redis => { tls => 'on',
+            ca_file => $ca->file } });
+    } else {
+        $redis = Goim::Redis->new;
+    }
     my $c = Goim::Cluster->new(bus => $opt{kafka} ? 'kafka' : 'redis',
-        workers => 1, nginx => { goim => { zone => 'goim 64m' } });
+        workers => 1, redis => $redis, logic => \%service, job => \%service,
+        nginx => { redis => $redis->addr . $tls,
+            goim => { zone => 'goim 64m' } });
     %pid = (nginx => ($c->node->workers)[0], logic => $c->logic->pid,
         job => $c->job->pid, redis => $c->redis->pid,
         $opt{kafka} ? (kafka => $c->kafka->pid) : ());
