@@ -17,7 +17,7 @@
 
 
 #define JOB_STEP_KEYS   8
-#define JOB_STEP_ARGS   8               /* before those of the items */
+#define JOB_STEP_ARGS   9               /* before those of the items */
 #define JOB_ITEM_ARGS   7
 #define JOB_STEP_BASE   (GOIM_PREFIX_MAX + 32)
 
@@ -264,6 +264,7 @@ job_step_fixed(job_t *job, uint32_t partition, const bus_names_t *names,
     s->arg[5] = s->base;
     s->arg[6] = s->word;
     s->arg[7] = s->dedup;
+    s->arg[8] = names->since;
 }
 
 

@@ -140,7 +140,7 @@ logic_heads_eval(logic_heads_t *h)
     char           (*key)[LOGIC_READ_KEY], life[24];
     char             room[GOIM_ROOM_MAX + 1];
     size_t           i, n;
-    const char      *argv[GOIM_HEADS_CALL + 4];
+    const char      *argv[2 * GOIM_HEADS_CALL + 4];
     svc_redis_t     *r;
     logic_thread_t  *t;
 
@@ -148,7 +148,7 @@ logic_heads_eval(logic_heads_t *h)
     r = t->redis;
     n = 2;
 
-    key = malloc((GOIM_HEADS_CALL + 2) * sizeof(*key));
+    key = malloc((2 * GOIM_HEADS_CALL + 2) * sizeof(*key));
     if (key == NULL) {
         abort();
     }
@@ -160,11 +160,12 @@ logic_heads_eval(logic_heads_t *h)
         h->asked[i] = logic_heads_room(h, i, room) != NULL;
 
         if (h->asked[i]) {
+            logic_read_key(t, key[n++], room, "done", "");
             logic_read_key(t, key[n++], room, "meta:", room);
         }
     }
 
-    h->n = n - 2;
+    h->n = (n - 2) / 2;
 
     for (i = 0; i < n; i++) {
         argv[i] = key[i];

@@ -173,7 +173,8 @@ void bus_done(bus_consumer_t *c, uint32_t partition,
  */
 int bus_consumer_holds(bus_consumer_t *c, uint32_t partition);
 
-#define BUS_NAME  640
+#define BUS_NAME   640
+#define BUS_SINCE  48
 
 /*
  * What stands in Redis about a partition: its lease, and how far it is done.
@@ -185,6 +186,8 @@ typedef struct {
     const char  *lease;             /* what it must be, less the last turn */
     char         done_key[BUS_NAME];    /* hash */
     char         done_field[64];
+    char         since[BUS_SINCE];  /* where it began, as "<high>-<low>", if
+                                       that was not behind the place; or "" */
     uint64_t     life;              /* of Redis, in which this is so: a new one
                                        may lack what was taken. 0: the bus
                                        is elsewhere */

@@ -49,6 +49,8 @@ typedef struct {
     uint64_t            run;
     int64_t             done;           /* offset, -1: none */
     int64_t             committed;      /* what Kafka was told, or is told */
+    int64_t             begun;          /* where, without a place; -1: never */
+    char                since[BUS_SINCE];   /* where, away from the place */
 
     int32_t             broker;         /* has its log, -1: not known */
     int64_t             newest;         /* taken, -1: none */
@@ -69,8 +71,9 @@ typedef struct {
 typedef struct {
     int32_t     partition;
     int64_t     done;           /* the place in Redis, -1: none */
-    int64_t     committed;      /* asked when there is none */
-    uint64_t    run;            /* as Kafka was told with it */
+    int64_t     committed;      /* or where it was begun, asked when there
+                                   is neither; -1: none */
+    uint64_t    run;            /* of that */
     int64_t     low;
     int64_t     high;
 } bus_kafka_mark_t;

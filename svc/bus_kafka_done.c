@@ -38,6 +38,25 @@ bus_kafka_noted(bus_kafka_part_t *part, const char *note)
 }
 
 
+/*
+ * Redis lost the place, but not that it has taken what comes behind this: that
+ * is done again. What Kafka was told since is farther.
+ */
+static void
+bus_kafka_begun(bus_kafka_part_t *part, const char *since)
+{
+    uint64_t  run;
+    int64_t   begun;
+
+    if (sscanf(since, "%" SCNu64 "-%" SCNd64, &run, &begun) == 2
+        && begun >= 0)
+    {
+        part->run = run;
+        part->begun = begun;
+    }
+}
+
+
 static void
 bus_kafka_read(uint32_t n, const goim_offset_t *place, const char *note,
     void *data)
@@ -56,8 +75,13 @@ bus_kafka_read(uint32_t n, const goim_offset_t *place, const char *note,
     part->time = 0;
     part->summed = -1;
     part->committed = -1;
+    part->begun = -1;
+    part->since[0] = '\0';
 
-    if (place != NULL) {
+    if (place == NULL) {
+        bus_kafka_begun(part, note);
+
+    } else {
         goim_offset_get(place, &run, &low);
 
         if (low < INT64_MAX) {

@@ -47,10 +47,18 @@ int
 bus_kafka_consumer_names(bus_consumer_t *base, uint32_t partition,
     bus_names_t *names)
 {
-    names->life = 0;
+    bus_kafka_consumer_t  *c;
 
-    return done_names(((bus_kafka_consumer_t *) base)->done, partition,
-                      names);
+    c = (bus_kafka_consumer_t *) base;
+
+    if (done_names(c->done, partition, names) != 0) {
+        return -1;
+    }
+
+    names->life = 0;
+    strcpy(names->since, c->parts[partition].since);
+
+    return 0;
 }
 
 

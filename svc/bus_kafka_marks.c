@@ -42,10 +42,7 @@ bus_kafka_query_committed(bus_kafka_marks_t *marks)
     list = rd_kafka_topic_partition_list_new((int) marks->n);
 
     for (i = 0; i < marks->n; i++) {
-        marks->part[i].committed = -1;
-        marks->part[i].run = 0;
-
-        if (marks->part[i].done < 0) {
+        if (marks->part[i].done < 0 && marks->part[i].committed < 0) {
             rd_kafka_topic_partition_list_add(list, marks->topic,
                                               marks->part[i].partition);
         }
@@ -156,6 +153,8 @@ bus_kafka_ask_marks(bus_kafka_consumer_t *c)
             mark = &marks->part[marks->n++];
             mark->partition = (int32_t) i;
             mark->done = c->parts[i].done;
+            mark->committed = c->parts[i].begun;
+            mark->run = c->parts[i].run;
         }
     }
 

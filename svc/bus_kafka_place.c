@@ -116,6 +116,21 @@ bus_kafka_from(bus_kafka_consumer_t *c, const bus_kafka_mark_t *mark)
 }
 
 
+/*
+ * It does not follow its place: there is none, or what comes behind it has been
+ * removed. Told to Redis before anything is numbered (number.lua).
+ */
+static void
+bus_kafka_away(bus_kafka_part_t *part, const bus_kafka_mark_t *mark,
+    int64_t from)
+{
+    if (mark->done < 0 || from > mark->done + 1) {
+        snprintf(part->since, sizeof(part->since),
+                 "%" PRIu64 "-%" PRId64, part->run, from);
+    }
+}
+
+
 static void
 bus_kafka_start(bus_kafka_consumer_t *c, const bus_kafka_mark_t *mark)
 {
@@ -138,6 +153,7 @@ bus_kafka_start(bus_kafka_consumer_t *c, const bus_kafka_mark_t *mark)
 
     if (mark->done >= 0 && (part->back || mark->done >= mark->high)) {
         part->mode = BUS_KAFKA_STILL;
+        bus_kafka_away(part, mark, mark->low);
         done_load(c->done, (uint32_t) mark->partition);
 
     } else if (mark->done >= mark->low && part->sum != 0) {
@@ -148,10 +164,12 @@ bus_kafka_start(bus_kafka_consumer_t *c, const bus_kafka_mark_t *mark)
         from = bus_kafka_from(c, mark);
 
         if (mark->done < 0) {
-            part->run = mark->run;
+            part->run = mark->run + (mark->committed > mark->high);
             part->done = from - 1;
             part->newest = from - 1;
         }
+
+        bus_kafka_away(part, mark, from);
 
         part->mode = BUS_KAFKA_GOING;
         part->sum = 0;

@@ -96,6 +96,7 @@ done_names(done_t *d, uint32_t n, bus_names_t *names)
     lease_key(d->lease, n, names->lease_key, BUS_NAME);
     snprintf(names->done_key, BUS_NAME, "%s%u}:done", d->keys, n);
     snprintf(names->done_field, sizeof(names->done_field), "%s", d->epoch);
+    names->since[0] = '\0';
 
     return 0;
 }
@@ -225,6 +226,10 @@ done_was_read(const done_call_t *call, done_part_t *part, redisReply *reply)
     part->known = 1;
     part->some = (note != NULL);
     part->noted = (note != NULL && *note != '\0');
+
+    if (note == NULL) {
+        note = reply->str[0] == ' ' ? reply->str + 1 : "";
+    }
 
     d->events.read(call->n, part->some ? &part->place : NULL, note,
                    d->events.data);

@@ -33,7 +33,8 @@ typedef struct {
 
 typedef struct {
     /* done_read(): where the partition stands, and what was noted of that
-     * place; NULL: nowhere yet. When Redis did not answer it is asked again
+     * place; NULL: nowhere yet, and `note` is where it was begun ("<high>-
+     * <low>"), or "". When Redis did not answer it is asked again
      * until done_forget(). */
     void  (*read)(uint32_t n, const goim_offset_t *place, const char *note,
         void *data);

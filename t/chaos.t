@@ -133,7 +133,8 @@ sub judge {
         'told for nothing';
 
     push @{ $found{ $_->{what} } }, $_->{text} for check($poster->posts,
-        \@clients, lost => $faults->lost, gone => $faults->gone);
+        \@clients, lost => $faults->lost, back => $faults->back,
+        gone => $faults->gone);
     for my $c (map { @{ $_->{connections} } } @clients) {
         $connections++;
         for (grep { $_ } map { values %{ $_->{told} || {} } }

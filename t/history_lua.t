@@ -41,7 +41,7 @@ sub number {
         [qw(goim:life goim:history goim:{1}:lease goim:{1}:done
         goim:{1}:repeats:bus goim:{1}:judged goim:{1}:rooms goim:{1}:open)],
         $how{life} // 7, $how{of} // $OF, $how{lease} // 'job 1', 'bus', 'bus',
-        'goim:{1}:', 'word' . int rand 1e9, 5000,
+        'goim:{1}:', 'word' . int rand 1e9, 5000, $how{since} // '',
         map { my ($room, $pos, $body, $id, $at) = @$_;
             ($room, $how{keep} // 10, 60_000, $pos, $body // "b$pos",
              $id // '', $at // 0) } @records);
@@ -292,11 +292,36 @@ is read_room('a', '', 'last', 9), 'UNSAID', 'nor does a job of another bus';
 $redis->cmd('HSET', 'goim:history', 'of', $OF);
 %how = ();
 
+# ---- where a partition began -----------------------------------------------------
+
+# with nothing done it is told each time
+fresh();
+$how{since} = '0-3';
+is number(['a', '0-3'], ['a', '0-4']), '1 2', 'a partition begins';
+$epoch = $how{epoch};
+is number(['a', '0-3'], ['a', '0-5']), '1 3', 'again there: all goes on';
+is $how{epoch}, $epoch, 'in its epoch';
+cmp_ok $redis->cmd('TTL', 'goim:{1}:done'), '>', 0, 'it ends by itself';
+is read_room('a', $epoch, 'after', 2), 'OK 1 3 3 b0-5', 'is read';
+$how{since} = '';
+done('0-5');
+is number(['a', '0-6']), '4', 'behind its place';
+is $how{epoch}, $epoch, 'it is the same epoch';
+
+$how{since} = '0-90';
+is number(), '', 'away from its place';
+like read_room('a', $epoch, 'after', 2), qr/^CANNOT 1 0/, 'no epoch goes on';
+is_deeply run('logic/lua/heads', ['goim:life', 'goim:history',
+    'goim:{1}:done', 'goim:{1}:meta:b'], 7, $OF), ['', 0], 'nor for heads';
+is number(['a', '0-90'], ['b', '0-91']), '1 1', 'numbers begin anew';
+isnt $how{epoch}, $epoch, 'under another epoch';
+%how = ();
+
 # ---- heads -------------------------------------------------------------------
 
 fresh();
 number(['a', '0-1'], ['a', '0-2'], ['b', '0-3']);
-my @metas = map { "goim:{1}:meta:$_" } qw(a b c d);
+my @metas = map { ('goim:{1}:done', "goim:{1}:meta:$_") } qw(a b c d);
 $redis->cmd('HSET', 'goim:{1}:meta:d', 'epoch', 'e', 'seq', 9, 'of', 'else');
 
 sub heads {

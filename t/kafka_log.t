@@ -53,7 +53,8 @@ sub went_back { return $c->job->metrics->{goim_bus_logs_back_total} }
 sub at_rest {
     my ($done) = @_;
     wait_for {
-        my ($place) = values %{ $c->redis->hgetall('goim:{0}:done') };
+        my $hash = $c->redis->hgetall('goim:{0}:done');
+        my ($place) = @$hash{ grep { !/ / } keys %$hash };
         ($place || '') =~ /^\d+-$done /;
     } 10, 'the place is saved';
 }

@@ -224,6 +224,8 @@ sub stands { return run('done_read', \@read, $life, 'e', 0, 60) }
 sub kept   { return $redis->cmd('GET', 'goim:{0}:done:e') }
 
 is stands(), '', 'nothing is done';
+$redis->cmd('HSET', 'goim:{0}:done', 'e since', '7-1');
+is stands(), ' 7-1', 'but it was begun';
 is saved('a 5', '7-2'), 'OK', 'a place';
 is stands(), '7-2', 'is where one goes on';
 is saved('a 5', '7-1'), 'OK', 'one before it';

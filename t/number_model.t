@@ -81,7 +81,7 @@ sub begin_world {
         clock => 0, shared => chance(0.3), keep => pick(1, 3, 1000),
         burst => pick((1) x 9, 9),
         ids => {}, num => {}, of => {}, told => 0, harm => 0, forced => 0,
-        gone => 0,
+        gone => 0, committed => 0,
         may => { map { $_ => chance(0.4) } qw(back life expire force toggle) },
     );
     $w{snaps} = [];
@@ -107,7 +107,8 @@ sub owner {
     return $o;
 }
 
-# A process begins, at what is done.
+# A process begins, behind what is done; where that is not known and the bus is
+# Kafka, where it was begun, else where Kafka was told.
 sub restart {
     my ($o) = @_;
     $o->{life} = $w{life};
@@ -115,8 +116,15 @@ sub restart {
     $o->{on} = $w{on};
     $o->{said} = '';
     $o->{queue} = [];
-    $o->{taken} = $o->{acked} = is_done();
+    $o->{taken} = is_done();
+    $o->{since} = '';
     $o->{done} = undef;
+    return if $o->{taken} >= 0 || $w{lived};
+
+    my $since = place($redis->cmd('HGET', $DONE, 'bus since') // '');
+    $since = $w{committed} if $since < 0;
+    $o->{since} = "0-$since";
+    $o->{taken} = $since - 1;
 }
 
 # ---- backends ----------------------------------------------------------------
@@ -164,7 +172,7 @@ sub step {
     my $answer = eval_sha('number', ['goim:life', 'goim:history', $LEASE, $DONE,
         'goim:{0}:repeats:bus', 'goim:{0}:judged', 'goim:{0}:rooms',
         'goim:{0}:open'], $o->{life}, "bus 1 s$o->{stamp}", $o->{lease}, 'bus',
-        'bus', 'goim:{0}:', 'w' . $word++, $DEDUP,
+        'bus', 'goim:{0}:', 'w' . $word++, $DEDUP, $o->{since},
         map { my $r = $_->{rec}; ($r->{room}, $w{keep}, 3_600_000, $r->{pos},
             $r->{body}, $r->{id}, $r->{at}) } @items);
 
@@ -195,6 +203,7 @@ sub number {
     }
 
     my $answer = step($o, @items) or return;
+    keep_snapshot() if is_done() < 0;       # rare, as it is soon done
 
     fail_round("$answer->[0] keys replaced") if shift @$answer;
 
@@ -247,7 +256,11 @@ sub save {
     return restart($o) if $o->{life} != $w{life};
     return if $o->{lease} ne "job $w{fence}";
     my $was = is_done();
-    $redis->cmd('HSET', $DONE, 'bus', $o->{done}) if place($o->{done}) > $was;
+    return if place($o->{done}) <= $was;
+    $redis->cmd('HSET', $DONE, 'bus', $o->{done});
+    return if !chance(0.5);
+    $w{committed} = place($o->{done}) + 1;
+    go_back() if $w{may}{back} && !$w{lived} && chance(0.2);
 }
 
 # ---- the node and its clients ------------------------------------------------
@@ -359,7 +372,7 @@ sub suspect {
     return if !$w{on};
     my @on = grep { $_->{on} } @{ $w{clients} };
     my $heads = eval_sha('heads', ['goim:life', 'goim:history',
-        map { "goim:{0}:meta:$_->{room}" } @on], $w{life}, history());
+        map { ($DONE, "goim:{0}:meta:$_->{room}") } @on], $w{life}, history());
     for my $i (0 .. $#on) {
         catch_up($on[$i]) if $heads->[2 * $i] ne $on[$i]{epoch}
             || $heads->[2 * $i + 1] > $on[$i]{last};
@@ -452,6 +465,7 @@ my @bag = map { ($_) x $actions{$_}[0] } sort keys %actions;
 
 sub settle {
     my ($o) = @{ $w{owners} } = owner();
+    $w{may}{back} = 0;
     toggle_on() if !$w{on};
     refresh($o);
     step($o);

@@ -8,8 +8,9 @@
 --       goim:{<n>}:rooms, goim:{<n>}:open
 -- ARGV: life of the connection, what goim:history has as `of`, the lease:
 --       "<holder> <fence>", field of `done`, bus epoch, what keys of the
---       partition begin with, a random word, dedup (ms), then for each
---       record, by position: room, how many items it keeps, for how long
+--       partition begin with, a random word, dedup (ms), where the partition
+--       began, if that is not behind its place, or '', then for each record, by
+--       position: room, how many items it keeps, for how long
 --       (ms), position, packed goim.Record, sender and id or '', its time. Of
 --       one that can have no number as it came elsewhere than to its room's
 --       partition: room, '', '', '', '', what keys of that partition begin

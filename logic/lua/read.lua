@@ -20,12 +20,13 @@
 -- that precede it; 'last': the newest so many. A room that has no epoch, or
 -- one that belongs to something else, begins here; kept for a day.
 --
--- use: life belongs now place
+-- use: life belongs since now place
 
 local bad = life(KEYS[1], ARGV[1])
 if bad then return bad end
 local of = belongs(KEYS[2], ARGV[2], ARGV[1])
 if not of then return 'HISTORY' end
+of = since(KEYS[3], of)
 
 local meta, items = KEYS[4], KEYS[5]
 local room, want, what = ARGV[3], ARGV[4], ARGV[5]

@@ -6,7 +6,8 @@
 --       of versions before: goim:done:<epoch>, where the places of all
 --       partitions stood in one hash, goim:done:<epoch>:<partition>
 -- ARGV: life of the connection, epoch, partition, seconds that places stay
--- Answer: the place, and behind a blank what was noted of it; '' for none
+-- Answer: the place, and behind a blank what was noted of it; where there is
+--         none '', and behind a blank where the partition was begun
 -- Errors: LIFE
 --
 -- use: life fit farther
@@ -32,4 +33,6 @@ if farther(old, done) then
     done = old
 end
 
-return place(done) and done or ''
+if place(done) then return done end
+local since = redis.call('HGET', KEYS[2], ARGV[2] .. ' since')
+return since and ' ' .. since or ''

@@ -12,7 +12,7 @@
 -- Whatever is done twice (after a crash, by two owners, after Redis went
 -- back) must come out alike, so nothing of a clock's is in what decides.
 --
--- use: life lease place above now belongs
+-- use: life lease place above now belongs since
 
 local NONE, REPEAT, STALE = 0, -1, -2
 local DAY, IDS, FIELDS = 86400000, 100000, 7
@@ -26,7 +26,7 @@ local function number()
 
     local repeats, judged, metas, open = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
     local scope, base, word = ARGV[5], ARGV[6], ARGV[7]
-    local dedup = tonumber(ARGV[8])
+    local dedup, from = tonumber(ARGV[8]), ARGV[9]
     local ms = now()
     local done = redis.pcall('HGET', KEYS[4], ARGV[4])
     local dh, dl = place(done)
@@ -45,6 +45,15 @@ local function number()
         end
         return r
     end
+
+    -- What was numbered between the place and here may not be known: no epoch
+    -- from before goes on.
+    local field = ARGV[4] .. ' since'
+    if from ~= '' and safe('HGET', KEYS[4], field) ~= from then
+        redis.call('HSET', KEYS[4], field, from)
+        redis.call('EXPIRE', KEYS[4], 30 * DAY / 1000)
+    end
+    of = since(KEYS[4], of)
 
     local function begin(t)
         begun = begun + 1
@@ -244,7 +253,7 @@ local function number()
 
     local out = { 0 }
 
-    for i = 9, #ARGV, FIELDS do
+    for i = 10, #ARGV, FIELDS do
         if ARGV[i + 1] == '' then
             local home = ARGV[i + 5]
             redis.call('DEL', home .. 'meta:' .. ARGV[i],
@@ -266,7 +275,7 @@ local function number()
         safe('HSET', judged, scope, string.format('%.0f-%.0f', jh, jl))
     end
 
-    if judging or #ARGV < 9 then
+    if judging or #ARGV < 10 then
         if dh >= 0 then
             safe('ZREMRANGEBYLEX', repeats, '-', '[' .. hex(dh, dl))
         end

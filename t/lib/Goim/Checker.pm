@@ -31,6 +31,7 @@
 #
 # lost: when what is kept may have got lost. If given, another epoch is nothing
 # for a client to be told of unless one of these lies in the epoch of before.
+# back: when it went back, to be done again: who is ahead of it for long is told.
 # gone: what was answered in such a time need not have come, as the streams of
 # nodes lost it; but what has a number.
 #
@@ -64,10 +65,14 @@ my $never = 9e99;
 # code, so any end by the node may mean this.
 my $notice = 30;
 
+# How long job may take to do again what Redis lost, in s.
+my $behind = 60;
+
 sub check {
     my ($posts, $clients, %arg) = @_;
     my $self = bless { findings => [], item => {}, of => {}, number => {},
         seen => {}, first => {}, runs => {}, lost => $arg{lost},
+        back => $arg{back} || [],
         gone => $arg{gone} || [] }, __PACKAGE__;
 
     $self->_items($posts);
@@ -378,6 +383,7 @@ sub _gone {
     my ($self, $had, $told, $at) = @_;
     if ($had->{epoch} eq $told->{epoch}) {
         return $had->{seq} > $told->{seq}
+            || grep({ $_ < $at && $_ > $at - $behind } @{ $self->{back} })
             || !defined $told->{first} || $told->{first} > $had->{seq} + 1;
     }
     return 1 if !$self->{lost};

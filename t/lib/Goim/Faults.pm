@@ -7,6 +7,7 @@
 #         ways => [proxies of logics to Redis]);
 #     $faults->run(60);
 #     $faults->lost;      # when what is kept may have got lost
+#     $faults->back;      # when it went back, and is done again
 #     $faults->gone;      # [from, to]: what is not kept may not have come
 #
 # A fault is a function: of the part that it meets. It returns what ends it:
@@ -47,7 +48,7 @@ my %fault = (
     kill_redis     => [redis  => \&kill_redis],
     stop_redis     => [redis  => \&stop_redis],
     empty_redis    => [redis  => \&empty_redis],
-    cut_log        => [bus    => \&cut_log],
+    cut_log        => [redis  => \&cut_log],
     cut_links      => [redis  => \&cut_links],
     script_flush   => [redis  => \&script_flush],
     delete_stream  => [redis  => \&delete_stream],
@@ -63,17 +64,17 @@ my ($before, $after) = (60, 40);
 
 sub new {
     my ($class, %arg) = @_;
-    my $self = bless { lost => [], gone => [], busy => {}, later => [], %arg },
+    my $self = bless { lost => [], back => [], gone => [], busy => {}, later => [], %arg },
         $class;
     for my $name (keys %arg) {
         $self->{$name} = [grep { $_ } ref $arg{$name} eq 'ARRAY'
             ? @{ $arg{$name} } : $arg{$name}];
     }
-    $self->{bus} = @{ $self->{kafka} } ? [] : $self->{redis};
     return $self;
 }
 
 sub lost { return $_[0]{lost} }
+sub back { return $_[0]{back} }
 sub gone { return $_[0]{gone} }
 
 sub pick { return $_[rand @_] }
@@ -256,7 +257,7 @@ sub empty_redis {
     return _again($redis, $self, lost => 1, gone => 1);
 }
 
-# a Redis that is the bus is back without its newest writes
+# back without its newest writes
 sub cut_log {
     my ($redis, $self) = @_;
     $redis->kill9;
@@ -265,6 +266,11 @@ sub cut_log {
     my $size = $log ? -s $log : 0;
     truncate $log, $size - 1 - int rand($size < 65536 ? $size : 65536)
         if $size;
+
+    # Redis 7.0 leaves half a transaction at its end, and does it at the start
+    # after the next
+    system("yes | redis-check-aof --fix '$log' >/dev/null 2>&1") if $size;
+    push @{ $self->{back} }, now();
     return _again($redis, $self, gone => 1);
 }
 
