@@ -153,6 +153,7 @@ struct ngx_goim_session_s {
     unsigned                    shut:1;     /* our side is shut down */
     unsigned                    authorized:1;
     unsigned                    is_dirty:1;
+    unsigned                    held:1;     /* nothing is written yet */
     unsigned                    is_resumed:1;
     unsigned                    waiting:1;  /* auth, for the registration */
     unsigned                    renewing:1; /* in a list of those who are */

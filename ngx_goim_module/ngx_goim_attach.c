@@ -262,6 +262,7 @@ ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code, const char *reason)
     s->closing = 1;
     ngx_goim_nopen--;
     s->busy = 0;
+    ngx_goim_queue_release(s);
 
     if (code == 0) {
         ngx_goim_finalize(s);

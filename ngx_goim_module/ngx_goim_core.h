@@ -84,6 +84,11 @@ ngx_int_t ngx_goim_queue_push(ngx_goim_session_t *s, ngx_goim_buf_t *b,
 
 /* NGX_OK: all is sent; NGX_AGAIN; NGX_ERROR */
 ngx_int_t ngx_goim_queue_flush(ngx_goim_session_t *s);
+
+/* What is queued from now on waits, until it is released: after 2 s at the
+   latest, and when the session closes. */
+void ngx_goim_queue_hold(ngx_goim_session_t *s);
+void ngx_goim_queue_release(ngx_goim_session_t *s);
 void ngx_goim_queue_write_handler(ngx_event_t *wev);
 void ngx_goim_queue_free(ngx_goim_session_t *s);
 

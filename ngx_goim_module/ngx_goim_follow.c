@@ -219,6 +219,19 @@ ngx_goim_follow_enter(ngx_goim_session_t *s, ngx_goim_was_t *was)
         }
     }
 
+    /*
+     * Where it begins without a position is read after it has become a member.
+     * Its answer goes out behind that: what is pushed then is not in what was
+     * read, and comes.
+     */
+
+    if (was->epoch == NULL) {
+        ngx_goim_queue_hold(s);
+
+    } else {
+        ngx_goim_queue_release(s);
+    }
+
     goim_follow_join(place, &tl->timeline, was->epoch, was->seq, was->newest);
     ngx_goim_was_free(was);
 
@@ -241,6 +254,7 @@ ngx_goim_follow_leave(ngx_goim_session_t *s)
 
     goim_follow_leave(&s->follow->place);
     ngx_goim_timeline_leave(tl);
+    ngx_goim_queue_release(s);
 }
 
 
@@ -371,8 +385,13 @@ ngx_goim_follow_tell(goim_follow_t *f, const goim_told_t *told)
         ngx_goim_count(unrecovered, 1);
     }
 
-    return ngx_goim_follow_position(s, (u_char *) body, len) == NGX_OK
-           ? 0 : GOIM_GONE;
+    if (ngx_goim_follow_position(s, (u_char *) body, len) != NGX_OK) {
+        return GOIM_GONE;
+    }
+
+    ngx_goim_queue_release(s);
+
+    return 0;
 }
 
 

@@ -17,6 +17,7 @@
 #define NGX_GOIM_QUEUE_IOVS     64
 #define NGX_GOIM_QUEUE_RECORD   16384       /* a TLS record */
 #define NGX_GOIM_QUEUE_OWN      16384       /* small messages in one piece */
+#define NGX_GOIM_QUEUE_HELD     2000        /* ms */
 
 /* most of the block is not for this session */
 #define ngx_goim_queue_wastes(b, pos, last)  ((last) - (pos) < (b)->len / 2)
@@ -408,7 +409,7 @@ ngx_goim_queue_cut(ngx_goim_session_t *s)
 static void
 ngx_goim_queue_dirty(ngx_goim_session_t *s)
 {
-    if (s->is_dirty || !s->connection->write->ready) {
+    if (s->is_dirty || s->held || !s->connection->write->ready) {
         return;
     }
 
@@ -438,6 +439,39 @@ ngx_goim_queue_flush_all(ngx_event_t *ev)
             ngx_goim_follow_drained(s);
         }
     }
+}
+
+
+void
+ngx_goim_queue_hold(ngx_goim_session_t *s)
+{
+    if (!s->closing) {
+        s->held = 1;
+        ngx_add_timer(s->connection->write, NGX_GOIM_QUEUE_HELD);
+    }
+}
+
+
+void
+ngx_goim_queue_release(ngx_goim_session_t *s)
+{
+    ngx_event_t  *wev;
+
+    if (!s->held) {
+        return;
+    }
+
+    s->held = 0;
+    wev = s->connection->write;
+
+    if (wev->timer_set) {
+        ngx_del_timer(wev);
+    }
+
+    /* a socket that was not ready has its time from now on */
+
+    ngx_goim_queue_timer(s, 0);
+    ngx_goim_queue_dirty(s);
 }
 
 
@@ -481,6 +515,10 @@ ngx_goim_queue_flush(ngx_goim_session_t *s)
     ssize_t            n;
     ngx_uint_t         moved;
     ngx_connection_t  *c;
+
+    if (s->held) {
+        return NGX_AGAIN;
+    }
 
     c = s->connection;
     moved = 0;
@@ -683,6 +721,12 @@ ngx_goim_queue_write_handler(ngx_event_t *wev)
 
     c = wev->data;
     s = c->data;
+
+    if (wev->timedout && s->held) {
+        wev->timedout = 0;
+        ngx_goim_queue_release(s);
+        return;
+    }
 
     if (wev->timedout) {
         ngx_goim_count(send_timeouts, 1);
