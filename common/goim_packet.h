@@ -36,6 +36,8 @@
 #define GOIM_OP_SUB_REPLY       15
 #define GOIM_OP_UNSUB           16
 #define GOIM_OP_UNSUB_REPLY     17
+#define GOIM_OP_COMMAND         18
+#define GOIM_OP_COMMAND_REPLY   19
 #define GOIM_OP_POSITION        23
 
 

@@ -80,6 +80,7 @@ logic_auth_token(logic_call_t *call, const void *data, size_t len,
                 : logic_token_parse(data, len, who, &reason);
 
     if (rc == 0) {
+        who->im |= !answer && who->mid > 0 && call->thread->conf->im_insecure;
         logic_session_connect(call, who);
         return;
     }

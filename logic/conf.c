@@ -149,6 +149,7 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_HOOK_CONF("before", before_hook),
 
     LOGIC_CONF("im", "db", CONF_STR, im_db, "", 0, 0),
+    LOGIC_CONF("im", "insecure", CONF_BOOL, im_insecure, "off", 0, 0),
     LOGIC_CONF("im", "topic", CONF_STR, im_topic, "goim-im-topic", 0, 0),
 
     SVC_REDIS_CONF(logic_conf_t, redis),
@@ -262,7 +263,22 @@ logic_conf_check(void *conf, char *err, size_t size)
         return -1;
     }
 
-    return logic_conf_auth(lcf, err, size);
+    if (logic_conf_auth(lcf, err, size) != 0) {
+        return -1;
+    }
+
+    /* anybody would read everybody's messages */
+
+    if (lcf->im_db[0] != '\0' && lcf->auth == LOGIC_AUTH_TRUST
+        && !lcf->im_insecure)
+    {
+        snprintf(err, size, "[im] db with [auth] mode = trust: anybody may be "
+                 "anyone and read it; mode = jwt or http, or [im] insecure = "
+                 "on");
+        return -1;
+    }
+
+    return 0;
 }
 
 

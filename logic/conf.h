@@ -39,6 +39,7 @@ typedef struct {
     svc_redis_conf_t   redis;
     char              *im_db;       /* "": no messages between people */
     char              *im_topic;
+    int                im_insecure; /* with [auth] mode = trust */
 
     const char        *log;
     const char        *log_level;

@@ -68,6 +68,7 @@ typedef struct {
     logic_grants_t  to;
     unsigned        any:1;          /* anything at all */
     unsigned        mids:1;         /* to users, too */
+    unsigned        im:1;           /* messages between people */
 } logic_sends_t;
 
 #define LOGIC_SEND_FROM  1000       /* operations, where none are named */

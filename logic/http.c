@@ -4,7 +4,7 @@
 
 #include "access.h"
 #include "health.h"
-#include "im.h"
+#include "im_http.h"
 #include "nodes.h"
 #include "online.h"
 #include "push.h"
@@ -39,12 +39,12 @@
     X(POST, "/goim/send", send_http, query, ALL, NONE)                       \
     X(GET, "/goim/room/position", room_position, query, READ, NAMED)         \
     X(GET, "/goim/room/history", room_history, query, READ, NAMED)           \
-    X(POST, "/goim/im/send", im_send, query, IM, NONE)                       \
-    X(POST, "/goim/im/read", im_mark, query, IM, NONE)                       \
-    X(POST, "/goim/im/group/create", im_create, query, IM, NONE)             \
-    X(GET, "/goim/im/sync", im_sync, query, IM, NONE)                        \
-    X(GET, "/goim/im/history", im_history, query, IM, NONE)                  \
-    X(GET, "/goim/im/convs", im_convs, query, IM, NONE)                      \
+    X(POST, "/goim/im/send", im_http_send, query, IM, NONE)                  \
+    X(POST, "/goim/im/read", im_http_read, query, IM, NONE)                  \
+    X(POST, "/goim/im/group/create", im_http_create, query, IM, NONE)        \
+    X(GET, "/goim/im/sync", im_http_sync, query, IM, NONE)                   \
+    X(GET, "/goim/im/history", im_http_history, query, IM, NONE)             \
+    X(GET, "/goim/im/convs", im_http_convs, query, IM, NONE)                 \
     X(GET, "/goim/online/top", online_top, query, READ, NONE)                \
     X(GET, "/goim/online/room", online_room, query, READ, NAMED)             \
     X(GET, "/goim/online/total", online_total, query, READ, NONE)            \

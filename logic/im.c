@@ -1,5 +1,5 @@
 /*
- * Commands between people: from the HTTP API to the bus, and job's answer.
+ * Commands that change something: to the bus, and job's answer.
  */
 
 #include "im.h"
@@ -10,14 +10,16 @@
 
 #include "svc/clock.h"
 
-#define LOGIC_IM_TIME   4000        /* ms, until it is answered -504 */
+#define LOGIC_IM_TIME   4000        /* ms, at most, until it is answered -504 */
+#define LOGIC_IM_BUS    500         /* ms of them, that job and its answer have */
 #define LOGIC_IM_MOST   10000       /* requests that wait, of a thread */
 
 
 struct logic_im_ask_s {
     LIST_ENTRY(logic_im_ask_s)  entry;
     logic_im_t                 *im;
-    http_request_t             *req;
+    logic_im_told_pt            told;
+    void                       *door;
     struct event               *timer;
     uint64_t                    request;
     int                         produced;   /* the bus has said something */
@@ -25,103 +27,6 @@ struct logic_im_ask_s {
     int                         item;       /* the answer has its number */
     char                        conv[GOIM_IM_CONV + 1];
 };
-
-
-/* ---- parameters ---- */
-
-int
-logic_im_who(logic_thread_t *t, http_request_t *req, const logic_query_t *q,
-    int64_t *mid)
-{
-    if (t->im == NULL) {
-        logic_http_answer(t, req, 404, -404, "no such route or method", NULL);
-        return -1;
-    }
-
-    return logic_http_number(t, req, q, "mid", 1, 1, INT64_MAX, mid);
-}
-
-
-static const char *
-logic_im_word(logic_thread_t *t, http_request_t *req, const logic_query_t *q,
-    const char *name, size_t max)
-{
-    const char  *text;
-
-    text = logic_http_need(t, req, q, name);
-
-    if (text != NULL && !im_word(text, max)) {
-        logic_http_bad(t, req, "%s: 1 to %zu visible characters of ASCII",
-                       name, max);
-        return NULL;
-    }
-
-    return text;
-}
-
-
-const char *
-logic_im_conv(logic_thread_t *t, http_request_t *req, const logic_query_t *q,
-    int64_t mid)
-{
-    int64_t      low, high;
-    im_type_t    type;
-    const char  *conv;
-
-    conv = logic_http_need(t, req, q, "conv");
-
-    if (conv == NULL) {
-        return NULL;
-    }
-
-    type = strlen(conv) > GOIM_IM_CONV ? IM_NONE : im_conv(conv, &low, &high);
-
-    if (type == IM_NONE) {
-        logic_http_bad(t, req, "conv: neither p<mid>.<mid> nor g<mid>.<id>");
-        return NULL;
-    }
-
-    if (type == IM_PAIR && mid != low && mid != high) {
-        logic_http_answer(t, req, 403, -403, "not a member", NULL);
-        return NULL;
-    }
-
-    return conv;
-}
-
-
-/* "2", or a group: the conversation. -1: answered. */
-
-static int
-logic_im_to(logic_thread_t *t, http_request_t *req, const logic_query_t *q,
-    int64_t mid, char *conv)
-{
-    char        *end;
-    int64_t      low, high;
-    const char  *to;
-
-    to = logic_http_need(t, req, q, "to");
-
-    if (to == NULL) {
-        return -1;
-    }
-
-    if (strlen(to) <= GOIM_IM_CONV && im_conv(to, &low, &high) == IM_GROUP) {
-        strcpy(conv, to);
-        return 0;
-    }
-
-    low = strtoll(to, &end, 10);
-
-    if (to[0] < '1' || to[0] > '9' || *end != '\0' || low == INT64_MAX) {
-        logic_http_bad(t, req, "to: neither a mid nor g<mid>.<id>");
-        return -1;
-    }
-
-    im_pair(conv, mid, low);
-
-    return 0;
-}
 
 
 /* ---- a request that waits ---- */
@@ -156,23 +61,21 @@ logic_im_end(logic_im_ask_t *ask, int code, const char *message,
                          (json_int_t) reply->at);
     }
 
-    logic_http_answer(ask->im->thread, ask->req,
-                      code == -400 ? 400 : code == -403 ? 403
-                      : code == -404 ? 404 : 200, code, message, data);
-
     ask->answered = 1;
     ask->im->asked--;
     LIST_REMOVE(ask, entry);
     event_del(ask->timer);
+
+    ask->told(ask->door, code, message, data);
 }
 
 
 static void
-logic_im_answered(logic_im_t *im, const Goim__ImReply *reply)
+logic_im_answered(logic_thread_t *t, const Goim__ImReply *reply)
 {
     logic_im_ask_t  *ask;
 
-    LIST_FOREACH(ask, &im->asks[reply->request & (LOGIC_IM_ASKS - 1)], entry)
+    LIST_FOREACH(ask, &t->im->asks[reply->request & (LOGIC_IM_ASKS - 1)], entry)
     {
         if (ask->request == reply->request) {
             logic_im_end(ask, reply->code, reply->message, reply);
@@ -205,7 +108,7 @@ logic_im_produced(bus_result_t result, void *data)
     ask->produced = 1;
 
     if (result == BUS_FAILED) {
-        logic_im_end(ask, -500, "the bus did not take it", NULL);
+        logic_im_end(ask, -503, "it was not sent: try again", NULL);
     }
 
     /* a record that is perhaps there may be carried out: it is waited for */
@@ -221,19 +124,27 @@ logic_im_pack(const void *what, uint8_t *payload)
 }
 
 
-static void
-logic_im_ask(logic_thread_t *t, http_request_t *req, Goim__ImCommand *c)
+void
+logic_im_ask(const logic_im_do_t *d, Goim__ImCommand *c)
 {
+    int64_t          left;
     logic_im_t      *im;
     bus_message_t    m;
+    logic_thread_t  *t;
     logic_im_ask_t  *ask;
 
+    t = d->thread;
     im = t->im;
+    left = d->until - svc_now();
 
-    if (im->asked >= LOGIC_IM_MOST || bus_producer_down(im->bus)) {
-        logic_http_answer(t, req, 200, -500, im->asked >= LOGIC_IM_MOST
-                          ? "too many requests wait" : "the bus is away",
-                          NULL);
+    if (left > LOGIC_IM_TIME) {
+        left = LOGIC_IM_TIME;
+    }
+
+    if (left <= 0 || im->asked >= LOGIC_IM_MOST || bus_producer_down(im->bus)) {
+        logic_im_answer(d, -503, im->asked >= LOGIC_IM_MOST ? "too many wait"
+                        : left <= 0 ? "it took too long: try again"
+                        : "the bus is away");
         return;
     }
 
@@ -243,22 +154,24 @@ logic_im_ask(logic_thread_t *t, http_request_t *req, Goim__ImCommand *c)
         || (ask->timer = evtimer_new(t->base, logic_im_late, ask)) == NULL)
     {
         free(ask);
-        logic_http_failed(t, req, "no memory");
+        logic_im_answer(d, -503, "no memory");
         return;
     }
 
+    ask->told = d->told;
+    ask->door = d->door;
     ask->im = im;
-    ask->req = req;
     ask->request = ++im->request;
     ask->item = c->do_ != GOIM__IM_COMMAND__DO__READ;
     strcpy(ask->conv, c->conv);
     LIST_INSERT_HEAD(&im->asks[ask->request & (LOGIC_IM_ASKS - 1)], ask,
                      entry);
     im->asked++;
-    svc_timer(ask->timer, LOGIC_IM_TIME);
+    svc_timer(ask->timer, left);
 
     c->logic = (char *) logic_im_replies_name(im->replies);
     c->request = ask->request;
+    c->mid = d->mid;
     c->at = svc_date();
 
     memset(&m, 0, sizeof(m));
@@ -268,140 +181,11 @@ logic_im_ask(logic_thread_t *t, http_request_t *req, Goim__ImCommand *c)
     m.pack = logic_im_pack;
     m.what = c;
     m.from = t->from;
-    m.timeout = LOGIC_IM_TIME - 500;
+    m.timeout = left > 2 * LOGIC_IM_BUS ? left - LOGIC_IM_BUS : left / 2;
     m.cb = logic_im_produced;
     m.data = ask;
 
     bus_produce(im->bus, &m);
-}
-
-
-/* ---- routes ---- */
-
-static int
-logic_im_body(logic_thread_t *t, http_request_t *req, const logic_query_t *q)
-{
-    if (q->msg_len > GOIM_IM_BODY) {
-        logic_http_answer(t, req, 413, -413, "the payload has more than 64 KB",
-                          NULL);
-        return -1;
-    }
-
-    return 0;
-}
-
-
-void
-logic_im_send(logic_thread_t *t, http_request_t *req, logic_query_t *q)
-{
-    char             conv[GOIM_IM_CONV + 1];
-    int64_t          mid;
-    const char      *id, *kind;
-    Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
-
-    if (logic_im_who(t, req, q, &mid) != 0
-        || logic_im_to(t, req, q, mid, conv) != 0
-        || (id = logic_im_word(t, req, q, "id", GOIM_IM_ID)) == NULL
-        || logic_im_body(t, req, q) != 0)
-    {
-        return;
-    }
-
-    kind = "msg";
-
-    if (logic_query_find(q, "kind") != NULL
-        && (kind = logic_im_word(t, req, q, "kind", GOIM_IM_KIND)) == NULL)
-    {
-        return;
-    }
-
-    c.do_ = GOIM__IM_COMMAND__DO__SEND;
-    c.mid = mid;
-    c.conv = conv;
-    c.id = (char *) id;
-    c.kind = (char *) kind;
-    c.body.data = (uint8_t *) q->msg;
-    c.body.len = q->msg_len;
-
-    logic_im_ask(t, req, &c);
-}
-
-
-void
-logic_im_mark(logic_thread_t *t, http_request_t *req, logic_query_t *q)
-{
-    int64_t          mid, read;
-    const char      *conv;
-    Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
-
-    if (logic_im_who(t, req, q, &mid) != 0
-        || (conv = logic_im_conv(t, req, q, mid)) == NULL
-        || logic_http_number(t, req, q, "read", 1, 1, GOIM_SEQ_MAX, &read)
-           != 0)
-    {
-        return;
-    }
-
-    c.do_ = GOIM__IM_COMMAND__DO__READ;
-    c.mid = mid;
-    c.conv = (char *) conv;
-    c.seq = (uint64_t) read;
-
-    logic_im_ask(t, req, &c);
-}
-
-
-void
-logic_im_create(logic_thread_t *t, http_request_t *req, logic_query_t *q)
-{
-    char             conv[GOIM_IM_CONV + 1];
-    size_t           i, n;
-    int64_t          mid, *mids;
-    const char      *id;
-    Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
-
-    if (logic_im_who(t, req, q, &mid) != 0
-        || (id = logic_im_word(t, req, q, "id", GOIM_IM_ID)) == NULL)
-    {
-        return;
-    }
-
-    n = logic_query_count(q, "mids");
-
-    if (n >= GOIM_IM_MEMBERS) {
-        logic_http_answer(t, req, 409, -409, "a group of over 500 members",
-                          NULL);
-        return;
-    }
-
-    mids = http_alloc(req, (n + 1) * sizeof(int64_t));
-
-    if (mids == NULL) {
-        logic_http_failed(t, req, "no memory");
-        return;
-    }
-
-    for (i = 0; i < q->nargs; i++) {
-        if (strcmp(q->args[i].name, "mids") != 0) {
-            continue;
-        }
-
-        if (logic_query_number(&q->args[i], 1, INT64_MAX,
-                               &mids[c.n_mids++]) != 0)
-        {
-            logic_http_bad(t, req, "mids: not a mid");
-            return;
-        }
-    }
-
-    snprintf(conv, sizeof(conv), "g%lld.%s", (long long) mid, id);
-
-    c.do_ = GOIM__IM_COMMAND__DO__CREATE;
-    c.mid = mid;
-    c.conv = conv;
-    c.mids = mids;
-
-    logic_im_ask(t, req, &c);
 }
 
 
@@ -423,7 +207,6 @@ logic_im_start(logic_thread_t *t, char *err, size_t size)
     }
 
     t->im = im;
-    im->thread = t;
     im->bus_conf = t->conf->bus;
     im->bus_conf.name = "im";
     im->bus_conf.topic = t->conf->im_topic;
@@ -433,7 +216,7 @@ logic_im_start(logic_thread_t *t, char *err, size_t size)
     }
 
     im->db = db_open(t->base, t->conf->im_db);
-    im->replies = logic_im_replies_new(im, t, logic_im_answered);
+    im->replies = logic_im_replies_new(t, logic_im_answered);
 
     if (im->db == NULL || im->replies == NULL) {
         return -1;
@@ -445,7 +228,14 @@ logic_im_start(logic_thread_t *t, char *err, size_t size)
 }
 
 
-/* Nothing waits for an answer: requests are all answered. */
+size_t
+logic_im_busy(const logic_thread_t *t)
+{
+    return t->im != NULL ? t->im->asked : 0;
+}
+
+
+/* Nothing waits for an answer. */
 
 void
 logic_im_free(logic_thread_t *t)

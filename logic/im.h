@@ -1,51 +1,76 @@
 /*
- * Messages between people: commands go to job by a bus of their own (im.c), and
- * its answers come by a stream (im_reply.c); what is stored is read from the
- * database (im_read.c).
+ * Messages between people. One table of commands (im_do.c) with two doors to it:
+ * the HTTP API (im_http.c) and the sockets of clients (im_call.c). What changes
+ * something goes to job by a bus of its own (im.c), whose answers come by a stream
+ * (im_reply.c); what is stored is read from the database (im_read.c).
  */
 
 #ifndef LOGIC_IM_H
 #define LOGIC_IM_H
 
-#include "http.h"
+#include <jansson.h>
+
+#include "query.h"
+#include "rpc.h"
 
 #include "svc/db.h"
 #include "svc/im.h"
 
-/* the routes */
-void logic_im_send(logic_thread_t *t, http_request_t *req, logic_query_t *q);
-void logic_im_mark(logic_thread_t *t, http_request_t *req, logic_query_t *q);
-void logic_im_create(logic_thread_t *t, http_request_t *req,
-    logic_query_t *q);
-void logic_im_sync(logic_thread_t *t, http_request_t *req, logic_query_t *q);
-void logic_im_history(logic_thread_t *t, http_request_t *req,
-    logic_query_t *q);
-void logic_im_convs(logic_thread_t *t, http_request_t *req, logic_query_t *q);
+
+typedef struct logic_im_ask_s  logic_im_ask_t;
+
+/* The answer; of `data`, which may be NULL, the reference is taken. */
+typedef void (*logic_im_told_pt)(void *door, int code, const char *message,
+    json_t *data);
+
+/* A command on its way in. Each is answered once, from inside, too. */
+typedef struct {
+    logic_thread_t       *thread;
+    int64_t               mid;          /* who acts */
+    const logic_query_t  *q;            /* parameters, and the payload */
+    size_t                max;          /* bytes that it may have */
+    int64_t               until;        /* by svc_now(): answered by then */
+    logic_im_told_pt      told;
+    void                 *door;
+} logic_im_do_t;
+
 
 /* [im] without db: 0, and t->im stays NULL */
 int logic_im_start(logic_thread_t *t, char *err, size_t size);
 void logic_im_free(logic_thread_t *t);
 
-/* -1: there are none here, or mid is missing or wrong: answered. */
-int logic_im_who(logic_thread_t *t, http_request_t *req,
-    const logic_query_t *q, int64_t *mid);
+/* How many wait for an answer. */
+size_t logic_im_busy(const logic_thread_t *t);
 
-/* The parameter conv, of which mid may be a member; NULL: answered. */
-const char *logic_im_conv(logic_thread_t *t, http_request_t *req,
-    const logic_query_t *q, int64_t mid);
+/* im_do.c: -1: there is no such command, nothing was answered */
+int logic_im_do(const logic_im_do_t *d, const char *name);
+
+/* parameters, for commands; NULL, -1: answered */
+void logic_im_answer(const logic_im_do_t *d, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+const char *logic_im_conv(const logic_im_do_t *d);
+int logic_im_number(const logic_im_do_t *d, const char *name, int required,
+    int64_t max, int64_t *value);
+
+/* im.c: c is complete but for where the answer goes */
+void logic_im_ask(const logic_im_do_t *d, Goim__ImCommand *c);
+
+/* im_read.c */
+void logic_im_sync(const logic_im_do_t *d);
+void logic_im_history(const logic_im_do_t *d);
+void logic_im_convs(const logic_im_do_t *d);
+
+/* im_call.c: a Receive of a session that may; its operation is 4 or 18. 0: it is
+   not for here, and nothing was answered */
+int logic_im_call(logic_call_t *call);
 
 
-typedef struct logic_im_s      logic_im_t;
-typedef struct logic_im_ask_s  logic_im_ask_t;
-
-/* im_reply.c: the answer to a request of this thread */
-typedef void (*logic_im_answer_pt)(logic_im_t *im,
-    const Goim__ImReply *reply);
+/* im_reply.c: answers to requests of this thread */
 
 typedef struct logic_im_replies_s  logic_im_replies_t;
 
-logic_im_replies_t *logic_im_replies_new(logic_im_t *im, logic_thread_t *t,
-    logic_im_answer_pt answer);
+logic_im_replies_t *logic_im_replies_new(logic_thread_t *t,
+    void (*answer)(logic_thread_t *t, const Goim__ImReply *reply));
 void logic_im_replies_free(logic_im_replies_t *r);
 
 /* what job is told of it */
@@ -57,7 +82,6 @@ LIST_HEAD(logic_im_asks_s, logic_im_ask_s);
 #define LOGIC_IM_ASKS  1024         /* buckets, a power of two */
 
 struct logic_im_s {
-    logic_thread_t          *thread;
     bus_conf_t               bus_conf;
     bus_producer_t          *bus;
     db_t                    *db;

@@ -12,10 +12,11 @@
 
 
 typedef struct {
-    logic_thread_t  *thread;
-    http_request_t  *req;
-    int64_t          limit;
-    int              backwards;
+    logic_im_told_pt   told;
+    void              *door;
+    int64_t            limit;
+    int                backwards;
+    size_t             bytes;       /* of bodies, so far */
 } logic_im_page_t;
 
 
@@ -77,38 +78,54 @@ logic_im_item(const char *conv, const db_value_t *v)
 }
 
 
-static void
-logic_im_failed(logic_im_page_t *p, const db_reply_t *reply)
-{
-    (void) reply;
+/* A page has so many bytes of bodies, or one. */
 
-    logic_http_answer(p->thread, p->req, 200, -500, "the database did not "
-                      "answer", NULL);
+static int
+logic_im_fits(logic_im_page_t *p, const db_value_t *body)
+{
+    size_t  before;
+
+    before = p->bytes;
+    p->bytes += body->len;
+
+    return before == 0 || p->bytes <= GOIM_PAGE_BYTES;
+}
+
+
+static void
+logic_im_tell(logic_im_page_t *p, int code, const char *message, json_t *data)
+{
+    p->told(p->door, code, message, data);
     free(p);
 }
 
 
+static void
+logic_im_failed(logic_im_page_t *p)
+{
+    logic_im_tell(p, -503, "the database does not answer: try again", NULL);
+}
+
+
 static logic_im_page_t *
-logic_im_page(logic_thread_t *t, http_request_t *req, const logic_query_t *q)
+logic_im_page(const logic_im_do_t *d)
 {
     int64_t           limit;
     logic_im_page_t  *p;
 
-    if (logic_http_number(t, req, q, "limit", 0, 0, GOIM_IM_PAGE, &limit)
-        != 0)
-    {
+    if (logic_im_number(d, "limit", 0, GOIM_IM_PAGE, &limit) != 0) {
         return NULL;
     }
 
     p = calloc(1, sizeof(logic_im_page_t));
 
     if (p == NULL) {
-        logic_http_failed(t, req, "no memory");
+        logic_im_answer(d, -503, "no memory");
         return NULL;
     }
 
-    p->thread = t;
-    p->req = req;
+    p->told = d->told;
+    p->door = d->door;
     p->limit = limit > 0 ? limit : GOIM_IM_PAGE;
 
     return p;
@@ -127,7 +144,7 @@ logic_im_synced(const db_reply_t *reply, void *data)
     const db_value_t  *v;
 
     if (reply->status != DB_OK) {
-        logic_im_failed(p, reply);
+        logic_im_failed(p);
         return;
     }
 
@@ -136,7 +153,7 @@ logic_im_synced(const db_reply_t *reply, void *data)
     v = rows->values;
 
     for (i = 0; i < rows->nrows; i++, v += rows->ncols) {
-        if (v[2].type == DB_INT) {
+        if (v[2].type == DB_INT && logic_im_fits(p, &v[10])) {
             item = logic_im_item(v[3].data, &v[4]);
             json_object_set_new(item, "inbox", json_integer(v[2].n));
             json_array_append_new(items, item);
@@ -144,21 +161,19 @@ logic_im_synced(const db_reply_t *reply, void *data)
     }
 
     v = rows->values;
-    logic_http_answer(p->thread, p->req, 200, 0, "",
-                      json_pack("{s:s#, s:I, s:o}", "epoch",
-                                rows->nrows ? v[0].data : "",
-                                rows->nrows ? (int) v[0].len : 0, "seq",
-                                rows->nrows ? (json_int_t) v[1].n
-                                            : (json_int_t) 0,
-                                "items", items));
-    free(p);
+    logic_im_tell(p, 0, "",
+                  json_pack("{s:s#, s:I, s:o}", "epoch",
+                            rows->nrows ? v[0].data : "",
+                            rows->nrows ? (int) v[0].len : 0, "seq",
+                            rows->nrows ? (json_int_t) v[1].n : (json_int_t) 0,
+                            "items", items));
 }
 
 
 void
-logic_im_sync(logic_thread_t *t, http_request_t *req, logic_query_t *q)
+logic_im_sync(const logic_im_do_t *d)
 {
-    int64_t           mid, after;
+    int64_t           after;
     db_stmt_t         st;
     db_value_t        args[3];
     logic_im_page_t  *p;
@@ -171,20 +186,18 @@ logic_im_sync(logic_thread_t *t, http_request_t *req, logic_query_t *q)
         "LEFT JOIN message AS m ON m.conv = i.conv AND m.seq = i.cseq "
         "WHERE e.name = 'epoch' ORDER BY i.seq LIMIT $3";
 
-    if (logic_im_who(t, req, q, &mid) != 0
-        || logic_http_number(t, req, q, "after", 0, 0, GOIM_SEQ_MAX, &after)
-           != 0
-        || (p = logic_im_page(t, req, q)) == NULL)
+    if (logic_im_number(d, "after", 0, GOIM_SEQ_MAX, &after) != 0
+        || (p = logic_im_page(d)) == NULL)
     {
         return;
     }
 
-    args[0] = db_int(mid);
+    args[0] = db_int(d->mid);
     args[1] = db_int(after);
     args[2] = db_int(p->limit);
     st = (db_stmt_t) { text, args, 3 };
 
-    db_run(t->im->db, &st, 1, 0, logic_im_synced, p);
+    db_run(d->thread->im->db, &st, 1, 0, logic_im_synced, p);
 }
 
 
@@ -202,41 +215,40 @@ logic_im_paged(const db_reply_t *reply, void *data)
     const db_value_t  *v;
 
     if (reply->status != DB_OK) {
-        logic_im_failed(p, reply);
+        logic_im_failed(p);
         return;
     }
 
     rows = &reply->rows[0];
 
     if (rows->nrows == 0) {
-        logic_http_answer(p->thread, p->req, 403, -403, "not a member", NULL);
-        free(p);
+        logic_im_tell(p, -403, "not a member", NULL);
         return;
     }
 
     items = json_array();
 
     for (i = 0; i < rows->nrows; i++) {
-        v = rows->values + (p->backwards ? rows->nrows - 1 - i : i)
-                           * rows->ncols;
-        if (v[3].type == DB_INT) {
-            json_array_append_new(items, logic_im_item(v[2].data, &v[3]));
+        v = rows->values + i * rows->ncols;
+
+        if (v[3].type == DB_INT && logic_im_fits(p, &v[9])) {
+            json_array_insert_new(items, p->backwards ? 0
+                                  : json_array_size(items),
+                                  logic_im_item(v[2].data, &v[3]));
         }
     }
 
     v = rows->values;
-    logic_http_answer(p->thread, p->req, 200, 0, "",
-                      json_pack("{s:I, s:I, s:o}", "seq",
-                                (json_int_t) v[0].n, "read",
-                                (json_int_t) v[1].n, "items", items));
-    free(p);
+    logic_im_tell(p, 0, "",
+                  json_pack("{s:I, s:I, s:o}", "seq", (json_int_t) v[0].n,
+                            "read", (json_int_t) v[1].n, "items", items));
 }
 
 
 void
-logic_im_history(logic_thread_t *t, http_request_t *req, logic_query_t *q)
+logic_im_history(const logic_im_do_t *d)
 {
-    int64_t           mid, after, before;
+    int64_t           after, before;
     db_stmt_t         st;
     db_value_t        args[4];
     const char       *conv;
@@ -252,26 +264,23 @@ logic_im_history(logic_thread_t *t, http_request_t *req, logic_query_t *q)
     static const char  up[] = LOGIC_IM_ITEMS(">", "ASC");
     static const char  down[] = LOGIC_IM_ITEMS("<", "DESC");
 
-    if (logic_im_who(t, req, q, &mid) != 0
-        || (conv = logic_im_conv(t, req, q, mid)) == NULL
-        || logic_http_number(t, req, q, "after", 0, 0, GOIM_SEQ_MAX, &after)
-           != 0
-        || logic_http_number(t, req, q, "before", 0, 0, GOIM_SEQ_MAX,
-                             &before) != 0
-        || (p = logic_im_page(t, req, q)) == NULL)
+    if ((conv = logic_im_conv(d)) == NULL
+        || logic_im_number(d, "after", 0, GOIM_SEQ_MAX, &after) != 0
+        || logic_im_number(d, "before", 0, GOIM_SEQ_MAX, &before) != 0
+        || (p = logic_im_page(d)) == NULL)
     {
         return;
     }
 
-    p->backwards = logic_query_find(q, "after") == NULL;
+    p->backwards = logic_query_find(d->q, "after") == NULL;
 
     args[0] = db_text(conv, strlen(conv));
-    args[1] = db_int(mid);
+    args[1] = db_int(d->mid);
     args[2] = db_int(!p->backwards ? after : before ? before : INT64_MAX);
     args[3] = db_int(p->limit);
     st = (db_stmt_t) { p->backwards ? down : up, args, 4 };
 
-    db_run(t->im->db, &st, 1, 0, logic_im_paged, p);
+    db_run(d->thread->im->db, &st, 1, 0, logic_im_paged, p);
 }
 
 
@@ -287,7 +296,7 @@ logic_im_listed(const db_reply_t *reply, void *data)
     const db_value_t  *v;
 
     if (reply->status != DB_OK) {
-        logic_im_failed(p, reply);
+        logic_im_failed(p);
         return;
     }
 
@@ -304,15 +313,14 @@ logic_im_listed(const db_reply_t *reply, void *data)
         json_array_append_new(list, conv);
     }
 
-    logic_http_answer(p->thread, p->req, 200, 0, "", list);
-    free(p);
+    logic_im_tell(p, 0, "", list);
 }
 
 
 void
-logic_im_convs(logic_thread_t *t, http_request_t *req, logic_query_t *q)
+logic_im_convs(const logic_im_do_t *d)
 {
-    int64_t           mid, before;
+    int64_t           before;
     db_stmt_t         st;
     db_value_t        args[3];
     logic_im_page_t  *p;
@@ -324,18 +332,16 @@ logic_im_convs(logic_thread_t *t, http_request_t *req, logic_query_t *q)
         "JOIN message AS m ON m.conv = c.id AND m.seq = c.seq "
         "WHERE b.mid = $1 AND c.at < $2 ORDER BY c.at DESC, c.id LIMIT $3";
 
-    if (logic_im_who(t, req, q, &mid) != 0
-        || logic_http_number(t, req, q, "before", 0, 0, INT64_MAX, &before)
-           != 0
-        || (p = logic_im_page(t, req, q)) == NULL)
+    if (logic_im_number(d, "before", 0, INT64_MAX, &before) != 0
+        || (p = logic_im_page(d)) == NULL)
     {
         return;
     }
 
-    args[0] = db_int(mid);
+    args[0] = db_int(d->mid);
     args[1] = db_int(before > 0 ? before : INT64_MAX);
     args[2] = db_int(p->limit);
     st = (db_stmt_t) { text, args, 3 };
 
-    db_run(t->im->db, &st, 1, 0, logic_im_listed, p);
+    db_run(d->thread->im->db, &st, 1, 0, logic_im_listed, p);
 }

@@ -17,8 +17,9 @@
 
 
 struct logic_im_replies_s {
-    logic_im_t          *im;
-    logic_im_answer_pt   answer;
+    logic_thread_t      *thread;
+    void               (*answer)(logic_thread_t *t,
+                                 const Goim__ImReply *reply);
     svc_redis_t         *redis;
     struct event        *retry;
     char                 name[2 * LOGIC_IM_NAME + 1];
@@ -59,7 +60,7 @@ logic_im_entry(logic_im_replies_t *r, const redisReply *entry)
     reply = goim__im_reply__unpack(NULL, fields->element[1]->len,
                                    (uint8_t *) fields->element[1]->str);
     if (reply != NULL) {
-        r->answer(r->im, reply);
+        r->answer(r->thread, reply);
         goim__im_reply__free_unpacked(reply, NULL);
     }
 }
@@ -123,8 +124,8 @@ logic_im_on_retry(evutil_socket_t fd, short what, void *data)
 
 
 logic_im_replies_t *
-logic_im_replies_new(logic_im_t *im, logic_thread_t *t,
-    logic_im_answer_pt answer)
+logic_im_replies_new(logic_thread_t *t,
+    void (*answer)(logic_thread_t *t, const Goim__ImReply *reply))
 {
     int                  n;
     uint8_t              random[LOGIC_IM_NAME];
@@ -139,7 +140,7 @@ logic_im_replies_new(logic_im_t *im, logic_thread_t *t,
     evutil_secure_rng_get_bytes(random, sizeof(random));
     bus_hex(r->name, random, sizeof(random));
 
-    r->im = im;
+    r->thread = t;
     r->answer = answer;
     strcpy(r->last, "0");
 

@@ -35,9 +35,12 @@
  *     send_before.c  the application's word before
  *     hook.c      HTTP requests to the application, by libcurl
  *
- *     im.c        messages between people: commands to job,
- *     im_reply.c  its answers,
- *     im_read.c   and what is stored
+ *     im_do.c     messages between people: commands,
+ *     im_http.c   from backends,
+ *     im_call.c   and from clients;
+ *     im.c        to job,
+ *     im_reply.c  whose answers come back,
+ *     im_read.c   or what is stored
  *
  *     access.c    who may call which route of the HTTP API
  *     keys.c      by which key

@@ -499,6 +499,7 @@ logic_thread_tick(evutil_socket_t fd, short what, void *data)
         || http_server_handling(t->http) > 0
         || !TAILQ_EMPTY(&t->pushes)
         || logic_canary_busy(t)
+        || logic_im_busy(t) > 0
         || !TAILQ_EMPTY(&t->links)
         || (t->auth != NULL && logic_hook_busy(t->auth) > 0)
         || logic_jwt_keys_busy(t) > 0

@@ -34,7 +34,10 @@ logic_receive_call(logic_call_t *call)
 
     /* goim's clients send without being asked who they are */
 
-    if (r->send.len > 0 && call->thread->conf->auth != LOGIC_AUTH_TRUST) {
+    if (r->send.len > 0
+        && (call->thread->conf->auth != LOGIC_AUTH_TRUST
+            || call->thread->im != NULL))
+    {
         logic_send_call(call);
         return;
     }

@@ -3,6 +3,7 @@
  * node keeps that, and hands it back with each message.
  */
 
+#include "im.h"
 #include "session.h"
 #include "send.h"
 
@@ -31,7 +32,7 @@ logic_send_pack(const logic_who_t *who, size_t *len)
 
     *len = 0;
 
-    if (!who->sends.any) {
+    if (!who->sends.any && !who->im) {
         return NULL;
     }
 
@@ -51,6 +52,7 @@ logic_send_pack(const logic_who_t *who, size_t *len)
     sends.limited = who->limits.has_mid_rate;
     sends.mid_rate = who->limits.mid_rate;
     sends.mid_burst = (uint32_t) who->limits.mid_burst;
+    sends.im = who->im;
 
     data = malloc(goim__sends__get_packed_size(&sends));
 
@@ -96,6 +98,7 @@ logic_send_unpack(const ProtobufCBinaryData *data, logic_sends_t *may,
     may->to.rooms_limited = 1;
     may->to.ops_limited = 1;
     may->mids = sends->mids;
+    may->im = sends->im;
 
     limits->has_mid_rate = sends->limited;
     limits->mid_rate = sends->mid_rate;
@@ -119,6 +122,10 @@ logic_send_call(logic_call_t *call)
 
     if (r->mid <= 0 || logic_send_unpack(&r->send, &may, &limits) != 0) {
         logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "send");
+        return;
+    }
+
+    if (may.im && call->thread->im != NULL && logic_im_call(call)) {
         return;
     }
 

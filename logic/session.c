@@ -309,6 +309,7 @@ logic_session_granted(logic_call_t *call, const logic_who_t *who,
 
     connected->send.data = logic_send_pack(who, &connected->send.len);
 
+    connected->im = who->im && call->thread->im != NULL;
     rate = who->limits.has_rate ? who->limits.rate : conf->send_rate;
 
     if (connected->send.len > 0 && rate > 0) {

@@ -51,6 +51,7 @@ static int logic_token_rooms(logic_token_t *t, json_t *value);
 static int logic_token_ops(logic_token_t *t, json_t *value);
 static int logic_token_send(logic_token_t *t, json_t *value);
 static int logic_token_limits(logic_token_t *t, json_t *value);
+static int logic_token_im(logic_token_t *t, json_t *value);
 static int logic_token_guest(logic_token_t *t, json_t *value);
 static int logic_token_signed(logic_token_t *t, json_t *value);
 static int logic_token_string(json_t *value, char *buf, size_t size,
@@ -85,6 +86,7 @@ static const struct {
       "send is not an object of rooms, ops and mids" },
     { "limits", LOGIC_SAID, logic_token_limits,
       "limits is not an object of rates and bursts" },
+    { "im", LOGIC_SAID, logic_token_im, "im is not an object" },
     { "guest", LOGIC_SAID, logic_token_guest,
       "guest is neither true nor false" },
     { "token", LOGIC_PACKET, logic_token_signed, "token is not a string" }
@@ -224,6 +226,7 @@ logic_token_said(const logic_token_t *t, const char **reason)
 
     if (who->mid <= 0) {
         who->sends.any = 0;
+        who->im = 0;
     }
 
     if (who->mid == 0 && who->key_len == 0 && !t->guest) {
@@ -462,6 +465,15 @@ static int
 logic_token_limits(logic_token_t *t, json_t *value)
 {
     return logic_grants_limits(&t->who->limits, value);
+}
+
+
+static int
+logic_token_im(logic_token_t *t, json_t *value)
+{
+    t->who->im = json_is_object(value);
+
+    return t->who->im ? 0 : -1;
 }
 
 

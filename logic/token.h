@@ -24,6 +24,7 @@ typedef struct {
     logic_sends_t   sends;
     logic_limits_t  limits;
     int64_t         expires;        /* Unix time, ms; 0: never */
+    unsigned        im:1;           /* it speaks with people */
     unsigned        guarded:1;      /* the key is the client's choice: not one
                                        that another mid has */
 } logic_who_t;

@@ -229,13 +229,14 @@ ngx_int_t ngx_goim_sender_often(ngx_goim_session_t *s, goim_packet_t *p,
     ngx_msec_t wait);
 
 /* what logic is to know of it; lent */
+ngx_uint_t ngx_goim_sender_takes(ngx_goim_session_t *s, int32_t operation);
 void ngx_goim_sender_grant(ngx_goim_session_t *s, Goim__Receive *receive);
 
 /* logic's reply (NULL: none came), and an answer of ours or logic's */
 ngx_int_t ngx_goim_sender_reply(ngx_goim_session_t *s, uint16_t version,
-    int32_t sequence, const Goim__Reply *reply);
+    int32_t operation, int32_t sequence, const Goim__Reply *reply);
 ngx_int_t ngx_goim_sender_answer(ngx_goim_session_t *s, uint16_t version,
-    int32_t sequence, ngx_int_t code, const ProtobufCBinaryData *answer);
+    int32_t operation, int32_t sequence, ngx_int_t code, const ProtobufCBinaryData *answer);
 
 
 /* ---- ngx_goim_disconnect.c: what logic is to forget ---- */

@@ -12,6 +12,7 @@ typedef struct ngx_goim_sender_s {
     uint64_t    full;           /* us: when its bucket of tokens is full */
     uint32_t    each;           /* us in which a token comes; 0: no limit */
     uint32_t    fit;            /* tokens in it */
+    unsigned    im:1;           /* operation 18, too */
     size_t      len;
     u_char      may[1];         /* for logic, as it came */
 } ngx_goim_sender_t;
@@ -57,8 +58,20 @@ ngx_goim_sender_fill(ngx_goim_sender_t *sender, const ngx_goim_sender_t *old,
     sender->full = old ? old->full : 0;
     sender->each = in->send_interval;
     sender->fit = in->send_burst;
+    sender->im = in->im;
     sender->len = in->send.len;
     ngx_memcpy(sender->may, in->send.data, in->send.len);
+}
+
+
+/* Whether logic answers such a packet. */
+
+ngx_uint_t
+ngx_goim_sender_takes(ngx_goim_session_t *s, int32_t operation)
+{
+    return s->sender
+           && (operation == GOIM_OP_SEND
+               || (operation == GOIM_OP_COMMAND && s->sender->im));
 }
 
 
@@ -113,20 +126,21 @@ ngx_goim_sender_often(ngx_goim_session_t *s, goim_packet_t *p,
     end = ngx_snprintf(text, sizeof(text), "{\"code\":-429,\"reason\":\"too "
                        "often\",\"after\":%M}", wait);
 
-    return ngx_goim_reply(s, p->version, GOIM_OP_SEND_REPLY, p->sequence,
-                          text, end - text);
+    return ngx_goim_reply(s, p->version, p->operation + 1, p->sequence, text,
+                          end - text);
 }
 
 
 ngx_int_t
 ngx_goim_sender_reply(ngx_goim_session_t *s, uint16_t version,
-    int32_t sequence, const Goim__Reply *reply)
+    int32_t operation, int32_t sequence, const Goim__Reply *reply)
 {
     if (reply && reply->code == GOIM__REPLY__CODE__OK
         && reply->reply_case == GOIM__REPLY__REPLY_SENT
-        && reply->sent->answer.len <= GOIM_SENT_MAX)
+        && reply->sent->answer.len <= (operation == GOIM_OP_SEND
+                                       ? GOIM_SENT_MAX : GOIM_REPLY_MAX))
     {
-        return ngx_goim_sender_answer(s, version, sequence, 0,
+        return ngx_goim_sender_answer(s, version, operation, sequence, 0,
                                       &reply->sent->answer);
     }
 
@@ -137,14 +151,14 @@ ngx_goim_sender_reply(ngx_goim_session_t *s, uint16_t version,
                                         : reply->error[0] ? reply->error
                                         : "no answer"));
 
-    return ngx_goim_sender_answer(s, version, sequence,
+    return ngx_goim_sender_answer(s, version, operation, sequence,
                                   reply ? GOIM_LATER : GOIM_UNKNOWN, NULL);
 }
 
 
 ngx_int_t
 ngx_goim_sender_answer(ngx_goim_session_t *s, uint16_t version,
-    int32_t sequence, ngx_int_t code, const ProtobufCBinaryData *answer)
+    int32_t operation, int32_t sequence, ngx_int_t code, const ProtobufCBinaryData *answer)
 {
     ngx_str_t  text;
 
@@ -164,6 +178,6 @@ ngx_goim_sender_answer(ngx_goim_session_t *s, uint16_t version,
     ngx_goim_trace(s, "sent answer=\"%V\"",
                    ngx_goim_trace_text(text.data, text.len));
 
-    return ngx_goim_reply(s, version, GOIM_OP_SEND_REPLY, sequence,
+    return ngx_goim_reply(s, version, operation + 1, sequence,
                           text.data, text.len);
 }

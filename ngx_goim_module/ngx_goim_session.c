@@ -467,7 +467,7 @@ ngx_goim_op_receive(ngx_goim_session_t *s, goim_packet_t *p)
     Goim__Call     call;
     Goim__Receive  receive;
 
-    sent = p->operation == GOIM_OP_SEND && s->sender;
+    sent = ngx_goim_sender_takes(s, p->operation);
     wait = sent ? ngx_goim_sender_wait(s) : 0;
 
     if (wait) {
@@ -513,8 +513,8 @@ ngx_goim_op_receive(ngx_goim_session_t *s, goim_packet_t *p)
     ngx_goim_trace(s, "receive failed=\"no logic\"");
 
     if (sent) {
-        return ngx_goim_sender_answer(s, p->version, p->sequence, GOIM_LATER,
-                                      NULL);
+        return ngx_goim_sender_answer(s, p->version, p->operation,
+                                      p->sequence, GOIM_LATER, NULL);
     }
 
     if (ngx_goim_refuse(s, p->operation, p->sequence, GOIM_LATER,
@@ -572,8 +572,9 @@ ngx_goim_receive_reply(void *data, const Goim__Reply *reply)
     s->receive = NULL;
     rc = NGX_OK;
 
-    if (r->operation == GOIM_OP_SEND && s->sender) {
-        rc = ngx_goim_sender_reply(s, r->version, r->sequence, reply);
+    if (ngx_goim_sender_takes(s, r->operation)) {
+        rc = ngx_goim_sender_reply(s, r->version, r->operation, r->sequence,
+                                   reply);
         ngx_free(r);
 
         if (rc != NGX_ERROR) {

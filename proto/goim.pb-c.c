@@ -2856,7 +2856,7 @@ const ProtobufCMessageDescriptor goim__connect__descriptor =
   (ProtobufCMessageInit) goim__connect__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connected__field_descriptors[17] =
+static const ProtobufCFieldDescriptor goim__connected__field_descriptors[18] =
 {
   {
     "mid",
@@ -3003,6 +3003,18 @@ static const ProtobufCFieldDescriptor goim__connected__field_descriptors[17] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "im",
+    100,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connected, im),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "expires",
     120,
     PROTOBUF_C_LABEL_NONE,
@@ -3065,8 +3077,9 @@ static const ProtobufCFieldDescriptor goim__connected__field_descriptors[17] =
 };
 static const unsigned goim__connected__field_indices_by_name[] = {
   3,   /* field[3] = accepts */
-  12,   /* field[12] = expires */
+  13,   /* field[13] = expires */
   4,   /* field[4] = heartbeat */
+  12,   /* field[12] = im */
   1,   /* field[1] = key */
   10,   /* field[10] = life */
   6,   /* field[6] = limited */
@@ -3075,20 +3088,21 @@ static const unsigned goim__connected__field_indices_by_name[] = {
   9,   /* field[9] = ops */
   8,   /* field[8] = ops_limited */
   5,   /* field[5] = renew */
-  13,   /* field[13] = renewable */
+  14,   /* field[14] = renewable */
   2,   /* field[2] = room */
   7,   /* field[7] = rooms */
-  14,   /* field[14] = send */
-  16,   /* field[16] = send_burst */
-  15,   /* field[15] = send_interval */
+  15,   /* field[15] = send */
+  17,   /* field[17] = send_burst */
+  16,   /* field[16] = send_interval */
 };
-static const ProtobufCIntRange goim__connected__number_ranges[4 + 1] =
+static const ProtobufCIntRange goim__connected__number_ranges[5 + 1] =
 {
   { 1, 0 },
   { 30, 10 },
-  { 120, 12 },
-  { 130, 14 },
-  { 0, 17 }
+  { 100, 12 },
+  { 120, 13 },
+  { 130, 15 },
+  { 0, 18 }
 };
 const ProtobufCMessageDescriptor goim__connected__descriptor =
 {
@@ -3098,14 +3112,14 @@ const ProtobufCMessageDescriptor goim__connected__descriptor =
   "Goim__Connected",
   "goim",
   sizeof(Goim__Connected),
-  17,
+  18,
   goim__connected__field_descriptors,
   goim__connected__field_indices_by_name,
-  4,  goim__connected__number_ranges,
+  5,  goim__connected__number_ranges,
   (ProtobufCMessageInit) goim__connected__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__sends__field_descriptors[6] =
+static const ProtobufCFieldDescriptor goim__sends__field_descriptors[7] =
 {
   {
     "rooms",
@@ -3179,8 +3193,21 @@ static const ProtobufCFieldDescriptor goim__sends__field_descriptors[6] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "im",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Sends, im),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__sends__field_indices_by_name[] = {
+  6,   /* field[6] = im */
   3,   /* field[3] = limited */
   5,   /* field[5] = mid_burst */
   4,   /* field[4] = mid_rate */
@@ -3191,7 +3218,7 @@ static const unsigned goim__sends__field_indices_by_name[] = {
 static const ProtobufCIntRange goim__sends__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor goim__sends__descriptor =
 {
@@ -3201,7 +3228,7 @@ const ProtobufCMessageDescriptor goim__sends__descriptor =
   "Goim__Sends",
   "goim",
   sizeof(Goim__Sends),
-  6,
+  7,
   goim__sends__field_descriptors,
   goim__sends__field_indices_by_name,
   1,  goim__sends__number_ranges,

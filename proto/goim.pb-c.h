@@ -471,10 +471,14 @@ struct  Goim__Connected
    * so many at once
    */
   uint32_t send_burst;
+  /*
+   * operation 18 is logic's, by `send` too
+   */
+  protobuf_c_boolean im;
 };
 #define GOIM__CONNECTED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connected__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, {0,NULL}, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, {0,NULL}, 0, 0, 0 }
 
 
 /*
@@ -509,10 +513,14 @@ struct  Goim__Sends
    * 0: as configured
    */
   uint32_t mid_burst;
+  /*
+   * messages between people
+   */
+  protobuf_c_boolean im;
 };
 #define GOIM__SENDS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__sends__descriptor) \
-    , 0,NULL, 0,NULL, 0, 0, 0, 0 }
+    , 0,NULL, 0,NULL, 0, 0, 0, 0, 0 }
 
 
 struct  Goim__Disconnect

@@ -228,6 +228,7 @@ my %texts = (
         map({ [send => $_ => '0.0001', 'is less than 0.0003, once an hour'] }
             'rate', 'mid_rate'),
         [send => envelope => '2', 'is none of on, off, 1, 0'],
+        [im => insecure => '2', 'is none of on, off, 1, 0'],
     ],
     job => [
         [job => log_level => 'loud', "is none of $levels"],
@@ -370,6 +371,10 @@ for (qw(logic job)) {
     like(said("[im]\ndb = postgresql:hots=x\n"),
         qr/^:2: \[im\] db is no connection string of PostgreSQL: .*"hots"/,
         "$name: CONNINFO");
+    says('for anybody', "[auth]\nmode = trust\n[im]\ndb = sqlite:/x\n",
+        ':4: [im] db with [auth] mode = trust: anybody may be anyone and '
+        . 'read it; mode = jwt or http, or [im] insecure = on')
+        if $name eq 'logic';
     says('no topic of commands', "[im]\ntopic =\n",
         ':2: [im] topic = "" is not 1 to 249 bytes');
     says('no topic', $kafka . "[bus]\ntopic =\n",

@@ -58,9 +58,10 @@ is_deeply [sort keys %documented], [sort keys %route],
 # messages between people are answered by a job that runs
 my $db = 'sqlite:' . folder('db') . '/im.db';
 my $other = Goim::Redis->new;
-my %im = (conf => { im => { db => $db } });
-my $people = Goim::Logic->new(redis => $other->addr, %im);
-my $stores = Goim::Job->new(redis => $other->addr, %im);
+my $people = Goim::Logic->new(redis => $other->addr,
+    conf => { im => { db => $db, insecure => 1 } });
+my $stores = Goim::Job->new(redis => $other->addr,
+    conf => { im => { db => $db } });
 eventually {
     $people->api->post('/goim/im/send', [mid => 8, to => 9, id => 'first'],
         'x')->{code} == 0;

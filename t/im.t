@@ -159,7 +159,8 @@ for my $kind (qw(sqlite postgresql)) {
         my $db = $kind eq 'sqlite' ? 'sqlite:' . folder('db') . '/im.db'
             : Goim::Postgres->new->url;
 
-        $c = Goim::Cluster->new(logic => { conf => { im => { db => $db } } },
+        $c = Goim::Cluster->new(logic => { conf => { im => { db => $db,
+            insecure => 1 } } },
             job => { conf => { im => { db => $db } } });
         $api = $c->api;
 

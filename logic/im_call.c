@@ -1,0 +1,242 @@
+/*
+ * Commands between people by a client's socket: operation 4 to a mid or a group,
+ * and operation 18, a line of JSON with its parameters, a newline, and the payload.
+ *
+ *     {"to":"2","id":"c1"}
+ *     {"do":"group/create","id":"team","mids":[2,3]}
+ */
+
+#include "im.h"
+
+#include "send.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "svc/clock.h"
+
+#define LOGIC_IM_SENDS    4000          /* bytes of a payload */
+#define LOGIC_IM_MARGIN   200           /* ms, for the answer's way back */
+#define LOGIC_IM_COMMAND  18            /* the operation */
+
+
+typedef struct {
+    logic_call_t   *call;
+    json_t         *line;           /* parameters lie in it, and in */
+    logic_arg_t    *args;
+    char           *numbers;        /* those that it has as numbers */
+    logic_query_t   q;
+} logic_im_line_t;
+
+
+/* ---- the answer ---- */
+
+/* As those of send_call.c are: {"code":0}, with the item's number, or what was
+   asked for; or "reason". */
+
+static void
+logic_im_told(void *door, int code, const char *message, json_t *data)
+{
+    char             *text;
+    json_t           *json;
+    Goim__Sent        answer = GOIM__SENT__INIT;
+    Goim__Reply       reply = GOIM__REPLY__INIT;
+    logic_im_line_t  *l = door;
+
+    json = json_pack("{s:i}", "code", code);
+
+    if (code != 0) {
+        json_object_set_new(json, "reason", json_string(message));
+
+    } else if (json_object_get(l->line, "do") == NULL) {
+        json_object_update(json, data);
+
+    } else if (data != NULL) {
+        json_object_set(json, "data", data);
+    }
+
+    text = json_dumps(json, JSON_COMPACT);
+
+    if (text == NULL) {
+        abort();
+    }
+
+    answer.answer.data = (uint8_t *) text;
+    answer.answer.len = strlen(text);
+    reply.reply_case = GOIM__REPLY__REPLY_SENT;
+    reply.sent = &answer;
+
+    logic_reply(l->call, &reply);
+
+    free(text);
+    json_decref(json);
+    json_decref(data);
+    json_decref(l->line);
+    free(l->args);
+    free(l->numbers);
+    free(l);
+}
+
+
+/* ---- the line ---- */
+
+/* 0, or -1: neither text nor an integer. A text has no zero byte: jansson takes
+   none. */
+
+static int
+logic_im_arg(logic_im_line_t *l, const char *name, json_t *value)
+{
+    char         *number;
+    logic_arg_t  *arg;
+
+    arg = &l->args[l->q.nargs];
+    arg->name = name;
+
+    if (json_is_string(value)) {
+        arg->value = json_string_value(value);
+        arg->len = json_string_length(value);
+
+    } else if (json_is_integer(value)) {
+        number = l->numbers + 24 * l->q.nargs;
+        arg->len = (size_t) snprintf(number, 24, "%" JSON_INTEGER_FORMAT,
+                                     json_integer_value(value));
+        arg->value = number;
+
+    } else {
+        return -1;
+    }
+
+    l->q.nargs++;
+
+    return 0;
+}
+
+
+/* NULL, or the member that is none of what may be. */
+
+static const char *
+logic_im_args(logic_im_line_t *l)
+{
+    size_t       i, n;
+    json_t      *value, *item;
+    const char  *name;
+
+    n = 0;
+
+    json_object_foreach(l->line, name, value) {
+        n += 1 + json_array_size(value);
+    }
+
+    l->args = calloc(n + 1, sizeof(logic_arg_t));
+    l->numbers = calloc(n + 1, 24);
+    l->q.args = l->args;
+
+    if (l->args == NULL || l->numbers == NULL) {
+        abort();
+    }
+
+    json_object_foreach(l->line, name, value) {
+
+        if (!json_is_array(value)) {
+            if (logic_im_arg(l, name, value) != 0) {
+                return name;
+            }
+
+            continue;
+        }
+
+        json_array_foreach(value, i, item) {
+            if (logic_im_arg(l, name, item) != 0) {
+                return name;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
+/* Whether it is for here: each 18, and a 4 that is to no room. */
+
+static int
+logic_im_mine(const Goim__Receive *r, json_t *line)
+{
+    json_t      *to;
+    const char  *room;
+
+    if (r->operation == LOGIC_IM_COMMAND) {
+        return 1;
+    }
+
+    to = json_object_get(line, "to");
+    room = json_string_value(to);
+
+    return json_object_get(line, "do") == NULL
+           && (json_is_integer(to)
+               || (room != NULL && strstr(room, "://") == NULL));
+}
+
+
+int
+logic_im_call(logic_call_t *call)
+{
+    size_t            n;
+    const char       *end, *name, *wrong;
+    Goim__Receive    *r;
+    logic_im_do_t     d;
+    logic_im_line_t  *l;
+
+    r = call->msg->receive;
+    end = r->body.len > 0 ? memchr(r->body.data, '\n', r->body.len) : NULL;
+    n = end != NULL ? (size_t) (end - (char *) r->body.data) : r->body.len;
+
+    l = calloc(1, sizeof(logic_im_line_t));
+    if (l == NULL) {
+        abort();
+    }
+
+    l->call = call;
+    l->line = n <= LOGIC_SEND_LINE
+              ? json_loadb((char *) r->body.data, n, JSON_REJECT_DUPLICATES,
+                           NULL)
+              : NULL;
+
+    if (!logic_im_mine(r, l->line)) {
+        json_decref(l->line);
+        free(l);
+        return 0;
+    }
+
+    l->q.msg = end != NULL ? end + 1 : "";
+    l->q.msg_len = end != NULL ? r->body.len - n - 1 : 0;
+
+    d.thread = call->thread;
+    d.mid = r->mid;
+    d.q = &l->q;
+    d.max = LOGIC_IM_SENDS;
+    d.until = call->deadline - LOGIC_IM_MARGIN;
+    d.told = logic_im_told;
+    d.door = l;
+
+    if (!json_is_object(l->line)) {
+        logic_im_answer(&d, -400, "the first line is no JSON object of at most "
+                        "%d bytes", LOGIC_SEND_LINE);
+        return 1;
+    }
+
+    wrong = logic_im_args(l);
+    name = r->operation == LOGIC_IM_COMMAND
+           ? json_string_value(json_object_get(l->line, "do")) : "send";
+
+    if (wrong != NULL) {
+        logic_im_answer(&d, -400, "%.64s: neither text nor a number, nor a list "
+                        "of these", wrong);
+
+    } else if (name == NULL || logic_im_do(&d, name) != 0) {
+        logic_im_answer(&d, -400, "do: no such command");
+    }
+
+    return 1;
+}
