@@ -7,8 +7,68 @@ use warnings;
 
 use parent -norequire, 'Goim::Proc';
 
+use Config;
+
 use Goim::Proc ();
 use Goim::Test qw(free_port folder wait_for spew slurp root_dir);
+
+# What kcat can't: `grow TOPIC N` to so many partitions, `empty TOPIC N`: all
+# records of the first N partitions are deleted.
+my $admin = <<'C';
+#include <librdkafka/rdkafka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int
+main(int argc, char **argv)
+{
+    int                   i, n;
+    char                  err[512];
+    rd_kafka_t           *rk;
+    rd_kafka_conf_t      *conf = rd_kafka_conf_new();
+    rd_kafka_event_t     *ev;
+    rd_kafka_queue_t     *queue;
+    rd_kafka_NewPartitions_t          *grow;
+    rd_kafka_DeleteRecords_t          *del;
+    rd_kafka_topic_partition_list_t   *list;
+
+    if (argc != 5) {
+        return 2;
+    }
+
+    n = atoi(argv[4]);
+    rd_kafka_conf_set(conf, "bootstrap.servers", argv[1], err, sizeof(err));
+    rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, err, sizeof(err));
+    queue = rd_kafka_queue_new(rk);
+
+    if (strcmp(argv[2], "grow") == 0) {
+        grow = rd_kafka_NewPartitions_new(argv[3], n, err, sizeof(err));
+        rd_kafka_CreatePartitions(rk, &grow, 1, NULL, queue);
+
+    } else {
+        list = rd_kafka_topic_partition_list_new(n);
+
+        for (i = 0; i < n; i++) {
+            rd_kafka_topic_partition_list_add(list, argv[3], i)->offset =
+                RD_KAFKA_OFFSET_END;
+        }
+
+        del = rd_kafka_DeleteRecords_new(list);
+        rd_kafka_DeleteRecords(rk, &del, 1, NULL, queue);
+    }
+
+    ev = rd_kafka_queue_poll(queue, 20000);
+
+    if (ev == NULL || rd_kafka_event_error(ev)) {
+        fprintf(stderr, "%s\n", ev == NULL ? "no answer"
+                : rd_kafka_event_error_string(ev));
+        return 1;
+    }
+
+    return 0;
+}
+C
 
 # partitions => 4 of topics that come into being; sasl => { user, password, ca
 # (Goim::TLS) }: its address is then one for SASL_SSL, by SCRAM-SHA-512 and PLAIN;
@@ -128,6 +188,18 @@ sub produce {
         defined $key ? ('-k', $key) : (),
         defined $arg{partition} ? ('-p', $arg{partition}) : (), $file);
     system(@cmd) == 0 or die "kcat: $?\n";
+}
+
+sub admin {
+    my ($self, $what, $topic, $n) = @_;
+    my $program = "$self->{dir}/admin";
+    if (!-x $program) {
+        spew("$program.c", $admin);
+        system("$Config{cc} -o '$program' '$program.c' -lrdkafka") == 0
+            or die "no program for Kafka\n";
+    }
+    system($program, $self->addr, $what, $topic, $n) == 0
+        or die "kafka: $what $topic: $?\n";
 }
 
 # all records so far: [partition, offset, key, value in hex]
