@@ -75,7 +75,7 @@ for my $transport (qw(ws wss tcp)) {
     say_one($transport, 'before');
     $way->hold;
     $client->send(12, "live://$transport");
-    my $early = answered($client, 0.7);
+    my $early = answered($client, 0.3);
     $way->release if !$early;
     ok answered($client, 20), "$transport: an answer";
     is say_one($transport, 'after'), 0, '... and a push';
