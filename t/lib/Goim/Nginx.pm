@@ -117,6 +117,9 @@ sub conf_text {
         tcp_port));
     my $workers = $self->{workers} || 1;
     my $user = $> == 0 ? "user root;\n" : '';
+
+    # what USR2 starts has these alone of the environment
+    $user .= "env ASAN_OPTIONS;\nenv UBSAN_OPTIONS;\n" if asan();
     my $level = $self->{log_level} || 'info';
     my $modules = $self->modules_text;
     my $goim = $self->goim_text;
