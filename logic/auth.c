@@ -4,6 +4,7 @@
  * says about the token.
  */
 
+#include "breaker.h"
 #include "hook.h"
 #include "session.h"
 
@@ -127,6 +128,11 @@ logic_auth_ask(logic_call_t *call)
     c = call->msg->connect;
     memset(&a, 0, sizeof(a));
 
+    if (logic_breaker_ask(call->thread->conf, call) != 0) {
+        logic_auth_fail(call, "the application is not asked, as it fails");
+        return;
+    }
+
     logic_auth_header(&a, "Content-Type", "application/octet-stream");
     logic_auth_header(&a, "X-Goim-Server", c->server);
     logic_auth_header(&a, "X-Goim-Addr", c->addr);
@@ -150,6 +156,7 @@ logic_auth_ask(logic_call_t *call)
     }
 
     if (rc != 0) {
+        logic_breaker_unasked(call);
         logic_auth_fail(call, "too many logins wait for the application");
     }
 }
@@ -208,6 +215,8 @@ logic_auth_told(const logic_answer_t *answer, void *data)
     static log_once_t  once;
 
     status = answer->status;
+    logic_breaker_told(call->thread->conf, call,
+                       status != 0 && status < 500);
 
     if (call->link == NULL) {
         /* the comet is gone, and its client with it */

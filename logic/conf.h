@@ -21,6 +21,7 @@ typedef struct {
     int64_t    timeout;             /* ms, waiting for a connection too */
     int64_t    connections;         /* a thread */
     int64_t    waiting;             /* a thread */
+    int64_t    retries;             /* of a request; 0: none */
 
     char       host[256];           /* of url */
     uint16_t   port;
@@ -99,6 +100,8 @@ typedef struct {
     char              *pass_list;
     unsigned           pass;            /* bits: of logic_pass_names */
     logic_hook_conf_t  auth_hook;
+    int64_t            auth_failures;   /* in a row; 0: any */
+    int64_t            auth_pause;      /* ms, behind them */
 
     char              *algorithms;
     char              *secret_file;

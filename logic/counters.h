@@ -152,6 +152,10 @@ typedef enum {
       "Requests to the application.")                                        \
     X(hook_failed, "goim_logic_hook_failed_total", NULL,                     \
       "Requests to the application without an answer in time.")              \
+    X(hook_retried, "goim_logic_hook_retried_total", NULL,                   \
+      "Requests to the application tried again.")                            \
+    X(auth_refused, "goim_logic_auth_refused_total", NULL,                   \
+      "Logins refused unasked, as the application fails.")                   \
     X(rooms_full, "goim_logic_rooms_full_total", NULL,                       \
       "Answers of online/top that ended at max_rooms.")
 
@@ -161,6 +165,8 @@ typedef enum {
       "Connections of comets now.")                                          \
     X(push_waiting, "goim_logic_push_waiting", NULL,                         \
       "Pushes without an answer now.")                                       \
+    X(auth_paused, "goim_logic_auth_paused", NULL,                           \
+      "1: the application is not asked for logins, as it fails.")            \
     X(threads, "goim_logic_threads", NULL,                                   \
       "Threads.")                                                            \
     X(jwt_keys, "goim_logic_jwt_keys", NULL,                                     \
@@ -217,7 +223,8 @@ typedef struct {
     metric_t  *registers, *registers_refused;
     metric_t  *rpc_connections, *rpc_calls, *rpc_failed, *rpc_denied, *rpc_malformed;
     metric_t  *rpc_unanswered;
-    metric_t  *hook_requests, *hook_failed;
+    metric_t  *hook_requests, *hook_failed, *hook_retried;
+    metric_t  *auth_refused, *auth_paused;
     metric_t  *rooms_full, *rooms_listed, *rooms_off;
     metric_t  *rpc_links, *push_waiting, *threads, *redis_up;
     metric_t  *nodes_silent, *no_job;

@@ -115,6 +115,10 @@ logic_health_say(http_request_t *req, const char *reason)
         answer = json_pack("{s:s, s:s}", "status", "ok", "warning", "no job "
                            "is seen in this Redis, database and prefix");
 
+    } else if (metrics_get(logic_m.auth_paused)) {
+        answer = json_pack("{s:s, s:s}", "status", "ok", "warning", "logins "
+                           "are refused: the application does not answer");
+
     } else {
         answer = json_pack("{s:s}", "status", "ok");
     }

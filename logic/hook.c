@@ -73,6 +73,7 @@ logic_hook_new(struct event_base *base, const logic_hook_conf_t *conf)
     h->late = evtimer_new(base, logic_hook_late, h);
 
     TAILQ_INIT(&h->waiting);
+    TAILQ_INIT(&h->resting);
     TAILQ_INIT(&h->active);
 
     if (h->multi == NULL || h->turn == NULL || h->timer == NULL
@@ -116,7 +117,9 @@ logic_hook_free(logic_hook_t *h)
         logic_hook_failed(job, "stopping");
     }
 
-    while ((job = TAILQ_FIRST(&h->waiting)) != NULL) {
+    while ((job = TAILQ_FIRST(&h->waiting)) != NULL
+           || (job = TAILQ_FIRST(&h->resting)) != NULL)
+    {
         logic_hook_failed(job, "stopping");
     }
 
@@ -673,6 +676,10 @@ logic_hook_finish(logic_hook_t *h)
                 h->resolved = 0;
             }
 
+            if (logic_hook_again(job, rc) == 0) {
+                continue;
+            }
+
             logic_hook_failed(job, job->why != NULL ? job->why
                                    : job->error[0] != '\0' ? job->error
                                    : curl_easy_strerror(rc));
@@ -718,7 +725,13 @@ logic_hook_done(logic_job_t *job, const logic_answer_t *answer)
         curl_easy_cleanup(job->easy);
 
     } else {
-        TAILQ_REMOVE(&h->waiting, job, entry);
+        if (job->resting) {
+            TAILQ_REMOVE(&h->resting, job, entry);
+
+        } else {
+            TAILQ_REMOVE(&h->waiting, job, entry);
+        }
+
         h->nwaiting--;
     }
 

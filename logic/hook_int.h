@@ -24,6 +24,9 @@ struct logic_job_s {
     void                      *body;        /* NULL: GET */
     size_t                     len;
     int64_t                    deadline;
+    struct event              *timer;       /* of its rest; NULL: none yet */
+    int64_t                    tries;       /* that had no answer */
+    unsigned                   resting:1;
     logic_hook_pt              cb;
     void                      *data;
 
@@ -44,8 +47,9 @@ struct logic_hook_s {
     struct event              *timer;       /* curl's */
     struct event              *late;        /* the first that waits */
     struct logic_jobs_s        waiting;     /* the oldest first */
+    struct logic_jobs_s        resting;     /* before another try */
     struct logic_jobs_s        active;
-    size_t                     nwaiting;
+    size_t                     nwaiting;    /* resting ones, too */
     size_t                     nactive;
 
     svc_resolve_t             *resolve;     /* under way */
@@ -61,5 +65,11 @@ int logic_job_url(logic_job_t *job, const char *query);
 int logic_job_header(logic_job_t *job, const char *const *header);
 int logic_header_append(struct curl_slist **list, const char *line);
 void logic_job_free(logic_job_t *job);
+
+
+/* ---- hook_retry.c ---- */
+
+/* An active one is to be tried again; -1: no. */
+int logic_hook_again(logic_job_t *job, CURLcode rc);
 
 #endif

@@ -92,6 +92,10 @@ logic_header_append(struct curl_slist **list, const char *line)
 void
 logic_job_free(logic_job_t *job)
 {
+    if (job->timer != NULL) {
+        event_free(job->timer);
+    }
+
     curl_slist_free_all(job->header);
     curl_slist_free_all(job->resolve);
     free(job->url);

@@ -34,6 +34,8 @@
  *     send_rate.c how often
  *     send_before.c  the application's word before
  *     hook.c      HTTP requests to the application, by libcurl
+ *     hook_retry.c  again, those without an answer
+ *     breaker.c   not now: the application fails all logins
  *
  *     im_do.c     messages between people: commands,
  *     im_http.c   from backends,

@@ -111,6 +111,9 @@ backoff   jitter           decimal 0     1
 auth      timeout          time    10ms  1m
 auth      connections      number  1     10000
 auth      waiting          number  0     1000000
+auth      retries          number  0     5
+auth      failures         number  0     1000000
+auth      pause            time    100ms 10m
 auth      refresh          time    1s    1d
 auth      refresh_min      time    100ms 1h
 auth      leeway           time    0     5m
