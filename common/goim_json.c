@@ -2,16 +2,16 @@
  * A scanner of JSON: grammar, nothing else; and what strings say.
  */
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE                 /* memmem */
-#endif
-
 #include "common/goim_json.h"
 
 #include <ctype.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
+
+
+#define GOIM_MEMBER_MAX  32
 
 
 typedef struct {
@@ -26,6 +26,7 @@ typedef struct {
 } goim_member_t;
 
 
+static int goim_member_possible(const char *p, size_t len, const char *name);
 static int goim_member_found(const char *name, size_t name_len,
     const char *value, size_t len, void *data);
 static int goim_string_hex(const char *p, uint32_t *c);
@@ -489,18 +490,15 @@ goim_string_utf8(char *out, uint32_t c)
 
 /* ---- a member ---- */
 
-/* Where the name does not stand at all nothing is scanned. */
-
 size_t
 goim_json_member(const void *text, size_t len, const char *name,
     const char **value)
 {
     goim_member_t  m = { .name = name };
 
-    if (len == 0 || memmem(text, len, name, strlen(name)) == NULL
+    if (!goim_member_possible(text, len, name)
         || goim_json_scan(text, len, goim_member_found, &m)
-           != GOIM_JSON_OBJECT
-        || (m.len == 4 && memcmp(m.value, "null", 4) == 0))
+           != GOIM_JSON_OBJECT)
     {
         return 0;
     }
@@ -511,13 +509,44 @@ goim_json_member(const void *text, size_t len, const char *name,
 }
 
 
+/*
+ * Where the name does not stand at all nothing is scanned; it may be written
+ * with escapes.
+ */
+static int
+goim_member_possible(const char *p, size_t len, const char *name)
+{
+    size_t  i, n;
+
+    n = strlen(name);
+
+    for (i = 0; i < len; i++) {
+
+        if (p[i] == '\\'
+            || (len - i >= n && strncasecmp(p + i, name, n) == 0))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* null is as good as nothing */
 static int
 goim_member_found(const char *name, size_t name_len, const char *value,
     size_t len, void *data)
 {
+    int             n;
+    char            buf[GOIM_MEMBER_MAX];
     goim_member_t  *m = data;
 
-    if (name_len == strlen(m->name) && memcmp(name, m->name, name_len) == 0) {
+    n = goim_json_string(name, name_len, buf, sizeof(buf));
+
+    if (n == (int) strlen(m->name) && strncasecmp(buf, m->name, n) == 0
+        && value[0] != 'n')
+    {
         m->value = value;
         m->len = len;
     }

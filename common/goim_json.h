@@ -31,8 +31,9 @@ goim_json_t goim_json_scan(const void *text, size_t len,
  */
 int goim_json_string(const char *text, size_t len, char *buf, size_t size);
 
-/* The text of an object's last member of that name (of plain characters): its
- * length. 0: there is none, it is null, or the text is no object. */
+/* The text of an object's last member of that name (at most 31 plain characters;
+ * case does not matter) that is not null: its length. 0: there is none, or the
+ * text is no object. */
 size_t goim_json_member(const void *text, size_t len, const char *name,
     const char **value);
 

@@ -265,6 +265,15 @@ for my $kind (qw(ws tcp)) {
             ok $g->closed(10), "$wrong: closed";
         }
         is count('recover_refused'), $before + 5, 'counted';
+
+        # its name is one as all others
+        for my $name ('Recover', 'r\u0065cover') {
+            my $g = $c->client(auth => 0, transport => $kind,
+                recover => {});
+            $g->send(7, qq({"mid":1,"key":"n","room_id":"live://n","$name":{}}));
+            ok $g->position(10), "$name: it is a name like others";
+            $g->close;
+        }
         $plain->send(12, '{"a":{}}');
         is $plain->reply->{body}, '{"a":{}}', 'others may name a room so';
     };
