@@ -82,6 +82,7 @@
 #define GOIM_IM_CONV       96           /* of a conversation: a mid and an id */
 #define GOIM_IM_BODY       (64 * 1024)  /* of a payload */
 #define GOIM_IM_MEMBERS    500          /* of a group */
+#define GOIM_IM_MUTED      (10 * 365 * 86400)   /* s that a member is muted */
 #define GOIM_IM_PAGE       100          /* entries of an answer */
 #define GOIM_IM_LOGIC      64           /* bytes: where answers are awaited */
 

@@ -31,10 +31,17 @@ static void job_im_sent(job_im_t *im);
 static int
 job_im_valid(const Goim__ImCommand *c)
 {
+    size_t     i;
     int64_t    low, high;
     im_type_t  type;
 
     type = im_conv(c->conv, &low, &high);
+
+    for (i = 0; i < c->n_mids; i++) {
+        if (c->mids[i] <= 0) {
+            return 0;
+        }
+    }
 
     if (c->mid <= 0 || strlen(c->conv) > GOIM_IM_CONV || type == IM_NONE
         || strlen(c->logic) > GOIM_IM_LOGIC || c->body.len > GOIM_IM_BODY
@@ -53,6 +60,14 @@ job_im_valid(const Goim__ImCommand *c)
 
     case GOIM__IM_COMMAND__DO__CREATE:
         return type == IM_GROUP && low == c->mid;
+
+    case GOIM__IM_COMMAND__DO__ADD:
+    case GOIM__IM_COMMAND__DO__REMOVE:
+    case GOIM__IM_COMMAND__DO__JOIN:
+    case GOIM__IM_COMMAND__DO__MEMBER:
+    case GOIM__IM_COMMAND__DO__UPDATE:
+    case GOIM__IM_COMMAND__DO__DISMISS:
+        return type == IM_GROUP && c->muted <= GOIM_IM_MUTED;
 
     default:
         return 0;

@@ -7,75 +7,10 @@
  */
 
 #include "im_exec.h"
+#include "im_group.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-
-/* Statements as they are put together: arguments move until db_run(), and what
-   they point to has to stay until then. */
-typedef struct {
-    db_stmt_t   *st;
-    size_t       n, size;
-    db_value_t  *args;
-    size_t       nargs, size_args;
-} im_sql_t;
-
-#define ADD(q, text, ...)                                                    \
-    im_sql_add(q, text, (db_value_t []) { __VA_ARGS__ },                     \
-               sizeof((db_value_t []) { __VA_ARGS__ }) / sizeof(db_value_t))
-
-
-static size_t
-im_sql_add(im_sql_t *q, const char *text, const db_value_t *args, size_t n)
-{
-    if (q->n == q->size) {
-        q->size = q->size ? 2 * q->size : 64;
-        q->st = job_realloc(q->st, q->size * sizeof(db_stmt_t));
-    }
-
-    while (q->nargs + n > q->size_args) {
-        q->size_args = q->size_args ? 2 * q->size_args : 256;
-        q->args = job_realloc(q->args, q->size_args * sizeof(db_value_t));
-    }
-
-    memcpy(q->args + q->nargs, args, n * sizeof(db_value_t));
-    q->st[q->n] = (db_stmt_t) { text, NULL, n };
-    q->nargs += n;
-
-    return q->n++;
-}
-
-
-static void
-im_sql_run(im_sql_t *q, job_im_t *im, int more, db_done_pt done)
-{
-    size_t  i, at;
-
-    for (i = 0, at = 0; i < q->n; i++) {
-        q->st[i].args = q->args + at;
-        at += q->st[i].nargs;
-    }
-
-    db_run(im->db, q->st, q->n, more, done, im);
-
-    free(q->st);
-    free(q->args);
-}
-
-
-static db_value_t
-im_str(const char *text)
-{
-    return db_text(text, strlen(text));
-}
-
-
-static uint64_t
-im_number(const db_value_t *v)
-{
-    return v->type == DB_INT && v->n > 0 ? (uint64_t) v->n : 0;
-}
 
 
 /* ---- the first run: conversations ---- */
@@ -129,15 +64,19 @@ static void
 im_lock(im_sql_t *q, job_im_conv_t *c, int64_t now)
 {
     static const char  row[] =
-        "INSERT INTO conversation (id, seq, n, at) VALUES ($1, 0, 0, $2) "
-        "ON CONFLICT (id) DO UPDATE SET id = excluded.id RETURNING seq, n";
+        "INSERT INTO conversation (id, seq, n, at, rule, mute_all) "
+        "VALUES ($1, 0, 0, $2, 'closed', 0) "
+        "ON CONFLICT (id) DO UPDATE SET id = excluded.id "
+        "RETURNING seq, n, rule, mute_all";
     static const char  group[] =
-        "UPDATE conversation SET id = id WHERE id = $1 RETURNING seq, n";
+        "UPDATE conversation SET id = id WHERE id = $1 "
+        "RETURNING seq, n, rule, mute_all";
     static const char  member[] =
-        "INSERT INTO member (conv, mid, read, read_n) VALUES ($1, $2, 0, 0) "
-        "ON CONFLICT DO NOTHING";
+        "INSERT INTO member (conv, mid, read, read_n, role, muted) "
+        "VALUES ($1, $2, 0, 0, 0, 0) ON CONFLICT DO NOTHING";
     static const char  members[] =
-        "SELECT mid, read_n FROM member WHERE conv = $1 ORDER BY mid";
+        "SELECT mid, read_n, role, muted FROM member "
+        "WHERE conv = $1 ORDER BY mid";
 
     if (c->type == IM_GROUP && !c->create) {
         c->at = ADD(q, group, im_str(c->id));
@@ -190,12 +129,15 @@ job_im_exec(job_im_t *im)
 static void
 im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
 {
-    size_t            i;
-    const db_rows_t  *members;
+    size_t             i;
+    const db_rows_t   *members;
+    const db_value_t  *v;
 
     if (rows[c->at].nrows > 0) {
         c->seq = im_number(&rows[c->at].values[0]);
         c->n = im_number(&rows[c->at].values[1]);
+        c->open = rows[c->at].values[2].len == 4;       /* "open" */
+        c->mute_all = rows[c->at].values[3].n != 0;
     }
 
     members = &rows[c->at + (c->type == IM_PAIR ? 3 : 1)];
@@ -204,8 +146,11 @@ im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
                                    * sizeof(job_im_member_t));
 
     for (i = 0; i < c->nmembers; i++) {
-        c->members[i].mid = members->values[2 * i].n;
-        c->members[i].read_n = im_number(&members->values[2 * i + 1]);
+        v = &members->values[4 * i];
+        c->members[i].mid = v[0].n;
+        c->members[i].read_n = im_number(&v[1]);
+        c->members[i].role = (job_im_role_t) v[2].n;
+        c->members[i].muted = v[3].n;
     }
 }
 
@@ -226,18 +171,6 @@ im_place_found(job_im_t *im, job_im_cmd_t *cmd, const db_rows_t *rows)
                && v[0].len == 2 * len && memcmp(v[0].data, hex, v[0].len) == 0
                && v[1].type == DB_BYTES && v[1].len == GOIM_OFFSET_LEN
                && memcmp(cmd->offset.b, v[1].data, GOIM_OFFSET_LEN) <= 0;
-}
-
-
-static int
-im_mid_cmp(const void *a, const void *b)
-{
-    int64_t  x, y;
-
-    x = *(const int64_t *) a;
-    y = *(const int64_t *) b;
-
-    return x < y ? -1 : x > y;
 }
 
 
@@ -267,12 +200,10 @@ im_accounts(job_im_batch_t *b)
     for (i = 0; i < b->ncmds; i++) {
         c = b->cmds[i]->c;
 
-        if (c->do_ == GOIM__IM_COMMAND__DO__CREATE) {
-            b->mids[n++] = c->mid;
+        b->mids[n++] = c->mid;
 
-            for (k = 0; k < c->n_mids; k++) {
-                b->mids[n++] = c->mids[k];
-            }
+        for (k = 0; k < c->n_mids; k++) {
+            b->mids[n++] = c->mids[k];
         }
     }
 
@@ -288,14 +219,6 @@ im_accounts(job_im_batch_t *b)
 
     b->nmids = k;
     b->seqs = job_realloc(NULL, (k + 1) * sizeof(uint64_t));
-}
-
-
-static const char *
-im_cid(const job_im_cmd_t *cmd)
-{
-    return cmd->c->do_ == GOIM__IM_COMMAND__DO__CREATE ? "create"
-                                                       : cmd->c->id;
 }
 
 
@@ -316,6 +239,13 @@ im_locked(const db_reply_t *reply, void *data)
     static const char  before[] =
         "SELECT seq, n, at FROM message "
         "WHERE conv = $1 AND mid = $2 AND cid = $3";
+    static const char  to[] =
+        "SELECT i.mid, i.seq FROM message AS m "
+        "JOIN member AS b ON b.conv = m.conv "
+        "JOIN account AS a ON a.mid = b.mid "
+        "JOIN inbox AS i ON i.mid = a.mid AND i.seq > a.seq - 10000 "
+        "AND i.conv = m.conv AND i.cseq = m.seq "
+        "WHERE m.conv = $1 AND m.mid = $2 AND m.cid = $3";
 
     if (reply->status != DB_OK) {
         im->done(im, reply);
@@ -345,115 +275,41 @@ im_locked(const db_reply_t *reply, void *data)
             db_int(b->cmds[i]->c->mid), im_str(im_cid(b->cmds[i])));
     }
 
+    /* and, of those that were carried out, to whom they went */
+
+    for (i = 0; i < b->ncmds; i++) {
+        if (b->cmds[i]->old) {
+            b->cmds[i]->to = ADD(&q, to, im_str(b->cmds[i]->c->conv),
+                                 db_int(b->cmds[i]->c->mid),
+                                 im_str(im_cid(b->cmds[i])));
+        }
+    }
+
     im_sql_run(&q, im, 1, im_looked);
 }
 
 
 /* ---- the third: all is written ---- */
 
-static job_im_member_t *
-im_member(job_im_conv_t *c, int64_t mid)
-{
-    return bsearch(&mid, c->members, c->nmembers, sizeof(job_im_member_t),
-                   im_mid_cmp);
-}
-
-
-static uint64_t *
-im_account(job_im_batch_t *b, int64_t mid)
-{
-    int64_t  *p;
-
-    p = bsearch(&mid, b->mids, b->nmids, sizeof(int64_t), im_mid_cmp);
-
-    return &b->seqs[p - b->mids];
-}
-
-
-static void
-im_refuse(job_im_cmd_t *cmd, int code, const char *message)
-{
-    cmd->code = code;
-    cmd->message = message;
-}
-
-
-static void
-im_entry(job_im_batch_t *b, job_im_cmd_t *cmd, int64_t mid, uint64_t seq)
-{
-    if (b->nentries == b->size_entries) {
-        b->size_entries = b->size_entries ? 2 * b->size_entries : 64;
-        b->entries = job_realloc(b->entries, b->size_entries
-                                             * sizeof(job_im_entry_t));
-    }
-
-    b->entries[b->nentries++] = (job_im_entry_t) { cmd, mid, seq };
-}
-
-
-/* An item of the conversation, and an entry in the inbox of each member. */
-
-static void
-im_write(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd, const char *kind,
-    int counted)
-{
-    size_t            i;
-    uint64_t         *seq;
-    job_im_conv_t    *c;
-    job_im_member_t  *m;
-
-    static const char  item[] =
-        "INSERT INTO message (conv, seq, n, mid, cid, kind, at, body) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    static const char  entry[] =
-        "INSERT INTO inbox (mid, seq, conv, cseq) VALUES ($1, $2, $3, $4)";
-    static const char  read[] =
-        "UPDATE member SET read = $3, read_n = $4 "
-        "WHERE conv = $1 AND mid = $2";
-
-    c = cmd->conv;
-    c->changed = 1;
-    c->n += counted;
-    cmd->seq = ++c->seq;
-    cmd->n = c->n;
-    cmd->at = cmd->c->at;
-
-    ADD(q, item, im_str(c->id), db_int((int64_t) cmd->seq),
-        db_int((int64_t) cmd->n), db_int(cmd->c->mid), im_str(im_cid(cmd)),
-        im_str(kind), db_int(cmd->at),
-        db_bytes(cmd->c->body.data, cmd->c->body.len));
-
-    for (i = 0; i < c->nmembers; i++) {
-        seq = im_account(b, c->members[i].mid);
-        ++*seq;
-        ADD(q, entry, db_int(c->members[i].mid), db_int((int64_t) *seq),
-            im_str(c->id), db_int((int64_t) cmd->seq));
-        im_entry(b, cmd, c->members[i].mid, *seq);
-    }
-
-    /* what is one's own is read, when nothing unread is before it */
-
-    m = im_member(c, cmd->c->mid);
-
-    if (counted && m->read_n == c->n - 1) {
-        m->read_n = c->n;
-        ADD(q, read, im_str(c->id), db_int(m->mid),
-            db_int((int64_t) cmd->seq), db_int((int64_t) c->n));
-    }
-}
-
-
 static void
 im_do_send(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
 {
+    const char       *muted;
+    job_im_member_t  *m;
+
+    m = im_member(cmd->conv, cmd->c->mid);
+
     if (cmd->conv->nmembers == 0) {
         im_refuse(cmd, -404, "no such group");
 
-    } else if (im_member(cmd->conv, cmd->c->mid) == NULL) {
+    } else if (m == NULL) {
         im_refuse(cmd, -403, "not a member");
 
+    } else if ((muted = im_group_muted(cmd->conv, m, cmd->c->at)) != NULL) {
+        im_refuse(cmd, -403, muted);
+
     } else {
-        im_write(q, b, cmd, cmd->c->kind, 1);
+        im_write(q, b, cmd);
     }
 }
 
@@ -482,57 +338,13 @@ im_do_read(im_sql_t *q, job_im_cmd_t *cmd)
 }
 
 
-/* A group that is there is the same group: nothing is changed. */
-
-static void
-im_do_create(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
-{
-    size_t          i, n;
-    job_im_conv_t  *c;
-
-    static const char  member[] =
-        "INSERT INTO member (conv, mid, read, read_n) VALUES ($1, $2, 0, 0)";
-
-    c = cmd->conv;
-
-    if (c->nmembers > 0) {
-        return;
-    }
-
-    n = cmd->c->n_mids;
-    c->members = job_realloc(c->members, (n + 2) * sizeof(job_im_member_t));
-    memset(c->members, 0, (n + 2) * sizeof(job_im_member_t));
-    c->members[0].mid = cmd->c->mid;
-
-    for (i = 0; i < n; i++) {
-        c->members[i + 1].mid = cmd->c->mids[i];
-    }
-
-    qsort(c->members, n + 1, sizeof(job_im_member_t), im_mid_cmp);
-
-    for (i = 0; i <= n; i++) {
-        if (c->nmembers == 0
-            || c->members[c->nmembers - 1].mid != c->members[i].mid)
-        {
-            c->members[c->nmembers++] = c->members[i];
-        }
-    }
-
-    for (i = 0; i < c->nmembers; i++) {
-        ADD(q, member, im_str(c->id), db_int(c->members[i].mid));
-    }
-
-    im_write(q, b, cmd, "create", 0);
-}
-
-
 /* One of the same id earlier in this batch. */
 
 static const job_im_cmd_t *
 im_earlier(const job_im_batch_t *b, size_t at)
 {
-    size_t               i;
-    const job_im_cmd_t  *cmd, *c;
+    size_t         i;
+    job_im_cmd_t  *cmd, *c;
 
     cmd = b->cmds[at];
 
@@ -550,13 +362,29 @@ im_earlier(const job_im_batch_t *b, size_t at)
 }
 
 
+/* It was stored, but perhaps not brought to anybody. */
+
 static void
-im_command(im_sql_t *q, job_im_batch_t *b, size_t at, const db_rows_t *before)
+im_entries_again(job_im_batch_t *b, job_im_cmd_t *cmd, const db_rows_t *rows)
+{
+    size_t  i;
+
+    for (i = 0; i < rows->nrows; i++) {
+        im_entry(b, cmd, rows->values[2 * i].n,
+                 im_number(&rows->values[2 * i + 1]));
+    }
+}
+
+
+static void
+im_command(im_sql_t *q, job_im_batch_t *b, size_t at, const db_rows_t *rows)
 {
     job_im_cmd_t        *cmd;
+    const db_rows_t     *before;
     const job_im_cmd_t  *earlier;
 
     cmd = b->cmds[at];
+    before = &rows[b->nmids + at];
 
     if (cmd->c->do_ == GOIM__IM_COMMAND__DO__READ) {
         im_do_read(q, cmd);
@@ -570,14 +398,27 @@ im_command(im_sql_t *q, job_im_batch_t *b, size_t at, const db_rows_t *before)
         cmd->seq = earlier ? earlier->seq : im_number(&before->values[0]);
         cmd->n = earlier ? earlier->n : im_number(&before->values[1]);
         cmd->at = earlier ? earlier->at : before->values[2].n;
+
+        if (cmd->old) {
+            im_entries_again(b, cmd, &rows[cmd->to]);
+        }
+
         return;
     }
 
-    if (cmd->c->do_ == GOIM__IM_COMMAND__DO__CREATE) {
-        im_do_create(q, b, cmd);
+    /* what was carried out before and has no item changed nothing, or was
+       refused: nobody knows any more */
+
+    if (cmd->old) {
+        im_refuse(cmd, -504, "the same again tells");
+        return;
+    }
+
+    if (cmd->c->do_ == GOIM__IM_COMMAND__DO__SEND) {
+        im_do_send(q, b, cmd);
 
     } else {
-        im_do_send(q, b, cmd);
+        im_group(q, b, cmd);
     }
 }
 
@@ -645,7 +486,7 @@ im_looked(const db_reply_t *reply, void *data)
     }
 
     for (i = 0; i < b->ncmds; i++) {
-        im_command(&q, b, i, &reply->rows[b->nmids + i]);
+        im_command(&q, b, i, reply->rows);
     }
 
     for (i = 0; i < b->nconvs; i++) {

@@ -50,6 +50,43 @@ static void im_send_append(job_im_send_t *s);
 
 /* ---- records ---- */
 
+/* What changes a group has no id of a client's: its place in the bus tells it
+   from others. */
+
+const char *
+im_cid(job_im_cmd_t *cmd)
+{
+    size_t  n;
+
+    switch (cmd->c->do_) {
+
+    case GOIM__IM_COMMAND__DO__SEND:
+        return cmd->c->id;
+
+    case GOIM__IM_COMMAND__DO__CREATE:
+        return "create";
+
+    default:
+        n = (size_t) snprintf(cmd->id, sizeof(cmd->id), "%u.", cmd->partition);
+        bus_hex(cmd->id + n, cmd->offset.b, GOIM_OFFSET_LEN);
+        return cmd->id;
+    }
+}
+
+
+const char *
+im_kind(const job_im_cmd_t *cmd)
+{
+    static const char *const  kinds[] = {
+        NULL, NULL, "create", "add", "remove", "join", "member", "update",
+        "dismiss"
+    };
+
+    return cmd->c->do_ == GOIM__IM_COMMAND__DO__SEND ? cmd->c->kind
+                                                     : kinds[cmd->c->do_];
+}
+
+
 static im_node_t *
 im_send_node(job_im_send_t *s, const char *server, size_t len)
 {
@@ -90,10 +127,8 @@ im_send_text(job_im_send_t *s, job_im_cmd_t *cmd)
     item.seq = cmd->seq;
     item.n = cmd->n;
     item.mid = cmd->c->mid;
-    item.id = cmd->c->do_ == GOIM__IM_COMMAND__DO__CREATE ? "create"
-                                                          : cmd->c->id;
-    item.kind = cmd->c->do_ == GOIM__IM_COMMAND__DO__CREATE ? "create"
-                                                            : cmd->c->kind;
+    item.id = im_cid(cmd);
+    item.kind = im_kind(cmd);
     item.at = cmd->at;
     item.body = cmd->c->body.data;
     item.len = cmd->c->body.len;

@@ -13,7 +13,6 @@
 
 #define JOB_IM_BATCH   1000                 /* commands of a transaction, */
 #define JOB_IM_BYTES   (4 * 1024 * 1024)    /* bytes of them, */
-#define JOB_IM_ROWS    5000                 /* inboxes that they go to */
 #define JOB_IM_OP      20                   /* operation of items */
 
 
@@ -21,10 +20,14 @@ typedef struct job_im_cmd_s   job_im_cmd_t;
 typedef struct job_im_conv_s  job_im_conv_t;
 typedef struct job_im_send_s  job_im_send_t;
 
+typedef enum { IM_MEMBER, IM_ADMIN, IM_OWNER } job_im_role_t;
+
 /* a member, as a transaction finds it */
 typedef struct {
     int64_t         mid;
     uint64_t        read_n;
+    job_im_role_t   role;
+    int64_t         muted;          /* until then, Unix time, ms */
 } job_im_member_t;
 
 /* a conversation that a batch is about */
@@ -36,6 +39,8 @@ struct job_im_conv_s {
     job_im_member_t  *members;      /* by mid; none: there is no such group */
     size_t            nmembers;
     size_t            at;           /* its first statement */
+    unsigned          open:1;       /* anybody may join */
+    unsigned          mute_all:1;   /* only who has a role sends */
     unsigned          create:1;     /* it may be made by the batch */
     unsigned          changed:1;
 };
@@ -54,6 +59,8 @@ struct job_im_cmd_s {
     size_t            size;
     Goim__ImCommand  *c;
     job_im_conv_t    *conv;
+    size_t            to;           /* its statement of that name */
+    char              id[12 + 2 * GOIM_OFFSET_LEN];
 
     /* what came of it */
     unsigned          old:1;        /* at or under the place: carried out */
@@ -108,6 +115,11 @@ struct job_im_s {
                      *entries, *waiting;
 };
 
+
+/* The id of the command's item, by which a repeat is known, and its kind. They live
+ * as long as cmd. */
+const char *im_cid(job_im_cmd_t *cmd);
+const char *im_kind(const job_im_cmd_t *cmd);
 
 /* Bring im->batch's entries to the sessions; then im->sent(). */
 void job_im_send(job_im_t *im);

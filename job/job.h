@@ -16,7 +16,10 @@
  *     canary.c    whether what logic sends to see that it works comes
  *     im.c        messages between people, from another bus:
  *     im_exec.c   a batch of them is a transaction of the database
- *     im_send.c   and is brought to the sessions of all members
+ *     im_group.c  what changes groups,
+ *     im_write.c  items and inboxes,
+ *     im_sql.c    in statements;
+ *     im_send.c   it is brought to the sessions of all members
  *     place.c     acknowledged by all its nodes: the partition's place moves
  *
  * Everything runs on one event loop.

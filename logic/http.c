@@ -42,6 +42,12 @@
     X(POST, "/goim/im/send", im_http_send, query, IM, NONE)                  \
     X(POST, "/goim/im/read", im_http_read, query, IM, NONE)                  \
     X(POST, "/goim/im/group/create", im_http_create, query, IM, NONE)        \
+    X(POST, "/goim/im/group/add", im_http_add, query, IM, NONE)              \
+    X(POST, "/goim/im/group/remove", im_http_remove, query, IM, NONE)        \
+    X(POST, "/goim/im/group/join", im_http_join, query, IM, NONE)            \
+    X(POST, "/goim/im/group/member", im_http_member, query, IM, NONE)        \
+    X(POST, "/goim/im/group/update", im_http_update, query, IM, NONE)        \
+    X(POST, "/goim/im/group/dismiss", im_http_dismiss, query, IM, NONE)      \
     X(GET, "/goim/im/sync", im_http_sync, query, IM, NONE)                   \
     X(GET, "/goim/im/history", im_http_history, query, IM, NONE)             \
     X(GET, "/goim/im/convs", im_http_convs, query, IM, NONE)                 \

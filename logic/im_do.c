@@ -201,47 +201,278 @@ logic_im_mark(const logic_im_do_t *d)
 }
 
 
+/* ---- groups ---- */
+
+/* The item's payload: what of the parameters the command is about. */
+
+static void
+logic_im_change(const logic_im_do_t *d, Goim__ImCommand *c)
+{
+    char    *text;
+    size_t   i;
+    json_t  *what, *mids;
+
+    what = json_object();
+
+    if (c->n_mids > 0) {
+        mids = json_array();
+
+        for (i = 0; i < c->n_mids; i++) {
+            json_array_append_new(mids, json_integer(c->mids[i]));
+        }
+
+        json_object_set_new(what, "mids", mids);
+    }
+
+    if (c->role[0] != '\0') {
+        json_object_set_new(what, "role", json_string(c->role));
+    }
+
+    if (c->do_ == GOIM__IM_COMMAND__DO__MEMBER && c->muted >= 0) {
+        json_object_set_new(what, "muted", json_integer(c->muted));
+    }
+
+    if (c->join[0] != '\0') {
+        json_object_set_new(what, "join", json_string(c->join));
+    }
+
+    if (c->do_ == GOIM__IM_COMMAND__DO__UPDATE && c->mute_all >= 0) {
+        json_object_set_new(what, "mute_all", json_integer(c->mute_all));
+    }
+
+    if (c->owner > 0) {
+        json_object_set_new(what, "owner", json_integer(c->owner));
+    }
+
+    text = json_dumps(what, JSON_COMPACT);
+    json_decref(what);
+
+    if (text == NULL) {
+        abort();
+    }
+
+    c->body.data = (uint8_t *) text;
+    c->body.len = strlen(text);
+
+    logic_im_ask(d, c);
+    free(text);
+}
+
+
+/* -1: answered. mids has room for GOIM_IM_MEMBERS. */
+
+static int
+logic_im_mids(const logic_im_do_t *d, Goim__ImCommand *c, int64_t *mids)
+{
+    size_t  i;
+
+    if (logic_query_count(d->q, "mids") >= GOIM_IM_MEMBERS) {
+        logic_im_answer(d, -409, "a group of over %d members",
+                        GOIM_IM_MEMBERS);
+        return -1;
+    }
+
+    c->mids = mids;
+
+    for (i = 0; i < d->q->nargs; i++) {
+        if (strcmp(d->q->args[i].name, "mids") == 0
+            && logic_query_number(&d->q->args[i], 1, INT64_MAX,
+                                  &mids[c->n_mids++])
+               != 0)
+        {
+            logic_im_answer(d, -400, "mids: not a mid");
+            return -1;
+        }
+    }
+
+    return 0;
+}
+
+
 static void
 logic_im_create(const logic_im_do_t *d)
 {
     char             conv[GOIM_IM_CONV + 1];
-    size_t           i;
     int64_t          mids[GOIM_IM_MEMBERS];
     const char      *id;
     Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
 
     id = logic_im_word(d, "id", GOIM_IM_ID, NULL);
 
-    if (id == NULL) {
+    if (id == NULL || logic_im_mids(d, &c, mids) != 0) {
         return;
-    }
-
-    if (logic_query_count(d->q, "mids") >= GOIM_IM_MEMBERS) {
-        logic_im_answer(d, -409, "a group of over %d members",
-                        GOIM_IM_MEMBERS);
-        return;
-    }
-
-    for (i = 0; i < d->q->nargs; i++) {
-        if (strcmp(d->q->args[i].name, "mids") != 0) {
-            continue;
-        }
-
-        if (logic_query_number(&d->q->args[i], 1, INT64_MAX,
-                               &mids[c.n_mids++]) != 0)
-        {
-            logic_im_answer(d, -400, "mids: not a mid");
-            return;
-        }
     }
 
     snprintf(conv, sizeof(conv), "g%lld.%s", (long long) d->mid, id);
 
     c.do_ = GOIM__IM_COMMAND__DO__CREATE;
     c.conv = conv;
-    c.mids = mids;
 
-    logic_im_ask(d, &c);
+    logic_im_change(d, &c);
+}
+
+
+/* The group, or NULL: answered. */
+
+static char *
+logic_im_group(const logic_im_do_t *d)
+{
+    const char  *conv;
+
+    conv = logic_im_conv(d);
+
+    if (conv != NULL && conv[0] != 'g') {
+        logic_im_answer(d, -400, "conv: not a group");
+        return NULL;
+    }
+
+    return (char *) conv;
+}
+
+
+static void
+logic_im_members(const logic_im_do_t *d, Goim__ImCommand__Do what)
+{
+    int64_t          mids[GOIM_IM_MEMBERS];
+    Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
+
+    c.do_ = what;
+    c.conv = logic_im_group(d);
+
+    if (c.conv == NULL || logic_im_mids(d, &c, mids) != 0) {
+        return;
+    }
+
+    if (c.n_mids == 0) {
+        logic_im_answer(d, -400, "mids: required");
+        return;
+    }
+
+    logic_im_change(d, &c);
+}
+
+
+static void
+logic_im_add(const logic_im_do_t *d)
+{
+    logic_im_members(d, GOIM__IM_COMMAND__DO__ADD);
+}
+
+
+static void
+logic_im_remove(const logic_im_do_t *d)
+{
+    logic_im_members(d, GOIM__IM_COMMAND__DO__REMOVE);
+}
+
+
+static void
+logic_im_alone(const logic_im_do_t *d, Goim__ImCommand__Do what)
+{
+    Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
+
+    c.do_ = what;
+    c.conv = logic_im_group(d);
+
+    if (c.conv != NULL) {
+        logic_im_change(d, &c);
+    }
+}
+
+
+static void
+logic_im_join(const logic_im_do_t *d)
+{
+    logic_im_alone(d, GOIM__IM_COMMAND__DO__JOIN);
+}
+
+
+static void
+logic_im_dismiss(const logic_im_do_t *d)
+{
+    logic_im_alone(d, GOIM__IM_COMMAND__DO__DISMISS);
+}
+
+
+/* One of two words, "" where it is missing; NULL: answered. */
+
+static char *
+logic_im_choice(const logic_im_do_t *d, const char *name, const char *one,
+    const char *other)
+{
+    const logic_arg_t  *arg;
+
+    arg = logic_query_find(d->q, name);
+
+    if (arg == NULL || strcmp(arg->value, one) == 0
+        || strcmp(arg->value, other) == 0)
+    {
+        return (char *) (arg != NULL ? arg->value : "");
+    }
+
+    logic_im_answer(d, -400, "%s: neither %s nor %s", name, one, other);
+
+    return NULL;
+}
+
+
+/* A number, -1 where it is missing; -1: answered. */
+
+static int
+logic_im_maybe(const logic_im_do_t *d, const char *name, int64_t max,
+    int64_t *value)
+{
+    if (logic_query_find(d->q, name) == NULL) {
+        *value = -1;
+        return 0;
+    }
+
+    return logic_im_number(d, name, 0, max, value);
+}
+
+
+static void
+logic_im_member(const logic_im_do_t *d)
+{
+    int64_t          member, muted;
+    Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
+
+    if ((c.conv = logic_im_group(d)) == NULL
+        || logic_im_number(d, "member", 1, INT64_MAX, &member) != 0
+        || (c.role = logic_im_choice(d, "role", "admin", "member")) == NULL
+        || logic_im_maybe(d, "muted", GOIM_IM_MUTED, &muted) != 0)
+    {
+        return;
+    }
+
+    c.do_ = GOIM__IM_COMMAND__DO__MEMBER;
+    c.mids = &member;
+    c.n_mids = 1;
+    c.muted = muted;
+
+    logic_im_change(d, &c);
+}
+
+
+static void
+logic_im_update(const logic_im_do_t *d)
+{
+    int64_t          mute, owner;
+    Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
+
+    if ((c.conv = logic_im_group(d)) == NULL
+        || (c.join = logic_im_choice(d, "join", "open", "closed")) == NULL
+        || logic_im_maybe(d, "mute_all", 1, &mute) != 0
+        || logic_im_number(d, "owner", 0, INT64_MAX, &owner) != 0)
+    {
+        return;
+    }
+
+    c.do_ = GOIM__IM_COMMAND__DO__UPDATE;
+    c.mute_all = (int32_t) mute;
+    c.owner = owner;
+
+    logic_im_change(d, &c);
 }
 
 
@@ -252,6 +483,12 @@ static const struct {
     { "send", logic_im_send },
     { "read", logic_im_mark },
     { "group/create", logic_im_create },
+    { "group/add", logic_im_add },
+    { "group/remove", logic_im_remove },
+    { "group/join", logic_im_join },
+    { "group/member", logic_im_member },
+    { "group/update", logic_im_update },
+    { "group/dismiss", logic_im_dismiss },
     { "sync", logic_im_sync },
     { "history", logic_im_history },
     { "convs", logic_im_convs }

@@ -11,6 +11,12 @@
     X(send, "send")                                                          \
     X(read, "read")                                                          \
     X(create, "group/create")                                                \
+    X(add, "group/add")                                                      \
+    X(remove, "group/remove")                                                \
+    X(join, "group/join")                                                    \
+    X(member, "group/member")                                                \
+    X(update, "group/update")                                                \
+    X(dismiss, "group/dismiss")                                              \
     X(sync, "sync")                                                          \
     X(history, "history")                                                    \
     X(convs, "convs")

@@ -6016,20 +6016,32 @@ const ProtobufCMessageDescriptor goim__node__descriptor =
   (ProtobufCMessageInit) goim__node__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue goim__im_command__do__enum_values_by_number[3] =
+static const ProtobufCEnumValue goim__im_command__do__enum_values_by_number[9] =
 {
   { "SEND", "GOIM__IM_COMMAND__DO__SEND", 0 },
   { "READ", "GOIM__IM_COMMAND__DO__READ", 1 },
   { "CREATE", "GOIM__IM_COMMAND__DO__CREATE", 2 },
+  { "ADD", "GOIM__IM_COMMAND__DO__ADD", 3 },
+  { "REMOVE", "GOIM__IM_COMMAND__DO__REMOVE", 4 },
+  { "JOIN", "GOIM__IM_COMMAND__DO__JOIN", 5 },
+  { "MEMBER", "GOIM__IM_COMMAND__DO__MEMBER", 6 },
+  { "UPDATE", "GOIM__IM_COMMAND__DO__UPDATE", 7 },
+  { "DISMISS", "GOIM__IM_COMMAND__DO__DISMISS", 8 },
 };
 static const ProtobufCIntRange goim__im_command__do__value_ranges[] = {
-{0, 0},{0, 3}
+{0, 0},{0, 9}
 };
-static const ProtobufCEnumValueIndex goim__im_command__do__enum_values_by_name[3] =
+static const ProtobufCEnumValueIndex goim__im_command__do__enum_values_by_name[9] =
 {
+  { "ADD", 3 },
   { "CREATE", 2 },
+  { "DISMISS", 8 },
+  { "JOIN", 5 },
+  { "MEMBER", 6 },
   { "READ", 1 },
+  { "REMOVE", 4 },
   { "SEND", 0 },
+  { "UPDATE", 7 },
 };
 const ProtobufCEnumDescriptor goim__im_command__do__descriptor =
 {
@@ -6038,15 +6050,15 @@ const ProtobufCEnumDescriptor goim__im_command__do__descriptor =
   "Do",
   "Goim__ImCommand__Do",
   "goim",
-  3,
+  9,
   goim__im_command__do__enum_values_by_number,
-  3,
+  9,
   goim__im_command__do__enum_values_by_name,
   1,
   goim__im_command__do__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__im_command__field_descriptors[11] =
+static const ProtobufCFieldDescriptor goim__im_command__field_descriptors[16] =
 {
   {
     "do",
@@ -6180,6 +6192,66 @@ static const ProtobufCFieldDescriptor goim__im_command__field_descriptors[11] =
     0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "role",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, role),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "muted",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_SINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, muted),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "join",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, join),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mute_all",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_SINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, mute_all),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "owner",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, owner),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__im_command__field_indices_by_name[] = {
   8,   /* field[8] = at */
@@ -6187,17 +6259,22 @@ static const unsigned goim__im_command__field_indices_by_name[] = {
   4,   /* field[4] = conv */
   0,   /* field[0] = do */
   5,   /* field[5] = id */
+  13,   /* field[13] = join */
   6,   /* field[6] = kind */
   1,   /* field[1] = logic */
   3,   /* field[3] = mid */
   10,   /* field[10] = mids */
+  14,   /* field[14] = mute_all */
+  12,   /* field[12] = muted */
+  15,   /* field[15] = owner */
   2,   /* field[2] = request */
+  11,   /* field[11] = role */
   9,   /* field[9] = seq */
 };
 static const ProtobufCIntRange goim__im_command__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 11 }
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor goim__im_command__descriptor =
 {
@@ -6207,7 +6284,7 @@ const ProtobufCMessageDescriptor goim__im_command__descriptor =
   "Goim__ImCommand",
   "goim",
   sizeof(Goim__ImCommand),
-  11,
+  16,
   goim__im_command__field_descriptors,
   goim__im_command__field_indices_by_name,
   1,  goim__im_command__number_ranges,

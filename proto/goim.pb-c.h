@@ -142,7 +142,28 @@ typedef enum _Goim__ImCommand__Do {
   /*
    * the group `conv`, of mid and `mids`
    */
-  GOIM__IM_COMMAND__DO__CREATE = 2
+  GOIM__IM_COMMAND__DO__CREATE = 2,
+  /*
+   * `mids` to it
+   */
+  GOIM__IM_COMMAND__DO__ADD = 3,
+  /*
+   * `mids` from it; oneself: leave
+   */
+  GOIM__IM_COMMAND__DO__REMOVE = 4,
+  /*
+   * oneself
+   */
+  GOIM__IM_COMMAND__DO__JOIN = 5,
+  /*
+   * mids[0] has `role`, may not send for `muted`
+   */
+  GOIM__IM_COMMAND__DO__MEMBER = 6,
+  /*
+   * `join`, `mute_all`, `owner`
+   */
+  GOIM__IM_COMMAND__DO__UPDATE = 7,
+  GOIM__IM_COMMAND__DO__DISMISS = 8
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__IM_COMMAND__DO)
 } Goim__ImCommand__Do;
 
@@ -1272,10 +1293,30 @@ struct  Goim__ImCommand
   uint64_t seq;
   size_t n_mids;
   int64_t *mids;
+  /*
+   * "admin", "member"; empty: as it is
+   */
+  char *role;
+  /*
+   * s from `at`; 0: no more; -1: as it is
+   */
+  int64_t muted;
+  /*
+   * "open", "closed"; empty: as it is
+   */
+  char *join;
+  /*
+   * -1: as it is
+   */
+  int32_t mute_all;
+  /*
+   * 0: as it is
+   */
+  int64_t owner;
 };
 #define GOIM__IM_COMMAND__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__im_command__descriptor) \
-    , GOIM__IM_COMMAND__DO__SEND, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, {0,NULL}, 0, 0, 0,NULL }
+    , GOIM__IM_COMMAND__DO__SEND, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, {0,NULL}, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0, 0 }
 
 
 struct  Goim__ImReply

@@ -155,13 +155,15 @@ static const char *const  im_tables[] = {
     "CREATE TABLE inbox (mid BIGINT NOT NULL, seq BIGINT NOT NULL, "
         "conv TEXT NOT NULL, cseq BIGINT NOT NULL, PRIMARY KEY (mid, seq))",
     "CREATE TABLE conversation (id TEXT PRIMARY KEY, seq BIGINT NOT NULL, "
-        "n BIGINT NOT NULL, at BIGINT NOT NULL)",
+        "n BIGINT NOT NULL, at BIGINT NOT NULL, "
+        "rule TEXT NOT NULL, mute_all BIGINT NOT NULL)",
     "CREATE TABLE message (conv TEXT NOT NULL, seq BIGINT NOT NULL, "
         "n BIGINT NOT NULL, mid BIGINT NOT NULL, cid TEXT NOT NULL, "
         "kind TEXT NOT NULL, at BIGINT NOT NULL, body BYTEA NOT NULL, "
         "PRIMARY KEY (conv, seq), UNIQUE (conv, mid, cid))",
     "CREATE TABLE member (conv TEXT NOT NULL, mid BIGINT NOT NULL, "
         "read BIGINT NOT NULL, read_n BIGINT NOT NULL, "
+        "role BIGINT NOT NULL, muted BIGINT NOT NULL, "
         "PRIMARY KEY (conv, mid))",
     "CREATE INDEX member_mid ON member (mid)",
     "INSERT INTO meta (name, value) VALUES ('version', '1'), ('epoch', $1)"

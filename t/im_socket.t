@@ -69,8 +69,8 @@ for my $transport (qw(ws tcp)) {
         item($_) for $two, $too;
 
         my $sync = ask($two, 18, { do => 'sync', after => 1 });
-        is_deeply([map { $_->{body} } @{ $sync->{data}{items} }], ['', 'all'],
-            'the inbox');
+        is_deeply([map { $_->{body} } @{ $sync->{data}{items} }],
+            [qq({"mids":[$b]}), 'all'], 'the inbox');
         is(ask($two, 18, { do => 'read', conv => "p$a.$b", read => 1 })->{code},
             0, 'read');
         is_deeply([map { "$_->{conv} " . ($_->{n} - $_->{read_n}) }
