@@ -76,6 +76,8 @@ subtest 'again' => sub {
     ($logic, $rpc) = logic({ retries => 5, timeout => '250ms' });
     is ask($rpc, '8 yes')->{code}, 1, 'its time is up';
     cmp_ok asked('8 yes'), '<=', 2, 'before all tries';
+    unlike $logic->logs, qr/no connection was free in time/,
+        'and none rests beyond it';
     $logic->stop;
 
     ($logic, $rpc) = logic({ retries => 0 });
