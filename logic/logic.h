@@ -13,6 +13,7 @@
  *     read_rpc.c  items for nodes, many of which want the same pages:
  *     pages.c     they are kept
  *     online.c    counts of rooms, told by comets and asked by backends
+ *     devices.c   the sessions of users
  *     retire.c    counts of zones that are gone leave the sums
  *     top.c       the rooms with the most in them
  *     nodes.c     the set of nodes

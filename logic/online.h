@@ -18,6 +18,10 @@ void logic_online_room(logic_thread_t *t, http_request_t *req,
 void logic_online_total(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
 
+/* the sessions of users (devices.c) */
+void logic_online_mids(logic_thread_t *t, http_request_t *req,
+    logic_query_t *q);
+
 void logic_online_call(logic_call_t *call);
 
 /* <prefix>goim:online:<name>, of a zone: <server>/<zone>; its length */

@@ -58,6 +58,7 @@ my %route = (
     count     => [GET => '/goim/online/room?type=live&rooms=1'],
     count2    => [GET => '/goim/online/room?type=live&rooms=1&rooms=2'],
     total     => [GET => '/goim/online/total'],
+    devices   => [GET => '/goim/online/mids?mids=1'],
     top       => [GET => '/goim/online/top?type=live&limit=5'],
     instances => [GET => '/goim/nodes/instances'],
     offline   => [POST => '/goim/nodes/offline?server=none&offline=1'],
@@ -68,7 +69,7 @@ my %route = (
     nothing   => [GET => '/goim/nothing'],
 );
 my @push = qw(keys mids all room room2 game);
-my @read = qw(position position2 count count2 total top instances);
+my @read = qw(position position2 count count2 total devices top instances);
 my @open = qw(weighted health ready metrics);
 
 # the routes that a request with these headers may not call, and their status
@@ -102,8 +103,8 @@ subtest 'keys' => sub {
     is_deeply refused($port, bearer($key{chief})), all_of(403, @push, @read),
         'to control';
     is_deeply refused($port, bearer($key{room})),
-        all_of(403, qw(keys mids all room2 position2 count2 total top instances
-            offline)), 'for rooms';
+        all_of(403, qw(keys mids all room2 position2 count2 total devices top
+            instances offline)), 'for rooms';
 
     my @wrong = (bearer($key{other}), bearer(''), bearer(substr $key{full}, 1),
         bearer("$key{full}k"), bearer('x' x 5000), Authorization => $key{full},

@@ -71,6 +71,7 @@ sub online_room {
     return $self->get('/goim/online/room', type => $type, rooms => $rooms);
 }
 
+sub online_mids     { return $_[0]->get('/goim/online/mids', mids => $_[1]) }
 sub online_total    { return $_[0]->get('/goim/online/total') }
 sub nodes_weighted  { return $_[0]->get('/goim/nodes/weighted',
                         platform => $_[1]) }
