@@ -96,6 +96,7 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("session", "heartbeat_max", CONF_INT, heartbeat_max, "2",
                1, 100),
 
+    LOGIC_CONF("session", "max_per_mid", CONF_INT, max_per_mid, "0", 0, 1000),
     LOGIC_CONF("registry", "ttl", CONF_MSEC, node_ttl, "30s",
                1000, 3600000),
     LOGIC_CONF("registry", "renew", CONF_MSEC, node_renew, "10s",

@@ -73,6 +73,7 @@ typedef struct {
     int64_t            ttl;
     int64_t            heartbeat;
     int64_t            heartbeat_max;
+    int64_t            max_per_mid;         /* 0: any number */
 
     int64_t            node_ttl;
     int64_t            node_renew;

@@ -70,6 +70,8 @@ typedef enum {
       "Sessions connected.")                                                 \
     X(denied, "goim_logic_denied_total", NULL,                               \
       "Connects denied: the token, or the application's word.")              \
+    X(crowded, "goim_logic_crowded_total", NULL,                             \
+      "Connects refused: the mid has max_per_mid sessions.")                 \
     X(connect_failed, "goim_logic_connect_failed_total", NULL,               \
       "Connects that failed: Redis or the application away.")                \
     X(jwt_refreshed, "goim_logic_jwt_refreshes_total", "result=\"ok\"",      \
@@ -210,7 +212,7 @@ typedef struct {
     metric_t  *ended[LOGIC_END_COUNT];
     metric_t  *push_keys, *push_offline, *push_absent, *push_records;
     metric_t  *lookups;
-    metric_t  *connects, *denied, *connect_failed, *renewals;
+    metric_t  *connects, *denied, *crowded, *connect_failed, *renewals;
     metric_t  *jwt_refreshed, *jwt_refresh_failed, *jwt_keys;
     metric_t  *disconnects, *stale_disconnects;
     metric_t  *heartbeats, *restored, *swept, *broken;

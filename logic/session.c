@@ -225,6 +225,14 @@ logic_connect_done(const store_answer_t *a, void *data)
         return;
     }
 
+    if (a->code == STORE_CROWDED) {
+        metrics_add(logic_m.crowded, 1);
+        logic_reply_code(op->call, GOIM__REPLY__CODE__CROWDED,
+                         "the mid has max_per_mid sessions");
+        logic_op_free(op);
+        return;
+    }
+
     metrics_add(logic_m.connects, 1);
 
     len = snprintf(holder, sizeof(holder), "%s/%s/%" PRIu64, op->server,

@@ -27,6 +27,7 @@ typedef enum {
     STORE_OK,
     STORE_NEWER,        /* connect: a newer session of the zone has the key */
     STORE_TAKEN,        /* connect: another mid has the key */
+    STORE_CROWDED,      /* connect: the mid has as many as it may */
     STORE_FAILED        /* away, late, or it is not known whether it was done */
 } store_code_t;
 

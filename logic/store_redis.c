@@ -157,7 +157,7 @@ store_start(store_t *st, store_kind_t *kind, const store_ask_t *ask,
 static int
 store_send(store_op_t *op)
 {
-    char                  head[4][24], number[2 * STORE_SLICE][24], *p;
+    char                  head[6][24], number[2 * STORE_SLICE][24], *p;
     size_t                i, n, last, left;
     size_t                len[1 + STORE_HEAD + 3 * STORE_SLICE + 8];
     int64_t               now, until;
@@ -232,6 +232,12 @@ store_send(store_op_t *op)
         len[n++] = op->room->len;
         argv[n] = op->guarded ? "1" : "0";
         len[n++] = 1;
+        argv[n] = head[4];
+        len[n++] = (size_t) snprintf(head[4], sizeof(head[4]), "%" PRId64,
+                                     st->thread->conf->max_per_mid);
+        argv[n] = head[5];
+        len[n++] = (size_t) snprintf(head[5], sizeof(head[5]), "%" PRId64,
+                                     st->thread->conf->node_ttl);
     }
 
     return svc_redis_eval(st->redis, &op->kind->script, store_told, op, 1,
@@ -318,7 +324,8 @@ store_done(store_op_t *op, redisReply **field, size_t n)
         }
 
         store_answer(op, field[2]->integer == 1 ? STORE_OK
-                         : field[2]->integer == 2 ? STORE_TAKEN : STORE_NEWER,
+                         : field[2]->integer == 2 ? STORE_TAKEN
+                         : field[2]->integer == 3 ? STORE_CROWDED : STORE_NEWER,
                      field[3]);
         return;
     }

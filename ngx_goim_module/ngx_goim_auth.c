@@ -377,6 +377,11 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
         code = 1008;
         why = "auth refused";
 
+    } else if (reply && reply->code == GOIM__REPLY__CODE__CROWDED) {
+        ngx_goim_count(auth_denied, 1);
+        code = 1013;
+        why = "too many connections of this user";
+
     } else {
         ngx_goim_count(auth_failed, 1);
         code = 1013;

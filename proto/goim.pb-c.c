@@ -5717,7 +5717,7 @@ const ProtobufCMessageDescriptor goim__call__descriptor =
   (ProtobufCMessageInit) goim__call__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue goim__reply__code__enum_values_by_number[6] =
+static const ProtobufCEnumValue goim__reply__code__enum_values_by_number[7] =
 {
   { "OK", "GOIM__REPLY__CODE__OK", 0 },
   { "FAILED", "GOIM__REPLY__CODE__FAILED", 1 },
@@ -5725,12 +5725,14 @@ static const ProtobufCEnumValue goim__reply__code__enum_values_by_number[6] =
   { "REFUSED", "GOIM__REPLY__CODE__REFUSED", 3 },
   { "MALFORMED", "GOIM__REPLY__CODE__MALFORMED", 4 },
   { "REPLACED", "GOIM__REPLY__CODE__REPLACED", 16 },
+  { "CROWDED", "GOIM__REPLY__CODE__CROWDED", 150 },
 };
 static const ProtobufCIntRange goim__reply__code__value_ranges[] = {
-{0, 0},{16, 5},{0, 6}
+{0, 0},{16, 5},{150, 6},{0, 7}
 };
-static const ProtobufCEnumValueIndex goim__reply__code__enum_values_by_name[6] =
+static const ProtobufCEnumValueIndex goim__reply__code__enum_values_by_name[7] =
 {
+  { "CROWDED", 6 },
   { "DENIED", 2 },
   { "FAILED", 1 },
   { "MALFORMED", 4 },
@@ -5745,11 +5747,11 @@ const ProtobufCEnumDescriptor goim__reply__code__descriptor =
   "Code",
   "Goim__Reply__Code",
   "goim",
-  6,
+  7,
   goim__reply__code__enum_values_by_number,
-  6,
+  7,
   goim__reply__code__enum_values_by_name,
-  2,
+  3,
   goim__reply__code__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };

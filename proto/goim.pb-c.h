@@ -130,7 +130,11 @@ typedef enum _Goim__Reply__Code {
   /*
    * Connect: a newer session of the zone has the key
    */
-  GOIM__REPLY__CODE__REPLACED = 16
+  GOIM__REPLY__CODE__REPLACED = 16,
+  /*
+   * Connect: the mid has as many sessions as it may
+   */
+  GOIM__REPLY__CODE__CROWDED = 150
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__REPLY__CODE)
 } Goim__Reply__Code;
 typedef enum _Goim__ImCommand__Do {

@@ -278,6 +278,8 @@ sub session {
     my ($zone, $number) = splice @args, 0, 2;
     push @{ $args[0] }, 0, '', 0
         if $name eq 'connect' && @{ $args[0] } == 3;
+    push @{ $args[0] }, 0, 1000
+        if $name eq 'connect' && @{ $args[0] } == 6;
     return run("session_$name", ['goim:life'], $life, late(), 'n', $zone,
         $number, 'p_', map { ref $_ ? @$_ : $_ } @args);
 }
@@ -455,6 +457,26 @@ is_deeply session('connect', 'z', 9000, ['k2', 7, 4, 12, 'live://1', 1]),
 is told(9, 'live://1')->[0], 'n/z', 'lists its room';
 like $redis->cmd('HGET', 'p_goim:rooms:live://1', 'n/z'), qr/^12 \d{10}$/,
     'with its order';
+
+$redis->cmd('FLUSHALL');
+$life = run('redis_life', ['goim:life'], 'run-6');
+$redis->cmd('ZADD', 'p_goim:nodes:seen', late(), "n/$_") for qw(y z);
+
+sub of_two { return session('connect', $_[0], 9000, [@_[1 .. 3], 0, '', 0, 2, 1000]) }
+
+is_deeply of_two('z', 'k1', 7, 1), [0, 0, 1, ''], 'the first of two';
+is_deeply of_two('y', 'k2', 7, 1), [0, 0, 1, ''], 'the second';
+is_deeply of_two('z', 'k3', 7, 2), [0, 0, 3, ''], 'no third';
+is holder('k3'), undef, 'of which nothing is written';
+is_deeply of_two('z', 'k2', 7, 3), [0, 0, 1, 'n/y/1'],
+    'but another of a key that is there';
+is_deeply of_two('z', 'k4', 8, 4), [0, 0, 1, ''], 'or of another user';
+is_deeply of_two('z', 'k4', 7, 5), [0, 0, 3, 'n/z/4'],
+    'nor one that takes a key from another user';
+is holder('k4'), 'n/z/4', 'who keeps it';
+$redis->cmd('ZREM', 'p_goim:nodes:seen', 'n/z');
+is_deeply of_two('y', 'k3', 7, 6), [0, 0, 1, ''],
+    'those of nodes that nobody sees do not count';
 
 # ---- counts of rooms ---------------------------------------------------------
 

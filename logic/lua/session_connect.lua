@@ -6,14 +6,16 @@
 -- ARGV: life of the connection, deadline (ms, Redis's clock), server, zone,
 --       ms that the mapping lives, prefix of keys; key, mid or 0, session;
 --       order with which its room is listed, or 0; the room; 1: the key must
---       not be another user's
+--       not be another user's; how many sessions the user may have, or 0;
+--       ms that a node's registration lives
 -- Answer: { broken keys replaced, keys of the user swept, 1, holder before
 --         or '' }; { broken, 0, 0, holder }: a newer session of the same zone
---         has the key; { broken, 0, 2, holder }: another user's has; nothing
---         was written then
+--         has the key; { broken, 0, 2, holder }: another user's has;
+--         { broken, 0, 3, holder or '' }: the user has as many as it may;
+--         nothing was written then
 -- Errors: LIFE, LATE <clock>; nothing was written then
 --
--- use: life now late try older put list
+-- use: life now late try older put list count
 
 local bad = life(KEYS[1], ARGV[1]) or late(ARGV[2])
 if bad then return bad end
@@ -28,6 +30,11 @@ if old[1] and older(s.holder, old[1]) then
 end
 if ARGV[12] == '1' and old[1] and old[2] ~= s.mid then
     return { broken, 0, 2, old[1] }
+end
+if ARGV[13] ~= '0' and s.mid ~= '0'
+   and count(s, tonumber(ARGV[13]), tonumber(ARGV[14])) >= tonumber(ARGV[13])
+then
+    return { broken, 0, 3, old[1] or '' }
 end
 if old[2] and old[2] ~= s.mid and old[2] ~= '0' then
     try('HDEL', s.prefix .. 'mid_' .. old[2], s.key)
