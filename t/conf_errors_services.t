@@ -98,6 +98,7 @@ push      max_pending      size    1k    16384m
 session   ttl              time    2s    7d
 session   heartbeat        time    1s    1d
 session   heartbeat_max    number  1     100
+session   max_per_mid      number  0     1000
 online    max_rooms        number  1     100000000
 online    cache            time    0     1m
 nodes     tcp_port         number  0     65535
