@@ -376,6 +376,10 @@ both_clean(both_t *b)
     free(b->redis.user);
     free(b->redis.password);
     free(b->redis.prefix);
+    free(b->redis.tls.ca_file);
+    free(b->redis.tls.cert_file);
+    free(b->redis.tls.key_file);
+    free(b->redis.tls.server_name);
 
     for (i = 0; b->bus.props != NULL && b->bus.props[i] != NULL; i++) {
         free(b->bus.props[i]);
