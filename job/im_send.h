@@ -112,7 +112,7 @@ struct job_im_s {
     unsigned          freeing:1;
 
     metric_t         *commands, *refused, *repeats, *dead, *bad, *retries,
-                     *entries, *waiting;
+                     *entries;
 };
 
 

@@ -153,7 +153,9 @@ logic_im_synced(const db_reply_t *reply, void *data)
     v = rows->values;
 
     for (i = 0; i < rows->nrows; i++, v += rows->ncols) {
-        if (v[2].type == DB_INT && logic_im_fits(p, &v[10])) {
+        if (v[2].type == DB_INT && v[4].type == DB_INT
+            && logic_im_fits(p, &v[10]))
+        {
             item = logic_im_item(v[3].data, &v[4]);
             json_object_set_new(item, "inbox", json_integer(v[2].n));
             json_array_append_new(items, item);
@@ -304,7 +306,9 @@ logic_im_listed(const db_reply_t *reply, void *data)
     list = json_array();
     v = rows->values;
 
-    for (i = 0; i < rows->nrows; i++, v += rows->ncols) {
+    for (i = 0; i < rows->nrows && logic_im_fits(p, &v[11]);
+         i++, v += rows->ncols)
+    {
         conv = json_pack("{s:s, s:I, s:I, s:I, s:I}", "conv", v[0].data,
                          "n", (json_int_t) v[1].n, "read_n",
                          (json_int_t) v[2].n, "read", (json_int_t) v[3].n,

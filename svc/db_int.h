@@ -7,8 +7,6 @@
 
 #include "db.h"
 
-#include <stdatomic.h>
-
 
 /* Memory that is freed at once. */
 typedef struct db_chunk_s  db_chunk_t;

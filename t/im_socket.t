@@ -125,6 +125,10 @@ for my $transport (qw(ws tcp)) {
     }
     is(join('', @bodies), join('', map { chr(64 + $_) } 1 .. $n),
         'in pages, all of them');
+    $c->api->post('/goim/im/send', [mid => 100 + $_, to => 5, id => 'x'],
+        'x' x 60_000) for 1 .. 6;
+    is(scalar @{ ask($one, 18, { do => 'convs' })->{data} }, 4,
+        'conversations, too');
     my $last = ask($one, 18, { do => 'history', conv => 'p5.6' })->{data};
     is(substr($last->{items}[-1]{body}, 0, 1), chr(64 + $n),
         'the newest of a history');
