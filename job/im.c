@@ -305,6 +305,7 @@ static void
 job_im_again(job_im_t *im)
 {
     metrics_add(im->retries, 1);
+    im->failed = 1;
 
     im->delay = im->delay ? 2 * im->delay : JOB_RETRY_MIN;
 
@@ -340,11 +341,20 @@ job_im_on_timer(evutil_socket_t fd, short what, void *data)
             bus_consumer_free(im->consumer, job_im_freed, im);
         }
 
-    } else if (!im->ready) {
-        job_im_tables(im);
+        return;
+    }
 
-    } else if (!im->busy) {
+    /* what is under way goes on: commands that came fire this, too */
+
+    if (!im->failed) {
         job_im_next(im);
+        return;
+    }
+
+    im->failed = 0;
+
+    if (!im->ready) {
+        job_im_tables(im);
 
     } else if (im->send != NULL) {
         job_im_send(im);

@@ -107,6 +107,7 @@ struct job_im_s {
 
     unsigned          ready:1;      /* the tables are there */
     unsigned          busy:1;       /* with the batch */
+    unsigned          failed:1;     /* what was tried last: again later */
     unsigned          paused:1;
     unsigned          draining:1;
     unsigned          freeing:1;
