@@ -1,5 +1,6 @@
-# demo.sh's second half: everything runs on the ports asked for, the printed
-# curl line reaches a client, and nothing is left after Ctrl-C.
+# demo.sh's second half: everything runs on the ports asked for, with tokens of its
+# application and without, the printed curl line reaches a client, and nothing is
+# left after Ctrl-C.
 #
 # ASAN: no (it is about the installed nginx and the scripts)
 
@@ -8,6 +9,7 @@ use warnings;
 
 use lib 't/lib';
 use Goim::Test;
+use Goim::Chromium;
 use Goim::Client;
 use Goim::HTTP;
 use Goim::Proc;
@@ -45,13 +47,40 @@ like($said, qr/RPC_PORT/, 'is named');
 is($rc, 1, 'no number');
 like($said, qr/WSS_PORT=x1/, 'is named');
 
+($rc, $said) = check(AUTH => 'none');
+is($rc, 1, 'an unknown mode');
+like($said, qr/AUTH=none/, 'is named');
+
 ($rc, $said) = check();
 is($rc, 0, 'free ports') or diag($said);
 
+# the page by itself: it gets a token that lets it send, and another one when that
+# one is about to end, which is 60 s before
+sub page_sends {
+    my ($url, $app) = @_;
+    my $page = Goim::Chromium->new->page("$url?accepts=1000&mid=42&join");
+
+    $page->wait_js(q{document.documentElement.dataset.state === 'open'});
+    is($page->text('#my-mid'), 42, 'the page is who its token says');
+    $page->fill('#text', 'by the page');
+    $page->click('#submit');
+    is($page->wait_js(q{document.querySelector('#result').textContent}), 'Sent',
+        'and sends');
+    eventually { my @n = slurp($app) =~ /^token for 42$/mg; @n > 1 } 20,
+        'it asks for another before that ends';
+    $page->fill('#room', 'game://1');
+    $page->click('#enter');
+    eventually { $page->text('#list') =~ /it may not enter that room/ } 20,
+        'what no token grants is refused';
+    is_deeply([$page->errors], [], 'no errors');
+}
+
 # ---- it runs, and stops ----------------------------------------------------------
 
-for my $sig (qw(INT TERM)) {
-    my $demo = Goim::Proc->new(name => "demo-$sig", dir => $dir, env => \%env,
+for (['INT', 'jwt'], ['TERM', 'trust']) {
+    my ($sig, $auth) = @$_;
+    my $demo = Goim::Proc->new(name => "demo-$sig", dir => $dir,
+        env => { %env, TOKEN_SECONDS => 62, $auth eq 'jwt' ? () : (AUTH => $auth) },
         cmd => [root_dir() . '/tools/demo-run.sh']);
     $demo->start;
 
@@ -80,13 +109,27 @@ for my $sig (qw(INT TERM)) {
         "${page}goim/room/position?type=live&room=1000")->{json}{data} } 20,
         'the room has a history';
 
+    $res = Goim::HTTP::get("${page}token?mid=7");
+    is($res->{status}, $auth eq 'jwt' ? 200 : 404, "tokens with $auth");
+    my $packet = '{"mid":7,"room_id":"live://1000"'
+        . ($auth eq 'jwt' ? qq(,"token":"$res->{content}"}) : '}');
+    is(Goim::HTTP::get("${page}token?mid=$_")->{status}, 400, "none for '$_'")
+        for $auth eq 'jwt' ? ('', '0', '7%22', '-1') : ();
+
+    my %open = (PAGE_PORT => 'ws', WSS_PORT => 'wss', TCP_PORT => 'tcp');
     my @clients = map { Goim::Client->new(port => $port{$_},
-        transport => $_ eq 'WSS_PORT' ? 'wss' : 'ws',
-        room => 'live://1000') } qw(PAGE_PORT WSS_PORT);
+        transport => $open{$_}, token => $packet) } sort keys %open;
     my ($curl) = $said =~ /^ +(curl .*)$/m;
     like(`$curl -s`, qr/"code":0/, 'the curl line');
-    is_deeply([map { $_->push->{body} } @clients], ['hello', 'hello'],
+    is_deeply([map { $_->push->{body} } @clients], [('hello') x 3],
         'reaches clients of the room');
+
+    if ($auth eq 'jwt') {
+        ok(!eval { Goim::Client->new(port => $port{PAGE_PORT}, mid => 7) },
+            'nobody else is let in');
+        page_sends($page, glob "$env{TMPDIR}/goim-demo.*/app.out");
+        is($_->push->{body}, 'by the page', 'to the room') for @clients;
+    }
 
     my @family = Goim::Proc::descendants($demo->pid);
     cmp_ok(scalar @family, '>=', 6, 'processes');

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Run the system that is in build/: Redis (the bus, too), logic, job and nginx,
-# in a temporary folder, until Ctrl-C or SIGTERM. Nothing stays behind.
+# Run the system that is in build/: Redis (the bus, too), logic, job, nginx and an
+# application that signs tokens, in a temporary folder, until Ctrl-C or SIGTERM.
+# Nothing stays behind.
 
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
@@ -14,6 +15,8 @@ HTTP_PORT=${HTTP_PORT:-3111}
 JOB_PORT=${JOB_PORT:-3112}
 RPC_PORT=${RPC_PORT:-3119}
 REDIS_PORT=${REDIS_PORT:-0}
+AUTH=${AUTH:-jwt}
+TOKEN_SECONDS=${TOKEN_SECONDS:-600}
 BUILD=$(realpath "${BUILD:-build}")
 
 usage() {
@@ -28,6 +31,8 @@ usage: ./demo.sh            (all of these come from the environment)
     RPC_PORT=3119           logic's RPC, on loopback
     JOB_PORT=3112           job's /metrics, on loopback
     REDIS_PORT=0            0: a unix socket in the temporary folder
+    AUTH=jwt                trust: for goim's own clients, no application, no tokens
+    TOKEN_SECONDS=600       how long a token is good
 TXT
 }
 
@@ -44,6 +49,15 @@ taken() {
 
 check_ports() {
     local name port seen=" " bad=0
+
+    case $AUTH in
+    jwt|trust) ;;
+    *) echo "AUTH=$AUTH: it is jwt or trust" >&2; bad=1 ;;
+    esac
+
+    case $TOKEN_SECONDS in
+    ''|*[!0-9]*) echo "TOKEN_SECONDS=$TOKEN_SECONDS: no number" >&2; bad=1 ;;
+    esac
 
     for name in $ports; do
         port=${!name}
@@ -119,6 +133,20 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
     -addext "subjectAltName=DNS:localhost,IP:127.0.0.1" 2>"$dir/openssl.log" \
     || { cat "$dir/openssl.log" >&2; exit 1; }
 
+# The application has the key, logic what verifies it; the page is told where its
+# tokens are.
+auth=() token=
+if [ "$AUTH" = jwt ]; then
+    mkdir "$dir/app"
+    cp tools/demo-app.pl "$dir/bin/"
+    openssl genpkey -algorithm ed25519 -out "$dir/app/key"
+    openssl pkey -in "$dir/app/key" -pubout -out "$dir/token.pem"
+    auth=(-e "s|^mode = .*|mode = jwt\nalgorithms = EdDSA\nkeys = $dir/token.pem\n\
+audience = goim-demo|")
+    token="location = /token { proxy_pass http://unix:$dir/app/socket:; }"
+    sed -i 's|\(name="goim-token" content="\)|\1/token|' "$dir/web/index.html"
+fi
+
 stream_module= stream=
 if [ -f "$BUILD/ngx_stream_goim_module.so" ]; then
     for so in /usr/lib/nginx/modules/ngx_stream_module.so; do
@@ -133,7 +161,7 @@ sed -e "s|@BUILD@|$BUILD|g; s|@DIR@|$dir|g; s|@USER@|$user|" \
     -e "s|@LISTEN@|$LISTEN|g; s|@PAGE_PORT@|$PAGE_PORT|g" \
     -e "s|@WSS_PORT@|$WSS_PORT|g; s|@HTTP_PORT@|$HTTP_PORT|g" \
     -e "s|@RPC_PORT@|$RPC_PORT|g; s|@REDIS@|unix:$dir/redis/sock|" \
-    -e "s|@STREAM_MODULE@|$stream_module|; s|@STREAM@|$stream|" \
+    -e "s|@TOKEN@|$token|; s|@STREAM_MODULE@|$stream_module|; s|@STREAM@|$stream|" \
     conf/demo.nginx.conf >"$dir/nginx.conf"
 
 # a new system waits two renewals before it believes its set of nodes
@@ -142,7 +170,7 @@ sed -e "s|^http = .*|http = 127.0.0.1:$HTTP_PORT|; s|^renew = .*|renew = 1s|" \
     -e "s|^tcp_port = .*|tcp_port = $TCP_PORT|" \
     -e "s|^ws_port = .*|ws_port = $PAGE_PORT|" \
     -e "s|^wss_port = .*|wss_port = $WSS_PORT|" \
-    -e "s|^addr = .*|addr = unix:$dir/redis/sock|" \
+    -e "s|^addr = .*|addr = unix:$dir/redis/sock|" "${auth[@]}" \
     conf/logic.conf >"$dir/logic.conf"
 
 sed -e "s|^http = .*|http = 127.0.0.1:$JOB_PORT|; s|^renew = .*|renew = 1s|" \
@@ -208,6 +236,8 @@ until_ok Redis redis-cli -s "$dir/redis/sock" ping
 
 start logic "${as_user[@]}" "$dir/bin/goim-logic" --config "$dir/logic.conf"
 start job "${as_user[@]}" "$dir/bin/goim-job" --config "$dir/job.conf"
+[ "$AUTH" = trust ] || start app "${as_user[@]}" "$dir/bin/demo-app.pl" \
+    "$dir/app/socket" "$dir/app/key" "$TOKEN_SECONDS"
 start nginx "${plain[@]}" nginx -p "$dir/" -c "$dir/nginx.conf" -e "$dir/nginx.log"
 
 host=$LISTEN
@@ -215,6 +245,7 @@ host=$LISTEN
 
 until_ok logic curl -fs -m 2 "http://127.0.0.1:$HTTP_PORT/health"
 until_ok job curl -fs -m 2 "http://127.0.0.1:$JOB_PORT/metrics"
+[ "$AUTH" = trust ] || until_ok application [ -S "$dir/app/socket" ]
 until_ok nginx registered
 
 cat <<TXT
@@ -225,6 +256,14 @@ ngx_goim is running.
   status   http://$host:$PAGE_PORT/goim/status
 TXT
 [ -z "$stream" ] || echo "  TCP      $host:$TCP_PORT"
+if [ "$AUTH" = jwt ]; then
+    echo "  tokens   http://$host:$PAGE_PORT/token?mid=7"
+    echo
+    echo "AUTH=trust ./demo.sh lets anybody in, as goim's own clients need it."
+else
+    echo
+    echo "Anybody is let in as anyone: AUTH=trust."
+fi
 cat <<TXT
 
 Open the page, join room live://1000, and push a message to it:

@@ -11,7 +11,8 @@ PATH=$PATH:/usr/sbin:/sbin
 demo="make gcc libc6-dev nginx nginx-dev libnginx-mod-stream libhiredis-dev
     librdkafka-dev libprotobuf-c-dev libjansson-dev libevent-dev libinih-dev
     libcurl4-openssl-dev libsqlite3-dev libpq-dev libssl-dev libpcre2-dev
-    zlib1g-dev redis-server openssl curl ca-certificates"
+    zlib1g-dev redis-server openssl curl ca-certificates
+    perl-base"
 
 test="$demo perl libio-socket-ssl-perl libcmocka-dev libnginx-mod-nchan
     clang libclang-rt-14-dev dpkg-dev protobuf-c-compiler kcat maven

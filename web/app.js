@@ -9,6 +9,7 @@ import { maySend, sendLine } from './goim_send.js';
 const MAX_SHOWN = 500;              /* messages kept in the page */
 const MAX_CHARS = 4000;             /* of one of them */
 const TOTAL_EVERY = 5000;
+const MIDS = 1000000;               /* of which a user gets one by chance */
 
 const STATES = {
     closed: 'Not connected',
@@ -22,7 +23,11 @@ const STATES = {
 
 const $ = (id) => document.getElementById(id);
 
+/* the application that signs tokens; empty: they come from the form */
+const application = document.querySelector('meta[name=goim-token]').content;
+
 let client = null;
+let token = '';                     /* the application's last one */
 let received = 0;
 let waiting = [];                   /* entries not in the page yet */
 let flushTimer = null;
@@ -212,6 +217,33 @@ function showCountdown() {
 }
 
 
+/* A token of the user in the form: at each login, and before one ends. */
+async function askToken() {
+    const query = new URLSearchParams({ mid: $('mid').value });
+    const response = await fetch(`${application}?${query}`);
+    const text = await response.text();
+
+    if (!response.ok) {
+        throw new Error(`no token from the application: ${text}`);
+    }
+
+    token = text;
+    showCommand();
+
+    return token;
+}
+
+
+/* What the client shows: as it was typed, or asked for; null: there is none. */
+function tokenSource() {
+    if ($('token').value !== '') {
+        return $('token').value;
+    }
+
+    return application === '' ? null : askToken;
+}
+
+
 /* null where the browser keeps none for this page */
 function storage() {
     try {
@@ -233,7 +265,7 @@ async function join() {
         nodesUrl: '/goim/nodes/weighted',
         mid: BigInt($('mid').value),
         key: $('key').value || null,
-        token: $('token').value || null,
+        token: tokenSource(),
         room: $('room').value,
         accepts: operations($('accepts').value),
         recover: true,
@@ -320,7 +352,7 @@ function ownMessage() {
     const target = $('target').value;
     const operation = Number($('operation').value);
 
-    if (!maySend($('token').value)) {
+    if (!maySend($('token').value || token)) {
         return null;
     }
 
@@ -510,6 +542,12 @@ $('target').addEventListener('change', showTarget);
 
 for (const id of ['room', 'token', 'operation', 'who', 'text']) {
     $(id).addEventListener('input', showCommand);
+}
+
+/* where users log in nobody is user 0 */
+
+if (application !== '') {
+    $('mid').value = 1 + Math.floor(Math.random() * MIDS);
 }
 
 /* ?room=live://7&mid=1&key=k&accepts=1,2 fills the form, &join joins */
