@@ -45,7 +45,8 @@ job_im_valid(const Goim__ImCommand *c)
 
     if (c->mid <= 0 || strlen(c->conv) > GOIM_IM_CONV || type == IM_NONE
         || strlen(c->logic) > GOIM_IM_LOGIC || c->body.len > GOIM_IM_BODY
-        || c->n_mids > GOIM_IM_MEMBERS)
+        || c->n_mids > GOIM_IM_MEMBERS || strlen(c->ext) > GOIM_IM_EXT
+        || strlen(c->text) > GOIM_IM_TEXT)
     {
         return 0;
     }
@@ -58,8 +59,14 @@ job_im_valid(const Goim__ImCommand *c)
     case GOIM__IM_COMMAND__DO__READ:
         return c->seq <= GOIM_SEQ_MAX;
 
+    case GOIM__IM_COMMAND__DO__SETTINGS:
+        return c->notify <= 2;
+
     case GOIM__IM_COMMAND__DO__CREATE:
         return type == IM_GROUP && low == c->mid;
+
+    case GOIM__IM_COMMAND__DO__ANSWER:
+        return type == IM_GROUP && c->n_mids == 1;
 
     case GOIM__IM_COMMAND__DO__ADD:
     case GOIM__IM_COMMAND__DO__REMOVE:
@@ -168,12 +175,27 @@ job_im_revoked(bus_consumer_t *c, uint32_t partition, void *data)
 /* ---- a batch ---- */
 
 static void
+job_im_conv_clear(job_im_conv_t *c)
+{
+    size_t  i;
+
+    for (i = 0; i < c->nmembers; i++) {
+        free(c->members[i].ext);
+    }
+
+    free(c->members);
+    free(c->asking);
+    free(c->ext);
+}
+
+
+static void
 job_im_batch_clear(job_im_batch_t *b)
 {
     size_t  i;
 
     for (i = 0; i < b->nconvs; i++) {
-        free(b->convs[i].members);
+        job_im_conv_clear(&b->convs[i]);
     }
 
     free(b->convs);

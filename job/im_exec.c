@@ -54,6 +54,9 @@ im_convs(job_im_batch_t *b)
                                    im_conv_cmp);
         b->cmds[i]->conv->create |=
             b->cmds[i]->c->do_ == GOIM__IM_COMMAND__DO__CREATE;
+        b->cmds[i]->conv->asks |=
+            b->cmds[i]->c->do_ == GOIM__IM_COMMAND__DO__JOIN
+            || b->cmds[i]->c->do_ == GOIM__IM_COMMAND__DO__ANSWER;
     }
 }
 
@@ -67,10 +70,10 @@ im_lock(im_sql_t *q, job_im_conv_t *c, int64_t now)
         "INSERT INTO conversation (id, seq, n, at, rule, mute_all) "
         "VALUES ($1, 0, 0, $2, 'closed', 0) "
         "ON CONFLICT (id) DO UPDATE SET id = excluded.id "
-        "RETURNING seq, n, rule, mute_all";
+        "RETURNING seq, n, rule, mute_all, ext";
     static const char  group[] =
         "UPDATE conversation SET id = id WHERE id = $1 "
-        "RETURNING seq, n, rule, mute_all";
+        "RETURNING seq, n, rule, mute_all, ext";
     static const char  member[] =
         "INSERT INTO member (conv, mid, read, read_n, role, muted) "
         "VALUES ($1, $2, 0, 0, 0, 0) ON CONFLICT DO NOTHING";
@@ -94,6 +97,23 @@ im_lock(im_sql_t *q, job_im_conv_t *c, int64_t now)
 }
 
 
+/* Nothing has come of it: what was tried before was not done. */
+
+static void
+im_new(job_im_cmd_t *cmd)
+{
+    cmd->old = 0;
+    cmd->repeat = 0;
+    cmd->asks = 0;
+    cmd->code = 0;
+    cmd->message = NULL;
+    cmd->seq = 0;
+    cmd->n = 0;
+    cmd->at = 0;
+    cmd->ext = 0;
+}
+
+
 static void im_locked(const db_reply_t *reply, void *data);
 
 
@@ -108,6 +128,10 @@ job_im_exec(job_im_t *im)
     memset(&q, 0, sizeof(q));
 
     im_convs(b);
+
+    for (i = 0; i < b->ncmds; i++) {
+        im_new(b->cmds[i]);
+    }
 
     for (i = 0; i < b->nconvs; i++) {
         im_lock(&q, &b->convs[i], b->cmds[0]->c->at);
@@ -136,8 +160,9 @@ im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
     if (rows[c->at].nrows > 0) {
         c->seq = im_number(&rows[c->at].values[0]);
         c->n = im_number(&rows[c->at].values[1]);
-        c->open = rows[c->at].values[2].len == 4;       /* "open" */
+        c->rule = im_group_rule(&rows[c->at].values[2]);
         c->mute_all = rows[c->at].values[3].n != 0;
+        c->ext = im_copy(&rows[c->at].values[4]);
     }
 
     members = &rows[c->at + (c->type == IM_PAIR ? 3 : 1)];
@@ -151,6 +176,7 @@ im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
         c->members[i].read_n = im_number(&v[1]);
         c->members[i].role = (job_im_role_t) v[2].n;
         c->members[i].muted = v[3].n;
+        c->members[i].ext = NULL;
     }
 }
 
@@ -237,7 +263,7 @@ im_locked(const db_reply_t *reply, void *data)
         "INSERT INTO account (mid, seq, first) VALUES ($1, 0, 1) "
         "ON CONFLICT (mid) DO UPDATE SET mid = excluded.mid RETURNING seq";
     static const char  before[] =
-        "SELECT seq, n, at FROM message "
+        "SELECT seq, n, at, kind FROM message "
         "WHERE conv = $1 AND mid = $2 AND cid = $3";
     static const char  to[] =
         "SELECT i.mid, i.seq FROM message AS m "
@@ -274,6 +300,8 @@ im_locked(const db_reply_t *reply, void *data)
         ADD(&q, before, im_str(b->cmds[i]->c->conv),
             db_int(b->cmds[i]->c->mid), im_str(im_cid(b->cmds[i])));
     }
+
+    im_group_look(&q, b);
 
     /* and, of those that were carried out, to whom they went */
 
@@ -338,6 +366,38 @@ im_do_read(im_sql_t *q, job_im_cmd_t *cmd)
 }
 
 
+/* The member's own: nobody else sees them, and they are no item. */
+
+static void
+im_do_settings(im_sql_t *q, job_im_cmd_t *cmd)
+{
+    static const char  notify[] =
+        "UPDATE member SET notify = $3 WHERE conv = $1 AND mid = $2";
+    static const char  own[] =
+        "UPDATE member SET own = $3 WHERE conv = $1 AND mid = $2";
+
+    if (cmd->conv->nmembers == 0) {
+        im_refuse(cmd, -404, "no such group");
+        return;
+    }
+
+    if (im_member(cmd->conv, cmd->c->mid) == NULL) {
+        im_refuse(cmd, -403, "not a member");
+        return;
+    }
+
+    if (cmd->c->notify != 0) {
+        ADD(q, notify, im_str(cmd->conv->id), db_int(cmd->c->mid),
+            db_int(cmd->c->notify - 1));
+    }
+
+    if (cmd->c->ext[0] != '\0') {
+        ADD(q, own, im_str(cmd->conv->id), db_int(cmd->c->mid),
+            im_str(cmd->c->ext));
+    }
+}
+
+
 /* One of the same id earlier in this batch. */
 
 static const job_im_cmd_t *
@@ -391,6 +451,11 @@ im_command(im_sql_t *q, job_im_batch_t *b, size_t at, const db_rows_t *rows)
         return;
     }
 
+    if (cmd->c->do_ == GOIM__IM_COMMAND__DO__SETTINGS) {
+        im_do_settings(q, cmd);
+        return;
+    }
+
     earlier = im_earlier(b, at);
 
     if (before->nrows > 0 || earlier != NULL) {
@@ -398,6 +463,8 @@ im_command(im_sql_t *q, job_im_batch_t *b, size_t at, const db_rows_t *rows)
         cmd->seq = earlier ? earlier->seq : im_number(&before->values[0]);
         cmd->n = earlier ? earlier->n : im_number(&before->values[1]);
         cmd->at = earlier ? earlier->at : before->values[2].n;
+        cmd->asks = earlier ? earlier->asks : before->values[3].len == 3
+                    && memcmp(before->values[3].data, "ask", 3) == 0;
 
         if (cmd->old) {
             im_entries_again(b, cmd, &rows[cmd->to]);
@@ -484,6 +551,8 @@ im_looked(const db_reply_t *reply, void *data)
     for (i = 0; i < b->nmids; i++) {
         b->seqs[i] = im_number(&reply->rows[i].values[0]);
     }
+
+    im_group_found(b, reply->rows);
 
     for (i = 0; i < b->ncmds; i++) {
         im_command(&q, b, i, reply->rows);

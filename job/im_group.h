@@ -7,7 +7,14 @@
 
 #include "im_write.h"
 
-/* all but SEND and READ */
+/* What commands about groups need: asked for in the second run, and found. */
+void im_group_look(im_sql_t *q, job_im_batch_t *b);
+void im_group_found(job_im_batch_t *b, const db_rows_t *rows);
+
+/* as a column of conversations has it */
+job_im_rule_t im_group_rule(const db_value_t *v);
+
+/* all but SEND, READ and SETTINGS */
 void im_group(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd);
 
 /* Whether the member may send now; NULL, or why not. */

@@ -79,8 +79,12 @@ im_kind(const job_im_cmd_t *cmd)
 {
     static const char *const  kinds[] = {
         NULL, NULL, "create", "add", "remove", "join", "member", "update",
-        "dismiss"
+        "dismiss", NULL, "answer"
     };
+
+    if (cmd->asks) {
+        return "ask";
+    }
 
     return cmd->c->do_ == GOIM__IM_COMMAND__DO__SEND ? cmd->c->kind
                                                      : kinds[cmd->c->do_];

@@ -21,6 +21,7 @@ typedef struct job_im_conv_s  job_im_conv_t;
 typedef struct job_im_send_s  job_im_send_t;
 
 typedef enum { IM_MEMBER, IM_ADMIN, IM_OWNER } job_im_role_t;
+typedef enum { IM_CLOSED, IM_ASK, IM_OPEN } job_im_rule_t;      /* of joining */
 
 /* a member, as a transaction finds it */
 typedef struct {
@@ -28,6 +29,7 @@ typedef struct {
     uint64_t        read_n;
     job_im_role_t   role;
     int64_t         muted;          /* until then, Unix time, ms */
+    char           *ext;            /* NULL: no command asks for it */
 } job_im_member_t;
 
 /* a conversation that a batch is about */
@@ -38,8 +40,13 @@ struct job_im_conv_s {
     uint64_t          seq, n;       /* so far */
     job_im_member_t  *members;      /* by mid; none: there is no such group */
     size_t            nmembers;
+    job_im_rule_t     rule;
+    char             *ext;
+    int64_t          *asking;       /* to join, by mid */
+    size_t            nasking;
     size_t            at;           /* its first statement */
-    unsigned          open:1;       /* anybody may join */
+    size_t            asked;        /* that of who asks, if asks */
+    unsigned          asks:1;       /* a command is about joining */
     unsigned          mute_all:1;   /* only who has a role sends */
     unsigned          create:1;     /* it may be made by the batch */
     unsigned          changed:1;
@@ -59,12 +66,14 @@ struct job_im_cmd_s {
     size_t            size;
     Goim__ImCommand  *c;
     job_im_conv_t    *conv;
-    size_t            to;           /* its statement of that name */
+    size_t            to;           /* its statements of these names */
+    size_t            ext;
     char              id[12 + 2 * GOIM_OFFSET_LEN];
 
     /* what came of it */
     unsigned          old:1;        /* at or under the place: carried out */
     unsigned          repeat:1;     /* as one before it, of the same id */
+    unsigned          asks:1;       /* JOIN: it is asked for */
     int32_t           code;
     const char       *message;
     uint64_t          seq, n;

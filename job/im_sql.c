@@ -53,6 +53,23 @@ im_str(const char *text)
 }
 
 
+char *
+im_copy(const db_value_t *v)
+{
+    char  *text;
+
+    text = job_realloc(NULL, v->len + 1);
+
+    if (v->len > 0) {
+        memcpy(text, v->data, v->len);
+    }
+
+    text[v->len] = '\0';
+
+    return text;
+}
+
+
 uint64_t
 im_number(const db_value_t *v)
 {

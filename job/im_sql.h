@@ -28,6 +28,9 @@ void im_sql_run(im_sql_t *q, job_im_t *im, int more, db_done_pt done);
 
 db_value_t im_str(const char *text);
 
+/* a column of text: to be freed */
+char *im_copy(const db_value_t *v);
+
 /* what a column has, and may not be less than 0 */
 uint64_t im_number(const db_value_t *v);
 

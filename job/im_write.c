@@ -60,6 +60,23 @@ im_entry(job_im_batch_t *b, job_im_cmd_t *cmd, int64_t mid, uint64_t seq)
 }
 
 
+void
+im_write_to(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd, int64_t mid)
+{
+    uint64_t  *seq;
+
+    static const char  entry[] =
+        "INSERT INTO inbox (mid, seq, conv, cseq) VALUES ($1, $2, $3, $4)";
+
+    seq = im_account(b, mid);
+    ++*seq;
+
+    ADD(q, entry, db_int(mid), db_int((int64_t) *seq), im_str(cmd->conv->id),
+        db_int((int64_t) cmd->seq));
+    im_entry(b, cmd, mid, *seq);
+}
+
+
 /* An item of the conversation, and an entry in the inbox of each member. */
 
 void
@@ -67,15 +84,12 @@ im_write(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
 {
     int               counted;
     size_t            i;
-    uint64_t         *seq;
     job_im_conv_t    *c;
     job_im_member_t  *m;
 
     static const char  item[] =
         "INSERT INTO message (conv, seq, n, mid, cid, kind, at, body) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    static const char  entry[] =
-        "INSERT INTO inbox (mid, seq, conv, cseq) VALUES ($1, $2, $3, $4)";
     static const char  read[] =
         "UPDATE member SET read = $3, read_n = $4 "
         "WHERE conv = $1 AND mid = $2";
@@ -94,11 +108,7 @@ im_write(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
         db_bytes(cmd->c->body.data, cmd->c->body.len));
 
     for (i = 0; i < c->nmembers; i++) {
-        seq = im_account(b, c->members[i].mid);
-        ++*seq;
-        ADD(q, entry, db_int(c->members[i].mid), db_int((int64_t) *seq),
-            im_str(c->id), db_int((int64_t) cmd->seq));
-        im_entry(b, cmd, c->members[i].mid, *seq);
+        im_write_to(q, b, cmd, c->members[i].mid);
     }
 
     /* what is one's own is read, when nothing unread is before it */

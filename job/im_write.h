@@ -22,6 +22,10 @@ void im_refuse(job_im_cmd_t *cmd, int code, const char *message);
 /* The command's item, for all who are members now. */
 void im_write(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd);
 
+/* After im_write(): in the inbox of mid, too, which the batch has locked. */
+void im_write_to(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd,
+    int64_t mid);
+
 /* It goes to the sessions of mid, as number seq of the inbox. */
 void im_entry(job_im_batch_t *b, job_im_cmd_t *cmd, int64_t mid,
     uint64_t seq);

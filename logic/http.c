@@ -45,12 +45,16 @@
     X(POST, "/goim/im/group/add", im_http_add, query, IM, NONE)              \
     X(POST, "/goim/im/group/remove", im_http_remove, query, IM, NONE)        \
     X(POST, "/goim/im/group/join", im_http_join, query, IM, NONE)            \
+    X(POST, "/goim/im/group/answer", im_http_answer, query, IM, NONE)        \
     X(POST, "/goim/im/group/member", im_http_member, query, IM, NONE)        \
     X(POST, "/goim/im/group/update", im_http_update, query, IM, NONE)        \
     X(POST, "/goim/im/group/dismiss", im_http_dismiss, query, IM, NONE)      \
     X(GET, "/goim/im/sync", im_http_sync, query, IM, NONE)                   \
     X(GET, "/goim/im/history", im_http_history, query, IM, NONE)             \
     X(GET, "/goim/im/convs", im_http_convs, query, IM, NONE)                 \
+    X(POST, "/goim/im/conv", im_http_conv, query, IM, NONE)                  \
+    X(GET, "/goim/im/group", im_http_group, query, IM, NONE)                 \
+    X(GET, "/goim/im/group/members", im_http_members, query, IM, NONE)       \
     X(GET, "/goim/online/top", online_top, query, READ, NONE)                \
     X(GET, "/goim/online/room", online_room, query, READ, NAMED)             \
     X(GET, "/goim/online/total", online_total, query, READ, NONE)            \

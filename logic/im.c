@@ -162,7 +162,8 @@ logic_im_ask(const logic_im_do_t *d, Goim__ImCommand *c)
     ask->door = d->door;
     ask->im = im;
     ask->request = ++im->request;
-    ask->item = c->do_ != GOIM__IM_COMMAND__DO__READ;
+    ask->item = c->do_ != GOIM__IM_COMMAND__DO__READ
+                && c->do_ != GOIM__IM_COMMAND__DO__SETTINGS;
     strcpy(ask->conv, c->conv);
     LIST_INSERT_HEAD(&im->asks[ask->request & (LOGIC_IM_ASKS - 1)], ask,
                      entry);

@@ -29,6 +29,7 @@ typedef struct {
     int64_t               mid;          /* who acts */
     const logic_query_t  *q;            /* parameters, and the payload */
     size_t                max;          /* bytes that it may have */
+    int                   names;        /* the parameter mid names who acts */
     int64_t               until;        /* by svc_now(): answered by then */
     logic_im_told_pt      told;
     void                 *door;
@@ -59,6 +60,8 @@ void logic_im_ask(const logic_im_do_t *d, Goim__ImCommand *c);
 void logic_im_sync(const logic_im_do_t *d);
 void logic_im_history(const logic_im_do_t *d);
 void logic_im_convs(const logic_im_do_t *d);
+void logic_im_group_get(const logic_im_do_t *d);
+void logic_im_group_members(const logic_im_do_t *d);
 
 /* im_call.c: a Receive of a session that may; its operation is 4 or 18. 0: it is
    not for here, and nothing was answered */

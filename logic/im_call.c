@@ -17,7 +17,8 @@
 
 #include "svc/clock.h"
 
-#define LOGIC_IM_SENDS    4000          /* bytes of a payload */
+#define LOGIC_IM_SENDS    4000          /* bytes of a payload, */
+#define LOGIC_IM_LINE     (16 * 1024)   /* and of what is before it */
 #define LOGIC_IM_MARGIN   200           /* ms, for the answer's way back */
 #define LOGIC_IM_COMMAND  18            /* the operation */
 
@@ -27,14 +28,15 @@ typedef struct {
     json_t         *line;           /* parameters lie in it, and in */
     logic_arg_t    *args;
     char           *numbers;        /* those that it has as numbers */
+    char           *ext;            /* that which is JSON */
     logic_query_t   q;
 } logic_im_line_t;
 
 
 /* ---- the answer ---- */
 
-/* As those of send_call.c are: {"code":0}, with the item's number, or what was
-   asked for; or "reason". */
+/* {"code":0}, with the item's number, or what was asked for; or a code and a
+   message, as by HTTP. */
 
 static void
 logic_im_told(void *door, int code, const char *message, json_t *data)
@@ -48,7 +50,7 @@ logic_im_told(void *door, int code, const char *message, json_t *data)
     json = json_pack("{s:i}", "code", code);
 
     if (code != 0) {
-        json_object_set_new(json, "reason", json_string(message));
+        json_object_set_new(json, "message", json_string(message));
 
     } else if (json_object_get(l->line, "do") == NULL) {
         json_object_update(json, data);
@@ -76,6 +78,7 @@ logic_im_told(void *door, int code, const char *message, json_t *data)
     json_decref(l->line);
     free(l->args);
     free(l->numbers);
+    free(l->ext);
     free(l);
 }
 
@@ -114,6 +117,26 @@ logic_im_arg(logic_im_line_t *l, const char *name, json_t *value)
 }
 
 
+/* By a route it is JSON as text: it is so here, too. */
+
+static void
+logic_im_ext(logic_im_line_t *l, const json_t *value)
+{
+    logic_arg_t  *arg;
+
+    l->ext = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+
+    if (l->ext == NULL) {
+        abort();
+    }
+
+    arg = &l->args[l->q.nargs++];
+    arg->name = "ext";
+    arg->value = l->ext;
+    arg->len = strlen(l->ext);
+}
+
+
 /* NULL, or the member that is none of what may be. */
 
 static const char *
@@ -138,6 +161,11 @@ logic_im_args(logic_im_line_t *l)
     }
 
     json_object_foreach(l->line, name, value) {
+
+        if (strcmp(name, "ext") == 0) {
+            logic_im_ext(l, value);
+            continue;
+        }
 
         if (!json_is_array(value)) {
             if (logic_im_arg(l, name, value) != 0) {
@@ -198,7 +226,7 @@ logic_im_call(logic_call_t *call)
     }
 
     l->call = call;
-    l->line = n <= LOGIC_SEND_LINE
+    l->line = n <= LOGIC_IM_LINE
               ? json_loadb((char *) r->body.data, n, JSON_REJECT_DUPLICATES,
                            NULL)
               : NULL;
@@ -216,13 +244,14 @@ logic_im_call(logic_call_t *call)
     d.mid = r->mid;
     d.q = &l->q;
     d.max = LOGIC_IM_SENDS;
+    d.names = 0;
     d.until = call->deadline - LOGIC_IM_MARGIN;
     d.told = logic_im_told;
     d.door = l;
 
     if (!json_is_object(l->line)) {
         logic_im_answer(&d, -400, "the first line is no JSON object of at most "
-                        "%d bytes", LOGIC_SEND_LINE);
+                        "%d bytes", LOGIC_IM_LINE);
         return 1;
     }
 

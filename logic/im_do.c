@@ -9,6 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOGIC_IM_JSON  (JSON_DECODE_ANY | JSON_ALLOW_NUL                     \
+                        | JSON_REJECT_DUPLICATES)
+
+
+static const char *const  logic_im_joins[] = { "open", "ask", "closed", NULL };
+static const char *const  logic_im_rules[] = { "all", "joined", NULL };
+static const char *const  logic_im_roles[] = { "admin", "member", NULL };
+
 
 /* ---- parameters ---- */
 
@@ -84,6 +92,21 @@ logic_im_number(const logic_im_do_t *d, const char *name, int required,
     }
 
     return 0;
+}
+
+
+/* A number, -1 where it is missing; -1: answered. */
+
+static int
+logic_im_maybe(const logic_im_do_t *d, const char *name, int64_t max,
+    int64_t *value)
+{
+    if (logic_query_find(d->q, name) == NULL) {
+        *value = -1;
+        return 0;
+    }
+
+    return logic_im_number(d, name, 0, max, value);
 }
 
 
@@ -201,6 +224,57 @@ logic_im_mark(const logic_im_do_t *d)
 }
 
 
+/* JSON of the application's, "" where it is missing; NULL: answered. */
+
+static char *
+logic_im_ext(const logic_im_do_t *d)
+{
+    json_t             *json;
+    const logic_arg_t  *arg;
+
+    arg = logic_query_find(d->q, "ext");
+
+    if (arg == NULL) {
+        return (char *) "";
+    }
+
+    json = arg->len <= GOIM_IM_EXT
+           ? json_loadb(arg->value, arg->len, LOGIC_IM_JSON, NULL) : NULL;
+
+    if (json == NULL) {
+        logic_im_answer(d, -400, "ext: no JSON of at most %d bytes",
+                        GOIM_IM_EXT);
+        return NULL;
+    }
+
+    json_decref(json);
+
+    return (char *) arg->value;
+}
+
+
+/* One's own settings of a conversation. */
+
+static void
+logic_im_settings(const logic_im_do_t *d)
+{
+    int64_t          notify;
+    Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
+
+    if ((c.conv = (char *) logic_im_conv(d)) == NULL
+        || logic_im_maybe(d, "notify", 1, &notify) != 0
+        || (c.ext = logic_im_ext(d)) == NULL)
+    {
+        return;
+    }
+
+    c.do_ = GOIM__IM_COMMAND__DO__SETTINGS;
+    c.notify = (uint32_t) (notify + 1);
+
+    logic_im_ask(d, &c);
+}
+
+
 /* ---- groups ---- */
 
 /* The item's payload: what of the parameters the command is about. */
@@ -242,6 +316,23 @@ logic_im_change(const logic_im_do_t *d, Goim__ImCommand *c)
 
     if (c->owner > 0) {
         json_object_set_new(what, "owner", json_integer(c->owner));
+    }
+
+    if (c->do_ == GOIM__IM_COMMAND__DO__ANSWER) {
+        json_object_set_new(what, "accept", json_integer(c->accept));
+    }
+
+    if (c->history[0] != '\0') {
+        json_object_set_new(what, "history", json_string(c->history));
+    }
+
+    if (c->ext[0] != '\0') {
+        json_object_set_new(what, "ext", json_loads(c->ext, LOGIC_IM_JSON,
+                                                    NULL));
+    }
+
+    if (c->text[0] != '\0') {
+        json_object_set_new(what, "text", json_string(c->text));
     }
 
     text = json_dumps(what, JSON_COMPACT);
@@ -289,6 +380,33 @@ logic_im_mids(const logic_im_do_t *d, Goim__ImCommand *c, int64_t *mids)
 }
 
 
+/* One of these words, "" where it is missing; NULL: answered. */
+
+static char *
+logic_im_choice(const logic_im_do_t *d, const char *name,
+    const char *const *words)
+{
+    size_t              i;
+    const logic_arg_t  *arg;
+
+    arg = logic_query_find(d->q, name);
+
+    if (arg == NULL) {
+        return (char *) "";
+    }
+
+    for (i = 0; words[i] != NULL; i++) {
+        if (strcmp(arg->value, words[i]) == 0) {
+            return (char *) arg->value;
+        }
+    }
+
+    logic_im_answer(d, -400, "%s: none of what it may be", name);
+
+    return NULL;
+}
+
+
 static void
 logic_im_create(const logic_im_do_t *d)
 {
@@ -297,9 +415,12 @@ logic_im_create(const logic_im_do_t *d)
     const char      *id;
     Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
 
-    id = logic_im_word(d, "id", GOIM_IM_ID, NULL);
-
-    if (id == NULL || logic_im_mids(d, &c, mids) != 0) {
+    if ((id = logic_im_word(d, "id", GOIM_IM_ID, NULL)) == NULL
+        || logic_im_mids(d, &c, mids) != 0
+        || (c.join = logic_im_choice(d, "join", logic_im_joins)) == NULL
+        || (c.history = logic_im_choice(d, "history", logic_im_rules)) == NULL
+        || (c.ext = logic_im_ext(d)) == NULL)
+    {
         return;
     }
 
@@ -366,68 +487,99 @@ logic_im_remove(const logic_im_do_t *d)
 }
 
 
-static void
-logic_im_alone(const logic_im_do_t *d, Goim__ImCommand__Do what)
+static int
+logic_im_utf8(const logic_arg_t *arg)
 {
-    Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
+    json_t  *text;
 
-    c.do_ = what;
-    c.conv = logic_im_group(d);
+    text = json_stringn(arg->value, arg->len);
+    json_decref(text);
 
-    if (c.conv != NULL) {
-        logic_im_change(d, &c);
-    }
+    return text != NULL;
 }
 
 
 static void
 logic_im_join(const logic_im_do_t *d)
 {
-    logic_im_alone(d, GOIM__IM_COMMAND__DO__JOIN);
+    const logic_arg_t  *text;
+
+    Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
+
+    if ((c.conv = logic_im_group(d)) == NULL) {
+        return;
+    }
+
+    text = logic_query_find(d->q, "text");
+
+    if (text != NULL) {
+        if (text->len > GOIM_IM_TEXT || !logic_im_utf8(text)) {
+            logic_im_answer(d, -400, "text: no UTF-8 of at most %d bytes",
+                            GOIM_IM_TEXT);
+            return;
+        }
+
+        c.text = (char *) text->value;
+    }
+
+    c.do_ = GOIM__IM_COMMAND__DO__JOIN;
+
+    logic_im_change(d, &c);
+}
+
+
+/* Whom it is about. Where mid names who acts it has another name. */
+
+static int
+logic_im_whom(const logic_im_do_t *d, int64_t *mid)
+{
+    const char  *name;
+
+    name = d->names || logic_query_find(d->q, "member") != NULL ? "member"
+                                                                : "mid";
+
+    return logic_im_number(d, name, 1, INT64_MAX, mid);
+}
+
+
+static void
+logic_im_reply(const logic_im_do_t *d)
+{
+    int64_t          mid, accept;
+    Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
+
+    if ((c.conv = logic_im_group(d)) == NULL
+        || logic_im_whom(d, &mid) != 0
+        || logic_im_maybe(d, "accept", 1, &accept) != 0)
+    {
+        return;
+    }
+
+    if (accept < 0) {
+        logic_im_answer(d, -400, "accept: required");
+        return;
+    }
+
+    c.do_ = GOIM__IM_COMMAND__DO__ANSWER;
+    c.mids = &mid;
+    c.n_mids = 1;
+    c.accept = accept != 0;
+
+    logic_im_change(d, &c);
 }
 
 
 static void
 logic_im_dismiss(const logic_im_do_t *d)
 {
-    logic_im_alone(d, GOIM__IM_COMMAND__DO__DISMISS);
-}
+    Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
 
+    c.do_ = GOIM__IM_COMMAND__DO__DISMISS;
+    c.conv = logic_im_group(d);
 
-/* One of two words, "" where it is missing; NULL: answered. */
-
-static char *
-logic_im_choice(const logic_im_do_t *d, const char *name, const char *one,
-    const char *other)
-{
-    const logic_arg_t  *arg;
-
-    arg = logic_query_find(d->q, name);
-
-    if (arg == NULL || strcmp(arg->value, one) == 0
-        || strcmp(arg->value, other) == 0)
-    {
-        return (char *) (arg != NULL ? arg->value : "");
+    if (c.conv != NULL) {
+        logic_im_change(d, &c);
     }
-
-    logic_im_answer(d, -400, "%s: neither %s nor %s", name, one, other);
-
-    return NULL;
-}
-
-
-/* A number, -1 where it is missing; -1: answered. */
-
-static int
-logic_im_maybe(const logic_im_do_t *d, const char *name, int64_t max,
-    int64_t *value)
-{
-    if (logic_query_find(d->q, name) == NULL) {
-        *value = -1;
-        return 0;
-    }
-
-    return logic_im_number(d, name, 0, max, value);
 }
 
 
@@ -438,9 +590,10 @@ logic_im_member(const logic_im_do_t *d)
     Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
 
     if ((c.conv = logic_im_group(d)) == NULL
-        || logic_im_number(d, "member", 1, INT64_MAX, &member) != 0
-        || (c.role = logic_im_choice(d, "role", "admin", "member")) == NULL
-        || logic_im_maybe(d, "muted", GOIM_IM_MUTED, &muted) != 0)
+        || logic_im_whom(d, &member) != 0
+        || (c.role = logic_im_choice(d, "role", logic_im_roles)) == NULL
+        || logic_im_maybe(d, "muted", GOIM_IM_MUTED, &muted) != 0
+        || (c.ext = logic_im_ext(d)) == NULL)
     {
         return;
     }
@@ -461,9 +614,10 @@ logic_im_update(const logic_im_do_t *d)
     Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
 
     if ((c.conv = logic_im_group(d)) == NULL
-        || (c.join = logic_im_choice(d, "join", "open", "closed")) == NULL
+        || (c.join = logic_im_choice(d, "join", logic_im_joins)) == NULL
         || logic_im_maybe(d, "mute_all", 1, &mute) != 0
-        || logic_im_number(d, "owner", 0, INT64_MAX, &owner) != 0)
+        || logic_im_number(d, "owner", 0, INT64_MAX, &owner) != 0
+        || (c.ext = logic_im_ext(d)) == NULL)
     {
         return;
     }
@@ -479,35 +633,82 @@ logic_im_update(const logic_im_do_t *d)
 static const struct {
     const char  *name;
     void       (*run)(const logic_im_do_t *d);
+    const char  *params;            /* each with a blank behind it */
 } logic_im_commands[] = {
-    { "send", logic_im_send },
-    { "read", logic_im_mark },
-    { "group/create", logic_im_create },
-    { "group/add", logic_im_add },
-    { "group/remove", logic_im_remove },
-    { "group/join", logic_im_join },
-    { "group/member", logic_im_member },
-    { "group/update", logic_im_update },
-    { "group/dismiss", logic_im_dismiss },
-    { "sync", logic_im_sync },
-    { "history", logic_im_history },
-    { "convs", logic_im_convs }
+    { "send", logic_im_send, "to id kind " },
+    { "read", logic_im_mark, "conv read " },
+    { "conv", logic_im_settings, "conv notify ext " },
+    { "group/create", logic_im_create, "id mids join history ext " },
+    { "group/add", logic_im_add, "conv mids " },
+    { "group/remove", logic_im_remove, "conv mids " },
+    { "group/join", logic_im_join, "conv text " },
+    { "group/answer", logic_im_reply, "conv member accept mid " },
+    { "group/member", logic_im_member, "conv member role muted ext mid " },
+    { "group/update", logic_im_update, "conv join mute_all owner ext " },
+    { "group/dismiss", logic_im_dismiss, "conv " },
+    { "group", logic_im_group_get, "conv " },
+    { "group/members", logic_im_group_members, "conv after limit " },
+    { "sync", logic_im_sync, "after limit " },
+    { "history", logic_im_history, "conv after before limit " },
+    { "convs", logic_im_convs, "before conv limit " }
 };
+
+
+/* NULL, or a parameter that there is not. */
+
+static const char *
+logic_im_unknown(const logic_im_do_t *d, const char *params)
+{
+    size_t       i, n;
+    const char  *p, *name;
+
+    for (i = 0; i < d->q->nargs; i++) {
+        name = d->q->args[i].name;
+        n = strlen(name);
+
+        if (strcmp(name, d->names ? "mid" : "do") == 0) {
+            continue;
+        }
+
+        for (p = params; *p != '\0'; p = strchr(p, ' ') + 1) {
+            if (strncmp(p, name, n) == 0 && p[n] == ' ') {
+                break;
+            }
+        }
+
+        if (*p == '\0') {
+            return name;
+        }
+    }
+
+    return NULL;
+}
 
 
 int
 logic_im_do(const logic_im_do_t *d, const char *name)
 {
-    size_t  i;
+    size_t       i, n;
+    const char  *unknown;
 
-    for (i = 0;
-         i < sizeof(logic_im_commands) / sizeof(logic_im_commands[0]); i++)
-    {
-        if (strcmp(logic_im_commands[i].name, name) == 0) {
-            logic_im_commands[i].run(d);
-            return 0;
-        }
+    n = sizeof(logic_im_commands) / sizeof(logic_im_commands[0]);
+
+    for (i = 0; i < n && strcmp(logic_im_commands[i].name, name) != 0; i++) {
+        /* void */
     }
 
-    return -1;
+    if (i == n) {
+        return -1;
+    }
+
+    unknown = logic_im_unknown(d, logic_im_commands[i].params);
+
+    if (unknown != NULL) {
+        logic_im_answer(d, -400, "%.64s: no such parameter", unknown);
+
+    } else {
+        logic_im_commands[i].run(d);
+    }
+
+    return 0;
 }

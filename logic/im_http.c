@@ -74,6 +74,7 @@ logic_im_http(logic_thread_t *t, http_request_t *req, logic_query_t *q,
     d.thread = t;
     d.q = q;
     d.max = GOIM_IM_BODY;
+    d.names = 1;
     d.until = svc_now() + LOGIC_IM_TIME;
     d.told = logic_im_http_told;
     d.door = rq;

@@ -14,12 +14,16 @@
     X(add, "group/add")                                                      \
     X(remove, "group/remove")                                                \
     X(join, "group/join")                                                    \
+    X(answer, "group/answer")                                                \
     X(member, "group/member")                                                \
     X(update, "group/update")                                                \
     X(dismiss, "group/dismiss")                                              \
     X(sync, "sync")                                                          \
     X(history, "history")                                                    \
-    X(convs, "convs")
+    X(convs, "convs")                                                        \
+    X(conv, "conv")                                                          \
+    X(group, "group")                                                        \
+    X(members, "group/members")
 
 #define LOGIC_IM_DECLARE(function, name)                                     \
     void logic_im_http_##function(logic_thread_t *t, http_request_t *req,    \

@@ -260,7 +260,8 @@ logic_im_history(const logic_im_do_t *d)
         "SELECT c.seq, b.read, c.id, m.seq, m.n, m.mid, m.cid, m.kind, "     \
         "m.at, m.body FROM member AS b JOIN conversation AS c "              \
         "ON c.id = b.conv LEFT JOIN message AS m ON m.conv = b.conv AND "    \
-        "m.seq " condition " $3 WHERE b.conv = $1 AND b.mid = $2 "           \
+        "m.seq " condition " $3 AND (c.history = 'all' OR m.seq > b.since) " \
+        "WHERE b.conv = $1 AND b.mid = $2 "                                  \
         "ORDER BY m.seq " order " LIMIT $4"
 
     static const char  up[] = LOGIC_IM_ITEMS(">", "ASC");
@@ -288,6 +289,19 @@ logic_im_history(const logic_im_do_t *d)
 
 /* ---- the list of conversations ---- */
 
+/* JSON of the application's */
+
+static json_t *
+logic_im_json(const db_value_t *v)
+{
+    json_t  *json;
+
+    json = json_loadb(v->data, v->len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+
+    return json != NULL ? json : json_null();
+}
+
+
 static void
 logic_im_listed(const db_reply_t *reply, void *data)
 {
@@ -309,10 +323,11 @@ logic_im_listed(const db_reply_t *reply, void *data)
     for (i = 0; i < rows->nrows && logic_im_fits(p, &v[11]);
          i++, v += rows->ncols)
     {
-        conv = json_pack("{s:s, s:I, s:I, s:I, s:I}", "conv", v[0].data,
-                         "n", (json_int_t) v[1].n, "read_n",
+        conv = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o}", "conv",
+                         v[0].data, "n", (json_int_t) v[1].n, "read_n",
                          (json_int_t) v[2].n, "read", (json_int_t) v[3].n,
-                         "at", (json_int_t) v[4].n);
+                         "at", (json_int_t) v[4].n, "notify",
+                         (json_int_t) v[12].n, "ext", logic_im_json(&v[13]));
         json_object_set_new(conv, "last", logic_im_item(v[0].data, &v[5]));
         json_array_append_new(list, conv);
     }
@@ -321,22 +336,30 @@ logic_im_listed(const db_reply_t *reply, void *data)
 }
 
 
+/* By the time of the newest item, and by name where it is the same. */
+
 void
 logic_im_convs(const logic_im_do_t *d)
 {
     int64_t           before;
     db_stmt_t         st;
-    db_value_t        args[3];
+    db_value_t        args[4];
+    const char       *conv;
     logic_im_page_t  *p;
 
     static const char  text[] =
         "SELECT c.id, c.n, b.read_n, b.read, c.at, m.seq, m.n, m.mid, m.cid, "
-        "m.kind, m.at, m.body FROM member AS b "
+        "m.kind, m.at, m.body, b.notify, b.own FROM member AS b "
         "JOIN conversation AS c ON c.id = b.conv "
         "JOIN message AS m ON m.conv = c.id AND m.seq = c.seq "
-        "WHERE b.mid = $1 AND c.at < $2 ORDER BY c.at DESC, c.id LIMIT $3";
+        "WHERE b.mid = $1 AND (c.at < $2 OR (c.at = $2 AND c.id > $3)) "
+        "ORDER BY c.at DESC, c.id LIMIT $4";
+
+    conv = "z";             /* behind all of them, in each collation */
 
     if (logic_im_number(d, "before", 0, INT64_MAX, &before) != 0
+        || (logic_query_find(d->q, "conv") != NULL
+            && (conv = logic_im_conv(d)) == NULL)
         || (p = logic_im_page(d)) == NULL)
     {
         return;
@@ -344,8 +367,169 @@ logic_im_convs(const logic_im_do_t *d)
 
     args[0] = db_int(d->mid);
     args[1] = db_int(before > 0 ? before : INT64_MAX);
-    args[2] = db_int(p->limit);
-    st = (db_stmt_t) { text, args, 3 };
+    args[2] = db_text(conv, strlen(conv));
+    args[3] = db_int(p->limit);
+    st = (db_stmt_t) { text, args, 4 };
 
     db_run(d->thread->im->db, &st, 1, 0, logic_im_listed, p);
+}
+
+
+/* ---- groups ---- */
+
+static const char *const  logic_im_roles[] = { "member", "admin", "owner" };
+
+
+static const char *
+logic_im_role(const db_value_t *v)
+{
+    return v->n >= 0 && v->n <= 2 ? logic_im_roles[v->n] : "member";
+}
+
+
+static const char *
+logic_im_group(const logic_im_do_t *d)
+{
+    const char  *conv;
+
+    conv = logic_im_conv(d);
+
+    if (conv != NULL && conv[0] != 'g') {
+        logic_im_answer(d, -400, "conv: not a group");
+        return NULL;
+    }
+
+    return conv;
+}
+
+
+static void
+logic_im_group_got(const db_reply_t *reply, void *data)
+{
+    json_t            *group;
+    logic_im_page_t   *p = data;
+    const db_value_t  *v;
+
+    if (reply->status != DB_OK) {
+        logic_im_failed(p);
+        return;
+    }
+
+    if (reply->rows[0].nrows == 0) {
+        logic_im_tell(p, -403, "not a member", NULL);
+        return;
+    }
+
+    v = reply->rows[0].values;
+    group = json_pack("{s:s, s:I, s:I, s:I, s:s#, s:b, s:s#, s:o}",
+                      "conv", v[0].data, "seq", (json_int_t) v[1].n,
+                      "n", (json_int_t) v[2].n, "at", (json_int_t) v[3].n,
+                      "join", v[4].data, (int) v[4].len,
+                      "mute_all", v[5].n != 0,
+                      "history", v[6].data, (int) v[6].len,
+                      "ext", logic_im_json(&v[7]));
+    json_object_set_new(group, "role", json_string(logic_im_role(&v[8])));
+    json_object_set_new(group, "owner", json_integer(v[9].n));
+    json_object_set_new(group, "members", json_integer(v[10].n));
+
+    logic_im_tell(p, 0, "", group);
+}
+
+
+void
+logic_im_group_get(const logic_im_do_t *d)
+{
+    db_stmt_t         st;
+    db_value_t        args[2];
+    const char       *conv;
+    logic_im_page_t  *p;
+
+    static const char  text[] =
+        "SELECT c.id, c.seq, c.n, c.at, c.rule, c.mute_all, c.history, c.ext, "
+        "b.role, (SELECT MAX(o.mid) FROM member AS o WHERE o.conv = c.id "
+        "AND o.role = 2), (SELECT COUNT(*) FROM member AS o "
+        "WHERE o.conv = c.id) FROM member AS b "
+        "JOIN conversation AS c ON c.id = b.conv "
+        "WHERE b.conv = $1 AND b.mid = $2";
+
+    if ((conv = logic_im_group(d)) == NULL || (p = logic_im_page(d)) == NULL) {
+        return;
+    }
+
+    args[0] = db_text(conv, strlen(conv));
+    args[1] = db_int(d->mid);
+    st = (db_stmt_t) { text, args, 2 };
+
+    db_run(d->thread->im->db, &st, 1, 0, logic_im_group_got, p);
+}
+
+
+static void
+logic_im_members_got(const db_reply_t *reply, void *data)
+{
+    size_t             i;
+    json_t            *list;
+    logic_im_page_t   *p = data;
+    const db_rows_t   *rows;
+    const db_value_t  *v;
+
+    if (reply->status != DB_OK) {
+        logic_im_failed(p);
+        return;
+    }
+
+    rows = &reply->rows[0];
+
+    if (rows->nrows == 0) {
+        logic_im_tell(p, -403, "not a member", NULL);
+        return;
+    }
+
+    list = json_array();
+
+    for (i = 0, v = rows->values; i < rows->nrows; i++, v += rows->ncols) {
+        if (v[0].type != DB_INT || !logic_im_fits(p, &v[3])) {
+            break;
+        }
+
+        json_array_append_new(list,
+                              json_pack("{s:I, s:s, s:I, s:o}", "mid",
+                                        (json_int_t) v[0].n, "role",
+                                        logic_im_role(&v[1]), "muted",
+                                        (json_int_t) v[2].n, "ext",
+                                        logic_im_json(&v[3])));
+    }
+
+    logic_im_tell(p, 0, "", list);
+}
+
+
+void
+logic_im_group_members(const logic_im_do_t *d)
+{
+    int64_t           after;
+    db_stmt_t         st;
+    db_value_t        args[4];
+    const char       *conv;
+    logic_im_page_t  *p;
+
+    static const char  text[] =
+        "SELECT m.mid, m.role, m.muted, m.ext FROM member AS b "
+        "LEFT JOIN member AS m ON m.conv = b.conv AND m.mid > $3 "
+        "WHERE b.conv = $1 AND b.mid = $2 ORDER BY m.mid LIMIT $4";
+
+    if ((conv = logic_im_group(d)) == NULL
+        || logic_im_number(d, "after", 0, INT64_MAX, &after) != 0
+        || (p = logic_im_page(d)) == NULL)
+    {
+        return;
+    }
+
+    args[0] = db_text(conv, strlen(conv));
+    args[1] = db_int(d->mid);
+    args[2] = db_int(after);
+    args[3] = db_int(p->limit);
+    st = (db_stmt_t) { text, args, 4 };
+
+    db_run(d->thread->im->db, &st, 1, 0, logic_im_members_got, p);
 }

@@ -6018,7 +6018,7 @@ const ProtobufCMessageDescriptor goim__node__descriptor =
   (ProtobufCMessageInit) goim__node__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue goim__im_command__do__enum_values_by_number[9] =
+static const ProtobufCEnumValue goim__im_command__do__enum_values_by_number[11] =
 {
   { "SEND", "GOIM__IM_COMMAND__DO__SEND", 0 },
   { "READ", "GOIM__IM_COMMAND__DO__READ", 1 },
@@ -6029,13 +6029,16 @@ static const ProtobufCEnumValue goim__im_command__do__enum_values_by_number[9] =
   { "MEMBER", "GOIM__IM_COMMAND__DO__MEMBER", 6 },
   { "UPDATE", "GOIM__IM_COMMAND__DO__UPDATE", 7 },
   { "DISMISS", "GOIM__IM_COMMAND__DO__DISMISS", 8 },
+  { "SETTINGS", "GOIM__IM_COMMAND__DO__SETTINGS", 9 },
+  { "ANSWER", "GOIM__IM_COMMAND__DO__ANSWER", 10 },
 };
 static const ProtobufCIntRange goim__im_command__do__value_ranges[] = {
-{0, 0},{0, 9}
+{0, 0},{0, 11}
 };
-static const ProtobufCEnumValueIndex goim__im_command__do__enum_values_by_name[9] =
+static const ProtobufCEnumValueIndex goim__im_command__do__enum_values_by_name[11] =
 {
   { "ADD", 3 },
+  { "ANSWER", 10 },
   { "CREATE", 2 },
   { "DISMISS", 8 },
   { "JOIN", 5 },
@@ -6043,6 +6046,7 @@ static const ProtobufCEnumValueIndex goim__im_command__do__enum_values_by_name[9
   { "READ", 1 },
   { "REMOVE", 4 },
   { "SEND", 0 },
+  { "SETTINGS", 9 },
   { "UPDATE", 7 },
 };
 const ProtobufCEnumDescriptor goim__im_command__do__descriptor =
@@ -6052,15 +6056,15 @@ const ProtobufCEnumDescriptor goim__im_command__do__descriptor =
   "Do",
   "Goim__ImCommand__Do",
   "goim",
-  9,
+  11,
   goim__im_command__do__enum_values_by_number,
-  9,
+  11,
   goim__im_command__do__enum_values_by_name,
   1,
   goim__im_command__do__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__im_command__field_descriptors[16] =
+static const ProtobufCFieldDescriptor goim__im_command__field_descriptors[21] =
 {
   {
     "do",
@@ -6254,12 +6258,75 @@ static const ProtobufCFieldDescriptor goim__im_command__field_descriptors[16] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "history",
+    110,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, history),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ext",
+    111,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, ext),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "notify",
+    112,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, notify),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "accept",
+    113,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, accept),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "text",
+    114,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, text),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__im_command__field_indices_by_name[] = {
+  19,   /* field[19] = accept */
   8,   /* field[8] = at */
   7,   /* field[7] = body */
   4,   /* field[4] = conv */
   0,   /* field[0] = do */
+  17,   /* field[17] = ext */
+  16,   /* field[16] = history */
   5,   /* field[5] = id */
   13,   /* field[13] = join */
   6,   /* field[6] = kind */
@@ -6268,15 +6335,18 @@ static const unsigned goim__im_command__field_indices_by_name[] = {
   10,   /* field[10] = mids */
   14,   /* field[14] = mute_all */
   12,   /* field[12] = muted */
+  18,   /* field[18] = notify */
   15,   /* field[15] = owner */
   2,   /* field[2] = request */
   11,   /* field[11] = role */
   9,   /* field[9] = seq */
+  20,   /* field[20] = text */
 };
-static const ProtobufCIntRange goim__im_command__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__im_command__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 16 }
+  { 110, 16 },
+  { 0, 21 }
 };
 const ProtobufCMessageDescriptor goim__im_command__descriptor =
 {
@@ -6286,10 +6356,10 @@ const ProtobufCMessageDescriptor goim__im_command__descriptor =
   "Goim__ImCommand",
   "goim",
   sizeof(Goim__ImCommand),
-  16,
+  21,
   goim__im_command__field_descriptors,
   goim__im_command__field_indices_by_name,
-  1,  goim__im_command__number_ranges,
+  2,  goim__im_command__number_ranges,
   (ProtobufCMessageInit) goim__im_command__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -167,7 +167,15 @@ typedef enum _Goim__ImCommand__Do {
    * `join`, `mute_all`, `owner`
    */
   GOIM__IM_COMMAND__DO__UPDATE = 7,
-  GOIM__IM_COMMAND__DO__DISMISS = 8
+  GOIM__IM_COMMAND__DO__DISMISS = 8,
+  /*
+   * mid's own in `conv`: `notify`, `ext`
+   */
+  GOIM__IM_COMMAND__DO__SETTINGS = 9,
+  /*
+   * mids[0] asks to be a member: `accept`
+   */
+  GOIM__IM_COMMAND__DO__ANSWER = 10
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__IM_COMMAND__DO)
 } Goim__ImCommand__Do;
 
@@ -1306,7 +1314,7 @@ struct  Goim__ImCommand
    */
   int64_t muted;
   /*
-   * "open", "closed"; empty: as it is
+   * "open", "ask", "closed"; empty: as it is
    */
   char *join;
   /*
@@ -1317,10 +1325,27 @@ struct  Goim__ImCommand
    * 0: as it is
    */
   int64_t owner;
+  /*
+   * "all", "joined"; empty: "all"
+   */
+  char *history;
+  /*
+   * JSON; empty: as it is
+   */
+  char *ext;
+  /*
+   * 1: no, 2: yes; 0: as it is
+   */
+  uint32_t notify;
+  protobuf_c_boolean accept;
+  /*
+   * of who asks to join
+   */
+  char *text;
 };
 #define GOIM__IM_COMMAND__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__im_command__descriptor) \
-    , GOIM__IM_COMMAND__DO__SEND, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, {0,NULL}, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0, 0 }
+    , GOIM__IM_COMMAND__DO__SEND, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, {0,NULL}, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string }
 
 
 struct  Goim__ImReply

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IM_VERSION  1
 
 
 int
@@ -147,7 +146,10 @@ im_item(const im_item_t *item, size_t *len)
 
 /* ---- tables ---- */
 
-static const char *const  im_tables[] = {
+/* Steps of the schema, each from the version before it to its own. What was
+   released is never changed: what comes later is a step of its own. */
+
+static const char *const  im_tables_1[] = {
     "CREATE TABLE place (partition BIGINT PRIMARY KEY, epoch TEXT NOT NULL, "
         "position BYTEA NOT NULL)",
     "CREATE TABLE account (mid BIGINT PRIMARY KEY, seq BIGINT NOT NULL, "
@@ -169,7 +171,34 @@ static const char *const  im_tables[] = {
     "INSERT INTO meta (name, value) VALUES ('version', '1'), ('epoch', $1)"
 };
 
-#define IM_TABLES  (sizeof(im_tables) / sizeof(im_tables[0]))
+static const char *const  im_tables_2[] = {
+    "UPDATE meta SET value = '2' WHERE name = 'version'",
+    "ALTER TABLE conversation ADD COLUMN history TEXT NOT NULL DEFAULT 'all'",
+    "ALTER TABLE conversation ADD COLUMN ext TEXT NOT NULL DEFAULT 'null'",
+    "ALTER TABLE member ADD COLUMN since BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE member ADD COLUMN notify BIGINT NOT NULL DEFAULT 1",
+    "ALTER TABLE member ADD COLUMN own TEXT NOT NULL DEFAULT 'null'",
+    "ALTER TABLE member ADD COLUMN ext TEXT NOT NULL DEFAULT 'null'",
+    "CREATE TABLE asking (conv TEXT NOT NULL, mid BIGINT NOT NULL, "
+        "at BIGINT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (conv, mid))",
+    "CREATE TABLE device (mid BIGINT NOT NULL, key TEXT NOT NULL, "
+        "platform TEXT NOT NULL, push_token TEXT NOT NULL, "
+        "acked BIGINT NOT NULL, seen BIGINT NOT NULL, "
+        "PRIMARY KEY (mid, key))"
+};
+
+#define IM_STEP(tables)  { tables, sizeof(tables) / sizeof(tables[0]) }
+
+static const struct {
+    const char *const  *sql;
+    size_t              n;
+} im_steps[] = {
+    IM_STEP(im_tables_1),
+    IM_STEP(im_tables_2)
+};
+
+#define IM_VERSION     (sizeof(im_steps) / sizeof(im_steps[0]))
+#define IM_STATEMENTS  64           /* of all steps, at most */
 
 typedef struct {
     db_t    *db;
@@ -206,46 +235,65 @@ im_schema_made(const db_reply_t *reply, void *data)
 }
 
 
+/* From the version that is there, 0 for none, on: one transaction. */
+
+static void
+im_schema_step(im_schema_t *s, size_t version)
+{
+    size_t      i, n;
+    char        epoch[33];
+    uint8_t     random[16];
+    db_stmt_t   st[IM_STATEMENTS];
+    db_value_t  arg;
+
+    evutil_secure_rng_get_bytes(random, sizeof(random));
+    bus_hex(epoch, random, sizeof(random));
+    arg = db_text(epoch, 32);
+
+    for (n = 0; version < IM_VERSION; version++) {
+        for (i = 0; i < im_steps[version].n; i++) {
+            st[n].sql = im_steps[version].sql[i];
+            st[n].args = &arg;
+            st[n].nargs = strchr(st[n].sql, '$') != NULL;
+            n++;
+        }
+    }
+
+    db_run(s->db, st, n, 0, im_schema_made, s);
+}
+
+
 static void
 im_schema_seen(const db_reply_t *reply, void *data)
 {
-    size_t              i;
-    char                epoch[33];
-    uint8_t             random[16];
-    db_stmt_t           st[IM_TABLES];
-    db_value_t          arg;
+    size_t              version;
     im_schema_t        *s = data;
-    const db_value_t   *version;
+    const db_value_t   *v;
 
     if (reply->status != DB_OK) {
         im_schema_end(s, reply->status, reply->err);
         return;
     }
 
-    if (reply->rows[1].nrows > 0) {
-        version = &reply->rows[1].values[0];
-
-        if (version->type == DB_TEXT && version->len == 1
-            && *(const char *) version->data == '0' + IM_VERSION)
-        {
-            im_schema_end(s, DB_OK, NULL);
-        } else {
-            im_schema_end(s, DB_REFUSED, "its tables are of another version "
-                          "of this program");
-        }
-
+    if (reply->rows[1].nrows == 0) {
+        im_schema_step(s, 0);
         return;
     }
 
-    evutil_secure_rng_get_bytes(random, sizeof(random));
-    bus_hex(epoch, random, sizeof(random));
-    arg = db_text(epoch, 32);
+    v = &reply->rows[1].values[0];
+    version = v->type == DB_TEXT && v->len == 1
+              ? (size_t) (*(const char *) v->data - '0') : 0;
 
-    for (i = 0; i < IM_TABLES; i++) {
-        st[i] = (db_stmt_t) { im_tables[i], &arg, i == IM_TABLES - 1 };
+    if (version < 1 || version > IM_VERSION) {
+        im_schema_end(s, DB_REFUSED, "its tables are of another version "
+                      "of this program");
+
+    } else if (version < IM_VERSION) {
+        im_schema_step(s, version);
+
+    } else {
+        im_schema_end(s, DB_OK, NULL);
     }
-
-    db_run(s->db, st, IM_TABLES, 0, im_schema_made, s);
 }
 
 

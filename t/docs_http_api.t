@@ -66,6 +66,7 @@ eventually {
     $people->api->post('/goim/im/send', [mid => 8, to => 9, id => 'first'],
         'x')->{code} == 0;
 } 20, 'a message is stored';
+$people->api->post('/goim/im/group/create', [mid => 8, id => 'first']);
 
 my $format = '\n%{http_code} %{content_type}';
 my $n = 0;

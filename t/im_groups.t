@@ -134,7 +134,7 @@ is(says($conv, $owner)->{code}, -404, 'it is the one that is gone');
 for (['add', 'mids'], ['add', 'mids', mids => 0], ['add', 'mids', mids => 'x'],
     ['member', 'member'], ['member', 'role', member => 2, role => 'owner'],
     ['member', 'muted', member => 2, muted => -1],
-    ['update', 'join', join => 'ask'], ['update', 'mute_all', mute_all => 2],
+    ['update', 'join', join => 'x'], ['update', 'mute_all', mute_all => 2],
     ['update', 'owner', owner => -1])
 {
     my ($what, $names, @args) = @$_;

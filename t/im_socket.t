@@ -87,7 +87,7 @@ for my $transport (qw(ws tcp)) {
             my $said = ask($one, 18, $wrong->[0]);
             is($said->{code}, -$wrong->[1], 'refused: '
                 . (ref $wrong->[0] ? $json->encode($wrong->[0]) : $wrong->[0]));
-            ok(length $said->{reason}, 'with a reason');
+            ok(length $said->{message}, 'with a message');
         }
         is(ask($one, 4, { to => 'g9.x', id => 'i' }, 'x')->{code}, -404,
             'no such group');
