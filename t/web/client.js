@@ -6,7 +6,7 @@ import { Op } from '/goim.js';
 import { encodeBody, encodePacket } from '/goim_packet.js';
 import { bytes, is, ok, rejects, test } from './lib.js';
 import {
-    batch, binary, collect, end, inState, message, next, pause, rogue,
+    batch, binary, byClock, collect, end, inState, message, next, pause, rogue,
 } from './rig.js';
 
 
@@ -16,7 +16,7 @@ test('malformed input is an error event, and the connection stays',
         const got = collect(client);
 
         await client.connect();
-        await act(['text', 'text'], binary(bytes(1, 2, 3)),
+        act(['text', 'text'], binary(bytes(1, 2, 3)),
             binary(encodePacket(Op.RAW, 0, bytes(1))),
             binary(batch(message('good'), bytes(0, 0))),
             binary(encodePacket(Op.HEARTBEAT_REPLY, 2, bytes(1))),
@@ -64,7 +64,7 @@ test('answers find their requests by number, in any order', async () => {
     const [a, b] = connections[0].packets.filter((p) => p.operation === 100);
 
     ok(a.sequence !== b.sequence, 'the same number twice');
-    await act(
+    act(
         binary(encodePacket(100, b.sequence, encodeBody('to b'))),
         binary(encodePacket(100, a.sequence, encodeBody('to a'))));
     is((await Promise.all(answers)).map((p) => p.text()), ['to a', 'to b']);
@@ -84,7 +84,7 @@ test('a request without an answer times out, a late answer is ignored',
         const { sequence } = connections[0].packets
             .find((p) => p.operation === 100);
 
-        await act(binary(encodePacket(100, sequence)), end());
+        act(binary(encodePacket(100, sequence)), end());
         await got.end;
         is([got.errors, got.messages], [[], ['end']]);
         client.close();
@@ -182,7 +182,7 @@ test('a room that is refused: we stay where we were', async () => {
         (log) => log.connections[0].packets.some(isChange));
     const { sequence } = connections[0].packets.find(isChange);
 
-    await act(binary(encodePacket(13, sequence, encodeBody('a://1'))));
+    act(binary(encodePacket(13, sequence, encodeBody('a://1'))));
     await refused;
     is(client.room, 'a://1');
     client.close();
@@ -268,7 +268,7 @@ test('after close() nothing happens any more', async () => {
 });
 
 test('close() while connecting and while waiting', async () => {
-    const { client } = rogue('refuse=99', { backoff: { baseDelay: 60000 } });
+    const { client } = rogue('refuse=99', { backoff: { baseDelay: 3600000 } });
     const promise = client.connect();
 
     client.close();
@@ -345,22 +345,23 @@ test('a heartbeat without an answer ends the connection', async () => {
 });
 
 test('pushes keep a connection whose heartbeat is behind them, for a time',
-    async () => {
-        const { client, act } = rogue('mute', { heartbeatTimeout: 200 });
-        const start = Date.now();
-        let lost = false;
+    () => byClock(async (clock) => {
+        const { client, act } = rogue('mute', { heartbeatTimeout: 1000 });
 
         await client.connect();
-        client.on('state', () => { lost = true; });
 
-        while (!lost) {
-            await act(end());
-            await pause(10);
+        for (let i = 0; i < 3; i++) {
+            clock.move(900);
+            act(end());
+            await collect(client).end;
+            clock.move(99);
+            is(client.state, 'open');
+            clock.move(1);
         }
 
-        ok(Date.now() - start >= 400, 'it was ended early');
+        is(client.state, 'waiting');
         client.close();
-    });
+    }));
 
 test('a listener may close in the middle of a batch', async () => {
     const { client, act } = rogue();
@@ -428,25 +429,25 @@ test('an address that is none is a failed attempt', async () => {
 });
 
 test('coming back online cuts a wait short, but not below baseDelay',
-    async () => {
-        const baseDelay = 200;
-        const { client } = rogue('refuse=2', { backoff: { baseDelay } });
-        const tried = [];
+    () => byClock(async (clock) => {
+        const { client } = rogue('refuse=3',
+            { backoff: { baseDelay: 200, factor: 100, jitter: 0 } });
 
-        client.on('state', ({ state }) => {
-            if (state === 'connecting') {
-                tried.push(Date.now());
-            } else if (state === 'waiting') {
-                window.dispatchEvent(new Event('online'));
-            }
-        });
+        client.connect();
 
-        /* the first wait is drawn from 0 to baseDelay anyhow */
+        for (let i = 0; i < 2; i++) {
+            await inState(client, 'waiting');
+            clock.move(200);
+        }
 
-        await client.connect();
-        ok(tried[2] - tried[1] >= baseDelay * 0.7 - 20, `${tried}`);
+        await inState(client, 'waiting');
+        window.dispatchEvent(new Event('online'));
+        clock.move(199);
+        is(client.state, 'waiting');
+        clock.move(201);
+        await inState(client, 'open');
         client.close();
-    });
+    }));
 
 test('a long wait ends when the network is back', async () => {
     const hour = 3600000;

@@ -73,7 +73,7 @@ test('a refused room: the reason, and we stay', async () => {
     const { sequence } = await asked(12);
     const said = { code: -403, reason: 'no', operation: 12, seq: sequence };
 
-    await act(word(said), answer(13, sequence, 'a://1'));
+    act(word(said), answer(13, sequence, 'a://1'));
 
     const error = await change.catch((e) => e);
 
@@ -89,7 +89,7 @@ test('refused operations are accepted no longer', async () => {
     const { sequence } = await asked(14);
 
     is(client.accepts, [1, 2, 3]);
-    await act(word({ code: -403, reason: 'not 3', operation: 14,
+    act(word({ code: -403, reason: 'not 3', operation: 14,
         seq: sequence }), answer(15, sequence, '1,2,3'));
     is((await sub.catch((e) => e)).message, 'not 3');
     is(client.accepts, [1]);
@@ -105,7 +105,7 @@ test('a refused packet, among others that are not', async () => {
 
     /* of other numbers and operations: they refuse nothing of ours */
 
-    await act(word(said), word({ ...said, operation: 100, seq: numbers[0] }),
+    act(word(said), word({ ...said, operation: 100, seq: numbers[0] }),
         word({ ...said, seq: 12345 }), answer(5, numbers[0]),
         answer(5, numbers[1]), answer(100, numbers[2]));
     is((await sent[0]).operation, 5);
@@ -118,7 +118,7 @@ test('a refused packet, among others that are not', async () => {
 test('what is taken from it: its room, and operations', async () => {
     const { client, act, refusals } = await open({ accepts: [1, 2, 3] });
 
-    await act(word({ code: -403, reason: 'gone', operation: 12, seq: 0 }),
+    act(word({ code: -403, reason: 'gone', operation: 12, seq: 0 }),
         word({ code: -403, reason: 'gone', operation: 14, seq: 0,
             operations: [1, 3] }),
         word({ code: -403, reason: 'gone', operation: 14, seq: 0 }), end());
@@ -149,11 +149,11 @@ test('before the token ends it gets a new one, and shows it', async () => {
     let n = 0;
     const it = await open({ token: async () => `token ${++n}` });
 
-    await it.act(word({ code: -4003, in: 60 }));
+    it.act(word({ code: -4003, in: 60 }));
     is(await it.auths(1), { token: 'token 2' });
-    await it.act(answer(8, (await it.asked(Op.AUTH, 1)).sequence), end());
+    it.act(answer(8, (await it.asked(Op.AUTH, 1)).sequence), end());
     await collect(it.client).end;
-    await it.act(word({ code: -4003, in: 60 }));
+    it.act(word({ code: -4003, in: 60 }));
     is(await it.auths(2), { token: 'token 3' });
     is([it.client.state, it.problems, n], ['open', [], 3]);
     it.client.close();
@@ -163,12 +163,12 @@ test('a new token that is refused is an error, and the connection goes on',
     async () => {
         const it = await open({ token: () => 'token' });
 
-        await it.act(word({ code: -4003, in: 5 }));
+        it.act(word({ code: -4003, in: 5 }));
 
         const { sequence } = await it.asked(Op.AUTH, 1);
         const error = next(it.client, 'error');
 
-        await it.act(word({ code: -403, reason: 'old', operation: 7,
+        it.act(word({ code: -403, reason: 'old', operation: 7,
             seq: sequence }), answer(7, sequence));
         is((await error).message, 'old');
         is([it.client.state, it.refusals.length], ['open', 1]);
@@ -191,11 +191,11 @@ test('so is a function that fails; and one that comes too late is nothing',
 
         const error = next(it.client, 'error');
 
-        await it.act(word({ code: -4003, in: 5 }));
+        it.act(word({ code: -4003, in: 5 }));
         is((await error).message, 'no token');
-        await it.act(word({ code: -4003, in: 5 }));
+        it.act(word({ code: -4003, in: 5 }));
         await it.saw(() => late !== undefined);
-        await it.act(['close', 4003, 'token expired']);
+        it.act(['close', 4003, 'token expired']);
         await inState(it.client, 'waiting');
         await inState(it.client, 'open');
         late('late');
@@ -209,7 +209,8 @@ test('a token that does not change is not shown again', async () => {
     const it = await open({ token: 'token' });
     const denied = next(it.client, 'denied');
 
-    await it.act(word({ code: -4003, in: 60 }), end());
+    it.act(word({ code: -4003, in: 60 }), end());
+    await collect(it.client).end;
     await pause(50);
     is(it.packets(await it.log(), Op.AUTH).length, 1, 'auths');
     it.act(word({ code: 4003, reason: 'token expired', again: false }));

@@ -70,7 +70,7 @@ function recovering(options = {}, flags = '') {
     r.say = async (...actions) => {
         const end = next(r.client, 'message', (m) => m.text() === 'end');
 
-        await r.act(...actions, binary(batch(message('end'))));
+        r.act(...actions, binary(batch(message('end'))));
         await end;
         is(heard.pop(), 'end');
     };
@@ -89,7 +89,7 @@ function recovering(options = {}, flags = '') {
     r.again = async (...actions) => {
         const lost = inState(r.client, 'waiting');
 
-        await r.act(...actions);
+        r.act(...actions);
         await lost;
         await inState(r.client, 'open');
     };
@@ -106,7 +106,7 @@ test('who does not recover says nothing of it, and takes 23 and 6 for pushes',
 
         client.on('message', (m) => got.push([m.operation, m.seq]));
         await client.connect();
-        await act(told(at(1)), bye({ code: 1012, again: true }), items(7));
+        act(told(at(1)), bye({ code: 1012, again: true }), items(7));
         await next(client, 'message', (m) => m.text() === 'i7');
         is(got, [[23, null], [6, null], [1000, null]]);
 
@@ -385,7 +385,7 @@ test('who closes in the middle of a frame gets the rest later', async () => {
     });
 
     await r.client.connect();
-    await r.act(told(at(5)), items(6, 7));
+    r.act(told(at(5)), items(6, 7));
     await inState(r.client, 'closed');
     off();
     await r.client.connect();
@@ -465,7 +465,7 @@ test('1012: it comes back at once, but not again and again', async () => {
 
     const waiting = next(r.client, 'state', (d) => d.state === 'waiting');
 
-    await r.act(['close', 1012, 'too slow']);
+    r.act(['close', 1012, 'too slow']);
     ok((await waiting).delay > 0, 'it came at once again');
     r.client.close();
 });
@@ -476,7 +476,7 @@ test('a close frame of 1012 alone does it, too; others wait', async () => {
         const waiting = next(r.client, 'state', (d) => d.state === 'waiting');
 
         await r.client.connect();
-        await r.act(['close', code, 'x']);
+        r.act(['close', code, 'x']);
         is((await waiting).delay === 0, soon, code);
         r.client.close();
     }
@@ -509,7 +509,7 @@ test('last words: not to come back; replaced; and those that close nothing',
 
             const end = next(r.client, code);
 
-            await r.act(bye(words));
+            r.act(bye(words));
             await end;
             is(r.client.state, 'closed');
         }

@@ -8,11 +8,16 @@ import { encodeBody, encodePacket } from '/goim_packet.js';
 import { concat } from './lib.js';
 
 const port = new URLSearchParams(location.search).get('rogue');
+const { setTimeout, clearTimeout } = globalThis;        /* not byClock()'s */
+const PATIENCE = 20000;
 
 let ids = 0;
 
 
-/* The next event of a client for which accept(detail) holds. */
+/*
+ * The next event of a client for which accept(detail) holds. Who has waited for
+ * anything since what causes it may have missed it.
+ */
 export function next(client, type, accept = () => true) {
     return new Promise((resolve, reject) => {
         const off = client.on(type, (detail) => {
@@ -26,7 +31,7 @@ export function next(client, type, accept = () => true) {
         const timer = setTimeout(() => {
             off();
             reject(new Error(`no event ${type}`));
-        }, 10000);
+        }, PATIENCE);
     });
 }
 
@@ -46,6 +51,14 @@ export function rogue(flags = '', options = {}) {
     const base = `http://127.0.0.1:${port}`;
     const path = `/sub?id=${id}&${flags}`;
     const { list, ...rest } = options;
+    let done = Promise.resolve();
+
+    /* one after the other: the answer to `what` */
+
+    const ask = (what, init) => {
+        done = done.then(() => fetch(`${base}/${what}?id=${id}`, init));
+        return done;
+    };
 
     const client = new GoimClient({
         ...(list === undefined ? { url: `ws://127.0.0.1:${port}${path}` }
@@ -58,14 +71,19 @@ export function rogue(flags = '', options = {}) {
     return {
         client,
 
-        act: (...actions) => fetch(`${base}/do?id=${id}`,
-            { method: 'POST', body: JSON.stringify(actions) }),
+        /*
+         * Nobody waits for it: what it causes may come before its answer, and
+         * is listened for before anything else is waited for.
+         */
+        act(...actions) {
+            ask('do', { method: 'POST', body: JSON.stringify(actions) });
+        },
 
-        log: async () => (await fetch(`${base}/log?id=${id}`)).json(),
+        log: async () => (await ask('log')).json(),
 
         /* what the server saw, as soon as accept(log) is true of it */
         async saw(accept) {
-            for (let i = 0; i < 200; i++) {
+            for (let i = 0; i < PATIENCE / 20; i++) {
                 const log = await this.log();
 
                 if (accept(log)) {
@@ -83,6 +101,48 @@ export function rogue(flags = '', options = {}) {
 
 export function pause(ms) {
     return new Promise((resolve) => { setTimeout(resolve, ms); });
+}
+
+
+/*
+ * Run a test by a clock that stands until the test moves it: times and timers
+ * of all but this file are the clock's.
+ */
+export async function byClock(run) {
+    const { now } = performance;
+    const timers = new Map();
+    let time = performance.now();
+    let n = 0;
+
+    const clock = {
+        move(ms) {
+            const end = time + ms;
+            const due = () => [...timers].filter(([, t]) => t.at <= end)
+                .sort(([, a], [, b]) => a.at - b.at)[0];
+
+            for (let first = due(); first; first = due()) {
+                timers.delete(first[0]);
+                time = first[1].at;
+                first[1].call();
+            }
+
+            time = end;
+        },
+    };
+
+    performance.now = () => time;
+    globalThis.setTimeout = (call, delay = 0) => {
+        timers.set(--n, { call, at: time + delay });
+        return n;
+    };
+    globalThis.clearTimeout = (id) => timers.delete(id) || clearTimeout(id);
+
+    try {
+        await run(clock);
+    } finally {
+        Object.assign(globalThis, { setTimeout, clearTimeout });
+        performance.now = now;
+    }
 }
 
 
