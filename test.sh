@@ -31,4 +31,9 @@ make -s -j"$(nproc)" all unit fuzzers asan
 wait $kafka
 wait $autobahn || [ $? = 3 ]
 
-exec prove --timer -j"$jobs" $tests
+export GOIM_FAILED="$(realpath "$BUILD")/failed"
+rm -f "$GOIM_FAILED"
+rc=0
+prove --timer -j"$jobs" $tests || rc=$?
+[ ! -e "$GOIM_FAILED" ] || { echo 'What failed:'; cat "$GOIM_FAILED"; }
+exit $rc

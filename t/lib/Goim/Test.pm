@@ -197,10 +197,33 @@ $SIG{ALRM} = sub { die Carp::longmess('the test took too long') };
 alarm(($ENV{GOIM_ALARM} || 300) * slow());
 
 # one failure is enough: who only asks whether there is one
-Test2::API::test2_stack()->top->listen(sub {
-    exit 1 if $_[1]->facet_data->{assert} && !$_[1]->facet_data->{assert}{pass}
-        && !$_[1]->facet_data->{amnesty};
-}, inherit => 1) if $ENV{GOIM_ONE_FAILURE};
+on_failure(sub { exit 1 }) if $ENV{GOIM_ONE_FAILURE};
+
+# GOIM_FAILED names a file that is told what failed, inner tests too, by their
+# names: prove's summary has numbers alone
+if ($ENV{GOIM_FAILED}) {
+    on_failure(sub { failed($_[0]{assert}{details}) });
+    $SIG{__DIE__} = sub { failed("died: $_[0]") if defined $^S && !$^S };
+}
+
+sub on_failure {
+    my ($sub) = @_;
+    Test2::API::test2_stack()->top->listen(sub {
+        my $facets = $_[1]->facet_data;
+        $sub->($facets) if $facets->{assert} && !$facets->{assert}{pass}
+            && !$facets->{amnesty};
+    }, inherit => 1);
+}
+
+sub failed {
+    my ($what) = @_;
+    return if $$ != $owner;
+    $what = substr $what // 'a test without a name', 0, 300;
+    $what = join " ", split " ", $what;
+    open my $fh, '>>', $ENV{GOIM_FAILED} or return;
+    print {$fh} $0, asan() ? ' (ASan)' : '', ": $what\n";
+    close $fh;
+}
 
 END {
     my $rc = $?;
