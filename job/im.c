@@ -17,11 +17,14 @@
 #include "svc/loop.h"
 
 #define IM_WAITING       (16 * 1024 * 1024)     /* bytes of commands */
+#define IM_DEAD          "goim:dead"            /* its key */
+#define IM_DEAD_MOST     "1000"
 #define IM_REPLIES       "10000"                /* of a thread of logic, */
 #define IM_REPLIES_LIVE  "60000"                /* ms */
 
 
 static void job_im_next(job_im_t *im);
+static void job_im_dead(job_im_t *im);
 static void job_im_tables(job_im_t *im);
 static void job_im_sent(job_im_t *im);
 
@@ -378,6 +381,9 @@ job_im_on_timer(evutil_socket_t fd, short what, void *data)
     if (!im->ready) {
         job_im_tables(im);
 
+    } else if (im->dead != NULL) {
+        job_im_dead(im);
+
     } else if (im->send != NULL) {
         job_im_send(im);
 
@@ -388,13 +394,66 @@ job_im_on_timer(evutil_socket_t fd, short what, void *data)
 }
 
 
-/* A command that the database refuses breaks its batch: each of them alone, and
-   it is given up. */
+/* ---- a command that the database refuses ---- */
+
+static void
+job_im_buried(svc_redis_t *r, redisReply *reply, void *data)
+{
+    job_im_t  *im = data;
+
+    (void) r;
+
+    if (svc_redis_class(reply) != SVC_REDIS_OK) {
+        job_im_again(im);
+        return;
+    }
+
+    metrics_add(im->given_up, 1);
+    job_im_answer(im, im->batch.cmds[0], -500, "the database refuses it");
+
+    free(im->dead);
+    im->dead = NULL;
+
+    job_im_sent(im);
+}
+
+
+/* It is kept for whoever looks after the database, with the reason. */
+
+static void
+job_im_dead(job_im_t *im)
+{
+    char          *packed;
+    size_t         len;
+    svc_redis_t   *redis;
+    job_im_cmd_t  *cmd;
+
+    cmd = im->batch.cmds[0];
+    len = goim__im_command__get_packed_size(cmd->c);
+    packed = job_realloc(NULL, len + 1);
+    goim__im_command__pack(cmd->c, (uint8_t *) packed);
+
+    redis = im->job->redis;
+
+    if (svc_redis_callf(redis, job_im_buried, im, "XADD %s" IM_DEAD " MAXLEN ~ "
+                        IM_DEAD_MOST " * why %s mid %" PRId64 " conv %s v %b",
+                        svc_redis_prefix(redis), im->dead, cmd->c->mid,
+                        cmd->c->conv, packed, len)
+        != 0)
+    {
+        job_im_again(im);
+    }
+
+    free(packed);
+}
+
+
+/* One command breaks its batch: half of them are tried, and so on, until it is
+   alone, and is given up. */
 
 static void
 job_im_refused(job_im_t *im, const db_reply_t *reply)
 {
-    size_t           i;
     log_text_t       t;
     job_im_batch_t  *b;
 
@@ -402,31 +461,25 @@ job_im_refused(job_im_t *im, const db_reply_t *reply)
     job_im_batch_clear(b);
 
     if (b->ncmds > 1) {
-
-        for (i = b->ncmds; i > 0; i--) {
-            b->cmds[i - 1]->next = im->head;
-            im->head = b->cmds[i - 1];
-
-            if (im->head->next == NULL) {
-                im->tail = &im->head->next;
-            }
-        }
-
-        im->most = 1;
-        b->ncmds = 0;
+        im->most = b->ncmds / 2;
+        job_im_back(im, 0);
         job_im_batch_free(im);
 
-    } else {
-        log_write(LOG_ERROR, "im: a command of %" PRId64 " is given up: %s",
-                  b->cmds[0]->c->mid, log_text(&t, reply->err));
-        metrics_add(im->dead, 1);
-        job_im_answer(im, b->cmds[0], -500, "the database refuses it");
-        job_im_sent(im);
+        im->busy = 0;
+        job_im_next(im);
         return;
     }
 
-    im->busy = 0;
-    job_im_next(im);
+    log_write(LOG_ERROR, "im: a command of %" PRId64 " is given up: %s",
+              b->cmds[0]->c->mid, log_text(&t, reply->err));
+
+    im->dead = strdup(reply->err);
+
+    if (im->dead == NULL) {
+        abort();
+    }
+
+    job_im_dead(im);
 }
 
 
@@ -463,6 +516,7 @@ job_im_done(job_im_t *im, const db_reply_t *reply)
         job_im_answer(im, cmd, cmd->code, cmd->message);
     }
 
+    metrics_add(im->batches, 1);
     metrics_add(im->entries, (int64_t) b->nentries);
     job_im_send(im);
 }
@@ -486,7 +540,7 @@ job_im_sent(job_im_t *im)
 
     im->busy = 0;
     im->delay = 0;
-    im->most = JOB_IM_BATCH;
+    im->most = 2 * im->most < JOB_IM_BATCH ? 2 * im->most : JOB_IM_BATCH;
 
     if (im->paused && im->bytes < IM_WAITING / 2 && !im->draining) {
         im->paused = 0;
@@ -541,8 +595,10 @@ job_im_metrics(job_im_t *im)
                                   "Of them, repeats, by their id.");
     im->bad = metrics_counter("goim_job_im_skipped_total", NULL,
                               "Records that are no commands, left out.");
-    im->dead = metrics_counter("goim_job_im_given_up_total", NULL,
-                               "Commands that the database refused.");
+    im->given_up = metrics_counter("goim_job_im_given_up_total", NULL,
+                                   "Commands that the database refused.");
+    im->batches = metrics_counter("goim_job_im_batches_total", NULL,
+                                  "Transactions of them.");
     im->retries = metrics_counter("goim_job_im_retries_total", NULL,
                                   "Times the database or Redis had to be "
                                   "asked again.");
@@ -630,6 +686,7 @@ job_im_free(job_im_t *im)
 
     job_im_send_free(im);
     job_im_batch_free(im);
+    free(im->dead);
     db_close(im->db);
     event_free(im->timer);
     free(im);

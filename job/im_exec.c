@@ -200,6 +200,61 @@ im_place_found(job_im_t *im, job_im_cmd_t *cmd, const db_rows_t *rows)
 }
 
 
+void
+job_im_back(job_im_t *im, size_t from)
+{
+    size_t           i;
+    job_im_batch_t  *b;
+
+    b = &im->batch;
+
+    for (i = b->ncmds; i > from; i--) {
+        b->cmds[i - 1]->next = im->head;
+
+        if (im->head == NULL) {
+            im->tail = &b->cmds[i - 1]->next;
+        }
+
+        im->head = b->cmds[i - 1];
+    }
+
+    b->ncmds = from;
+}
+
+
+/* How many rows it needs is known only now, with the members: the batch is as
+   many commands as fit. */
+
+static void
+im_bound(job_im_t *im)
+{
+    size_t           i, rows;
+    job_im_cmd_t    *cmd;
+    job_im_batch_t  *b;
+
+    b = &im->batch;
+
+    for (i = 0, rows = 0; i < b->ncmds; i++) {
+        cmd = b->cmds[i];
+        rows += 3;
+
+        if (cmd->c->do_ != GOIM__IM_COMMAND__DO__READ
+            && cmd->c->do_ != GOIM__IM_COMMAND__DO__SETTINGS)
+        {
+            rows += cmd->conv->nmembers + 2 * cmd->c->n_mids;
+        }
+
+        if (i > 0 && rows > JOB_IM_ROWS) {
+            break;
+        }
+
+        cmd->conv->used = 1;
+    }
+
+    job_im_back(im, i);
+}
+
+
 static void
 im_accounts(job_im_batch_t *b)
 {
@@ -207,7 +262,7 @@ im_accounts(job_im_batch_t *b)
     const Goim__ImCommand  *c;
 
     for (i = 0, n = 0; i < b->nconvs; i++) {
-        n += b->convs[i].nmembers;
+        n += b->convs[i].used ? b->convs[i].nmembers : 0;
     }
 
     for (i = 0; i < b->ncmds; i++) {
@@ -218,7 +273,7 @@ im_accounts(job_im_batch_t *b)
     n = 0;
 
     for (i = 0; i < b->nconvs; i++) {
-        for (k = 0; k < b->convs[i].nmembers; k++) {
+        for (k = 0; b->convs[i].used && k < b->convs[i].nmembers; k++) {
             b->mids[n++] = b->convs[i].members[k].mid;
         }
     }
@@ -289,6 +344,7 @@ im_locked(const db_reply_t *reply, void *data)
         im_place_found(im, b->cmds[i], &reply->rows[at + i]);
     }
 
+    im_bound(im);
     im_accounts(b);
     memset(&q, 0, sizeof(q));
 

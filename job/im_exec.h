@@ -10,4 +10,7 @@
 /* Carry out im->batch: im->done() when it is committed, or refused. */
 void job_im_exec(job_im_t *im);
 
+/* The batch's commands from that one on wait again, before all others. */
+void job_im_back(job_im_t *im, size_t from);
+
 #endif

@@ -13,6 +13,7 @@
 
 #define JOB_IM_BATCH   1000                 /* commands of a transaction, */
 #define JOB_IM_BYTES   (4 * 1024 * 1024)    /* bytes of them, */
+#define JOB_IM_ROWS    5000                 /* rows written, about; or one */
 #define JOB_IM_OP      20                   /* operation of items */
 
 
@@ -46,6 +47,7 @@ struct job_im_conv_s {
     size_t            nasking;
     size_t            at;           /* its first statement */
     size_t            asked;        /* that of who asks, if asks */
+    unsigned          used:1;       /* by a command that is carried out */
     unsigned          asks:1;       /* a command is about joining */
     unsigned          mute_all:1;   /* only who has a role sends */
     unsigned          create:1;     /* it may be made by the batch */
@@ -104,7 +106,8 @@ struct job_im_s {
     job_im_cmd_t     *head;         /* wait, */
     job_im_cmd_t    **tail;
     size_t            bytes;        /* of them and of the batch */
-    size_t            most;         /* commands a batch: 1 after one refused */
+    size_t            most;         /* commands a batch: fewer after one was
+                                       refused, until there is one alone */
     job_im_batch_t    batch;
     job_im_send_t    *send;
     void            (*drained)(job_t *job);
@@ -114,6 +117,7 @@ struct job_im_s {
     void            (*sent)(job_im_t *im);
     void            (*again)(job_im_t *im);     /* later */
 
+    char             *dead;         /* why the batch's command is given up */
     unsigned          ready:1;      /* the tables are there */
     unsigned          busy:1;       /* with the batch */
     unsigned          failed:1;     /* what was tried last: again later */
@@ -121,8 +125,8 @@ struct job_im_s {
     unsigned          draining:1;
     unsigned          freeing:1;
 
-    metric_t         *commands, *refused, *repeats, *dead, *bad, *retries,
-                     *entries;
+    metric_t         *commands, *batches, *refused, *repeats, *given_up, *bad,
+                     *retries, *entries;
 };
 
 
