@@ -24,6 +24,7 @@
 static ngx_goim_block_t *ngx_goim_block_make(ngx_goim_buf_t *b,
     ngx_goim_record_t *rec);
 static ngx_int_t ngx_goim_block_own(ngx_goim_block_t *block);
+static void ngx_goim_block_holds(ngx_goim_block_t *block, size_t len);
 static ngx_int_t ngx_goim_gather_copy(ngx_goim_room_t *room,
     ngx_goim_record_t *rec);
 static void ngx_goim_gather_end(ngx_goim_room_t *room);
@@ -153,9 +154,19 @@ ngx_goim_block_make(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
         return NULL;
     }
 
-    ngx_goim_fanout_bytes += block->last - block->inner;
+    ngx_goim_block_holds(block, block->last - block->inner);
 
     return block;
+}
+
+
+/* Its copy with numbers is memory, too. */
+
+static void
+ngx_goim_block_holds(ngx_goim_block_t *block, size_t len)
+{
+    block->held += len;
+    ngx_goim_fanout_bytes += len;
 }
 
 
@@ -195,7 +206,7 @@ ngx_goim_block_own(ngx_goim_block_t *block)
 void
 ngx_goim_block_free(ngx_goim_block_t *block)
 {
-    ngx_goim_fanout_bytes -= block->last - block->inner;
+    ngx_goim_fanout_bytes -= block->held;
 
     ngx_goim_buf_unref(block->buf);
     ngx_goim_timeline_block_free(block);
@@ -246,7 +257,7 @@ ngx_goim_gather_copy(ngx_goim_room_t *room, ngx_goim_record_t *rec)
     block->record = *rec;
     block->numbered |= rec->seq != 0;
     room->gather_size += len;
-    ngx_goim_fanout_bytes += len;
+    ngx_goim_block_holds(block, len);
 
     if (room->lingers) {
         ngx_goim_linger_count(len);
@@ -281,6 +292,10 @@ ngx_goim_gather_end(ngx_goim_room_t *room)
     }
 
     ngx_goim_timeline_end(room, block);
+
+    if (block->run) {
+        ngx_goim_block_holds(block, block->run->held);
+    }
 
     ngx_queue_insert_tail(&room->blocks, &block->queue);
     room->gather = NULL;

@@ -160,7 +160,7 @@ ngx_goim_pace_start(ngx_goim_block_t *block)
     ngx_queue_insert_tail(&ngx_goim_paces, &p->queue);
 
     ngx_goim_npaces++;
-    ngx_goim_pace_bytes += block->last - block->inner;
+    ngx_goim_pace_bytes += block->held;
 
     if (!ngx_goim_pace_event.timer_set) {
         ngx_add_timer(&ngx_goim_pace_event, NGX_GOIM_PACE_TICK);
@@ -320,7 +320,7 @@ ngx_goim_pace_end(ngx_goim_pace_t *p)
 
     ngx_queue_remove(&p->queue);
     ngx_goim_npaces--;
-    ngx_goim_pace_bytes -= p->block->last - p->block->inner;
+    ngx_goim_pace_bytes -= p->block->held;
 
     ngx_goim_block_free(p->block);
     ngx_free(p);

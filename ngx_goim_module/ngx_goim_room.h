@@ -18,6 +18,7 @@ typedef struct {
     uint32_t                inner;      /* bare ones from here, */
     uint32_t                last;       /* to here */
     uint32_t                records;
+    size_t                  held;       /* its bytes, with those of `run` */
 
     ngx_goim_record_t       record;     /* the head of the last */
 
