@@ -112,6 +112,8 @@ typedef enum {
       "Reads of rooms' histories by nodes.")                                 \
     X(reads_later, "goim_logic_reads_later_total", NULL,                     \
       "Reads put off as too many were under way.")                           \
+    X(reads_broken, "goim_logic_reads_broken_total", NULL,                   \
+      "Reads of histories, backends' too, that met an item that is none.")   \
     X(page_hits, "goim_logic_page_hits_total", NULL,                         \
       "Pages of histories that logic had kept.")                             \
     X(page_misses, "goim_logic_page_misses_total", NULL,                     \
@@ -219,7 +221,8 @@ typedef struct {
     metric_t  *late, *connect_late;
     metric_t  *kicks, *kick_failed;
     metric_t  *missing, *missing_removed;
-    metric_t  *reads, *reads_later, *page_hits, *page_misses, *page_bytes;
+    metric_t  *reads, *reads_later, *reads_broken;
+    metric_t  *page_hits, *page_misses, *page_bytes;
     metric_t  *receives, *receive_unwanted, *receive_failed;
     metric_t  *sends[6], *before[4];
     metric_t  *registers, *registers_refused;

@@ -14,6 +14,7 @@
 #include "common/goim_position.h"
 #include "history.h"
 #include "logic/lua/read.lua.h"
+#include "svc/log.h"
 
 #define LOGIC_READ_TRIES  3
 
@@ -26,6 +27,9 @@ static void logic_read_known(int ok, void *data);
 static int logic_read_eval(logic_read_t *rd);
 static void logic_read_got(svc_redis_t *r, redisReply *reply, void *data);
 static int logic_read_fits(const redisReply *reply);
+static int logic_read_sound(logic_read_t *rd);
+static int logic_read_parses(const redisReply *packed);
+static void logic_read_broken(logic_read_t *rd);
 static void logic_read_failed(logic_read_t *rd, const char *error);
 
 
@@ -90,9 +94,9 @@ static int
 logic_read_eval(logic_read_t *rd)
 {
     int              i;
-    char             key[7][LOGIC_READ_KEY], number[4][24];
+    char             key[7][LOGIC_READ_KEY], number[5][24];
     char             word[HISTORY_WORD + 1];
-    const char      *argv[16], *prefix;
+    const char      *argv[17], *prefix;
     svc_redis_t     *r;
     logic_thread_t  *t;
 
@@ -116,6 +120,7 @@ logic_read_eval(logic_read_t *rd)
     snprintf(number[1], sizeof(number[1]), "%" PRIu64, rd->number);
     snprintf(number[2], sizeof(number[2]), "%" PRIu32, rd->limit);
     snprintf(number[3], sizeof(number[3]), "%" PRIu32, rd->bytes);
+    snprintf(number[4], sizeof(number[4]), "%d", GOIM_RECORD_MAX);
     history_word(word);
 
     argv[7] = number[0];
@@ -127,8 +132,9 @@ logic_read_eval(logic_read_t *rd)
     argv[13] = number[2];
     argv[14] = number[3];
     argv[15] = word;
+    argv[16] = number[4];
 
-    return svc_redis_eval(r, &logic_read_script, logic_read_got, rd, 7, 16,
+    return svc_redis_eval(r, &logic_read_script, logic_read_got, rd, 7, 17,
                           argv, NULL);
 }
 
@@ -171,6 +177,10 @@ logic_read_got(svc_redis_t *r, redisReply *reply, void *data)
     rd->n = (reply->elements - 4) / 2;
     rd->items = &e[4];
 
+    if (!logic_read_sound(rd) || strcmp(e[0]->str, "BROKEN") == 0) {
+        logic_read_broken(rd);
+    }
+
     rd->done(rd);
 }
 
@@ -209,6 +219,69 @@ logic_read_fits(const redisReply *reply)
     }
 
     return reply->element[1]->len <= GOIM_EPOCH_MAX;
+}
+
+
+/*
+ * Who is given items gets all from the first one on.  One that nobody can read
+ * is not kept any more, and neither is what was before it.
+ */
+
+static int
+logic_read_sound(logic_read_t *rd)
+{
+    size_t  i;
+
+    for (i = rd->n; i > 0; i--) {
+
+        if (!logic_read_parses(rd->items[2 * i - 1])) {
+            rd->first = (uint64_t) rd->items[2 * i - 2]->integer + 1;
+            rd->items += 2 * i;
+            rd->n -= i;
+
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static int
+logic_read_parses(const redisReply *packed)
+{
+    int            rc;
+    Goim__Record  *record;
+
+    record = goim__record__unpack(NULL, packed->len,
+                                  (const uint8_t *) packed->str);
+    if (record == NULL) {
+        return 0;
+    }
+
+    rc = (record->kind == GOIM__RECORD__KIND__ROOM);
+    goim__record__free_unpacked(record, NULL);
+
+    return rc;
+}
+
+
+static void
+logic_read_broken(logic_read_t *rd)
+{
+    static log_once_t  said;
+
+    log_text_t  text;
+
+    metrics_add(logic_m.reads_broken, 1);
+    log_seldom(&said, LOG_ERROR, "history of room %s: an item before %" PRIu64
+               " is missing or none; who lacks it is told so",
+               log_text(&text, rd->room), rd->first);
+
+    if (strcmp(rd->what, "after") == 0) {
+        rd->status = LOGIC_READ_CANNOT;
+        rd->n = 0;
+    }
 }
 
 

@@ -41,11 +41,12 @@ struct logic_read_s {
     logic_read_status_t   status;
     const char           *error;        /* FAILED: why */
     const char           *epoch;        /* the room's, whatever was wanted */
-    uint64_t              first;        /* the oldest kept, */
+    uint64_t              first;        /* the oldest kept and whole, */
     uint64_t              head;         /* and the newest number */
     size_t                n;            /* of items */
-    redisReply          **items;        /* a number and a packed goim.Record,
-                                           and again; without a gap */
+    redisReply          **items;        /* a number and a packed goim.Record
+                                           that parses, and again; without a
+                                           gap */
 };
 
 /* done() comes once, perhaps at once */

@@ -179,8 +179,7 @@ logic_request_item(const redisReply *seq, const redisReply *packed)
                                   (const uint8_t *) packed->str);
 
     if (record == NULL) {
-        return json_pack("{s:I, s:n}", "seq", (json_int_t) seq->integer,
-                         "body");
+        abort();                /* it parsed before: no memory */
     }
 
     item = json_pack("{s:I, s:i}", "seq", (json_int_t) seq->integer,

@@ -115,8 +115,13 @@ typedef struct {
 /* NULL: no memory */
 goim_run_t *ngx_goim_run_block(ngx_goim_block_t *block);
 
-/* NULL: no memory, or they don't follow each other */
-goim_run_t *ngx_goim_run_page(goim_epoch_t *epoch, const Goim__Page *page);
+/*
+ * Some items may be none: *first then becomes the number behind the last of
+ * them, and *run, which may be NULL, what follows it.  NGX_ERROR: no memory, or
+ * they don't follow each other.
+ */
+ngx_int_t ngx_goim_run_page(goim_epoch_t *epoch, const Goim__Page *page,
+    goim_run_t **run, uint64_t *first);
 
 void ngx_goim_run_free(goim_run_t *run);
 

@@ -24,6 +24,8 @@ typedef struct {
 
 static ngx_goim_run_t *ngx_goim_run_alloc(goim_epoch_t *epoch, ngx_uint_t n,
     size_t len);
+static goim_run_t *ngx_goim_run_items(goim_epoch_t *epoch, Goim__Item **items,
+    Goim__Record **rec, size_t n, size_t len);
 static ngx_int_t ngx_goim_part_alloc(ngx_goim_part_t *part, size_t len);
 static void ngx_goim_part_frame(ngx_goim_part_t *part);
 static int32_t ngx_goim_run_sequence(uint64_t seq);
@@ -143,21 +145,24 @@ ngx_goim_run_block(ngx_goim_block_t *block)
 }
 
 
-goim_run_t *
-ngx_goim_run_page(goim_epoch_t *epoch, const Goim__Page *page)
-{
-    size_t            i, len;
-    u_char           *p;
-    Goim__Item       *item;
-    Goim__Record    **rec;
-    ngx_goim_run_t   *r;
+/* Those behind the last one that is none; they follow each other. */
 
-    r = NULL;
+ngx_int_t
+ngx_goim_run_page(goim_epoch_t *epoch, const Goim__Page *page,
+    goim_run_t **run, uint64_t *first)
+{
+    size_t           i, from, len;
+    ngx_int_t        rc;
+    Goim__Item      *item;
+    Goim__Record   **rec;
+
+    rc = NGX_ERROR;
+    from = 0;
     len = 0;
 
     rec = ngx_calloc(page->n_items * sizeof(Goim__Record *), ngx_cycle->log);
     if (rec == NULL) {
-        return NULL;
+        return NGX_ERROR;
     }
 
     for (i = 0; i < page->n_items; i++) {
@@ -171,47 +176,70 @@ ngx_goim_run_page(goim_epoch_t *epoch, const Goim__Page *page)
 
         rec[i] = goim__record__unpack(NULL, item->record.len,
                                       item->record.data);
-        if (rec[i] == NULL) {
-            goto done;
+
+        if (rec[i] == NULL || rec[i]->kind != GOIM__RECORD__KIND__ROOM) {
+            *first = item->seq + 1;
+            from = i + 1;
+            len = 0;
+            continue;
         }
 
         len += GOIM_HEADER + rec[i]->body.len;
     }
 
-    r = ngx_goim_run_alloc(epoch, page->n_items, len);
-    if (r == NULL) {
-        goto done;
+    *run = NULL;
+    rc = NGX_OK;
+
+    if (from < page->n_items) {
+        *run = ngx_goim_run_items(epoch, page->items + from, rec + from,
+                                  page->n_items - from, len);
+        rc = *run ? NGX_OK : NGX_ERROR;
     }
-
-    p = r->all.buf->data + r->all.inner;
-    r->run.follows = page->items[0]->seq - 1;
-
-    for (i = 0; i < page->n_items; i++) {
-        item = page->items[i];
-
-        p = goim_packet_header(p, rec[i]->body.len, GOIM_VERSION,
-                               rec[i]->operation,
-                               ngx_goim_run_sequence(item->seq));
-
-        if (rec[i]->body.len) {
-            p = ngx_cpymem(p, rec[i]->body.data, rec[i]->body.len);
-        }
-
-        r->items[i].seq = item->seq;
-        r->items[i].end = p - (r->all.buf->data + r->all.inner);
-    }
-
-    ngx_goim_part_frame(&r->all);
 
 done:
 
-    for (i = 0; i < page->n_items && rec[i]; i++) {
+    for (i = 0; i < page->n_items; i++) {
         goim__record__free_unpacked(rec[i], NULL);
     }
 
     ngx_free(rec);
 
-    return r ? &r->run : NULL;
+    return rc;
+}
+
+
+static goim_run_t *
+ngx_goim_run_items(goim_epoch_t *epoch, Goim__Item **items,
+    Goim__Record **rec, size_t n, size_t len)
+{
+    size_t           i;
+    u_char          *p;
+    ngx_goim_run_t  *r;
+
+    r = ngx_goim_run_alloc(epoch, n, len);
+    if (r == NULL) {
+        return NULL;
+    }
+
+    p = r->all.buf->data + r->all.inner;
+    r->run.follows = items[0]->seq - 1;
+
+    for (i = 0; i < n; i++) {
+        p = goim_packet_header(p, rec[i]->body.len, GOIM_VERSION,
+                               rec[i]->operation,
+                               ngx_goim_run_sequence(items[i]->seq));
+
+        if (rec[i]->body.len) {
+            p = ngx_cpymem(p, rec[i]->body.data, rec[i]->body.len);
+        }
+
+        r->items[i].seq = items[i]->seq;
+        r->items[i].end = p - (r->all.buf->data + r->all.inner);
+    }
+
+    ngx_goim_part_frame(&r->all);
+
+    return &r->run;
 }
 
 

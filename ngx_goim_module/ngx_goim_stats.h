@@ -36,6 +36,7 @@
     X(unrecovered,       "Positions from which it could not, and was told.") \
     X(history_reads,     "Reads of rooms' histories that logic was asked for.") \
     X(history_later,     "Reads without an answer that helps: asked again.") \
+    X(history_broken,    "Reads that met an item that is none: given up.")   \
     X(rooms_refused,     "Changes to a room the session may not enter.")     \
     X(subs_refused,      "Operations the session may not accept.")           \
     X(refusals,          "Refusals that a session was told the reason of.")  \

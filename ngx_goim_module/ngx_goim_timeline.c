@@ -14,6 +14,8 @@ static void ngx_goim_timelines_wake(goim_timelines_t *w);
 static void ngx_goim_timeline_free(goim_timeline_t *tl);
 static int ngx_goim_timeline_read(goim_read_t *r);
 static void ngx_goim_timeline_page(void *data, const Goim__Reply *reply);
+static goim_read_status_e ngx_goim_timeline_items(goim_epoch_t *epoch,
+    const Goim__Page *page, goim_run_t **run, uint64_t *first);
 static int ngx_goim_timeline_heads(goim_heads_t *h);
 static void ngx_goim_timeline_headed(void *data, const Goim__Reply *reply);
 static void *ngx_goim_timelines_alloc(size_t size);
@@ -345,6 +347,7 @@ ngx_goim_timeline_page(void *data, const Goim__Reply *reply)
 {
     goim_read_t  *r = data;
 
+    uint64_t             first;
     goim_run_t          *run;
     const Goim__Page    *page;
     goim_epoch_t        *epoch;
@@ -355,6 +358,7 @@ ngx_goim_timeline_page(void *data, const Goim__Reply *reply)
     run = NULL;
     epoch = NULL;
     page = NULL;
+    first = 0;
     status = GOIM_READ_LATER;
 
     if (reply && reply->code == GOIM__REPLY__CODE__OK
@@ -375,33 +379,54 @@ ngx_goim_timeline_page(void *data, const Goim__Reply *reply)
     }
 
     if (epoch) {
-        status = GOIM_READ_OK;
-
-        if (page->status == GOIM__PAGE__STATUS__OK && page->n_items) {
-            run = ngx_goim_run_page(epoch, page);
-
-            if (run == NULL) {
-                status = GOIM_READ_LATER;
-
-                ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                              "goim: a page of a room's history is broken, it "
-                              "is asked for again");
-            }
-        }
+        first = page->first;
+        status = ngx_goim_timeline_items(epoch, page, &run, &first);
     }
 
     if (status == GOIM_READ_LATER) {
         ngx_goim_count(history_later, 1);
     }
 
-    goim_read_answer(r, status, epoch, page ? page->first : 0,
-                     page ? page->head : 0, run);
+    goim_read_answer(r, status, epoch, first, page ? page->head : 0, run);
 
     if (run) {
         goim_run_unref(&ngx_goim_timelines, run);
     }
 
     goim_epoch_unref(&ngx_goim_timelines.epochs, epoch);
+}
+
+
+/*
+ * An item that nobody can read would be asked for for ever.  It is given up with
+ * those before it, as if they were no longer kept: who lacks them is told so.
+ */
+
+static goim_read_status_e
+ngx_goim_timeline_items(goim_epoch_t *epoch, const Goim__Page *page,
+    goim_run_t **run, uint64_t *first)
+{
+    if (page->status != GOIM__PAGE__STATUS__OK || page->n_items == 0) {
+        return GOIM_READ_OK;
+    }
+
+    if (ngx_goim_run_page(epoch, page, run, first) != NGX_OK) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "goim: a page of a room's history is broken, it is "
+                      "asked for again");
+
+        return GOIM_READ_LATER;
+    }
+
+    if (*first != page->first) {
+        ngx_goim_count(history_broken, 1);
+
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "goim: item %uL of a room's history is broken, who "
+                      "lacks it is told so", *first - 1);
+    }
+
+    return GOIM_READ_OK;
 }
 
 

@@ -59,7 +59,7 @@ sub read_room {
         goim:{1}:done), "goim:{1}:meta:$room", "goim:{1}:items:$room",
         'goim:{1}:rooms', 'goim:{1}:judged'], $how{life} // 7,
         $how{of} // $OF, $room, $epoch, $what, $n, $arg{limit} // 100,
-        $arg{bytes} // 1e6, 'read' . int rand 1e9);
+        $arg{bytes} // 1e6, 'read' . int rand 1e9, $arg{most} // 1e6);
     return $a if !ref $a;
     my ($got, $e, @rest) = @$a;
     $how{epoch} = $e;
@@ -270,8 +270,27 @@ is read_room('a', $epoch, 'after', 2), 'OK 3 3 3 z', 'just so';
 is read_room('a', '', 'last', 9), 'OK 3 3 3 z', 'what there is';
 number(map { ['a', "0-$_", "b$_"] } 13 .. 53);
 $redis->cmd('XDEL', 'goim:{1}:items:a', '30-0');
-like read_room('a', $epoch, 'after', 28), qr/^CANNOT /,
-    'what somebody has deleted is no part of an answer';
+is read_room('a', $epoch, 'after', 28), 'BROKEN 31 44',
+    'what somebody has deleted is given up';
+is read_room('a', $epoch, 'after', 28, limit => 1), 'OK 4 44 29 b38',
+    'where it is no part of the answer, it does not matter';
+is read_room('a', '', 'before', 33), 'BROKEN 31 44 31 b40 32 b41',
+    'nothing is read before it';
+is read_room('a', '', 'last', 15), 'BROKEN 31 44 ' . join(' ',
+    map { $_, 'b' . ($_ + 9) } 31 .. 44), 'of the newest neither';
+$redis->cmd('XDEL', 'goim:{1}:items:a', '43-0', '44-0');
+is read_room('a', $epoch, 'after', 42), 'BROKEN 45 44', 'nor the newest';
+is read_room('a', '', 'last', 1), 'BROKEN 45 44', 'when it has gone';
+
+# the newest two anew, of other forms
+$redis->cmd('DEL', 'goim:{1}:items:a');
+for (['42-0', qw(p 0-1 r b51)], ['43-1', qw(p 0-1 r b)], ['44-0', qw(r b53)]) {
+    $redis->cmd('XADD', 'goim:{1}:items:a', @$_);
+}
+is read_room('a', $epoch, 'after', $_), 'BROKEN 45 44', 'one of another form'
+    for 42, 43;
+is read_room('a', $epoch, 'after', 41, limit => 1, most => 2),
+    'BROKEN 43 44', 'or too long';
 $redis->cmd('DEL', 'goim:{1}:items:a');
 is read_room('a', $epoch, 'after', 43), 'CANNOT 45 44', 'all items gone';
 is read_room('a', $epoch, 'after', 44), 'OK 45 44', 'numbers stay';

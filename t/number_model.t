@@ -310,7 +310,7 @@ sub read_items {
             map({ "goim:{0}:$_:$c->{room}" } qw(meta items)), 'goim:{0}:rooms',
             'goim:{0}:judged'],
             $w{life}, history(), $c->{room}, $epoch, $what, $n,
-            1 + int rand 20, 1e6, 'r' . $word++);
+            1 + int rand 20, 1e6, 'r' . $word++, 1e6);
         return $a if ref $a;
         return if $a eq 'UNSAID';
         fail_round("read: $a");

@@ -7,13 +7,15 @@
 -- ARGV: life of the connection, what goim:history has as `of`, room, the
 --       epoch asked for or '' for any, what: 'after', 'before' or 'last', a
 --       number, how many items at most, how many bytes (or one item), a
---       random word
+--       random word, how many bytes an item may have
 -- Answer: { what it is, epoch, the oldest number kept, the newest one, then
 --         number and packed goim.Record of each item }. It is 'OK'; 'CANNOT':
 --         another epoch, or some of what was asked for is not kept; 'LATER':
---         after more than the newest. Or 'HISTORY' when goim:history has
---         another `of`; 'UNSAID': the room would begin, and the job that has
---         its partition has not said that it goes by this `of`
+--         after more than the newest; 'BROKEN': 'OK', or 'CANNOT' when it is
+--         after a number, but that items in between are missing or none: the
+--         oldest number is that behind them. Or 'HISTORY' when goim:history
+--         has another `of`; 'UNSAID': the room would begin, and the job that
+--         has its partition has not said that it goes by this `of`
 -- Errors: LIFE
 --
 -- 'after' a number: those that follow it, without a gap; 'before': the newest
@@ -31,7 +33,7 @@ of = since(KEYS[3], of)
 local meta, items = KEYS[4], KEYS[5]
 local room, want, what = ARGV[3], ARGV[4], ARGV[5]
 local n, limit, bytes = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local DAY = 86400000
+local most, DAY = tonumber(ARGV[10]), 86400000
 
 local m = redis.pcall('HMGET', meta, 'epoch', 'seq', 'of')
 local epoch, head = m[1], tonumber(m[2] or '')
@@ -53,7 +55,7 @@ end
 
 local kept = redis.pcall('XLEN', items)
 if type(kept) ~= 'number' then kept = 0 end
-local first = head - kept + 1
+local first = math.max(head - kept + 1, 1)
 
 local from, to
 if what == 'after' then
@@ -75,20 +77,36 @@ elseif from > head + 1 then
     return out
 end
 
-while from <= to and bytes > 0 do
+-- nothing up to that number can be read
+local function broken(number)
+    out = { 'BROKEN', epoch, number + 1, head }
+    from = number + 1
+end
+
+while from <= to and bytes > 0 and (what ~= 'after' or out[1] == 'OK') do
     local some = redis.call('XRANGE', items, from .. '-0', to .. '-0',
                             'COUNT', 16)
+    if #some == 0 then broken(to) end
     for _, e in ipairs(some) do
-        if e[1] ~= from .. '-0' or bytes <= 0 then break end
-        out[#out + 1] = from
-        out[#out + 1] = e[2][4]
-        bytes = bytes - #e[2][4]
-        from = from + 1
+        local number, part = string.match(e[1], '^(%d+)-(%d+)$')
+        local r = e[2][4]
+        local odd = part ~= '0' or e[2][3] ~= 'r' or r == '' or #r > most
+        number = tonumber(number)
+        if bytes <= 0 then break end
+        if number > from then broken(number - 1) end
+        if number == from and odd then
+            broken(number)
+        elseif number == from then
+            out[#out + 1] = from
+            out[#out + 1] = r
+            bytes = bytes - #r
+            from = from + 1
+        end
     end
-    if #some == 0 or (from <= to and bytes > 0
-                      and some[#some][1] ~= from - 1 .. '-0') then
-        return { 'CANNOT', epoch, first, head }
-    end
+end
+
+if what == 'after' and out[1] == 'BROKEN' then
+    return { 'BROKEN', epoch, out[3], head }
 end
 
 return out
