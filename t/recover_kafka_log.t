@@ -1,7 +1,8 @@
 # ASAN: no (it is about Kafka)
 #
 # Clients that recover, and others, while Kafka's log changes under them: it gets
-# more partitions, is emptied of what has been done, goes back, is made anew.
+# more partitions, is emptied of what has been done and of what has not, goes
+# back, is made anew.
 
 use strict;
 use warnings;
@@ -58,6 +59,21 @@ through('its records are deleted once they are done', $c, fault => sub {
     $job->kill9;
     $job->start;
 });
+
+# job, which goes on where it was, finds nothing there
+my $audience = through('its records are deleted before they are done', $c,
+    lost => 1, plain => 0, fault => sub {
+        my ($self) = @_;
+        hit STOP => $job->pid;
+        $self->{traffic}->more(20);
+        $self->{traffic}->pause;
+        $kafka->admin(empty => $topic, 4);
+        hit CONT => $job->pid;
+        eventually { $job->metrics->{goim_bus_removed_total} > 0 } 30,
+            'job sees that they are gone';
+        $self->{traffic}->resume;
+    });
+is $audience->told_false, 8, 'all are told, once';
 
 through('the log goes back', $c, lost => 1, fault => sub {
     my $before = $job->metrics->{goim_bus_logs_back_total};
