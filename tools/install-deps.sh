@@ -17,7 +17,7 @@ demo="make gcc libc6-dev nginx nginx-dev libnginx-mod-stream libhiredis-dev
 test="$demo perl libio-socket-ssl-perl libcmocka-dev libnginx-mod-nchan
     clang libclang-rt-14-dev dpkg-dev protobuf-c-compiler kcat maven
     default-jre-headless chromium debootstrap systemd buildah strace postgresql
-    sqlite3"
+    sqlite3 iproute2"
 
 case ${1-} in
 demo) packages=$demo ;;

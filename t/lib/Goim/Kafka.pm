@@ -70,7 +70,7 @@ main(int argc, char **argv)
 }
 C
 
-# partitions => 4 of topics that come into being; sasl => { user, password, ca
+# partitions => 4 of topics that come into being; host => its address; sasl => { user, password, ca
 # (Goim::TLS) }: its address is then one for SASL_SSL, by SCRAM-SHA-512 and PLAIN;
 # the test itself speaks to it without
 sub new {
@@ -78,7 +78,8 @@ sub new {
     my $libs = fetch();
     my $dir = folder('kafka');
     my ($port, $control) = (free_port(), free_port());
-    my ($listen, $sasl, @scram) = ("PLAINTEXT://127.0.0.1:$port", '');
+    my $host = $arg{host} || '127.0.0.1';
+    my ($listen, $sasl, @scram) = ("PLAINTEXT://$host:$port", '');
 
     if (my $s = $arg{sasl}) {
         $arg{sasl_port} = free_port();
@@ -126,7 +127,7 @@ CONF
     my $self = $class->SUPER::new(name => 'kafka', dir => $dir,
         stop => 'KILL', cmd => [@java, 'kafka.Kafka',
         "$dir/server.properties"]);
-    @$self{qw(port sasl_port)} = ($port, $arg{sasl_port});
+    @$self{qw(host port sasl_port)} = ($host, $port, $arg{sasl_port});
 
     my $format = join ' ', map { "'$_'" } @java, 'kafka.tools.StorageTool',
         'format', '-t', 'AAAAAAAAAAAAAAAAAAAAAQ', '-c',
@@ -163,10 +164,10 @@ ssl.keystore.location=$dir/key.pem
 CONF
 }
 
-sub addr { return '127.0.0.1:' . ($_[0]{sasl_port} || $_[0]{port}) }
+sub addr { return "$_[0]{host}:" . ($_[0]{sasl_port} || $_[0]{port}) }
 
 # where nobody has to say who he is
-sub plain { return "127.0.0.1:$_[0]{port}" }
+sub plain { return "$_[0]{host}:$_[0]{port}" }
 
 # start, again with the same data too, until it answers a metadata request
 sub start {
@@ -175,7 +176,7 @@ sub start {
     wait_for {
         die "Kafka ended:\n" . slurp("$self->{dir}/kafka.log")
             if !$self->alive;
-        !system("kcat -b 127.0.0.1:$self->{port} -m 1 -L >/dev/null 2>&1");
+        !system("kcat -b @{[$self->plain]} -m 1 -L >/dev/null 2>&1");
     } 90, 'Kafka answers';
     return $self;
 }
