@@ -31,6 +31,7 @@
 #define GOIM_ROOMS_BYTES  4096          /* of all these names */
 #define GOIM_OPS_MAX      128           /* ranges of operations it may accept */
 #define GOIM_SENDS_MAX    8192          /* bytes of what it may send, packed */
+#define GOIM_DATA_MAX     1024          /* of a session's data: JSON, ASCII */
 #define GOIM_SENT_MAX     2048          /* of an answer to what it sent */
 
 /* of a timeline */
@@ -50,7 +51,9 @@
 #define GOIM_RPC_MAX      (1024 * 1024)
 #define GOIM_PACKET_MAX   (512 * 1024)  /* the highest max_body of a node */
 #define GOIM_UPGRADE_MAX  (GOIM_RPC_MAX - GOIM_PACKET_MAX - 65536)
-#define GOIM_HEADERS_MAX  8
+#define GOIM_HEADERS_MAX  32            /* of those, one for each line */
+#define GOIM_PASS_MAX     16            /* names of them that are configured, */
+#define GOIM_HEADER_MAX   64            /* and their bytes */
 #define GOIM_SECRET_MIN   16            /* of nodes, for logic */
 #define GOIM_SECRET_MAX   512
 #define GOIM_PASSWORD_MAX 4096          /* of Redis */

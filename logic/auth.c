@@ -12,8 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/goim_header.h"
 #include "svc/log.h"
-
 
 
 /* The headers of a request to the application. */
@@ -122,6 +122,7 @@ logic_auth_ask(logic_call_t *call)
 {
     int             rc;
     size_t          i;
+    const char     *name;
     logic_asked_t   a;
     Goim__Connect  *c;
 
@@ -143,8 +144,12 @@ logic_auth_ask(logic_call_t *call)
     }
 
     for (i = 0; i < c->n_headers && i < GOIM_HEADERS_MAX; i++) {
-        if (logic_auth_passes(call->thread->conf, c->headers[i]->name)) {
-            logic_auth_bytes(&a, c->headers[i]->name, &c->headers[i]->value);
+        name = c->headers[i]->name;
+
+        if (goim_header_passes(name, strlen(name))
+            && logic_auth_passes(call->thread->conf, name))
+        {
+            logic_auth_bytes(&a, name, &c->headers[i]->value);
         }
     }
 
@@ -162,7 +167,7 @@ logic_auth_ask(logic_call_t *call)
 }
 
 
-/* Whether [auth] pass has it. */
+/* Those of [auth] pass, if it has them; others by the node's goim_pass. */
 
 static int
 logic_auth_passes(const logic_conf_t *conf, const char *name)
@@ -175,7 +180,7 @@ logic_auth_passes(const logic_conf_t *conf, const char *name)
         }
     }
 
-    return 0;
+    return 1;
 }
 
 

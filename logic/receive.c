@@ -22,7 +22,8 @@ logic_receive_call(logic_call_t *call)
 {
     char            query[3 * (GOIM_KEY_MAX + GOIM_ROOM_MAX) + 160];
     size_t          n;
-    const char     *header[5];
+    char            about[GOIM_DATA_MAX + 1];
+    const char     *header[7];
     Goim__Receive  *r;
 
     r = call->msg->receive;
@@ -63,7 +64,9 @@ logic_receive_call(logic_call_t *call)
     header[1] = "application/octet-stream";
     header[2] = "X-Goim-Server";
     header[3] = r->server;
-    header[4] = NULL;
+    header[5] = logic_call_data(r, about);
+    header[4] = about[0] != '\0' ? "X-Goim-Data" : NULL;
+    header[6] = NULL;
 
     if (logic_hook_post(call->thread->receive, query, header, r->body.data,
                         r->body.len, logic_receive_told, call)
@@ -73,6 +76,23 @@ logic_receive_call(logic_call_t *call)
         logic_reply_code(call, GOIM__REPLY__CODE__FAILED,
                          "too many packets wait for the application");
     }
+}
+
+
+const char *
+logic_call_data(const Goim__Receive *r, char *text)
+{
+    size_t  len;
+
+    len = r->data.len <= GOIM_DATA_MAX ? r->data.len : 0;
+
+    if (len > 0) {
+        memcpy(text, r->data.data, len);
+    }
+
+    text[len] = '\0';
+
+    return text;
 }
 
 

@@ -61,6 +61,7 @@ logic_send(logic_thread_t *t, const logic_send_ask_t *ask,
     }
 
     s->key[ask->key_len] = '\0';
+    snprintf(s->about, sizeof(s->about), "%s", ask->about);
     snprintf(s->sender, sizeof(s->sender), "%" PRId64, ask->mid);
 
     if (logic_send_line(ask->data, ask->len, &s->line, &reason) != 0) {

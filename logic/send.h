@@ -28,6 +28,7 @@ typedef struct {
     int64_t               mid;      /* over 0 */
     const char           *key;      /* the session's */
     size_t                key_len;  /* 0: there is none */
+    const char           *about;    /* the application's data of it */
     const logic_sends_t  *may;
     const logic_limits_t *limits;   /* of its user */
     const void           *data;     /* first line and payload; lent until the
@@ -54,6 +55,7 @@ typedef struct {
     char                 sender[24];
     char                 key[GOIM_KEY_MAX + 1];
     size_t               key_len;
+    char                 about[GOIM_DATA_MAX + 1];
     const char          *payload;   /* lent, or */
     char                *owned;     /* in there */
     size_t               len;

@@ -34,7 +34,7 @@ void
 logic_send_before(logic_send_t *s)
 {
     char         query[LOGIC_BEFORE_QUERY];
-    const char  *header[3];
+    const char  *header[5];
 
     if (s->thread->before == NULL) {
         logic_send_publish(s);
@@ -45,7 +45,9 @@ logic_send_before(logic_send_t *s)
 
     header[0] = "Content-Type";
     header[1] = "application/octet-stream";
-    header[2] = NULL;
+    header[2] = s->about[0] != '\0' ? "X-Goim-Data" : NULL;
+    header[3] = s->about;
+    header[4] = NULL;
 
     if (logic_hook_post(s->thread->before, query, header, s->payload, s->len,
                         logic_before_told, s)

@@ -117,6 +117,7 @@ logic_send_call(logic_call_t *call)
     logic_limits_t     limits;
     Goim__Receive     *r;
     logic_send_ask_t   ask;
+    char               about[GOIM_DATA_MAX + 1];
 
     r = call->msg->receive;
 
@@ -132,6 +133,7 @@ logic_send_call(logic_call_t *call)
     ask.mid = r->mid;
     ask.key = (char *) r->key.data;
     ask.key_len = r->key.len;
+    ask.about = logic_call_data(r, about);
     ask.may = &may;
     ask.limits = &limits;
     ask.data = r->body.data;

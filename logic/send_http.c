@@ -153,6 +153,7 @@ logic_send_claims(logic_thread_t *t, http_request_t *req, json_t *claims)
         ask.mid = who->mid;
         ask.key = NULL;
         ask.key_len = 0;
+        ask.about = who->data;
         ask.may = &who->sends;
         ask.limits = &who->limits;
         ask.data = http_body(req, &ask.len);

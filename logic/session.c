@@ -315,6 +315,9 @@ logic_session_granted(logic_call_t *call, const logic_who_t *who,
 
     connected->renewable = conf->auth == LOGIC_AUTH_JWT;
 
+    connected->data.data = (uint8_t *) who->data;
+    connected->data.len = strlen(who->data);
+
     connected->send.data = logic_send_pack(who, &connected->send.len);
 
     connected->im = who->im && call->thread->im != NULL;

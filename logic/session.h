@@ -32,4 +32,8 @@ void logic_announced_call(logic_call_t *call);
 
 void logic_receive_call(logic_call_t *call);
 
+/* The session's data that a node hands back, into text of GOIM_DATA_MAX + 1
+   bytes. */
+const char *logic_call_data(const Goim__Receive *r, char *text);
+
 #endif

@@ -52,6 +52,7 @@ static int logic_token_ops(logic_token_t *t, json_t *value);
 static int logic_token_send(logic_token_t *t, json_t *value);
 static int logic_token_limits(logic_token_t *t, json_t *value);
 static int logic_token_im(logic_token_t *t, json_t *value);
+static int logic_token_data(logic_token_t *t, json_t *value);
 static int logic_token_guest(logic_token_t *t, json_t *value);
 static int logic_token_signed(logic_token_t *t, json_t *value);
 static int logic_token_string(json_t *value, char *buf, size_t size,
@@ -87,6 +88,8 @@ static const struct {
     { "limits", LOGIC_SAID, logic_token_limits,
       "limits is not an object of rates and bursts" },
     { "im", LOGIC_SAID, logic_token_im, "im is not an object" },
+    { "data", LOGIC_SAID, logic_token_data,
+      "data is longer than 1024 bytes" },
     { "guest", LOGIC_SAID, logic_token_guest,
       "guest is neither true nor false" },
     { "token", LOGIC_PACKET, logic_token_signed, "token is not a string" }
@@ -474,6 +477,26 @@ logic_token_im(logic_token_t *t, json_t *value)
     t->who->im = json_is_object(value);
 
     return t->who->im ? 0 : -1;
+}
+
+
+/* Whatever it is; as text that a header may hold. */
+
+static int
+logic_token_data(logic_token_t *t, json_t *value)
+{
+    size_t  len;
+
+    len = json_dumpb(value, t->who->data, GOIM_DATA_MAX,
+                     JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+
+    if (len == 0 || len > GOIM_DATA_MAX) {
+        return -1;
+    }
+
+    t->who->data[len] = '\0';
+
+    return 0;
 }
 
 

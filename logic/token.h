@@ -24,6 +24,8 @@ typedef struct {
     logic_sends_t   sends;
     logic_limits_t  limits;
     int64_t         expires;        /* Unix time, ms; 0: never */
+    char            data[GOIM_DATA_MAX + 1];    /* the application's own, JSON
+                                       in ASCII; empty: none */
     unsigned        im:1;           /* it speaks with people */
     unsigned        guarded:1;      /* the key is the client's choice: not one
                                        that another mid has */

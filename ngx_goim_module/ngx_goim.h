@@ -76,14 +76,17 @@ typedef struct {
    allocation. */
 
 typedef struct {
+    const char                 *name;
+    ngx_str_t                   value;
+} ngx_goim_header_t;
+
+
+typedef struct {
     ngx_str_t                   cookie;
     const char                 *cookie_name;    /* the token's; NULL: none */
     ngx_str_t                   query;
     ngx_uint_t                  nheaders;
-    struct {
-        const char             *name;
-        ngx_str_t               value;
-    }                           headers[GOIM_HEADERS_MAX];
+    ngx_goim_header_t           headers[1];     /* and more behind */
 } ngx_goim_upgrade_t;
 
 
@@ -129,6 +132,7 @@ struct ngx_goim_session_s {
     int32_t                    *accepts;    /* sorted */
     void                       *ops;        /* it may accept; NULL: any */
     struct ngx_goim_sender_s   *sender;     /* it may send; owned */
+    struct ngx_goim_data_s     *data;       /* for the application; owned */
     struct ngx_goim_auth_s     *auth;       /* outstanding at logic, or */
     struct ngx_goim_receive_s  *receive;    /* a packet, or */
     struct ngx_goim_entering_s *entering;   /* a room */

@@ -490,6 +490,10 @@ ngx_goim_finalize(ngx_goim_session_t *s)
         ngx_free(s->sender);
     }
 
+    if (s->data) {
+        ngx_free(s->data);
+    }
+
     if (s->follow) {
         ngx_free(s->follow);
     }

@@ -31,6 +31,12 @@ typedef struct ngx_goim_auth_s {
 } ngx_goim_auth_t;
 
 
+struct ngx_goim_data_s {
+    size_t                  len;
+    u_char                  text[1];
+};
+
+
 static void ngx_goim_auth_wait(ngx_goim_session_t *s);
 static void ngx_goim_auth_next(ngx_event_t *ev);
 static ngx_int_t ngx_goim_auth_call(ngx_goim_auth_t *auth);
@@ -427,7 +433,8 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in,
     if (s->key.data == NULL || ngx_goim_auth_accepts(s, in) != NGX_OK
         || ngx_goim_room_limit(s, in) != NGX_OK
         || ngx_goim_sub_limit(s, in) != NGX_OK
-        || ngx_goim_sender_set(s, in) != NGX_OK)
+        || ngx_goim_sender_set(s, in) != NGX_OK
+        || ngx_goim_auth_data(s, in) != NGX_OK)
     {
         ngx_goim_disconnect_id(in, s->id, s->peer);
         ngx_goim_close(s, 1011, "no memory");
@@ -483,7 +490,46 @@ ngx_goim_auth_valid(const Goim__Connected *in)
            && in->n_accepts <= GOIM_ACCEPTS_MAX
            && in->n_rooms <= GOIM_ROOMS_MAX
            && in->n_ops <= 2 * GOIM_OPS_MAX
-           && in->send.len <= GOIM_SENDS_MAX;
+           && in->send.len <= GOIM_SENDS_MAX
+           && in->data.len <= GOIM_DATA_MAX;
+}
+
+
+ngx_int_t
+ngx_goim_auth_data(ngx_goim_session_t *s, const Goim__Connected *in)
+{
+    struct ngx_goim_data_s  *data;
+
+    data = NULL;
+
+    if (in->data.len) {
+        data = ngx_alloc(sizeof(struct ngx_goim_data_s) + in->data.len,
+                         ngx_cycle->log);
+        if (data == NULL) {
+            return NGX_ERROR;
+        }
+
+        data->len = in->data.len;
+        ngx_memcpy(data->text, in->data.data, in->data.len);
+    }
+
+    if (s->data) {
+        ngx_free(s->data);
+    }
+
+    s->data = data;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_goim_auth_tell(ngx_goim_session_t *s, Goim__Receive *receive)
+{
+    if (s->data) {
+        receive->data.data = s->data->text;
+        receive->data.len = s->data->len;
+    }
 }
 
 

@@ -179,6 +179,11 @@ void ngx_goim_auth_kick(uint64_t id);
 /* whether logic's answer is within what there may be */
 ngx_uint_t ngx_goim_auth_valid(const Goim__Connected *in);
 
+/* What the application wants to be told again with each packet, in the place of
+   what it was; and to tell it. */
+ngx_int_t ngx_goim_auth_data(ngx_goim_session_t *s, const Goim__Connected *in);
+void ngx_goim_auth_tell(ngx_goim_session_t *s, Goim__Receive *receive);
+
 
 /* ---- ngx_goim_token.c: it ends, another one takes its place ---- */
 

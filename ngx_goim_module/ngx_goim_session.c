@@ -494,6 +494,8 @@ ngx_goim_op_receive(ngx_goim_session_t *s, goim_packet_t *p)
         receive.room.len = s->room->key.len;
     }
 
+    ngx_goim_auth_tell(s, &receive);
+
     if (sent) {
         ngx_goim_sender_grant(s, &receive);
     }

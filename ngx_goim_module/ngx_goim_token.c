@@ -175,7 +175,8 @@ ngx_goim_token_answer(ngx_goim_session_t *s, const ngx_goim_receive_t *r,
 
     if (ngx_goim_room_limit(s, in) != NGX_OK
         || ngx_goim_sub_limit(s, in) != NGX_OK
-        || ngx_goim_sender_set(s, in) != NGX_OK)
+        || ngx_goim_sender_set(s, in) != NGX_OK
+        || ngx_goim_auth_data(s, in) != NGX_OK)
     {
         ngx_goim_close(s, 1011, "no memory");
         return NGX_ERROR;

@@ -16,6 +16,14 @@
 #include "ngx_goim_value.h"
 
 
+/* a header of the upgrade that the application is told */
+
+typedef struct {
+    ngx_str_t                key;           /* in lower case */
+    const char              *name;          /* as it is told; NULL: a cookie */
+} ngx_http_goim_header_t;
+
+
 typedef struct {
     ngx_http_handler_pt      handler;       /* NULL: no directive of ours */
     ngx_str_t                directive;
@@ -23,6 +31,7 @@ typedef struct {
 
     ngx_array_t             *origins;       /* empty: any */
     ngx_array_t             *subprotocols;  /* of ngx_str_t */
+    ngx_array_t             *pass;          /* of ngx_http_goim_header_t */
     ngx_str_t                cookie;        /* the name of the token's */
 } ngx_http_goim_loc_conf_t;
 
@@ -66,6 +75,11 @@ char *ngx_http_goim_set_subprotocol(ngx_conf_t *cf, ngx_command_t *cmd,
 ngx_uint_t ngx_http_goim_token(const ngx_str_t *value);
 
 
+/* ---- ngx_http_goim_pass.c ---- */
+
+char *ngx_http_goim_set_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+
 /* ---- ngx_http_goim_detach.c ---- */
 
 /*
@@ -81,6 +95,11 @@ ngx_int_t ngx_http_goim_detach(ngx_http_request_t *r,
 
 /* Whether all that is passed on goes into a call to logic. */
 ngx_uint_t ngx_http_goim_upgrade_fits(ngx_http_request_t *r);
+
+/* The header of that name, if it is passed on: always, or by the location's
+   list (NULL: none). */
+const ngx_http_goim_header_t *ngx_http_goim_header_find(ngx_array_t *pass,
+    const ngx_str_t *name);
 
 /* What the application may want to see of the request; NULL: nothing. */
 ngx_int_t ngx_http_goim_upgrade(ngx_http_request_t *r,

@@ -63,6 +63,13 @@ static ngx_command_t  ngx_http_goim_commands[] = {
       0,
       NULL },
 
+    { ngx_string("goim_pass"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_goim_set_pass,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("goim_cookie"),
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_goim_set_cookie,
@@ -175,6 +182,7 @@ ngx_http_goim_check_subscribe(ngx_conf_t *cf, ngx_http_goim_loc_conf_t *glcf,
         /* an echo is asked as the real one, but has no login */
 
         what = glcf->cookie.len ? "goim_cookie"
+               : glcf->pass ? "goim_pass"
                : glcf->app ? NULL
                : glcf->origins ? "goim_origin"
                : glcf->subprotocols ? "goim_subprotocol" : NULL;

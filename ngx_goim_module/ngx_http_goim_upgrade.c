@@ -8,23 +8,27 @@
 #include "ngx_http_goim.h"
 
 
-/* of all of it: a call to logic has at most 1 MB; nginx's default is 32 KB */
+typedef struct {
+    ngx_list_part_t   *part;
+    ngx_uint_t         i;
+    ngx_array_t       *pass;
+} ngx_http_goim_headers_t;
 
-static size_t ngx_http_goim_upgrade_len(ngx_http_request_t *r);
+
+static size_t ngx_http_goim_upgrade_len(ngx_http_request_t *r, ngx_uint_t *n);
 static u_char *ngx_http_goim_upgrade_cookies(ngx_http_request_t *r,
     ngx_goim_upgrade_t *up, u_char *p);
 static u_char *ngx_http_goim_upgrade_headers(ngx_http_request_t *r,
     ngx_goim_upgrade_t *up, u_char *p);
-static ngx_table_elt_t *ngx_http_goim_next_header(ngx_list_part_t **part,
-    ngx_uint_t *i, ngx_uint_t *which);
+static void ngx_http_goim_headers_begin(ngx_http_request_t *r,
+    ngx_http_goim_headers_t *it);
+static ngx_table_elt_t *ngx_http_goim_headers_next(ngx_http_goim_headers_t *it,
+    const char **name);
 
 
-/* in lower case, and as they are told */
+/* by every location */
 
-static const struct {
-    ngx_str_t    key;
-    const char  *name;
-} ngx_http_goim_wanted[] = {
+static const ngx_http_goim_header_t  ngx_http_goim_always[] = {
     { ngx_string("cookie"), NULL },
     { ngx_string("origin"), "Origin" },
     { ngx_string("user-agent"), "User-Agent" },
@@ -38,24 +42,27 @@ ngx_http_goim_upgrade(ngx_http_request_t *r, ngx_goim_upgrade_t **upgrade)
 {
     u_char                    *p;
     size_t                     len;
+    ngx_uint_t                 n;
     ngx_goim_upgrade_t        *up;
     ngx_http_goim_loc_conf_t  *glcf;
 
     *upgrade = NULL;
-    len = ngx_http_goim_upgrade_len(r);
+    len = ngx_http_goim_upgrade_len(r, &n);
 
     if (len == 0) {
         return NGX_OK;
     }
 
-    up = ngx_alloc(sizeof(ngx_goim_upgrade_t) + len, r->connection->log);
+    len += sizeof(ngx_goim_upgrade_t) + n * sizeof(ngx_goim_header_t);
+
+    up = ngx_alloc(len, r->connection->log);
     if (up == NULL) {
         return NGX_ERROR;
     }
 
     ngx_memzero(up, sizeof(ngx_goim_upgrade_t));
 
-    p = (u_char *) up + sizeof(ngx_goim_upgrade_t);
+    p = (u_char *) &up->headers[n];
     p = ngx_http_goim_upgrade_cookies(r, up, p);
     p = ngx_http_goim_upgrade_headers(r, up, p);
 
@@ -80,24 +87,30 @@ ngx_http_goim_upgrade(ngx_http_request_t *r, ngx_goim_upgrade_t **upgrade)
 ngx_uint_t
 ngx_http_goim_upgrade_fits(ngx_http_request_t *r)
 {
-    return ngx_http_goim_upgrade_len(r) <= GOIM_UPGRADE_MAX;
+    ngx_uint_t  n;
+
+    return ngx_http_goim_upgrade_len(r, &n) <= GOIM_UPGRADE_MAX
+           && n <= GOIM_HEADERS_MAX;
 }
 
 
+/* Of query and values; n: of headers, beside cookies. */
+
 static size_t
-ngx_http_goim_upgrade_len(ngx_http_request_t *r)
+ngx_http_goim_upgrade_len(ngx_http_request_t *r, ngx_uint_t *n)
 {
-    size_t            len;
-    ngx_uint_t        i, which;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    size_t                    len;
+    const char               *name;
+    ngx_table_elt_t          *h;
+    ngx_http_goim_headers_t   it;
 
-    i = 0;
-    part = &r->headers_in.headers.part;
+    *n = 0;
     len = r->args.len;
+    ngx_http_goim_headers_begin(r, &it);
 
-    while ((h = ngx_http_goim_next_header(&part, &i, &which)) != NULL) {
+    while ((h = ngx_http_goim_headers_next(&it, &name)) != NULL) {
         len += h->value.len + 2;
+        *n += name != NULL;
     }
 
     return len;
@@ -110,17 +123,16 @@ static u_char *
 ngx_http_goim_upgrade_cookies(ngx_http_request_t *r, ngx_goim_upgrade_t *up,
     u_char *p)
 {
-    ngx_uint_t        i, which;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    const char               *name;
+    ngx_table_elt_t          *h;
+    ngx_http_goim_headers_t   it;
 
-    i = 0;
-    part = &r->headers_in.headers.part;
     up->cookie.data = p;
+    ngx_http_goim_headers_begin(r, &it);
 
-    while ((h = ngx_http_goim_next_header(&part, &i, &which)) != NULL) {
+    while ((h = ngx_http_goim_headers_next(&it, &name)) != NULL) {
 
-        if (ngx_http_goim_wanted[which].name != NULL || h->value.len == 0) {
+        if (name != NULL || h->value.len == 0) {
             continue;
         }
 
@@ -142,69 +154,95 @@ static u_char *
 ngx_http_goim_upgrade_headers(ngx_http_request_t *r, ngx_goim_upgrade_t *up,
     u_char *p)
 {
-    ngx_uint_t        i, n, which;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    const char               *name;
+    ngx_table_elt_t          *h;
+    ngx_goim_header_t        *header;
+    ngx_http_goim_headers_t   it;
 
-    i = 0;
-    n = 0;
-    part = &r->headers_in.headers.part;
+    ngx_http_goim_headers_begin(r, &it);
 
-    while (n < GOIM_HEADERS_MAX
-           && (h = ngx_http_goim_next_header(&part, &i, &which)) != NULL)
-    {
-        if (ngx_http_goim_wanted[which].name == NULL) {
+    while ((h = ngx_http_goim_headers_next(&it, &name)) != NULL) {
+
+        if (name == NULL) {
             continue;
         }
 
-        up->headers[n].name = ngx_http_goim_wanted[which].name;
-        up->headers[n].value.data = p;
-        up->headers[n].value.len = h->value.len;
+        header = &up->headers[up->nheaders++];
+        header->name = name;
+        header->value.data = p;
+        header->value.len = h->value.len;
 
         p = ngx_cpymem(p, h->value.data, h->value.len);
-        n++;
     }
-
-    up->nheaders = n;
 
     return p;
 }
 
 
-/* the next one that is wanted */
+static void
+ngx_http_goim_headers_begin(ngx_http_request_t *r, ngx_http_goim_headers_t *it)
+{
+    ngx_http_goim_loc_conf_t  *glcf;
+
+    glcf = ngx_http_get_module_loc_conf(r, ngx_http_goim_module);
+
+    it->part = &r->headers_in.headers.part;
+    it->i = 0;
+    it->pass = glcf->pass;
+}
+
+
+/* The next one that is passed on, and its name; NULL: there is none. */
 
 static ngx_table_elt_t *
-ngx_http_goim_next_header(ngx_list_part_t **part, ngx_uint_t *i,
-    ngx_uint_t *which)
+ngx_http_goim_headers_next(ngx_http_goim_headers_t *it, const char **name)
 {
-    ngx_uint_t        n;
-    ngx_table_elt_t  *h;
+    ngx_table_elt_t               *h;
+    const ngx_http_goim_header_t  *header;
 
     for ( ;; ) {
 
-        if (*i >= (*part)->nelts) {
-            if ((*part)->next == NULL) {
+        if (it->i >= it->part->nelts) {
+            if (it->part->next == NULL) {
                 return NULL;
             }
 
-            *part = (*part)->next;
-            *i = 0;
+            it->part = it->part->next;
+            it->i = 0;
             continue;
         }
 
-        h = (ngx_table_elt_t *) (*part)->elts + (*i)++;
+        h = (ngx_table_elt_t *) it->part->elts + it->i++;
+        header = ngx_http_goim_header_find(it->pass, &h->key);
 
-        for (n = 0; n < sizeof(ngx_http_goim_wanted)
-                        / sizeof(ngx_http_goim_wanted[0]); n++)
-        {
-            if (h->key.len == ngx_http_goim_wanted[n].key.len
-                && ngx_strncmp(h->lowcase_key,
-                               ngx_http_goim_wanted[n].key.data, h->key.len)
-                   == 0)
-            {
-                *which = n;
-                return h;
-            }
+        if (header != NULL) {
+            *name = header->name;
+            return h;
         }
     }
+}
+
+
+const ngx_http_goim_header_t *
+ngx_http_goim_header_find(ngx_array_t *pass, const ngx_str_t *name)
+{
+    ngx_uint_t                     i, n, always;
+    const ngx_http_goim_header_t  *header;
+
+    always = sizeof(ngx_http_goim_always) / sizeof(ngx_http_goim_always[0]);
+    n = always + (pass != NULL ? pass->nelts : 0);
+
+    for (i = 0; i < n; i++) {
+
+        header = i < always ? &ngx_http_goim_always[i]
+                 : (ngx_http_goim_header_t *) pass->elts + (i - always);
+
+        if (header->key.len == name->len
+            && ngx_strncasecmp(header->key.data, name->data, name->len) == 0)
+        {
+            return header;
+        }
+    }
+
+    return NULL;
 }

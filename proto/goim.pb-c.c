@@ -2856,7 +2856,7 @@ const ProtobufCMessageDescriptor goim__connect__descriptor =
   (ProtobufCMessageInit) goim__connect__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connected__field_descriptors[18] =
+static const ProtobufCFieldDescriptor goim__connected__field_descriptors[19] =
 {
   {
     "mid",
@@ -3074,9 +3074,22 @@ static const ProtobufCFieldDescriptor goim__connected__field_descriptors[18] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "data",
+    133,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connected, data),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__connected__field_indices_by_name[] = {
   3,   /* field[3] = accepts */
+  18,   /* field[18] = data */
   13,   /* field[13] = expires */
   4,   /* field[4] = heartbeat */
   12,   /* field[12] = im */
@@ -3102,7 +3115,7 @@ static const ProtobufCIntRange goim__connected__number_ranges[5 + 1] =
   { 100, 12 },
   { 120, 13 },
   { 130, 15 },
-  { 0, 18 }
+  { 0, 19 }
 };
 const ProtobufCMessageDescriptor goim__connected__descriptor =
 {
@@ -3112,7 +3125,7 @@ const ProtobufCMessageDescriptor goim__connected__descriptor =
   "Goim__Connected",
   "goim",
   sizeof(Goim__Connected),
-  18,
+  19,
   goim__connected__field_descriptors,
   goim__connected__field_indices_by_name,
   5,  goim__connected__number_ranges,
@@ -3785,7 +3798,7 @@ const ProtobufCMessageDescriptor goim__cancel__descriptor =
   (ProtobufCMessageInit) goim__cancel__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__receive__field_descriptors[8] =
+static const ProtobufCFieldDescriptor goim__receive__field_descriptors[9] =
 {
   {
     "mid",
@@ -3883,9 +3896,22 @@ static const ProtobufCFieldDescriptor goim__receive__field_descriptors[8] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "data",
+    133,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Receive, data),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__receive__field_indices_by_name[] = {
   6,   /* field[6] = body */
+  8,   /* field[8] = data */
   1,   /* field[1] = key */
   0,   /* field[0] = mid */
   4,   /* field[4] = operation */
@@ -3894,11 +3920,12 @@ static const unsigned goim__receive__field_indices_by_name[] = {
   5,   /* field[5] = sequence */
   2,   /* field[2] = server */
 };
-static const ProtobufCIntRange goim__receive__number_ranges[2 + 1] =
+static const ProtobufCIntRange goim__receive__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 130, 7 },
-  { 0, 8 }
+  { 133, 8 },
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor goim__receive__descriptor =
 {
@@ -3908,10 +3935,10 @@ const ProtobufCMessageDescriptor goim__receive__descriptor =
   "Goim__Receive",
   "goim",
   sizeof(Goim__Receive),
-  8,
+  9,
   goim__receive__field_descriptors,
   goim__receive__field_indices_by_name,
-  2,  goim__receive__number_ranges,
+  3,  goim__receive__number_ranges,
   (ProtobufCMessageInit) goim__receive__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

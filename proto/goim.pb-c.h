@@ -413,7 +413,7 @@ struct  Goim__Connect
   size_t n_headers;
   Goim__Header **headers;
   /*
-   * X-Request-Id
+   * X-Request-Id, and those of goim_pass
    */
   /*
    * of the cookie that holds a token, of
@@ -505,13 +505,20 @@ struct  Goim__Connected
    */
   uint32_t send_burst;
   /*
+   * the application's own, JSON in ASCII:
+   */
+  ProtobufCBinaryData data;
+  /*
+   * for Receive.data; empty: none
+   */
+  /*
    * operation 18 is logic's, by `send` too
    */
   protobuf_c_boolean im;
 };
 #define GOIM__CONNECTED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connected__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, {0,NULL}, 0, 0, 0 }
+    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, {0,NULL}, 0, 0, {0,NULL}, 0 }
 
 
 /*
@@ -700,10 +707,17 @@ struct  Goim__Receive
    * Connected.send: it is to be published, and
    */
   ProtobufCBinaryData send;
+  /*
+   * Sent is the answer
+   */
+  /*
+   * Connected.data
+   */
+  ProtobufCBinaryData data;
 };
 #define GOIM__RECEIVE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__receive__descriptor) \
-    , 0, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0, 0, {0,NULL}, {0,NULL} }
+    , 0, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0, 0, {0,NULL}, {0,NULL}, {0,NULL} }
 
 
 /*

@@ -144,11 +144,15 @@ subtest 'what is passed on' => sub {
             pass => $pass });
         $rpc->call(connect => { session => ++$session, token => 'x',
             query => 'a=b', headers => [(map { { name => $_,
-                value => "the $_" } } @names, 'X-Evil'),
+                value => "the $_" } } @names, 'X-Tenant'),
+                (map { { name => $_, value => 'evil' } } 'Content-Length',
+                    'Transfer-encoding', 'cookie', 'X-Goim-Addr', 'X-Evil: 1',
+                    "X-Evil\r\nX", 'query', '', 'x' x 65),
                 { name => 'Origin', value => "x\r\nX-Evil: 1" }] });
         $logic->stop;
         my $head = ($http->seen)[-1]{head};
         unlike $head, qr/evil/i, 'nothing else';
+        like $head, qr/^X-Tenant: the X-Tenant\r$/m, 'one of goim_pass';
         return join ' ', $head =~ /^(X-Goim-Query|@{[join '|', @names]}):/mg;
     };
     is $asks->(undef), "X-Goim-Query @names", 'all of it';
