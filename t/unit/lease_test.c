@@ -1,10 +1,11 @@
 /*
- * Leases of partitions (svc/lease.c): who comes, goes, dies and sleeps.
+ * Leases of partitions (svc/lease.c): who comes, goes, dies and sleeps. Leases'
+ * clock stands until a test moves it; turns come by the loop's own.
  */
 
 #include "test_redis.h"
 
-#include "svc/lease.h"
+#include "svc/lease_int.h"
 
 #include <sys/syscall.h>
 
@@ -13,22 +14,20 @@
 #define EPOCH  "30313233343536373839616263646500"
 
 
-/* A machine that has slept: its boot clock is ahead by so much. */
-static int64_t  slept;              /* ms */
+/* What the boot clock, leases' own, tells. */
+static int64_t  boot = 1000000;     /* ms */
 
 
 int
 clock_gettime(clockid_t id, struct timespec *ts)
 {
-    int  rc;
-
-    rc = (int) syscall(SYS_clock_gettime, id, ts);
-
-    if (rc == 0 && id == CLOCK_BOOTTIME) {
-        ts->tv_sec += slept / 1000;
+    if (id == CLOCK_BOOTTIME) {
+        ts->tv_sec = boot / 1000;
+        ts->tv_nsec = boot % 1000 * 1000000;
+        return 0;
     }
 
-    return rc;
+    return (int) syscall(SYS_clock_gettime, id, ts);
 }
 
 
@@ -37,6 +36,7 @@ typedef struct {
     int       owned;
     int       lost;
     int       giving;
+    int       looked;
     int       ended;
 } holder_t;
 
@@ -103,7 +103,7 @@ on_giving(uint32_t n, void *data)
 static void
 on_looked(void *data)
 {
-    (void) data;
+    ((holder_t *) data)->looked++;
 }
 
 
@@ -144,13 +144,37 @@ holder_end(holder_t *h)
 }
 
 
+static int
+has_answers(void *data)
+{
+    return ((holder_t *) data)->l->calls == 0;
+}
+
+
 /* As if its process were killed: nothing is said. */
 static void
 holder_die(holder_t *h)
 {
-    test_run(base, 200);
+    test_wait(base, has_answers, h);
     lease_free(h->l);
     h->l = NULL;
+}
+
+
+static int
+has_looked(void *data)
+{
+    return ((holder_t *) data)->looked > 0 && has_answers(data);
+}
+
+
+/* A whole turn, now; if one is under way, another one after it. */
+static void
+holder_look(holder_t *h)
+{
+    h->looked = 0;
+    lease_begin(h->l, epoch, N, svc_redis_life(r));
+    test_wait(base, has_looked, h);
 }
 
 
@@ -204,7 +228,7 @@ test_share(void **state)
 static void
 test_death(void **state)
 {
-    int64_t   start;
+    int       i;
     holder_t  a, b;
 
     (void) state;
@@ -214,51 +238,76 @@ test_death(void **state)
     holder_start(&b);
     test_wait(base, has_half, &b);
     holder_die(&a);
+    holder_look(&b);
 
-    start = svc_now();
+    for (i = 0; i < 4; i++) {
+        assert_int_equal(b.owned, N / 2);
+        boot += i < 3 ? LEASE_TIME / 4 : LEASE_TIME / 4 - 1;
+        holder_look(&b);
+    }
+
+    assert_int_equal(b.owned, N / 2);
+    boot++;
     test_wait(base, has_all, &b);
-    assert_in_range(svc_now() - start, 2000, 15000);
     assert_int_equal(b.lost, 0);
 
     holder_end(&b);
 }
 
 
-/*
- * A holder that slept trusts none of its leases, though no timer has run; one
- * that watches takes nothing from who goes on renewing.
- */
+/* Each partition is somebody's, for sure. */
+static int
+are_held(void *data)
+{
+    uint32_t   n;
+    holder_t **h;
+
+    h = data;
+
+    for (n = 0; n < N; n++) {
+        if (lease_holds(h[0]->l, n) + lease_holds(h[1]->l, n) != 1) {
+            return 0;
+        }
+    }
+
+    return h[0]->owned == N / 2 && h[1]->owned == N / 2;
+}
+
+
+/* A holder that slept trusts none of its leases, though no timer has run. */
 static void
 test_sleep(void **state)
 {
-    uint32_t  n;
-    holder_t  a, b;
+    uint32_t   n;
+    holder_t   a, b, *both[2];
 
     (void) state;
 
     holder_start(&a);
     test_wait(base, has_all, &a);
     holder_start(&b);
-    test_wait(base, has_half, &b);
+    both[0] = &a;
+    both[1] = &b;
+    test_wait(base, are_held, both);
 
-    slept += 60000;
+    boot += 60000;
 
     for (n = 0; n < N; n++) {
         assert_false(lease_holds(a.l, n));
         assert_false(lease_holds(b.l, n));
     }
 
-    /* both renew before either is taken for over */
-
-    test_run(base, 3000);
-    assert_int_equal(a.owned + b.owned, N);
-
-    for (n = 0; n < N; n++) {
-        assert_int_equal(lease_holds(a.l, n) + lease_holds(b.l, n), 1);
-    }
+    test_wait(base, are_held, both);
 
     holder_end(&a);
     holder_end(&b);
+}
+
+
+static int
+has_lost(void *data)
+{
+    return ((holder_t *) data)->lost > 0;
 }
 
 
@@ -266,6 +315,7 @@ test_sleep(void **state)
 static void
 test_lost(void **state)
 {
+    int       i;
     holder_t  a;
 
     (void) state;
@@ -273,15 +323,20 @@ test_lost(void **state)
     holder_start(&a);
     test_wait(base, has_all, &a);
 
-    test_do(&redis, "DEL p:goim:{3}:lease:" EPOCH);
     test_do(&redis, "SET p:goim:{3}:lease:" EPOCH " %s", "somebody/1/x 99 1");
-    test_run(base, 2500);
-    assert_int_equal(a.lost, 1);
-    assert_int_equal(a.owned, N - 1);
+    test_wait(base, has_lost, &a);
 
     /* who never does anything is over */
 
+    for (i = 0; i < 4; i++) {
+        assert_int_equal(a.lost, 1);
+        assert_int_equal(a.owned, N - 1);
+        boot += LEASE_TIME / 4;
+        holder_look(&a);
+    }
+
     test_wait(base, has_all, &a);
+    assert_int_equal(a.lost, 1);
 
     lease_lose_all(a.l, "a test");
     assert_int_equal(a.owned, 0);
