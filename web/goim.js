@@ -4,6 +4,7 @@
  * docs/protocol.md what it speaks.
  */
 
+import { Events, hand } from './goim_events.js';
 import { Heartbeat } from './goim_heartbeat.js';
 import { Nodes, backoffDelay, checkBackoff } from './goim_nodes.js';
 import { checkOptions } from './goim_options.js';
@@ -15,6 +16,7 @@ import {
 import { Places } from './goim_recover.js';
 import { Requests, refused } from './goim_requests.js';
 import { checkSent, encodeSend } from './goim_send.js';
+import { Timelines } from './goim_timelines.js';
 import { Token } from './goim_token.js';
 import { Wake } from './goim_wake.js';
 
@@ -25,13 +27,13 @@ const MAX_BUFFERED = 1024 * 1024;   /* bytes the socket did not take yet */
 
 /* ---- the client ---- */
 
-export class GoimClient extends EventTarget {
+export class GoimClient extends Events {
     #options;
     #room;                  /* what we want to be in */
     #accepts;
     #state = 'closed';
     #online = null;
-    #places = null;         /* null: it does not recover */
+    #timelines;
 
     #run = 0;               /* tells this attempt's events from older ones' */
     #socket = null;
@@ -76,9 +78,8 @@ export class GoimClient extends EventTarget {
                 'no answer to the heartbeat')),
         });
 
-        if (o.recover) {
-            this.#places = new Places({ ...o, mid: o.who }, report);
-        }
+        this.#timelines = new Timelines(o.recover
+            ? new Places({ ...o, mid: o.who }, report) : null);
     }
 
 
@@ -94,30 +95,15 @@ export class GoimClient extends EventTarget {
     get online() { return this.#online; }
 
     /* { epoch, seq }: the room's items up to there are done with; or null */
-    get position() { return this.#places?.position(this.#room) ?? null; }
+    get position() {
+        return this.#timelines.rooms?.position(this.#room) ?? null;
+    }
 
     /* of the connection or the last attempt */
     get url() { return this.#url; }
 
     /* Date.now() of the next attempt while waiting, else null */
     get retryAt() { return this.#retryAt; }
-
-
-    /*
-     * Call `listener` with the event's detail; returns what undoes it. Who
-     * recovers waits for its promise before the position moves.
-     */
-    on(type, listener) {
-        const handler = (event) => {
-            const result = listener(event.detail);
-
-            event.waitUntil?.(result);
-        };
-
-        this.addEventListener(type, handler);
-
-        return () => this.removeEventListener(type, handler);
-    }
 
 
     /*
@@ -170,11 +156,12 @@ export class GoimClient extends EventTarget {
      */
     async changeRoom(room, start = {}) {
         const wanted = checkRoom(room);
+        const { rooms } = this.#timelines;
 
-        this.#places?.ask(wanted, start);
+        rooms?.ask(wanted, start);
 
-        const body = encodeBody(wanted === '' || this.#places === null ? wanted
-            : JSON.stringify({ [wanted]: this.#places.entry(wanted) }));
+        const body = encodeBody(wanted === '' || rooms === null ? wanted
+            : JSON.stringify({ [wanted]: rooms.entry(wanted) }));
 
         this.#room = wanted;
 
@@ -214,6 +201,24 @@ export class GoimClient extends EventTarget {
      * bytes. Resolves with the answer, { operation, body, text() }.
      */
     async send(operation, body) {
+        const answer = await this.#ask(this.#sendable(operation),
+            encodeBody(body));
+
+        if (answer.refusal) {
+            throw refused(answer);
+        }
+
+        return answer;
+    }
+
+
+    /* The same for what has no answer. */
+    tell(operation, body) {
+        this.#write(this.#sendable(operation), encodeBody(body));
+    }
+
+
+    #sendable(operation) {
         const [op] = checkOperations([operation]);
 
         if (RESERVED.has(op)) {
@@ -224,13 +229,7 @@ export class GoimClient extends EventTarget {
             throw new GoimError('closed', 'not connected');
         }
 
-        const answer = await this.#ask(op, encodeBody(body));
-
-        if (answer.refusal) {
-            throw refused(answer);
-        }
-
-        return answer;
+        return op;
     }
 
 
@@ -255,6 +254,12 @@ export class GoimClient extends EventTarget {
     }
 
 
+    /* Recover an inbox, too: from the next connection on; events are inbox. */
+    follow(places) {
+        this.#timelines.follow(places);
+    }
+
+
     /* ---- events ---- */
 
     #emit(type, detail) {
@@ -262,19 +267,10 @@ export class GoimClient extends EventTarget {
     }
 
 
-    /* An event that moves us to `at` in a room when it is done with. */
-    #hand(type, detail, room, at) {
-        const event = new CustomEvent(type, { detail });
-        const promises = [];
-
-        event.waitUntil = (result) => {
-            if (typeof result?.then === 'function') {
-                promises.push(result);
-            }
-        };
-
-        this.dispatchEvent(event);
-        this.#places.handed(room, at, promises);
+    /* An event that moves us to `at` in a timeline when it is done with. */
+    #hand({ places, type, detail, room, at }) {
+        places.handed(room, at,
+            type === undefined ? [] : hand(this, type, detail));
     }
 
 
@@ -373,8 +369,10 @@ export class GoimClient extends EventTarget {
             fields.errors = 1;
         }
 
-        if (this.#places !== null) {
-            fields.recover = this.#places.begin(this.#room);
+        const recover = this.#timelines.begin(this.#room);
+
+        if (recover !== null) {
+            fields.recover = recover;
         }
 
         this.#joined = { room: this.#room, accepts: new Set(this.#accepts) };
@@ -496,19 +494,16 @@ export class GoimClient extends EventTarget {
 
 
     #push(packet) {
-        if (this.#places === null || packet.sequence === 0) {
+        if (!this.#timelines.has(packet)) {
             this.#emit('message', packet);
             return;
         }
 
         this.#follow(() => {
-            const item = this.#places.item(packet);
+            const step = this.#timelines.item(packet);
 
-            if (item !== null) {
-                const { room, epoch, seq } = item;
-
-                this.#hand('message', Object.assign(packet, item), room,
-                    { epoch, seq });
+            if (step !== null) {
+                this.#hand(step);
             }
         });
     }
@@ -526,12 +521,8 @@ export class GoimClient extends EventTarget {
 
     #told(packet) {
         this.#follow(() => {
-            const { room, at, type, detail } = this.#places.told(packet.text());
-
-            if (type === undefined) {
-                this.#places.handed(room, at);
-            } else {
-                this.#hand(type, detail, room, at);
+            for (const step of this.#timelines.told(packet.text())) {
+                this.#hand(step);
             }
         });
     }
@@ -599,7 +590,7 @@ export class GoimClient extends EventTarget {
             return;
         }
 
-        const recovers = this.#places !== null;
+        const recovers = this.#timelines.any;
 
         if (recovers && packet.operation === Op.POSITION) {
             this.#told(packet);
@@ -620,6 +611,11 @@ export class GoimClient extends EventTarget {
 
     /* The answer; with `refusal`, if that came before it. */
     async #ask(operation, body) {
+        return this.#requests.expect(operation, this.#write(operation, body));
+    }
+
+
+    #write(operation, body) {
         if (this.#requests.full || this.#socket.bufferedAmount > MAX_BUFFERED) {
             throw new GoimError('busy', 'too much waits for the server');
         }
@@ -628,7 +624,7 @@ export class GoimClient extends EventTarget {
 
         this.#socket.send(encodePacket(operation, sequence, body));
 
-        return this.#requests.expect(operation, sequence);
+        return sequence;
     }
 
 
@@ -678,12 +674,13 @@ export class GoimClient extends EventTarget {
         }
 
         if (!again || code === EXPIRED) {
-            this.#finish(new GoimError('denied', `not to come back, ${why}`));
+            this.#finish(Object.assign(new GoimError('denied',
+                `not to come back, ${why}`), { status: code, reason }));
             return;
         }
 
         this.#lost(new GoimError('lost', `connection closed, ${why}`),
-            code === 1012 && this.#places !== null);
+            code === 1012 && this.#timelines.any);
     }
 
 

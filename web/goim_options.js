@@ -31,7 +31,7 @@ const DEFAULTS = {
 };
 
 
-function randomKey() {
+export function randomKey() {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
 
     return Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');

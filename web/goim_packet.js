@@ -17,6 +17,7 @@ export const Op = Object.freeze({
     CHANGE_ROOM: 12, CHANGE_ROOM_REPLY: 13,
     SUB: 14, SUB_REPLY: 15,
     UNSUB: 16, UNSUB_REPLY: 17,
+    COMMAND: 18, COMMAND_REPLY: 19, ITEM: 20, SIGNAL: 22,
     POSITION: 23,
 });
 

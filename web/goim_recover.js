@@ -13,6 +13,12 @@ const MAX_LAST = 1000;
 const MAX_SEQUENCE = 0x7fffffff;
 
 
+/* The sequence in the header of the item with this number. */
+export function sequenceOf(seq) {
+    return (seq - 1) % MAX_SEQUENCE + 1;
+}
+
+
 /* A copy of a position; null: it is none. */
 function position(value) {
     return typeof value?.epoch === 'string' && /^[!-~]{1,32}$/.test(value.epoch)
@@ -28,22 +34,6 @@ function parse(text) {
     } catch {
         return null;
     }
-}
-
-
-/* The room and its entry, null if it has no history, in operation 23. */
-function parseTold(text) {
-    const map = parse(text);
-
-    if (typeof map === 'object' && map !== null) {
-        const [room, entry] = Object.entries(map)[0] ?? ['', null];
-
-        if (entry === null || position(entry) !== null) {
-            return [room, entry];
-        }
-    }
-
-    throw new GoimError('malformed', 'no position in operation 23');
 }
 
 
@@ -150,11 +140,15 @@ export class Places {
 
 
     /*
-     * Operation 23: { room, at, type, detail }, the position that the
-     * application has there when it has done with this event, if any.
+     * What operation 23 says of a room: { room, at, type, detail }, the position
+     * that the application has there when it has done with this event, if any.
+     * `entry` null: it has no history.
      */
-    told(text) {
-        const [room, entry] = parseTold(text);
+    told(room, entry) {
+        if (entry !== null && position(entry) === null) {
+            throw new GoimError('malformed', 'no position in operation 23');
+        }
+
         const asked = this.#asked.get(room);
         const was = position(this.entry(room));
         const at = position(entry);
@@ -201,7 +195,7 @@ export class Places {
      */
     item({ sequence }) {
         const wire = this.#wire;
-        const next = wire === null ? 'none' : wire.seq % MAX_SEQUENCE + 1;
+        const next = wire === null ? 'none' : sequenceOf(wire.seq + 1);
 
         if (sequence !== next) {
             throw new GoimError('lost', `item ${sequence} came, not ${next}`);

@@ -9,7 +9,10 @@ const ANSWER = new Map([
     [Op.HEARTBEAT, Op.HEARTBEAT_REPLY], [Op.SEND, Op.SEND_REPLY],
     [Op.CHANGE_ROOM, Op.CHANGE_ROOM_REPLY], [Op.SUB, Op.SUB_REPLY],
     [Op.UNSUB, Op.UNSUB_REPLY], [Op.AUTH, Op.AUTH_REPLY],
+    [Op.COMMAND, Op.COMMAND_REPLY],
 ]);
+
+const OWN = new Set([Op.AUTH, Op.COMMAND]);
 
 const MAX_PENDING = 1000;           /* requests without an answer */
 const MAX_SEQUENCE = 0x7fffffff;
@@ -75,13 +78,13 @@ export class Requests {
 
 
     /*
-     * Whether the packet was an answer. That of an auth that is refused is its
-     * own operation.
+     * Whether the packet was an answer. That of an auth that is refused, and of
+     * a command where there are none, is its own operation.
      */
     answered(packet) {
         const request = this.#pending.get(packet.sequence);
-        const refused = request?.operation === Op.AUTH
-            && packet.operation === Op.AUTH;
+        const refused = OWN.has(packet.operation)
+            && request?.operation === packet.operation;
 
         if (request?.answer !== packet.operation && !refused) {
             return false;

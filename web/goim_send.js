@@ -32,19 +32,42 @@ export function sendLine({ to, mids, operation = OPERATION, id }) {
 
 
 export function encodeSend(where, payload) {
-    const line = encoder.encode(`${sendLine(where)}\n`);
-    const bytes = encodeBody(payload);
-    const out = new Uint8Array(line.length + bytes.length);
+    return encodeLine(sendLine(where), payload);
+}
 
-    out.set(line);
-    out.set(bytes, line.length);
+
+/* A body of a first line and the payload. */
+export function encodeLine(line, payload) {
+    const first = encoder.encode(`${line}\n`);
+    const bytes = encodeBody(payload);
+    const out = new Uint8Array(first.length + bytes.length);
+
+    out.set(first);
+    out.set(bytes, first.length);
 
     return encodeBody(out);
 }
 
 
-/* Throws what the answer says. */
-export function checkSent({ body }) {
+/* codes of answers after which the same may be asked again */
+const LATER = new Set([-429, -502, -503, -504]);
+
+
+/* Whether it is the connection's end that a request rejected with. */
+export function ended(error) {
+    return ['closed', 'denied', 'lost', 'replaced'].includes(error.code);
+}
+
+
+/* Whether a request that rejected so may get another answer later. */
+export function passes(error) {
+    return ['busy', 'malformed', 'timeout'].includes(error.code)
+        || (error.code === 'refused' && LATER.has(error.status));
+}
+
+
+/* What the answer says, or throws it. */
+export function checkSent({ body }, parse = JSON.parse) {
     let answer;
 
     if (body.length === 0) {
@@ -52,7 +75,7 @@ export function checkSent({ body }) {
     }
 
     try {
-        answer = JSON.parse(decoder.decode(body));
+        answer = parse(decoder.decode(body));
     } catch {
         answer = null;
     }
@@ -62,12 +85,15 @@ export function checkSent({ body }) {
     }
 
     if (answer.code !== 0) {
-        const error = new GoimError('refused', String(answer.reason));
+        const error = new GoimError('refused',
+            String(answer.reason ?? answer.message));
 
         error.status = answer.code;
         error.after = answer.after ?? null;
         throw error;
     }
+
+    return answer;
 }
 
 

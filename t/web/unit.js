@@ -6,6 +6,7 @@ import './packet.js';
 import './client.js';
 import './recover.js';
 import './errors.js';
+import './im.js';
 import { runAll } from './lib.js';
 
 runAll();
