@@ -16,6 +16,9 @@
 /* the type of rooms that is kept for what is not an application's room */
 #define GOIM_ROOM_OWN     "im"
 
+/* the timeline of a user's inbox, as its clients name it */
+#define GOIM_INBOX        "im://inbox"
+
 /* what a node tells of itself */
 #define GOIM_NODE_TEXT    255           /* bytes of a region, an address ... */
 #define GOIM_NODE_ADDRS   64

@@ -38,6 +38,7 @@
 #define GOIM_OP_UNSUB_REPLY     17
 #define GOIM_OP_COMMAND         18
 #define GOIM_OP_COMMAND_REPLY   19
+#define GOIM_OP_ITEM            20
 #define GOIM_OP_POSITION        23
 
 

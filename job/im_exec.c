@@ -133,6 +133,8 @@ job_im_exec(job_im_t *im)
         im_new(b->cmds[i]);
     }
 
+    ADD(&q, "SELECT value FROM meta WHERE name = $1", im_str("epoch"));
+
     for (i = 0; i < b->nconvs; i++) {
         im_lock(&q, &b->convs[i], b->cmds[0]->c->at);
     }
@@ -149,6 +151,24 @@ job_im_exec(job_im_t *im)
 
 
 /* ---- the second: accounts, and what was done before ---- */
+
+static void
+im_epoch_found(job_im_batch_t *b, const db_rows_t *rows)
+{
+    size_t             len;
+    const db_value_t  *v;
+
+    v = rows->values;
+    len = rows->nrows == 1 && v->type == DB_TEXT && v->len <= GOIM_EPOCH_MAX
+          ? v->len : 0;
+
+    if (len > 0) {
+        memcpy(b->epoch, v->data, len);
+    }
+
+    b->epoch[len] = '\0';
+}
+
 
 static void
 im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
@@ -335,6 +355,7 @@ im_locked(const db_reply_t *reply, void *data)
 
     b = &im->batch;
     at = reply->n - b->ncmds;
+    im_epoch_found(b, &reply->rows[0]);
 
     for (i = 0; i < b->nconvs; i++) {
         im_conv_found(&b->convs[i], reply->rows);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/goim_packet.h"
 #include "svc/clock.h"
 #include "svc/log.h"
 #include "svc/stream.h"
@@ -143,24 +144,24 @@ im_send_text(job_im_send_t *s, job_im_cmd_t *cmd)
 }
 
 
+/* The entry for those keys of its mid, which one node has. */
+
 static void
 im_send_record(job_im_send_t *s, im_node_t *node, const job_im_entry_t *entry,
-    const char *key, size_t key_len)
+    ProtobufCBinaryData *keys, size_t nkeys)
 {
-    size_t               size;
-    Goim__Record         record = GOIM__RECORD__INIT, *records[1];
-    Goim__Delivery       delivery = GOIM__DELIVERY__INIT;
-    ProtobufCBinaryData  keys[1];
+    size_t          size;
+    Goim__Record    record = GOIM__RECORD__INIT, *records[1];
+    Goim__Delivery  delivery = GOIM__DELIVERY__INIT;
 
     im_send_text(s, entry->cmd);
 
-    keys[0].data = (uint8_t *) key;
-    keys[0].len = key_len;
-
     record.kind = GOIM__RECORD__KIND__KEYS;
     record.keys = keys;
-    record.n_keys = 1;
-    record.operation = JOB_IM_OP;
+    record.n_keys = nkeys;
+    record.operation = GOIM_OP_ITEM;
+    record.mid = entry->mid;
+    record.timeline = s->im->batch.epoch;
     record.seq = entry->seq;
     record.body.data = (uint8_t *) s->text;
     record.body.len = s->len;
@@ -182,32 +183,71 @@ im_send_record(job_im_send_t *s, im_node_t *node, const job_im_entry_t *entry,
 
 /* ---- whose keys are where ---- */
 
-static void
-im_send_keys(im_who_t *who, const redisReply *reply)
+/* a key and its node, and again */
+
+static int
+im_send_valid(const redisReply *key, const redisReply *server)
 {
-    size_t             i, k;
-    im_node_t         *node;
-    job_im_send_t     *s;
-    const redisReply  *key, *server;
+    return key->type == REDIS_REPLY_STRING
+           && server->type == REDIS_REPLY_STRING && key->len > 0
+           && key->len <= GOIM_KEY_MAX && server->len > 0
+           && server->len <= GOIM_SERVER_MAX;
+}
+
+
+static int
+im_server_cmp(const void *a, const void *b)
+{
+    int                      rc;
+    const redisReply *const  *x = a, *const  *y = b;
+
+    rc = strcmp(x[1]->str, y[1]->str);
+
+    return rc != 0 ? rc : strcmp(x[0]->str, y[0]->str);
+}
+
+
+/* Keys that one node has go in one record, up to a number. */
+
+static void
+im_send_keys(im_who_t *who, redisReply *reply)
+{
+    size_t                i, k, n, at;
+    im_node_t            *node;
+    job_im_send_t        *s;
+    redisReply          **pair;
+    ProtobufCBinaryData   keys[JOB_IM_KEYS];
 
     s = who->send;
+    pair = reply->element;
 
-    for (i = 0; i + 1 < reply->elements; i += 2) {
-        key = reply->element[i];
-        server = reply->element[i + 1];
+    for (i = 0, n = 0; i + 1 < reply->elements; i += 2) {
+        if (im_send_valid(pair[i], pair[i + 1])) {
+            redisReply  *key = pair[i], *server = pair[i + 1];
 
-        if (key->type != REDIS_REPLY_STRING
-            || server->type != REDIS_REPLY_STRING || key->len == 0
-            || key->len > GOIM_KEY_MAX || server->len == 0
-            || server->len > GOIM_SERVER_MAX)
+            pair[i] = pair[n];
+            pair[i + 1] = pair[n + 1];
+            pair[n++] = key;
+            pair[n++] = server;
+        }
+    }
+
+    if (n > 0) {
+        qsort(pair, n / 2, 2 * sizeof(redisReply *), im_server_cmp);
+    }
+
+    for (i = 0; i < n; i = at) {
+
+        for (at = i, k = 0; at < n && k < JOB_IM_KEYS
+             && strcmp(pair[at + 1]->str, pair[i + 1]->str) == 0; at += 2)
         {
-            continue;
+            keys[k].data = (uint8_t *) pair[at]->str;
+            keys[k++].len = pair[at]->len;
         }
 
-        for (k = who->first; k < who->first + who->n; k++) {
-            node = im_send_node(s, server->str, server->len);
-            im_send_record(s, node, &s->im->batch.entries[k], key->str,
-                           key->len);
+        for (size_t e = who->first; e < who->first + who->n; e++) {
+            node = im_send_node(s, pair[i + 1]->str, pair[i + 1]->len);
+            im_send_record(s, node, &s->im->batch.entries[e], keys, k);
         }
     }
 }

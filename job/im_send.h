@@ -14,7 +14,7 @@
 #define JOB_IM_BATCH   1000                 /* commands of a transaction, */
 #define JOB_IM_BYTES   (4 * 1024 * 1024)    /* bytes of them, */
 #define JOB_IM_ROWS    5000                 /* rows written, about; or one */
-#define JOB_IM_OP      20                   /* operation of items */
+#define JOB_IM_KEYS    256                  /* of a record */
 
 
 typedef struct job_im_cmd_s   job_im_cmd_t;
@@ -83,6 +83,7 @@ struct job_im_cmd_s {
 };
 
 typedef struct {
+    char              epoch[GOIM_EPOCH_MAX + 1];    /* of inboxes */
     job_im_cmd_t    **cmds;
     size_t            ncmds;
     job_im_conv_t    *convs;        /* by id */

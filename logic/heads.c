@@ -1,6 +1,6 @@
 /*
- * Heads, a node's call: where many rooms stand. Those without history are
- * known without Redis, unless it has just changed.
+ * Heads, a node's call: where many rooms stand, and inboxes. Rooms without
+ * history are known without Redis, unless it has just changed.
  */
 
 #include "read.h"
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "history.h"
+#include "im.h"
 #include "logic/lua/heads.lua.h"
 
 #define LOGIC_HEADS_TRIES  3
@@ -21,10 +22,18 @@ typedef struct {
     unsigned        tries;
     size_t          n;          /* that Redis is asked for, */
     uint8_t         asked[GOIM_HEADS_CALL];     /* and which they are */
+
+    struct {
+        char        epoch[GOIM_EPOCH_MAX + 1];
+        uint64_t    seq;
+        int         later;
+    }               inbox[GOIM_HEADS_CALL];
 } logic_heads_t;
 
 
 static int logic_heads_valid(const Goim__Heads *h);
+static void logic_heads_inboxes(const db_reply_t *reply, void *data);
+static void logic_heads_rooms(logic_heads_t *h);
 static void logic_heads_ask(logic_heads_t *h);
 static void logic_heads_known(int ok, void *data);
 static const char *logic_heads_room(const logic_heads_t *h, size_t i,
@@ -42,11 +51,12 @@ static svc_script_t  logic_heads_script = { .body = heads_lua };
 void
 logic_heads_call(logic_call_t *call)
 {
-    size_t          i, none;
-    char            room[GOIM_ROOM_MAX + 1];
-    logic_heads_t  *h;
+    logic_heads_t      *h;
+    const Goim__Heads  *msg;
 
-    if (!logic_heads_valid(call->msg->heads)) {
+    msg = call->msg->heads;
+
+    if (!logic_heads_valid(msg)) {
         logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, "heads");
         return;
     }
@@ -58,7 +68,50 @@ logic_heads_call(logic_call_t *call)
 
     h->call = call;
 
-    for (i = 0, none = 0; i < call->msg->heads->n_timelines; i++) {
+    if (msg->n_mids > 0 && call->thread->im != NULL) {
+        logic_inbox_heads(call->thread, msg->mids, msg->n_mids,
+                          logic_heads_inboxes, h);
+
+    } else {
+        logic_heads_rooms(h);
+    }
+}
+
+
+/* Rooms don't wait for a database that is away: inboxes are asked for again. */
+
+static void
+logic_heads_inboxes(const db_reply_t *reply, void *data)
+{
+    logic_heads_t  *h = data;
+
+    size_t             i;
+    const db_value_t  *v;
+
+    for (i = 0; i < h->call->msg->heads->n_mids; i++) {
+        v = reply->status == DB_OK && reply->rows[i].nrows > 0
+            ? reply->rows[i].values : NULL;
+
+        h->inbox[i].later = v == NULL || v[0].type != DB_TEXT
+                            || v[0].len > GOIM_EPOCH_MAX || v[1].n < 0;
+
+        if (!h->inbox[i].later) {
+            memcpy(h->inbox[i].epoch, v[0].data, v[0].len);
+            h->inbox[i].seq = (uint64_t) v[1].n;
+        }
+    }
+
+    logic_heads_rooms(h);
+}
+
+
+static void
+logic_heads_rooms(logic_heads_t *h)
+{
+    size_t  i, none;
+    char    room[GOIM_ROOM_MAX + 1];
+
+    for (i = 0, none = 0; i < h->call->msg->heads->n_timelines; i++) {
         none += logic_heads_room(h, i, room) == NULL;
     }
 
@@ -76,8 +129,16 @@ logic_heads_valid(const Goim__Heads *h)
 {
     size_t  i;
 
-    if (h->n_timelines == 0 || h->n_timelines > GOIM_HEADS_CALL) {
+    if (h->n_timelines + h->n_mids == 0 || h->n_timelines > GOIM_HEADS_CALL
+        || h->n_mids > GOIM_HEADS_CALL - h->n_timelines)
+    {
         return 0;
+    }
+
+    for (i = 0; i < h->n_mids; i++) {
+        if (h->mids[i] <= 0) {
+            return 0;
+        }
     }
 
     for (i = 0; i < h->n_timelines; i++) {
@@ -264,6 +325,16 @@ logic_heads_answer(logic_heads_t *h, redisReply **e)
         head[i].epoch = e[0]->str;
         head[i].seq = (uint64_t) e[1]->integer;
         e += 2;
+    }
+
+    for (i = 0; i < h->call->msg->heads->n_mids; i++, n++) {
+        goim__head__init(&head[n]);
+        list[n] = &head[n];
+
+        head[n].none = h->call->thread->im == NULL;
+        head[n].later = h->inbox[i].later;
+        head[n].epoch = h->inbox[i].epoch;
+        head[n].seq = h->inbox[i].seq;
     }
 
     headed.n_heads = n;

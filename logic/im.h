@@ -63,6 +63,12 @@ void logic_im_convs(const logic_im_do_t *d);
 void logic_im_group_get(const logic_im_do_t *d);
 void logic_im_group_members(const logic_im_do_t *d);
 
+/* im_inbox.c: a node's Read of an inbox, which is valid and counted; heads of at
+   most GOIM_HEADS_CALL: a row each, epoch and newest number */
+void logic_inbox_read(logic_call_t *call);
+void logic_inbox_heads(logic_thread_t *t, const int64_t *mids, size_t n,
+    db_done_pt done, void *data);
+
 /* im_call.c: a Receive of a session that may; its operation is 4 or 18. 0: it is
    not for here, and nothing was answered */
 int logic_im_call(logic_call_t *call);

@@ -56,6 +56,9 @@ void logic_read(logic_read_t *rd);
 void logic_read_key(logic_thread_t *t, char *key, const char *room,
     const char *what, const char *of);
 
+/* Reads of nodes that are under way: one that has begun is over once */
+void logic_read_over(void);
+
 /* before there are threads */
 int logic_read_init(void);
 

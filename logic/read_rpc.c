@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "im.h"
 #include "pages.h"
 #include "svc/clock.h"
 
@@ -25,6 +26,7 @@ typedef struct {
 
 
 static int logic_read_valid(const Goim__Read *r);
+static void logic_read_inbox(logic_call_t *call);
 static int logic_read_begin(void);
 static void logic_read_page(logic_read_t *rd);
 static void logic_read_again(logic_reading_t *rg);
@@ -72,6 +74,11 @@ logic_read_call(logic_call_t *call)
         return;
     }
 
+    if (msg->mid != 0) {
+        logic_read_inbox(call);
+        return;
+    }
+
     rg = calloc(1, sizeof(logic_reading_t));
     if (rg == NULL) {
         abort();
@@ -103,13 +110,36 @@ logic_read_call(logic_call_t *call)
 }
 
 
+static void
+logic_read_inbox(logic_call_t *call)
+{
+    Goim__Page   page = GOIM__PAGE__INIT;
+    Goim__Reply  reply = GOIM__REPLY__INIT;
+
+    if (call->thread->im != NULL) {
+        logic_inbox_read(call);
+        return;
+    }
+
+    logic_read_over();
+
+    page.status = GOIM__PAGE__STATUS__NONE;
+    reply.reply_case = GOIM__REPLY__REPLY_PAGE;
+    reply.page = &page;
+
+    logic_reply(call, &reply);
+}
+
+
 static int
 logic_read_valid(const Goim__Read *r)
 {
     const char  *p;
 
-    if (r->timeline.len == 0 || r->timeline.len > GOIM_ROOM_MAX
-        || memchr(r->timeline.data, '\0', r->timeline.len) != NULL
+    if (r->mid < 0 || (r->timeline.len == 0) != (r->mid != 0)
+        || r->timeline.len > GOIM_ROOM_MAX
+        || (r->timeline.len > 0
+            && memchr(r->timeline.data, '\0', r->timeline.len) != NULL)
         || strlen(r->epoch) > GOIM_EPOCH_MAX
         || r->after > GOIM_SEQ_MAX || r->limit > GOIM_NEWEST_MAX)
     {
@@ -135,9 +165,16 @@ logic_read_begin(void)
         return 0;
     }
 
-    __atomic_sub_fetch(&logic_reads, 1, __ATOMIC_RELAXED);
+    logic_read_over();
 
     return -1;
+}
+
+
+void
+logic_read_over(void)
+{
+    __atomic_sub_fetch(&logic_reads, 1, __ATOMIC_RELAXED);
 }
 
 
@@ -327,6 +364,6 @@ logic_read_end(logic_reading_t *rg)
         logic_page_unref(rg->page);
     }
 
-    __atomic_sub_fetch(&logic_reads, 1, __ATOMIC_RELAXED);
+    logic_read_over();
     free(rg);
 }

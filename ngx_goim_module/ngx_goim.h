@@ -137,6 +137,7 @@ struct ngx_goim_session_s {
     struct ngx_goim_receive_s  *receive;    /* a packet, or */
     struct ngx_goim_entering_s *entering;   /* a room */
     struct ngx_goim_follower_s *follow;     /* it recovers; owned */
+    struct ngx_goim_follower_s *inbox;      /* ... and has one; owned */
     ngx_queue_t                 wait;       /* an auth for its turn; later
                                                a renewal */
     ngx_uint_t                  peer;       /* the logic that knows it */

@@ -48,6 +48,8 @@ static ngx_int_t ngx_goim_auth_accept(ngx_goim_session_t *s,
     const Goim__Connected *in, uint64_t order, ngx_goim_was_t *was);
 static ngx_int_t ngx_goim_auth_room(ngx_goim_session_t *s,
     const Goim__Connected *in, uint64_t order, ngx_goim_was_t *was);
+static ngx_int_t ngx_goim_auth_inbox(ngx_goim_session_t *s,
+    const Goim__Connected *in, ngx_goim_was_t *was);
 static ngx_int_t ngx_goim_auth_accepts(ngx_goim_session_t *s,
     const Goim__Connected *in);
 
@@ -318,7 +320,7 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
 
     const char          *why;
     ngx_uint_t           code;
-    ngx_goim_was_t       was;
+    ngx_goim_was_t       was, inbox;
     ngx_goim_auth_t      a;
     ngx_goim_session_t  *s;
 
@@ -327,12 +329,20 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
     a = *auth;
     s = a.session;
     ngx_memzero(&was, sizeof(ngx_goim_was_t));
+    ngx_memzero(&inbox, sizeof(ngx_goim_was_t));
 
     if (s && s->follow && reply
         && reply->reply_case == GOIM__REPLY__REPLY_CONNECTED)
     {
-        ngx_goim_follow_said(auth->token, auth->len, &reply->connected->room,
-                             &was);
+        ngx_goim_follow_said(auth->token, auth->len,
+                             reply->connected->room.data,
+                             reply->connected->room.len, &was);
+
+        if (reply->connected->im && reply->connected->mid > 0) {
+            ngx_goim_follow_said(auth->token, auth->len,
+                                 (u_char *) GOIM_INBOX,
+                                 sizeof(GOIM_INBOX) - 1, &inbox);
+        }
     }
 
     ngx_free(auth);
@@ -346,6 +356,7 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
               || (reply && reply->code == GOIM__REPLY__CODE__REPLACED)))
     {
         ngx_goim_was_free(&was);
+        ngx_goim_was_free(&inbox);
         ngx_goim_count(replaced, 1);
         ngx_goim_close(s, 1008, "replaced");
         return;
@@ -360,6 +371,7 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
         }
 
         if (ngx_goim_auth_accept(s, reply->connected, a.order, &was) == NGX_OK
+            && ngx_goim_auth_inbox(s, reply->connected, &inbox) == NGX_OK
             && ngx_goim_reply(s, a.version, GOIM_OP_AUTH_REPLY, a.sequence,
                               NULL, 0)
                != NGX_ERROR
@@ -369,10 +381,12 @@ ngx_goim_auth_reply(void *data, const Goim__Reply *reply)
         }
 
         ngx_goim_was_free(&was);
+        ngx_goim_was_free(&inbox);
         return;
     }
 
     ngx_goim_was_free(&was);
+    ngx_goim_was_free(&inbox);
 
     if (s == NULL) {
         return;
@@ -568,6 +582,20 @@ ngx_goim_auth_room(ngx_goim_session_t *s, const Goim__Connected *in,
     }
 
     return NGX_ERROR;
+}
+
+
+/* NGX_ERROR: the session is closing */
+
+static ngx_int_t
+ngx_goim_auth_inbox(ngx_goim_session_t *s, const Goim__Connected *in,
+    ngx_goim_was_t *was)
+{
+    if (s->follow == NULL || !in->im || s->mid <= 0) {
+        return NGX_OK;
+    }
+
+    return ngx_goim_inbox_enter(s, was);
 }
 
 

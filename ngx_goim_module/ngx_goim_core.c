@@ -141,6 +141,7 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
         || ngx_goim_renew_init() != NGX_OK
         || ngx_goim_room_init(cycle->log) != NGX_OK
         || ngx_goim_enter_init(cycle->log) != NGX_OK
+        || ngx_goim_inboxes_init(cycle->log) != NGX_OK
         || ngx_goim_fanout_init(cycle->log) != NGX_OK
         || ngx_goim_logic_init(gcf, ngx_goim_zone->id) != NGX_OK
         || ngx_goim_wake_listen(cycle) != NGX_OK)

@@ -409,6 +409,25 @@ void ngx_goim_follow_drained(ngx_goim_session_t *s);
      : (s)->follow ? (inner) - GOIM_HEADER : (inner))
 
 
+/* ---- ngx_goim_inbox.c: their inboxes ---- */
+
+ngx_int_t ngx_goim_inboxes_init(ngx_log_t *log);
+
+void ngx_goim_inbox_leave(ngx_goim_session_t *s);
+
+/* may: its token lets it have messages between people.  NGX_ERROR: the session
+   is closing */
+ngx_int_t ngx_goim_inbox_token(ngx_goim_session_t *s, ngx_uint_t may);
+
+/* A record of that epoch's inbox, for all its sessions; the caller's reference.
+   NULL: to be taken all the same */
+struct goim_run_s *ngx_goim_inbox_arrived(ngx_goim_record_t *rec,
+    ngx_str_t *word);
+void ngx_goim_inbox_take(ngx_goim_session_t *s, ngx_goim_record_t *rec,
+    struct goim_run_s *run);
+void ngx_goim_inbox_done(struct goim_run_s *run);
+
+
 /* ---- ngx_goim_deliver.c: ring to sessions ---- */
 
 /* what the ring has for this worker, within a bound a turn */

@@ -233,10 +233,17 @@ ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
     ngx_int_t            rc;
     ngx_str_t            name;
     ngx_uint_t           slot;
+    struct goim_run_s   *run;
     ngx_goim_session_t  *s;
 
     at = (u_char *) rec - b->data;
     p = (u_char *) (rec + 1);
+    run = NULL;
+
+    if (rec->seq) {
+        p = ngx_goim_deliver_name(p, &name);
+        run = ngx_goim_inbox_arrived(rec, &name);
+    }
 
     for (i = 0; i < rec->nnames; i++) {
         slot = p[0] << 8 | p[1];
@@ -245,6 +252,11 @@ ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
 
         if (s == NULL) {
             ngx_goim_count(key_gone, slot == ngx_goim_slot_n);
+            continue;
+        }
+
+        if (rec->seq && s->inbox) {
+            ngx_goim_inbox_take(s, rec, run);
             continue;
         }
 
@@ -269,6 +281,8 @@ ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
         ngx_goim_trace_push(s, rc, (u_char *) rec + rec->inner,
                             rec->end - rec->inner, rec);
     }
+
+    ngx_goim_inbox_done(run);
 
     return NGX_OK;
 }

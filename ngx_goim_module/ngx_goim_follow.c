@@ -23,6 +23,7 @@ typedef struct {
 static void ngx_goim_follow_entry(const goim_recover_t *entry, void *data);
 static void ngx_goim_follow_refused(ngx_goim_session_t *s,
     const char *reason);
+static ngx_uint_t ngx_goim_follow_placeless(ngx_goim_follower_t *f);
 static ngx_int_t ngx_goim_follow_position(ngx_goim_session_t *s,
     const u_char *body, size_t len);
 
@@ -110,8 +111,8 @@ ngx_goim_follow_auth(ngx_goim_session_t *s, const u_char *body, size_t len)
 
 
 void
-ngx_goim_follow_said(const u_char *body, size_t len,
-    const ProtobufCBinaryData *room, ngx_goim_was_t *was)
+ngx_goim_follow_said(const u_char *body, size_t len, const u_char *name,
+    size_t name_len, ngx_goim_was_t *was)
 {
     size_t            n;
     const char       *text, *reason;
@@ -119,14 +120,14 @@ ngx_goim_follow_said(const u_char *body, size_t len,
 
     ngx_memzero(was, sizeof(ngx_goim_was_t));
 
-    n = room->len ? goim_json_member(body, len, "recover", &text) : 0;
+    n = name_len ? goim_json_member(body, len, "recover", &text) : 0;
 
     if (n == 0) {
         return;
     }
 
-    said.room = room->data;
-    said.len = room->len;
+    said.room = name;
+    said.len = name_len;
     said.was = was;
     said.name = NULL;
 
@@ -225,17 +226,33 @@ ngx_goim_follow_enter(ngx_goim_session_t *s, ngx_goim_was_t *was)
      * read, and comes.
      */
 
-    if (was->epoch == NULL) {
+    goim_follow_join(place, &tl->timeline, was->epoch, was->seq, was->newest);
+    ngx_goim_was_free(was);
+    ngx_goim_follow_hold(s);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_goim_follow_hold(ngx_goim_session_t *s)
+{
+    if (ngx_goim_follow_placeless(s->follow)
+        || ngx_goim_follow_placeless(s->inbox))
+    {
         ngx_goim_queue_hold(s);
 
     } else {
         ngx_goim_queue_release(s);
     }
+}
 
-    goim_follow_join(place, &tl->timeline, was->epoch, was->seq, was->newest);
-    ngx_goim_was_free(was);
 
-    return NGX_OK;
+static ngx_uint_t
+ngx_goim_follow_placeless(ngx_goim_follower_t *f)
+{
+    return f && f->place.timeline && f->place.joining
+           && f->place.epoch == NULL;
 }
 
 
@@ -254,7 +271,7 @@ ngx_goim_follow_leave(ngx_goim_session_t *s)
 
     goim_follow_leave(&s->follow->place);
     ngx_goim_timeline_leave(tl);
-    ngx_goim_queue_release(s);
+    ngx_goim_follow_hold(s);
 }
 
 
@@ -353,6 +370,10 @@ ngx_goim_follow_drained(ngx_goim_session_t *s)
     if (s->queued <= GOIM_FOLLOW_QUEUE / 2) {
         ngx_goim_timelines_time();
         goim_follow_drained(&s->follow->place);
+
+        if (s->inbox) {
+            goim_follow_drained(&s->inbox->place);
+        }
     }
 }
 
@@ -363,6 +384,7 @@ int
 ngx_goim_follow_tell(goim_follow_t *f, const goim_told_t *told)
 {
     size_t                len;
+    ngx_str_t             inbox, *name;
     ngx_goim_session_t   *s;
     goim_told_entry_t     entry;
     ngx_goim_timeline_t  *tl;
@@ -372,8 +394,11 @@ ngx_goim_follow_tell(goim_follow_t *f, const goim_told_t *told)
     s = ((ngx_goim_follower_t *) f)->session;
     tl = (ngx_goim_timeline_t *) f->timeline;
 
-    entry.name = (char *) tl->room->key.data;
-    entry.name_len = tl->room->key.len;
+    ngx_str_set(&inbox, GOIM_INBOX);
+    name = tl->room ? &tl->room->key : &inbox;
+
+    entry.name = (char *) name->data;
+    entry.name_len = name->len;
     entry.told = told;
 
     len = goim_told_write(body, &entry, 1);
@@ -389,7 +414,7 @@ ngx_goim_follow_tell(goim_follow_t *f, const goim_told_t *told)
         return GOIM_GONE;
     }
 
-    ngx_goim_queue_release(s);
+    ngx_goim_follow_hold(s);
 
     return 0;
 }

@@ -1,10 +1,12 @@
 /*
- * Sessions that recover: each follows the timeline of its room by the rule in
+ * Sessions that recover: each follows the timeline of its room, and perhaps that
+ * of its inbox, by the rule in
  * common/goim_timeline.h, which these files bind to the module.
  *
  *     ngx_goim_follow.c    sessions: what they say, get and are told
  *     ngx_goim_timeline.c  the worker: time, Reads and heads, suspicion
  *     ngx_goim_run.c       items with their numbers, as they are sent
+ *     ngx_goim_inbox.c     inboxes, which sessions follow besides
  */
 
 #ifndef _NGX_GOIM_FOLLOW_H_INCLUDED_
@@ -16,7 +18,7 @@
 #include "common/goim_timeline.h"
 
 
-/* s->follow; the place first, as the rule knows that alone */
+/* s->follow, s->inbox; the place first, as the rule knows that alone */
 typedef struct ngx_goim_follower_s {
     goim_follow_t           place;
     ngx_goim_session_t     *session;
@@ -32,11 +34,13 @@ typedef struct ngx_goim_was_s {
 } ngx_goim_was_t;
 
 
-/* of a room that somebody follows; the rule's first */
+/* of a room or an inbox that somebody follows; the rule's first */
 typedef struct ngx_goim_timeline_s {
     goim_timeline_t         timeline;
     ngx_queue_t             queue;      /* all of the worker */
-    ngx_goim_room_t        *room;       /* NULL: nobody follows it */
+    ngx_goim_room_t        *room;       /* NULL: an inbox, or nobody follows
+                                           it */
+    int64_t                 mid;        /* an inbox: whose */
     ngx_uint_t              followers;
 } ngx_goim_timeline_t;
 
@@ -47,9 +51,9 @@ typedef struct ngx_goim_timeline_s {
 ngx_int_t ngx_goim_follow_auth(ngx_goim_session_t *s, const u_char *body,
     size_t len);
 
-/* what that packet says of a room */
-void ngx_goim_follow_said(const u_char *body, size_t len,
-    const ProtobufCBinaryData *room, ngx_goim_was_t *was);
+/* what that packet says of a timeline */
+void ngx_goim_follow_said(const u_char *body, size_t len, const u_char *name,
+    size_t name_len, ngx_goim_was_t *was);
 
 /* operation 12 with a map: its room, valid until the next one, and what is
    said of it.  NGX_DECLINED: it is wrong, *reason (a literal) says why */
@@ -65,6 +69,9 @@ ngx_int_t ngx_goim_follow_enter(ngx_goim_session_t *s, ngx_goim_was_t *was);
 /* an answer 8 or 13 went out to who is in no room: it is told so.  NGX_ERROR:
    the session is closing */
 ngx_int_t ngx_goim_follow_nowhere(ngx_goim_session_t *s);
+
+/* what is written to it waits as long as it has not been told where it begins */
+void ngx_goim_follow_hold(ngx_goim_session_t *s);
 
 void ngx_goim_follow_block(ngx_goim_session_t *s, ngx_goim_block_t *block);
 
@@ -86,6 +93,9 @@ extern goim_timelines_t  ngx_goim_timelines;
 /* one more follows the room; NULL: no memory */
 ngx_goim_timeline_t *ngx_goim_timeline_join(ngx_goim_room_t *room);
 void ngx_goim_timeline_leave(ngx_goim_timeline_t *tl);
+
+/* tl is all zero but for whose it is */
+void ngx_goim_timeline_open(ngx_goim_timeline_t *tl);
 
 /* may the record be gathered with those before it? */
 ngx_uint_t ngx_goim_timeline_continues(ngx_goim_room_t *room,
@@ -115,19 +125,33 @@ typedef struct {
 /* NULL: no memory */
 goim_run_t *ngx_goim_run_block(ngx_goim_block_t *block);
 
+/* n packets, of which the first is item seq; NULL: no memory */
+goim_run_t *ngx_goim_run_make(goim_epoch_t *epoch, uint64_t seq, uint32_t n,
+    const u_char *data, size_t len);
+
 /*
- * Some items may be none: *first then becomes the number behind the last of
- * them, and *run, which may be NULL, what follows it.  NGX_ERROR: no memory, or
- * they don't follow each other.
+ * The answer to a Read.  Some items may be none: *first then becomes the number
+ * behind the last of them, and *run, which may be NULL, what follows it.
+ * NGX_ERROR: no memory, or they don't follow each other.
  */
 ngx_int_t ngx_goim_run_page(goim_epoch_t *epoch, const Goim__Page *page,
-    goim_run_t **run, uint64_t *first);
+    const goim_read_t *read, goim_run_t **run, uint64_t *first);
 
 void ngx_goim_run_free(goim_run_t *run);
 
 /* items [from, to): the run's own, or a copy that the run keeps */
 const ngx_goim_part_t *ngx_goim_run_part(goim_run_t *run, uint32_t from,
     uint32_t to);
+
+
+/* ---- ngx_goim_inbox.c ---- */
+
+/* The session that recovers follows the inbox of its mid, from where it was.
+   Takes was over.  NGX_ERROR: the session is closing */
+ngx_int_t ngx_goim_inbox_enter(ngx_goim_session_t *s, ngx_goim_was_t *was);
+
+/* nobody follows it */
+void ngx_goim_inbox_gone(ngx_goim_timeline_t *tl);
 
 
 #endif /* _NGX_GOIM_FOLLOW_H_INCLUDED_ */

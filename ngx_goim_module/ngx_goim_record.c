@@ -121,7 +121,8 @@ ngx_goim_record_put(u_char *start, Goim__Record *r, uint64_t *mask)
         rec->operation = r->operation;
         rec->speed = r->speed;
         rec->whole = r->speed ? ngx_goim_pace_whole(r) : 0;
-        rec->session = r->session;
+        rec->session = r->kind == GOIM__RECORD__KIND__KEYS
+                       ? (uint64_t) r->mid : r->session;
         rec->seq = ngx_goim_record_numbered(r) ? r->seq : 0;
 
         p = ngx_goim_record_frame(p, r, rec);
@@ -198,6 +199,10 @@ ngx_goim_record_keys(u_char *p, Goim__Record *r, uint32_t *n, uint64_t *mask)
     ngx_uint_t  slot;
 
     *n = 0;
+
+    if (ngx_goim_record_numbered(r)) {
+        p = ngx_goim_record_name(p, r->timeline, ngx_strlen(r->timeline));
+    }
 
     for (i = 0; i < r->n_keys; i++) {
         key.data = r->keys[i].data;
@@ -290,8 +295,9 @@ ngx_goim_record_numbered(Goim__Record *r)
 {
     size_t  len;
 
-    if (r->kind != GOIM__RECORD__KIND__ROOM || r->canary || r->seq == 0
-        || r->seq > GOIM_SEQ_MAX)
+    if (r->canary || r->seq == 0 || r->seq > GOIM_SEQ_MAX
+        || (r->kind != GOIM__RECORD__KIND__ROOM
+            && (r->kind != GOIM__RECORD__KIND__KEYS || r->mid <= 0)))
     {
         return 0;
     }

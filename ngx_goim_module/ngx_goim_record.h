@@ -35,10 +35,11 @@ typedef struct {
                                        WebSocket frame around op 9, */
     uint32_t        inner;          /* the packet in it, */
     uint32_t        end;            /* and its end */
-    uint64_t        session;        /* KICK */
+    uint64_t        session;        /* KICK; KEYS with a number: the mid */
     uint64_t        seq;            /* ROOM: its number in the room's history,
                                        of the epoch that is the second name;
-                                       0: it has none */
+                                       KEYS: in an inbox, of the epoch that is
+                                       the first; 0: it has none */
 
     /* names follow: a length of two bytes, the bytes; each of KEYS behind
        two bytes, the slot of one worker that has it */

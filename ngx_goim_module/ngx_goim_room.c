@@ -341,6 +341,8 @@ ngx_goim_room_exit(ngx_goim_session_t *s)
         ngx_goim_room_leave(s);
     }
 
+    ngx_goim_inbox_leave(s);
+
     ngx_queue_remove(&s->in_all.queue);
     s->in_all.session = NULL;
 

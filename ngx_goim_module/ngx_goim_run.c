@@ -105,28 +105,35 @@ ngx_goim_run_sequence(uint64_t seq)
 goim_run_t *
 ngx_goim_run_block(ngx_goim_block_t *block)
 {
+    return ngx_goim_run_make(block->epoch, block->seq, block->records,
+                             block->buf->data + block->inner,
+                             block->last - block->inner);
+}
+
+
+goim_run_t *
+ngx_goim_run_make(goim_epoch_t *epoch, uint64_t seq, uint32_t n,
+    const u_char *data, size_t len)
+{
     u_char          *p;
-    size_t           len;
     uint32_t         i, at, sequence;
     ngx_goim_run_t  *r;
 
-    len = block->last - block->inner;
-
-    r = ngx_goim_run_alloc(block->epoch, block->records, len);
+    r = ngx_goim_run_alloc(epoch, n, len);
     if (r == NULL) {
         return NULL;
     }
 
     p = r->all.buf->data + r->all.inner;
-    ngx_memcpy(p, block->buf->data + block->inner, len);
+    ngx_memcpy(p, data, len);
 
-    r->run.follows = block->seq - 1;
+    r->run.follows = seq - 1;
 
-    for (i = 0, at = 0; i < block->records; i++) {
+    for (i = 0, at = 0; i < n; i++) {
         len = (size_t) p[at] << 24 | p[at + 1] << 16 | p[at + 2] << 8
               | p[at + 3];
 
-        sequence = ngx_goim_run_sequence(block->seq + i);
+        sequence = ngx_goim_run_sequence(seq + i);
 
         p[at + 12] = sequence >> 24;
         p[at + 13] = sequence >> 16;
@@ -135,7 +142,7 @@ ngx_goim_run_block(ngx_goim_block_t *block)
 
         at += len;
 
-        r->items[i].seq = block->seq + i;
+        r->items[i].seq = seq + i;
         r->items[i].end = at;
     }
 
@@ -145,20 +152,28 @@ ngx_goim_run_block(ngx_goim_block_t *block)
 }
 
 
-/* Those behind the last one that is none; they follow each other. */
+/*
+ * Those behind the last one that is none; they follow each other. Numbers of an
+ * inbox have gaps: what was replaced by something newer.
+ */
 
 ngx_int_t
 ngx_goim_run_page(goim_epoch_t *epoch, const Goim__Page *page,
-    goim_run_t **run, uint64_t *first)
+    const goim_read_t *read, goim_run_t **run, uint64_t *first)
 {
     size_t           i, from, len;
+    uint64_t         follows;
     ngx_int_t        rc;
+    ngx_uint_t       gaps;
     Goim__Item      *item;
     Goim__Record   **rec;
 
     rc = NGX_ERROR;
     from = 0;
     len = 0;
+    gaps = read->timeline
+           && ((ngx_goim_timeline_t *) read->timeline)->room == NULL;
+    follows = gaps && read->epoch ? read->after : page->items[0]->seq - 1;
 
     rec = ngx_calloc(page->n_items * sizeof(Goim__Record *), ngx_cycle->log);
     if (rec == NULL) {
@@ -168,8 +183,9 @@ ngx_goim_run_page(goim_epoch_t *epoch, const Goim__Page *page,
     for (i = 0; i < page->n_items; i++) {
         item = page->items[i];
 
-        if (item->seq == 0 || item->seq != page->items[0]->seq + i
-            || item->seq > GOIM_SEQ_MAX)
+        if (item->seq == 0 || item->seq > GOIM_SEQ_MAX
+            || item->seq <= (i ? page->items[i - 1]->seq : follows)
+            || (!gaps && item->seq != page->items[0]->seq + i))
         {
             goto done;
         }
@@ -194,6 +210,10 @@ ngx_goim_run_page(goim_epoch_t *epoch, const Goim__Page *page,
         *run = ngx_goim_run_items(epoch, page->items + from, rec + from,
                                   page->n_items - from, len);
         rc = *run ? NGX_OK : NGX_ERROR;
+    }
+
+    if (*run && from == 0) {
+        (*run)->follows = follows;
     }
 
 done:

@@ -15,7 +15,9 @@ static void ngx_goim_timeline_free(goim_timeline_t *tl);
 static int ngx_goim_timeline_read(goim_read_t *r);
 static void ngx_goim_timeline_page(void *data, const Goim__Reply *reply);
 static goim_read_status_e ngx_goim_timeline_items(goim_epoch_t *epoch,
-    const Goim__Page *page, goim_run_t **run, uint64_t *first);
+    const Goim__Page *page, const goim_read_t *read, goim_run_t **run,
+    uint64_t *first);
+static uint32_t ngx_goim_timeline_rooms(goim_heads_t *h);
 static int ngx_goim_timeline_heads(goim_heads_t *h);
 static void ngx_goim_timeline_headed(void *data, const Goim__Reply *reply);
 static void *ngx_goim_timelines_alloc(size_t size);
@@ -171,17 +173,13 @@ ngx_goim_timeline_join(ngx_goim_room_t *room)
     tl = room->timeline;
 
     if (tl == NULL) {
-        tl = ngx_alloc(sizeof(ngx_goim_timeline_t), ngx_cycle->log);
+        tl = ngx_calloc(sizeof(ngx_goim_timeline_t), ngx_cycle->log);
         if (tl == NULL) {
             return NULL;
         }
 
         tl->room = room;
-        tl->followers = 0;
-        ngx_queue_insert_tail(&ngx_goim_followed, &tl->queue);
-
-        goim_timeline_open(&ngx_goim_timelines, &tl->timeline,
-                           ngx_goim_registered());
+        ngx_goim_timeline_open(tl);
 
         room->timeline = tl;
     }
@@ -193,14 +191,30 @@ ngx_goim_timeline_join(ngx_goim_room_t *room)
 
 
 void
+ngx_goim_timeline_open(ngx_goim_timeline_t *tl)
+{
+    ngx_queue_insert_tail(&ngx_goim_followed, &tl->queue);
+
+    goim_timeline_open(&ngx_goim_timelines, &tl->timeline,
+                       ngx_goim_registered());
+}
+
+
+void
 ngx_goim_timeline_leave(ngx_goim_timeline_t *tl)
 {
     if (--tl->followers) {
         return;
     }
 
-    tl->room->timeline = NULL;
-    tl->room = NULL;
+    if (tl->room) {
+        tl->room->timeline = NULL;
+        tl->room = NULL;
+
+    } else {
+        ngx_goim_inbox_gone(tl);
+    }
+
     ngx_queue_remove(&tl->queue);
 
     goim_timeline_close(&tl->timeline);
@@ -320,8 +334,14 @@ ngx_goim_timeline_read(goim_read_t *r)
     call.call_case = GOIM__CALL__CALL_READ;
     call.read = &read;
 
-    read.timeline.data = tl->room->key.data;
-    read.timeline.len = tl->room->key.len;
+    if (tl->room) {
+        read.timeline.data = tl->room->key.data;
+        read.timeline.len = tl->room->key.len;
+
+    } else {
+        read.mid = tl->mid;
+    }
+
     read.after = r->after;
     read.limit = r->limit;
 
@@ -380,7 +400,7 @@ ngx_goim_timeline_page(void *data, const Goim__Reply *reply)
 
     if (epoch) {
         first = page->first;
-        status = ngx_goim_timeline_items(epoch, page, &run, &first);
+        status = ngx_goim_timeline_items(epoch, page, r, &run, &first);
     }
 
     if (status == GOIM_READ_LATER) {
@@ -404,13 +424,13 @@ ngx_goim_timeline_page(void *data, const Goim__Reply *reply)
 
 static goim_read_status_e
 ngx_goim_timeline_items(goim_epoch_t *epoch, const Goim__Page *page,
-    goim_run_t **run, uint64_t *first)
+    const goim_read_t *read, goim_run_t **run, uint64_t *first)
 {
     if (page->status != GOIM__PAGE__STATUS__OK || page->n_items == 0) {
         return GOIM_READ_OK;
     }
 
-    if (ngx_goim_run_page(epoch, page, run, first) != NGX_OK) {
+    if (ngx_goim_run_page(epoch, page, read, run, first) != NGX_OK) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "goim: a page of a room's history is broken, it is "
                       "asked for again");
@@ -432,15 +452,37 @@ ngx_goim_timeline_items(goim_epoch_t *epoch, const Goim__Page *page,
 
 /* ---- heads ---- */
 
+/* rooms first, as they are answered; how many they are */
+
+static uint32_t
+ngx_goim_timeline_rooms(goim_heads_t *h)
+{
+    uint32_t          i, n;
+    goim_timeline_t  *tl;
+
+    for (i = 0, n = 0; i < h->n; i++) {
+        tl = h->of[i];
+
+        if (((ngx_goim_timeline_t *) tl)->room) {
+            h->of[i] = h->of[n];
+            h->of[n++] = tl;
+        }
+    }
+
+    return n;
+}
+
+
 static int
 ngx_goim_timeline_heads(goim_heads_t *h)
 {
-    uint32_t              i;
+    uint32_t              i, rooms;
     ngx_uint_t            peer;
     Goim__Call            call;
     Goim__Heads           heads;
     ngx_goim_timeline_t  *tl;
 
+    static int64_t              mids[GOIM_HEADS_MAX];
     static ProtobufCBinaryData  names[GOIM_HEADS_MAX];
 
     goim__call__init(&call);
@@ -449,15 +491,23 @@ ngx_goim_timeline_heads(goim_heads_t *h)
     call.call_case = GOIM__CALL__CALL_HEADS;
     call.heads = &heads;
 
-    heads.timelines = names;
-    heads.n_timelines = h->n;
+    rooms = ngx_goim_timeline_rooms(h);
 
-    for (i = 0; i < h->n; i++) {
+    for (i = 0; i < rooms; i++) {
         tl = (ngx_goim_timeline_t *) h->of[i];
 
         names[i].data = tl->room->key.data;
         names[i].len = tl->room->key.len;
     }
+
+    for (i = rooms; i < h->n; i++) {
+        mids[i - rooms] = ((ngx_goim_timeline_t *) h->of[i])->mid;
+    }
+
+    heads.timelines = names;
+    heads.n_timelines = rooms;
+    heads.mids = mids;
+    heads.n_mids = h->n - rooms;
 
     peer = NGX_GOIM_LOGIC_ANY;
 
@@ -491,7 +541,7 @@ ngx_goim_timeline_headed(void *data, const Goim__Reply *reply)
                      : head->epoch[0] == '\0' ? GOIM_HEAD_GONE
                      : GOIM_HEAD_OK;
 
-            if (h->of[i] && (epoch || status != GOIM_HEAD_OK)) {
+            if (h->of[i] && !head->later && (epoch || status != GOIM_HEAD_OK)) {
                 goim_heads_answer(h, i, status, epoch, head->seq);
             }
 

@@ -190,7 +190,8 @@ ngx_goim_token_answer(ngx_goim_session_t *s, const ngx_goim_receive_t *r,
 
     left = s->room != NULL;
 
-    if (ngx_goim_token_room(s) == NGX_ERROR
+    if (ngx_goim_inbox_token(s, in->im) == NGX_ERROR
+        || ngx_goim_token_room(s) == NGX_ERROR
         || ngx_goim_token_ops(s) == NGX_ERROR
         || ngx_goim_reply(s, r->version, GOIM_OP_AUTH_REPLY, r->sequence,
                           NULL, 0)

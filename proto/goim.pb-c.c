@@ -2259,7 +2259,7 @@ const ProtobufCEnumDescriptor goim__record__kind__descriptor =
   goim__record__kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__record__field_descriptors[15] =
+static const ProtobufCFieldDescriptor goim__record__field_descriptors[16] =
 {
   {
     "kind",
@@ -2441,12 +2441,25 @@ static const ProtobufCFieldDescriptor goim__record__field_descriptors[15] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "mid",
+    160,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Record, mid),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__record__field_indices_by_name[] = {
   6,   /* field[6] = body */
   14,   /* field[14] = canary */
   5,   /* field[5] = keys */
   0,   /* field[0] = kind */
+  15,   /* field[15] = mid */
   11,   /* field[11] = nodes */
   2,   /* field[2] = offset */
   3,   /* field[3] = operation */
@@ -2459,12 +2472,13 @@ static const unsigned goim__record__field_indices_by_name[] = {
   12,   /* field[12] = timeline */
   8,   /* field[8] = zone */
 };
-static const ProtobufCIntRange goim__record__number_ranges[3 + 1] =
+static const ProtobufCIntRange goim__record__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 14, 12 },
   { 50, 14 },
-  { 0, 15 }
+  { 160, 15 },
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor goim__record__descriptor =
 {
@@ -2474,10 +2488,10 @@ const ProtobufCMessageDescriptor goim__record__descriptor =
   "Goim__Record",
   "goim",
   sizeof(Goim__Record),
-  15,
+  16,
   goim__record__field_descriptors,
   goim__record__field_indices_by_name,
-  3,  goim__record__number_ranges,
+  4,  goim__record__number_ranges,
   (ProtobufCMessageInit) goim__record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -5065,7 +5079,7 @@ const ProtobufCMessageDescriptor goim__canaried__descriptor =
   (ProtobufCMessageInit) goim__canaried__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__read__field_descriptors[4] =
+static const ProtobufCFieldDescriptor goim__read__field_descriptors[5] =
 {
   {
     "timeline",
@@ -5115,17 +5129,31 @@ static const ProtobufCFieldDescriptor goim__read__field_descriptors[4] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "mid",
+    160,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Read, mid),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__read__field_indices_by_name[] = {
   2,   /* field[2] = after */
   1,   /* field[1] = epoch */
   3,   /* field[3] = limit */
+  4,   /* field[4] = mid */
   0,   /* field[0] = timeline */
 };
-static const ProtobufCIntRange goim__read__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__read__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 160, 4 },
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor goim__read__descriptor =
 {
@@ -5135,10 +5163,10 @@ const ProtobufCMessageDescriptor goim__read__descriptor =
   "Goim__Read",
   "goim",
   sizeof(Goim__Read),
-  4,
+  5,
   goim__read__field_descriptors,
   goim__read__field_indices_by_name,
-  1,  goim__read__number_ranges,
+  2,  goim__read__number_ranges,
   (ProtobufCMessageInit) goim__read__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -5315,7 +5343,7 @@ const ProtobufCMessageDescriptor goim__page__descriptor =
   (ProtobufCMessageInit) goim__page__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__heads__field_descriptors[1] =
+static const ProtobufCFieldDescriptor goim__heads__field_descriptors[2] =
 {
   {
     "timelines",
@@ -5329,14 +5357,28 @@ static const ProtobufCFieldDescriptor goim__heads__field_descriptors[1] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "mids",
+    160,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_INT64,
+    offsetof(Goim__Heads, n_mids),
+    offsetof(Goim__Heads, mids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__heads__field_indices_by_name[] = {
+  1,   /* field[1] = mids */
   0,   /* field[0] = timelines */
 };
-static const ProtobufCIntRange goim__heads__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__heads__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 1 }
+  { 160, 1 },
+  { 0, 2 }
 };
 const ProtobufCMessageDescriptor goim__heads__descriptor =
 {
@@ -5346,14 +5388,14 @@ const ProtobufCMessageDescriptor goim__heads__descriptor =
   "Goim__Heads",
   "goim",
   sizeof(Goim__Heads),
-  1,
+  2,
   goim__heads__field_descriptors,
   goim__heads__field_indices_by_name,
-  1,  goim__heads__number_ranges,
+  2,  goim__heads__number_ranges,
   (ProtobufCMessageInit) goim__heads__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__head__field_descriptors[3] =
+static const ProtobufCFieldDescriptor goim__head__field_descriptors[4] =
 {
   {
     "epoch",
@@ -5391,16 +5433,30 @@ static const ProtobufCFieldDescriptor goim__head__field_descriptors[3] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "later",
+    160,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Head, later),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__head__field_indices_by_name[] = {
   0,   /* field[0] = epoch */
+  3,   /* field[3] = later */
   2,   /* field[2] = none */
   1,   /* field[1] = seq */
 };
-static const ProtobufCIntRange goim__head__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__head__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 160, 3 },
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor goim__head__descriptor =
 {
@@ -5410,10 +5466,10 @@ const ProtobufCMessageDescriptor goim__head__descriptor =
   "Goim__Head",
   "goim",
   sizeof(Goim__Head),
-  3,
+  4,
   goim__head__field_descriptors,
   goim__head__field_indices_by_name,
-  1,  goim__head__number_ranges,
+  2,  goim__head__number_ranges,
   (ProtobufCMessageInit) goim__head__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

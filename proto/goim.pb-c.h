@@ -319,13 +319,17 @@ struct  Goim__Record
    */
   uint64_t seq;
   /*
+   * KEYS: or those of the inbox of this user,
+   */
+  int64_t mid;
+  /*
    * KEYS without keys, which is for nobody: so older nodes take it
    */
   Goim__Canary *canary;
 };
 #define GOIM__RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__record__descriptor) \
-    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0, (char *)protobuf_c_empty_string, 0, NULL }
+    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, NULL }
 
 
 struct  Goim__Delivery
@@ -1055,7 +1059,7 @@ struct  Goim__Canaried
 
 
 /*
- * Items of a room's history: those behind `after` in that epoch. Without an
+ * Items of a room's history, or of an inbox: those behind `after` in that epoch. Without an
  * epoch: the newest so many.
  */
 struct  Goim__Read
@@ -1074,10 +1078,14 @@ struct  Goim__Read
    * at most 1,000; 0: only where it stands
    */
   uint32_t limit;
+  /*
+   * in place of a room: the inbox of this user
+   */
+  int64_t mid;
 };
 #define GOIM__READ__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__read__descriptor) \
-    , {0,NULL}, (char *)protobuf_c_empty_string, 0, 0 }
+    , {0,NULL}, (char *)protobuf_c_empty_string, 0, 0, 0 }
 
 
 struct  Goim__Item
@@ -1125,14 +1133,19 @@ struct  Goim__Heads
 {
   ProtobufCMessage base;
   /*
-   * at most 256
+   * at most 256, with
    */
   size_t n_timelines;
   ProtobufCBinaryData *timelines;
+  /*
+   * the inboxes of these
+   */
+  size_t n_mids;
+  int64_t *mids;
 };
 #define GOIM__HEADS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__heads__descriptor) \
-    , 0,NULL }
+    , 0,NULL, 0,NULL }
 
 
 struct  Goim__Head
@@ -1147,17 +1160,21 @@ struct  Goim__Head
    * this room has no history
    */
   protobuf_c_boolean none;
+  /*
+   * it can't be said now
+   */
+  protobuf_c_boolean later;
 };
 #define GOIM__HEAD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__head__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, 0 }
+    , (char *)protobuf_c_empty_string, 0, 0, 0 }
 
 
 struct  Goim__Headed
 {
   ProtobufCMessage base;
   /*
-   * in the order of the call
+   * in the order of the call, inboxes last
    */
   size_t n_heads;
   Goim__Head **heads;

@@ -117,6 +117,7 @@ int ngx_goim_follow_send(goim_follow_t *f, goim_run_t *run, uint32_t from,
     uint32_t to) NONE
 int ngx_goim_follow_tell(goim_follow_t *f, const goim_told_t *told) NONE
 size_t ngx_goim_follow_queued(goim_follow_t *f) NONE
+void ngx_goim_inbox_gone(ngx_goim_timeline_t *tl) NEVER
 void ngx_goim_follow_block(ngx_goim_session_t *s, ngx_goim_block_t *block)
     NEVER
 void ngx_goim_trace_packets(ngx_goim_session_t *s, const char *step,
@@ -368,6 +369,9 @@ make_page(page_t *p)
 }
 
 
+static const goim_read_t  of_room;      /* closed meanwhile */
+
+
 /* What comes of it: items [from, to], or none. */
 
 static void
@@ -380,7 +384,8 @@ reads(page_t *p, uint64_t first, uint64_t from, uint64_t to)
     const ngx_goim_part_t  *part;
 
     said = 5;
-    assert_int_equal(ngx_goim_run_page(epoch, &p->page, &run, &said), NGX_OK);
+    assert_int_equal(ngx_goim_run_page(epoch, &p->page, &of_room, &run,
+                                       &said), NGX_OK);
     assert_int_equal(said, first);
 
     if (from == 0) {
@@ -444,14 +449,14 @@ test_pages(void **state)
     make_page(&p);
     p.item[3].seq = 15;
     first = 5;
-    assert_int_equal(ngx_goim_run_page(epoch, &p.page, &run, &first),
+    assert_int_equal(ngx_goim_run_page(epoch, &p.page, &of_room, &run, &first),
                      NGX_ERROR);
 
     for (i = 0; i < ITEMS; i++) {
         p.item[i].seq = i;
     }
 
-    assert_int_equal(ngx_goim_run_page(epoch, &p.page, &run, &first),
+    assert_int_equal(ngx_goim_run_page(epoch, &p.page, &of_room, &run, &first),
                      NGX_ERROR);
 }
 
