@@ -39,6 +39,7 @@
 #define GOIM_OP_COMMAND         18
 #define GOIM_OP_COMMAND_REPLY   19
 #define GOIM_OP_ITEM            20
+#define GOIM_OP_SIGNAL          22
 #define GOIM_OP_POSITION        23
 
 

@@ -136,6 +136,11 @@ typedef enum {
     X(before[1], "goim_logic_before_total", "result=\"refused\"", "")        \
     X(before[2], "goim_logic_before_total", "result=\"replaced\"", "")       \
     X(before[3], "goim_logic_before_total", "result=\"failed\"", "")         \
+    X(signals[0], "goim_logic_signals_total", "result=\"ok\"",               \
+      "Signals between people, by what came of them.")                       \
+    X(signals[1], "goim_logic_signals_total", "result=\"refused\"", "")      \
+    X(signals[2], "goim_logic_signals_total", "result=\"often\"", "")        \
+    X(signals[3], "goim_logic_signals_total", "result=\"failed\"", "")       \
     X(registers, "goim_logic_registers_total", NULL,                         \
       "Registrations of nodes and their renewals.")                          \
     X(registers_refused, "goim_logic_registers_refused_total", NULL,         \
@@ -224,7 +229,7 @@ typedef struct {
     metric_t  *reads, *reads_later, *reads_broken;
     metric_t  *page_hits, *page_misses, *page_bytes;
     metric_t  *receives, *receive_unwanted, *receive_failed;
-    metric_t  *sends[6], *before[4];
+    metric_t  *sends[6], *before[4], *signals[4];
     metric_t  *registers, *registers_refused;
     metric_t  *rpc_connections, *rpc_calls, *rpc_failed, *rpc_denied, *rpc_malformed;
     metric_t  *rpc_unanswered;

@@ -12,7 +12,9 @@
 
 #include "query.h"
 #include "rpc.h"
+#include "token.h"
 
+#include "common/goim_packet.h"
 #include "svc/db.h"
 #include "svc/im.h"
 
@@ -30,6 +32,10 @@ typedef struct {
     const logic_query_t  *q;            /* parameters, and the payload */
     size_t                max;          /* bytes that it may have */
     int                   names;        /* the parameter mid names who acts */
+    double                rate;         /* of what the user sends; 0: any */
+    int64_t               burst;
+    const char           *about;        /* the application's data of who acts */
+    const char           *name;         /* of the command */
     int64_t               until;        /* by svc_now(): answered by then */
     logic_im_told_pt      told;
     void                 *door;
@@ -53,7 +59,8 @@ const char *logic_im_conv(const logic_im_do_t *d);
 int logic_im_number(const logic_im_do_t *d, const char *name, int required,
     int64_t max, int64_t *value);
 
-/* im.c: c is complete but for where the answer goes */
+/* im.c: how often, the application's word, then the bus. c is complete but for
+   where the answer goes, and copied */
 void logic_im_ask(const logic_im_do_t *d, Goim__ImCommand *c);
 
 /* im_read.c */
@@ -69,9 +76,20 @@ void logic_inbox_read(logic_call_t *call);
 void logic_inbox_heads(logic_thread_t *t, const int64_t *mids, size_t n,
     db_done_pt done, void *data);
 
-/* im_call.c: a Receive of a session that may; its operation is 4 or 18. 0: it is
-   not for here, and nothing was answered */
-int logic_im_call(logic_call_t *call);
+/* im_call.c: a Receive of a session that may; its operation is 4, 18 or 22. 0: it
+   is not for here, and nothing was answered */
+int logic_im_call(logic_call_t *call, const logic_limits_t *limits);
+
+/* im_signal.c: what is stored nowhere; the call is answered */
+void logic_im_signal(logic_call_t *call, const logic_limits_t *limits);
+
+/* Whether nobody else may send this operation. */
+static inline int
+logic_im_own(const logic_thread_t *t, int32_t operation)
+{
+    return t->im != NULL && operation >= GOIM_OP_COMMAND
+           && operation <= GOIM_OP_SIGNAL;
+}
 
 
 /* im_reply.c: answers to requests of this thread */

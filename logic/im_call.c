@@ -9,6 +9,7 @@
 #include "im.h"
 
 #include "send.h"
+#include "session.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,7 +21,6 @@
 #define LOGIC_IM_SENDS    4000          /* bytes of a payload, */
 #define LOGIC_IM_LINE     (16 * 1024)   /* and of what is before it */
 #define LOGIC_IM_MARGIN   200           /* ms, for the answer's way back */
-#define LOGIC_IM_COMMAND  18            /* the operation */
 
 
 typedef struct {
@@ -51,6 +51,10 @@ logic_im_told(void *door, int code, const char *message, json_t *data)
 
     if (code != 0) {
         json_object_set_new(json, "message", json_string(message));
+
+        if (data != NULL) {
+            json_object_update(json, data);     /* "after" */
+        }
 
     } else if (json_object_get(l->line, "do") == NULL) {
         json_object_update(json, data);
@@ -194,7 +198,7 @@ logic_im_mine(const Goim__Receive *r, json_t *line)
     json_t      *to;
     const char  *room;
 
-    if (r->operation == LOGIC_IM_COMMAND) {
+    if (r->operation == GOIM_OP_COMMAND) {
         return 1;
     }
 
@@ -208,8 +212,9 @@ logic_im_mine(const Goim__Receive *r, json_t *line)
 
 
 int
-logic_im_call(logic_call_t *call)
+logic_im_call(logic_call_t *call, const logic_limits_t *limits)
 {
+    char              about[GOIM_DATA_MAX + 1];
     size_t            n;
     const char       *end, *name, *wrong;
     Goim__Receive    *r;
@@ -217,6 +222,12 @@ logic_im_call(logic_call_t *call)
     logic_im_line_t  *l;
 
     r = call->msg->receive;
+
+    if (r->operation == GOIM_OP_SIGNAL) {
+        logic_im_signal(call, limits);
+        return 1;
+    }
+
     end = r->body.len > 0 ? memchr(r->body.data, '\n', r->body.len) : NULL;
     n = end != NULL ? (size_t) (end - (char *) r->body.data) : r->body.len;
 
@@ -245,6 +256,8 @@ logic_im_call(logic_call_t *call)
     d.q = &l->q;
     d.max = LOGIC_IM_SENDS;
     d.names = 0;
+    d.rate = logic_send_limit(call->thread, limits, &d.burst);
+    d.about = logic_call_data(r, about);
     d.until = call->deadline - LOGIC_IM_MARGIN;
     d.told = logic_im_told;
     d.door = l;
@@ -256,7 +269,7 @@ logic_im_call(logic_call_t *call)
     }
 
     wrong = logic_im_args(l);
-    name = r->operation == LOGIC_IM_COMMAND
+    name = r->operation == GOIM_OP_COMMAND
            ? json_string_value(json_object_get(l->line, "do")) : "send";
 
     if (wrong != NULL) {

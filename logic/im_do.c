@@ -688,8 +688,9 @@ logic_im_unknown(const logic_im_do_t *d, const char *params)
 int
 logic_im_do(const logic_im_do_t *d, const char *name)
 {
-    size_t       i, n;
-    const char  *unknown;
+    size_t         i, n;
+    const char    *unknown;
+    logic_im_do_t  named;
 
     n = sizeof(logic_im_commands) / sizeof(logic_im_commands[0]);
 
@@ -707,7 +708,9 @@ logic_im_do(const logic_im_do_t *d, const char *name)
         logic_im_answer(d, -400, "%.64s: no such parameter", unknown);
 
     } else {
-        logic_im_commands[i].run(d);
+        named = *d;
+        named.name = logic_im_commands[i].name;
+        logic_im_commands[i].run(&named);
     }
 
     return 0;

@@ -33,6 +33,7 @@ logic_im_http_told(void *door, int code, const char *message, json_t *data)
     case -404:
     case -409:
     case -413:
+    case -429:
         status = -code;
         break;
 
@@ -75,6 +76,9 @@ logic_im_http(logic_thread_t *t, http_request_t *req, logic_query_t *q,
     d.q = q;
     d.max = GOIM_IM_BODY;
     d.names = 1;
+    d.rate = 0;
+    d.burst = 0;
+    d.about = "";
     d.until = svc_now() + LOGIC_IM_TIME;
     d.told = logic_im_http_told;
     d.door = rq;

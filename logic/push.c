@@ -9,6 +9,7 @@
 
 #include "push.h"
 
+#include "im.h"
 #include "nodes.h"
 
 #include <stdio.h>
@@ -84,6 +85,12 @@ logic_push_new(logic_thread_t *t, http_request_t *req,
     if (operation == GOIM_OP_DISCONNECT || operation == GOIM_OP_POSITION) {
         logic_http_bad(t, req, "operation: %d and %d are the node's own",
                        GOIM_OP_DISCONNECT, GOIM_OP_POSITION);
+        return NULL;
+    }
+
+    if (logic_im_own(t, (int32_t) operation)) {
+        logic_http_bad(t, req, "operation: %d to %d are of messages between "
+                       "people", GOIM_OP_COMMAND, GOIM_OP_SIGNAL);
         return NULL;
     }
 

@@ -48,10 +48,7 @@ logic_send(logic_thread_t *t, const logic_send_ask_t *ask,
     s->mid = ask->mid;
     s->key_len = ask->key_len;
     s->owned = NULL;
-    s->rate = ask->limits->has_mid_rate ? ask->limits->mid_rate
-                                        : t->conf->mid_rate;
-    s->burst = ask->limits->mid_burst > 0 ? ask->limits->mid_burst
-                                          : t->conf->mid_burst;
+    s->rate = logic_send_limit(t, ask->limits, &s->burst);
     s->deadline = ask->deadline;
     s->done = done;
     s->data = data;

@@ -46,6 +46,36 @@ void logic_send(logic_thread_t *t, const logic_send_ask_t *ask,
 char *logic_send_answer(const logic_sent_t *sent);
 
 
+/* ---- what is asked of every message ---- */
+
+/* how often the user may send, in s, and how much at once */
+double logic_send_limit(const logic_thread_t *t, const logic_limits_t *limits,
+    int64_t *burst);
+
+/* after: 0: now; ms until the user may send; -1: it is not known */
+typedef void (*logic_rate_pt)(int64_t after, void *data);
+
+/* send_rate.c; the callback may come from inside. rate 0: any number */
+void logic_rate(logic_thread_t *t, int64_t mid, double rate, int64_t burst,
+    logic_rate_pt cb, void *data);
+
+/* what the application says */
+typedef struct {
+    int          code;              /* 0, FORBIDDEN, or LATER: it said nothing */
+    const char  *reason;
+    char        *payload;           /* in place of what it was asked about, to be
+                                       freed by who is told; or NULL */
+    size_t       len;
+} logic_judged_t;
+
+typedef void (*logic_judge_pt)(const logic_judged_t *judged, void *data);
+
+/* send_before.c; there is t->before. about: the application's data of the user;
+   max: bytes of another payload. The callback may come from inside. */
+void logic_before(logic_thread_t *t, const char *query, const char *about,
+    const void *payload, size_t len, size_t max, logic_judge_pt cb, void *data);
+
+
 /* ---- one of them ---- */
 
 typedef struct {

@@ -126,7 +126,7 @@ logic_send_call(logic_call_t *call)
         return;
     }
 
-    if (may.im && call->thread->im != NULL && logic_im_call(call)) {
+    if (may.im && call->thread->im != NULL && logic_im_call(call, &limits)) {
         return;
     }
 

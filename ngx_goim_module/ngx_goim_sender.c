@@ -71,7 +71,9 @@ ngx_goim_sender_takes(ngx_goim_session_t *s, int32_t operation)
 {
     return s->sender
            && (operation == GOIM_OP_SEND
-               || (operation == GOIM_OP_COMMAND && s->sender->im));
+               || ((operation == GOIM_OP_COMMAND
+                    || operation == GOIM_OP_SIGNAL)
+                   && s->sender->im));
 }
 
 
@@ -118,13 +120,18 @@ ngx_int_t
 ngx_goim_sender_often(ngx_goim_session_t *s, goim_packet_t *p,
     ngx_msec_t wait)
 {
-    u_char  text[96], *end;
+    u_char  text[128], *end;
 
     ngx_goim_count(sends_limited, 1);
     ngx_goim_trace(s, "send limited wait=%M", wait);
 
+    if (p->operation == GOIM_OP_SIGNAL) {
+        return NGX_OK;                  /* none is answered */
+    }
+
     end = ngx_snprintf(text, sizeof(text), "{\"code\":-429,\"reason\":\"too "
-                       "often\",\"after\":%M}", wait);
+                       "often\",%s\"after\":%M}", s->sender->im
+                       ? "\"message\":\"too often\"," : "", wait);
 
     return ngx_goim_reply(s, p->version, p->operation + 1, p->sequence, text,
                           end - text);
@@ -142,6 +149,12 @@ ngx_goim_sender_reply(ngx_goim_session_t *s, uint16_t version,
     {
         return ngx_goim_sender_answer(s, version, operation, sequence, 0,
                                       &reply->sent->answer);
+    }
+
+    if (operation == GOIM_OP_SIGNAL && reply
+        && reply->code == GOIM__REPLY__CODE__OK)
+    {
+        return NGX_OK;
     }
 
     ngx_goim_count(receive_failed, 1);
@@ -162,17 +175,28 @@ ngx_goim_sender_answer(ngx_goim_session_t *s, uint16_t version,
 {
     ngx_str_t  text;
 
-    static ngx_str_t  later = ngx_string("{\"code\":-503,\"reason\":\"it was "
-                                         "not sent: try again\"}");
-    static ngx_str_t  unknown = ngx_string("{\"code\":-504,\"reason\":\"it may "
-                                           "have been sent\"}");
+    static ngx_str_t  later[] = {
+        ngx_string("{\"code\":-503,\"reason\":\"it was not sent: try again\"}"),
+        ngx_string("{\"code\":-503,\"reason\":\"it was not sent: try again\","
+                   "\"message\":\"it was not sent: try again\"}")
+    };
+    static ngx_str_t  unknown[] = {
+        ngx_string("{\"code\":-504,\"reason\":\"it may have been sent\"}"),
+        ngx_string("{\"code\":-504,\"reason\":\"it may have been sent\","
+                   "\"message\":\"it may have been sent\"}")
+    };
+
+    if (operation == GOIM_OP_SIGNAL) {
+        return NGX_OK;                  /* none is answered */
+    }
 
     if (answer) {
         text.data = answer->data;
         text.len = answer->len;
 
     } else {
-        text = code == GOIM_LATER ? later : unknown;
+        text = code == GOIM_LATER ? later[s->sender->im]
+                                  : unknown[s->sender->im];
     }
 
     ngx_goim_trace(s, "sent answer=\"%V\"",
