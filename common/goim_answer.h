@@ -31,6 +31,13 @@
 #define GOIM_EXPIRES    (-4003)     /* the token is about to; then it closes */
 #define GOIM_EXPIRED    4003
 
+/* with which backends end sessions: below GOIM_END_STAY a client comes back,
+   with 4003 when it has another token, else it does not */
+#define GOIM_END_MIN    4000
+#define GOIM_END_STAY   4500
+#define GOIM_END_MAX    4999
+#define GOIM_END_REASON 123         /* bytes, as a close frame has them */
+
 #define GOIM_ANSWER_REASON  128     /* bytes of a reason that are written */
 #define GOIM_ANSWER_MAX     (6 * GOIM_ANSWER_REASON + 96)
 #define GOIM_ANSWER_OPS     (GOIM_ANSWER_MAX + 12 * GOIM_ACCEPTS_MAX)

@@ -33,6 +33,7 @@
 #define GOIM_ROOMS_MAX    64            /* names of rooms it may enter */
 #define GOIM_ROOMS_BYTES  4096          /* of all these names */
 #define GOIM_OPS_MAX      128           /* ranges of operations it may accept */
+#define GOIM_JTI_MAX      256           /* bytes: the id of its token */
 #define GOIM_SENDS_MAX    8192          /* bytes of what it may send, packed */
 #define GOIM_DATA_MAX     1024          /* of a session's data: JSON, ASCII */
 #define GOIM_SENT_MAX     2048          /* of an answer to what it sent */

@@ -329,6 +329,9 @@ job_fanout_msg(job_t *job, job_msg_t *msg)
     if (canary) {
         job_canary_came(job, msg->partition);
 
+    } else if (push->type == GOIM__PUSH_MSG__TYPE__END) {
+        metrics_add(job->m.ends, 1);
+
     } else {
         metrics_add(job->m.records[push->type], 1);
         metrics_add(job->m.wrong_keys, (int64_t) job_record_wrong(push));

@@ -87,6 +87,7 @@ typedef enum {
 
 typedef struct {
     metric_t  *records[3];              /* by Goim__PushMsg__Type */
+    metric_t  *ends;
     metric_t  *canaries;
     metric_t  *skipped[JOB_BAD_COUNT];
     metric_t  *wrong_keys;

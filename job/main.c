@@ -288,6 +288,8 @@ job_metrics_init(job_metrics_t *m)
                                         "Wrong records left out.");
     }
 
+    m->ends = metrics_counter("goim_job_ends_total", NULL,
+                              "Records taken that end sessions.");
     m->canaries = metrics_counter("goim_job_canaries_total", NULL,
                                   "Canaries of logic taken: no records.");
     m->wrong_keys = metrics_counter("goim_job_skipped_keys_total", NULL,

@@ -196,6 +196,9 @@ job_record_check(const Goim__PushMsg *push)
 
         return n == 0 || n > GOIM_CANARY_ID ? JOB_BAD_TYPE : JOB_GOOD;
 
+    case GOIM__PUSH_MSG__TYPE__END:
+        return push->end != NULL ? JOB_GOOD : JOB_BAD_TYPE;
+
     default:
         return JOB_BAD_TYPE;
     }
@@ -290,6 +293,11 @@ job_record_pack(job_arena_t *arena, const Goim__PushMsg *push,
         record.canary = push->canary;
         record.canary->taken = (uint64_t) msg->came;
         record.canary->appended = (uint64_t) svc_date();
+        break;
+
+    case GOIM__PUSH_MSG__TYPE__END:
+        record.kind = GOIM__RECORD__KIND__KEYS;
+        record.end = push->end;
         break;
 
     default:

@@ -110,11 +110,19 @@ logic_access(logic_thread_t *t, http_request_t *req, unsigned scope,
         return logic_access_refuse(t, req, 403, "the key is not for this");
     }
 
-    if ((*key)->nrooms > 0 && rooms == LOGIC_ROOMS_NONE) {
-        return logic_access_refuse(t, req, 403, "the key is for rooms only");
+    return rooms == LOGIC_ROOMS_NONE ? logic_access_all(t, req, *key) : 0;
+}
+
+
+int
+logic_access_all(logic_thread_t *t, http_request_t *req,
+    const logic_apikey_t *key)
+{
+    if (key == NULL || key->nrooms == 0) {
+        return 0;
     }
 
-    return 0;
+    return logic_access_refuse(t, req, 403, "the key is for rooms only");
 }
 
 

@@ -27,6 +27,11 @@ int logic_access(logic_thread_t *t, http_request_t *req, unsigned scope,
  * something else, or more than one. */
 const char *logic_access_bearer(http_request_t *req);
 
+/* Whether the key is for all rooms, and what is no room's; NULL: it is. -1:
+ * answered. */
+int logic_access_all(logic_thread_t *t, http_request_t *req,
+    const logic_apikey_t *key);
+
 /* Whether the key is for the room; NULL: all are. -1: answered. */
 int logic_access_room(logic_thread_t *t, http_request_t *req,
     const logic_apikey_t *key, const char *room, size_t len);

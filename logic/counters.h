@@ -36,6 +36,7 @@ typedef enum {
     X(push[1], "goim_logic_pushes_total", "kind=\"mids\"", "")               \
     X(push[2], "goim_logic_pushes_total", "kind=\"room\"", "")               \
     X(push[3], "goim_logic_pushes_total", "kind=\"all\"", "")                \
+    X(push[4], "goim_logic_pushes_total", "kind=\"disconnect\"", "")         \
     X(pushed[0], "goim_logic_push_results_total", "result=\"ok\"",           \
       "Pushes by their answer: code 0, -500, -504.")                         \
     X(pushed[1], "goim_logic_push_results_total", "result=\"failed\"", "")   \
@@ -215,7 +216,7 @@ typedef enum {
 
 typedef struct {
     metric_t  *http_requests, *http_errors, *api_unknown, *api_refused;
-    metric_t  *push[4], *pushed[3];
+    metric_t  *push[5], *pushed[3];
     metric_t  *ended[LOGIC_END_COUNT];
     metric_t  *push_keys, *push_offline, *push_absent, *push_records;
     metric_t  *lookups;

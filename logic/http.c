@@ -3,6 +3,7 @@
  */
 
 #include "access.h"
+#include "disconnect.h"
 #include "health.h"
 #include "im_http.h"
 #include "nodes.h"
@@ -37,6 +38,7 @@
     X(POST, "/goim/form/room", push_room, form, PUSH, NAMED)                 \
     X(POST, "/goim/form/all", push_all, form, PUSH, NONE)                    \
     X(POST, "/goim/send", send_http, query, ALL, NONE)                       \
+    X(POST, "/goim/disconnect", disconnect_http, query, CONTROL, NAMED)      \
     X(GET, "/goim/room/position", room_position, query, READ, NAMED)         \
     X(GET, "/goim/room/history", room_history, query, READ, NAMED)           \
     X(POST, "/goim/im/send", im_http_send, query, IM, NONE)                  \

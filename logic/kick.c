@@ -1,8 +1,9 @@
 /*
- * The word to a node that one of its sessions has been replaced: an entry in
- * the node's stream. It is tried again for a while when Redis does not take
- * it; one that is lost after all is made up for by the old session's next
- * renewal. To say it twice does no harm, as it names the session.
+ * The word to a node that one of its sessions has been replaced, or is to end:
+ * an entry in the node's stream. It is tried again for a while when Redis does
+ * not take it; one that is lost after all is made up for by the old session's
+ * next renewal, if its key is another's by then. To say it twice does no harm,
+ * as it names the session.
  */
 
 #include "kick.h"
@@ -33,7 +34,7 @@ struct logic_kick_s {
 static int logic_kick_parse(const char *holder, size_t len,
     char server[LOGIC_HOLDER_BUF], char **zone, char **session);
 static logic_kick_t *logic_kick_new(logic_thread_t *t, const char *server,
-    const char *zone, uint64_t session, const void *key, size_t key_len);
+    const char *zone, uint64_t session, Goim__Record *record);
 static void logic_kick_send(evutil_socket_t fd, short what, void *data);
 static void logic_kick_sent(svc_redis_t *r, redisReply *reply, void *data);
 static void logic_kick_again(logic_kick_t *kick);
@@ -73,18 +74,36 @@ logic_kick_parse(const char *holder, size_t len,
 
 void
 logic_kick(logic_thread_t *t, const char *holder, size_t len,
-    const void *key, size_t key_len)
+    const void *key, size_t key_len, unsigned code, const char *reason)
 {
-    char           server[LOGIC_HOLDER_BUF], *zone, *session;
-    logic_kick_t  *kick;
+    char                  server[LOGIC_HOLDER_BUF], *zone, *session;
+    logic_kick_t         *kick;
+    ProtobufCBinaryData   keys[1];
+
+    Goim__End     end = GOIM__END__INIT;
+    Goim__Record  record = GOIM__RECORD__INIT;
 
     kick = NULL;
+
+    keys[0].data = (uint8_t *) key;
+    keys[0].len = key_len;
+
+    record.n_keys = 1;
+    record.keys = keys;
+
+    if (code != 0) {
+        end.n_keys = 1;
+        end.keys = keys;
+        end.code = code;
+        end.reason = (char *) reason;
+        record.end = &end;
+    }
 
     if (t->nkicks < LOGIC_KICKS
         && logic_kick_parse(holder, len, server, &zone, &session) == 0)
     {
         kick = logic_kick_new(t, server, zone, strtoull(session, NULL, 10),
-                              key, key_len);
+                              &record);
     }
 
     if (kick == NULL) {
@@ -98,29 +117,20 @@ logic_kick(logic_thread_t *t, const char *holder, size_t len,
 
 static logic_kick_t *
 logic_kick_new(logic_thread_t *t, const char *server, const char *zone,
-    uint64_t session, const void *key, size_t key_len)
+    uint64_t session, Goim__Record *record)
 {
-    size_t                size;
-    Goim__Record         *records[1];
-    logic_kick_t         *kick;
-    ProtobufCBinaryData   keys[1];
+    size_t         size;
+    logic_kick_t  *kick;
 
-    Goim__Record    record = GOIM__RECORD__INIT;
     Goim__Delivery  delivery = GOIM__DELIVERY__INIT;
 
-    keys[0].data = (uint8_t *) key;
-    keys[0].len = key_len;
+    record->kind = GOIM__RECORD__KIND__KICK;
+    record->zone.data = (uint8_t *) zone;
+    record->zone.len = strlen(zone);
+    record->session = session;
 
-    record.kind = GOIM__RECORD__KIND__KICK;
-    record.n_keys = 1;
-    record.keys = keys;
-    record.zone.data = (uint8_t *) zone;
-    record.zone.len = strlen(zone);
-    record.session = session;
-
-    records[0] = &record;
     delivery.n_records = 1;
-    delivery.records = records;
+    delivery.records = &record;
 
     size = goim__delivery__get_packed_size(&delivery);
 

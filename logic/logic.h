@@ -6,6 +6,7 @@
  *
  *     http.c      a backend's request in, its answer out
  *     push.c      a push: targets looked up, grouped, written to the bus
+ *     disconnect.c  sessions are to end: written to the bus like a push
  *     history.c   which rooms have a history, by what stands in Redis
  *     read.c      items of one, from Redis
  *     heads.c     where many of them stand, for nodes

@@ -377,13 +377,16 @@ static void
 logic_push_done(logic_thread_t *t, logic_end_t end, const char *message,
     void *data)
 {
-    int  code;
+    logic_http_answer(t, data, 200, logic_push_code(end), message, NULL);
+}
 
-    code = end == LOGIC_END_OK ? 0
+
+int
+logic_push_code(logic_end_t end)
+{
+    return end == LOGIC_END_OK ? 0
            : end == LOGIC_END_UNKNOWN ? -504
            : end == LOGIC_END_KEYS ? -400 : -500;
-
-    logic_http_answer(t, data, 200, code, message, NULL);
 }
 
 

@@ -25,7 +25,8 @@ void logic_push_free(logic_thread_t *t);
 
 
 typedef enum {
-    LOGIC_PUSH_KEYS, LOGIC_PUSH_MIDS, LOGIC_PUSH_ROOM, LOGIC_PUSH_ALL
+    LOGIC_PUSH_KEYS, LOGIC_PUSH_MIDS, LOGIC_PUSH_ROOM, LOGIC_PUSH_ALL,
+    LOGIC_PUSH_END              /* no message: sessions are to end */
 } logic_push_kind_t;
 
 /* What became of it: once, and from inside logic_push_*() too. */
@@ -101,6 +102,9 @@ struct logic_push_s {
 logic_push_t *logic_push_begin(logic_thread_t *t, logic_push_kind_t kind,
     int32_t operation, const char *msg, size_t len, size_t bytes,
     logic_push_pt done, void *data);
+
+/* That end as the answer's code: 0, -400, -500, -504. */
+int logic_push_code(logic_end_t end);
 
 /* To a room: the key is copied. */
 void logic_push_to_room(logic_push_t *p, const char *room, size_t len);

@@ -243,7 +243,7 @@ logic_connect_done(const store_answer_t *a, void *data)
             || memcmp(a->holder, holder, a->holder_len) != 0))
     {
         logic_kick(op->call->thread, a->holder, a->holder_len, op->who->key,
-                   op->who->key_len);
+                   op->who->key_len, 0, "");
     }
 
     logic_connected(op, a->life);
@@ -469,7 +469,7 @@ logic_renew_replaced(size_t i, void *data)
                    op->zone, s->session);
 
     logic_kick(op->call->thread, holder, (size_t) len, s->key.data,
-               s->key.len);
+               s->key.len, 0, "");
 }
 
 

@@ -22,7 +22,7 @@
 
 /* Fronts in another .so refer to it: one that was made for another layout of
    what is declared here does not load.  A change of the layout renames it. */
-#define NGX_GOIM_ABI            ngx_goim_abi_10
+#define NGX_GOIM_ABI            ngx_goim_abi_11
 
 extern const ngx_uint_t  NGX_GOIM_ABI;
 
@@ -147,6 +147,7 @@ struct ngx_goim_session_s {
     ngx_msec_t                  renew;      /* when to tell logic */
     ngx_msec_t                  renew_interval;
     ngx_msec_t                  expires;    /* its token does; 0: never */
+    ngx_str_t                  *jti;        /* of its token; NULL: none; owned */
     ngx_queue_t                 attached;   /* among all of the worker */
     struct ngx_goim_contrib_s  *zone_addr;  /* the zone's count of addr */
 

@@ -117,6 +117,8 @@ ngx_goim_answer_bye(ngx_goim_session_t *s, ngx_uint_t code,
     }
 
     again = code == 1001 || (code >= 1011 && code <= 1013)
+            || (code >= GOIM_END_MIN && code < GOIM_END_STAY
+                && code != GOIM_EXPIRED)
             || ngx_strstr(reason, "timeout") != NULL
             || ngx_strcmp(reason, "too slow") == 0;
 

@@ -248,8 +248,8 @@ ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code, const char *reason)
     ngx_log_error(NGX_LOG_INFO, c->log, 0, "goim: session closed: %s (%ui)",
                   reason, code);
 
-    ngx_goim_trace(s, "close code=%ui reason=\"%s\" waiting=%uD", code,
-                   reason, s->queued);
+    ngx_goim_trace(s, "close code=%ui reason=\"%V\" waiting=%uD", code,
+                   ngx_goim_trace_string(reason), s->queued);
 
     if (code == 1011) {
         ngx_goim_count(failed_closed, 1);
@@ -496,6 +496,10 @@ ngx_goim_finalize(ngx_goim_session_t *s)
 
     if (s->follow) {
         ngx_free(s->follow);
+    }
+
+    if (s->jti) {
+        ngx_free(s->jti);
     }
 
     if (s->accepts) {

@@ -479,10 +479,17 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in,
     }
 
     ngx_goim_count(auths, 1);
-    ngx_goim_token_set(s, in);
+
+    if (ngx_goim_token_set(s, in) != NGX_OK) {
+        ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
     ngx_goim_session_timer(s);
 
-    if (ngx_goim_auth_room(s, in, order, was) != NGX_OK) {
+    if (ngx_goim_auth_room(s, in, order, was) != NGX_OK
+        || ngx_goim_end_meanwhile(s, 0) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -505,7 +512,8 @@ ngx_goim_auth_valid(const Goim__Connected *in)
            && in->n_rooms <= GOIM_ROOMS_MAX
            && in->n_ops <= 2 * GOIM_OPS_MAX
            && in->send.len <= GOIM_SENDS_MAX
-           && in->data.len <= GOIM_DATA_MAX;
+           && in->data.len <= GOIM_DATA_MAX
+           && in->jti.len <= GOIM_JTI_MAX;
 }
 
 

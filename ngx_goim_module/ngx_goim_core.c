@@ -134,6 +134,7 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
     ngx_goim_attach_init();
     ngx_goim_auth_init();
     ngx_goim_lapse_init();
+    ngx_goim_end_init(cycle->log);
     ngx_goim_queue_init();
 
     if (ngx_goim_session_init(cycle->log) != NGX_OK
@@ -359,6 +360,7 @@ ngx_goim_tick(ngx_event_t *ev)
     ngx_goim_enter_tick();
     ngx_goim_vouch_tick();
     ngx_goim_lapse_tick();
+    ngx_goim_end_tick();
     ngx_goim_drain_tick();
     ngx_goim_timelines_tick();
 

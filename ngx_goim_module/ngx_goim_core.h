@@ -187,8 +187,8 @@ void ngx_goim_auth_tell(ngx_goim_session_t *s, Goim__Receive *receive);
 
 /* ---- ngx_goim_token.c: it ends, another one takes its place ---- */
 
-/* as logic says */
-void ngx_goim_token_set(ngx_goim_session_t *s, const Goim__Connected *in);
+/* as logic says; NGX_ERROR: no memory */
+ngx_int_t ngx_goim_token_set(ngx_goim_session_t *s, const Goim__Connected *in);
 
 /* ms until something is due; NGX_TIMER_INFINITE: nothing is */
 ngx_msec_t ngx_goim_token_wait(ngx_goim_session_t *s);
@@ -467,6 +467,22 @@ u_char *ngx_goim_canary_put(u_char *p, const Goim__Canary *canary,
 
 void ngx_goim_canary_came(ngx_str_t *packed);
 void ngx_goim_canary_report(void);      /* once a tick */
+
+
+/* ---- ngx_goim_end.c: sessions that backends end ---- */
+
+void ngx_goim_end_init(ngx_log_t *log);
+
+ngx_int_t ngx_goim_end_valid(Goim__Record *r);
+
+/* it came to this worker; NGX_ERROR: no memory */
+ngx_int_t ngx_goim_end_came(ngx_goim_record_t *rec);
+
+/* The session was let in, or has another token (renewed): NGX_ERROR: it was
+   ended meanwhile, and is closing. */
+ngx_int_t ngx_goim_end_meanwhile(ngx_goim_session_t *s, ngx_uint_t renewed);
+
+void ngx_goim_end_tick(void);           /* in each worker */
 
 
 /* ---- ngx_goim_reader.c: the node's stream to the ring ---- */

@@ -20,7 +20,7 @@ static ngx_int_t ngx_goim_deliver_record(ngx_goim_buf_t *b,
     ngx_goim_record_t *rec);
 static ngx_int_t ngx_goim_deliver_keys(ngx_goim_buf_t *b,
     ngx_goim_record_t *rec);
-static void ngx_goim_deliver_kick(ngx_goim_record_t *rec);
+static ngx_int_t ngx_goim_deliver_kick(ngx_goim_record_t *rec);
 static u_char *ngx_goim_deliver_name(u_char *p, ngx_str_t *name);
 
 
@@ -211,8 +211,10 @@ ngx_goim_deliver_record(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
         return ngx_goim_fanout_all(b, rec);
 
     case GOIM__RECORD__KIND__KICK:
-        ngx_goim_deliver_kick(rec);
-        return NGX_OK;
+        return ngx_goim_deliver_kick(rec);
+
+    case NGX_GOIM_RECORD_END:
+        return ngx_goim_end_came(rec);
 
     case NGX_GOIM_RECORD_CANARY:
         (void) ngx_goim_deliver_name((u_char *) (rec + 1), &name);
@@ -291,7 +293,7 @@ ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
 /* A session id is unique in its zone, so a late kick finds nobody; an early
    one finds a session that does not know its key yet. */
 
-static void
+static ngx_int_t
 ngx_goim_deliver_kick(ngx_goim_record_t *rec)
 {
     u_char              *p;
@@ -304,7 +306,11 @@ ngx_goim_deliver_kick(ngx_goim_record_t *rec)
     if (zone.len != ngx_strlen(ngx_goim_zone->id)
         || ngx_memcmp(zone.data, ngx_goim_zone->id, zone.len) != 0)
     {
-        return;
+        return NGX_OK;
+    }
+
+    if (rec->inner < rec->end) {
+        return ngx_goim_end_came(rec);
     }
 
     s = ngx_goim_session_find(key.data, key.len);
@@ -316,6 +322,8 @@ ngx_goim_deliver_kick(ngx_goim_record_t *rec)
     } else {
         ngx_goim_auth_kick(rec->session);
     }
+
+    return NGX_OK;
 }
 
 

@@ -11,6 +11,7 @@
 
 
 
+static uint16_t ngx_goim_record_kind(Goim__Record *r);
 static u_char *ngx_goim_record_address(u_char *p, Goim__Record *r,
     uint32_t *n, uint64_t *mask);
 static u_char *ngx_goim_record_keys(u_char *p, Goim__Record *r, uint32_t *n,
@@ -57,6 +58,10 @@ ngx_goim_record_valid(Goim__Record *r)
         return ngx_goim_canary_valid(r);
     }
 
+    if (r->end) {
+        return ngx_goim_end_valid(r);
+    }
+
     switch (r->kind) {
 
     case GOIM__RECORD__KIND__KEYS:
@@ -88,6 +93,10 @@ ngx_goim_record_length(Goim__Record *r)
         len += NGX_GOIM_CANARY;
     }
 
+    if (r->end) {
+        len += goim__end__get_packed_size(r->end);
+    }
+
     if (ngx_goim_record_numbered(r)) {
         len += 2 + ngx_strlen(r->timeline);
     }
@@ -117,12 +126,14 @@ ngx_goim_record_put(u_char *start, Goim__Record *r, uint64_t *mask)
                                 &rec->nnames, mask);
 
     if (ngx_goim_record_wanted(mask)) {
-        rec->kind = r->canary ? NGX_GOIM_RECORD_CANARY : r->kind;
+        rec->kind = ngx_goim_record_kind(r);
         rec->operation = r->operation;
         rec->speed = r->speed;
         rec->whole = r->speed ? ngx_goim_pace_whole(r) : 0;
-        rec->session = r->kind == GOIM__RECORD__KIND__KEYS
-                       ? (uint64_t) r->mid : r->session;
+        rec->session = rec->kind == NGX_GOIM_RECORD_END
+                       ? ngx_goim_zone->session
+                       : r->kind == GOIM__RECORD__KIND__KEYS
+                         ? (uint64_t) r->mid : r->session;
         rec->seq = ngx_goim_record_numbered(r) ? r->seq : 0;
 
         p = ngx_goim_record_frame(p, r, rec);
@@ -136,6 +147,18 @@ ngx_goim_record_put(u_char *start, Goim__Record *r, uint64_t *mask)
     ngx_memzero(p, start + rec->len - p);
 
     return rec->len;
+}
+
+
+static uint16_t
+ngx_goim_record_kind(Goim__Record *r)
+{
+    if (r->canary) {
+        return NGX_GOIM_RECORD_CANARY;
+    }
+
+    return r->end && r->kind == GOIM__RECORD__KIND__KEYS
+           ? NGX_GOIM_RECORD_END : r->kind;
 }
 
 
@@ -154,7 +177,17 @@ ngx_goim_record_address(u_char *p, Goim__Record *r, uint32_t *n,
         return ngx_goim_canary_put(p, r->canary, mask);
     }
 
-    switch (r->kind) {
+    switch (ngx_goim_record_kind(r)) {
+
+    case NGX_GOIM_RECORD_END:
+
+        /* one who is on its way in may be any worker's */
+
+        ngx_goim_record_all(mask);
+
+        *n = 0;
+
+        return p;
 
     case GOIM__RECORD__KIND__ROOM:
         room.data = r->room.data;
@@ -272,6 +305,17 @@ ngx_goim_record_frame(u_char *p, Goim__Record *r, ngx_goim_record_t *rec)
     len = GOIM_HEADER + r->body.len;
 
     rec->frame = p - (u_char *) rec;
+
+    if (r->kind == GOIM__RECORD__KIND__KICK
+        || rec->kind == NGX_GOIM_RECORD_END)
+    {
+        rec->inner = rec->frame;
+        p += r->end ? goim__end__pack(r->end, p) : 0;
+        rec->end = p - (u_char *) rec;
+
+        return p;
+    }
+
     p += goim_frame_head(p, GOIM_FRAME_BINARY, GOIM_HEADER + len);
     p = goim_packet_header(p, len, GOIM_VERSION, GOIM_OP_RAW, 0);
 

@@ -17,6 +17,7 @@
 
 /* for workers, not for sessions */
 #define NGX_GOIM_RECORD_CANARY  254
+#define NGX_GOIM_RECORD_END     253
 
 
 typedef struct {
@@ -34,8 +35,11 @@ typedef struct {
     uint32_t        frame;          /* places, from the record's start: the
                                        WebSocket frame around op 9, */
     uint32_t        inner;          /* the packet in it, */
-    uint32_t        end;            /* and its end */
-    uint64_t        session;        /* KICK; KEYS with a number: the mid */
+    uint32_t        end;            /* and its end; of KICK and END: a packed
+                                       Goim__End, or nothing */
+    uint64_t        session;        /* KICK; KEYS with a number: the mid; END:
+                                       the newest that asked to be let in
+                                       before it came */
     uint64_t        seq;            /* ROOM: its number in the room's history,
                                        of the epoch that is the second name;
                                        KEYS: in an inbox, of the epoch that is

@@ -25,6 +25,7 @@
     X(heartbeat_timeouts, "Sessions without a heartbeat in time.")           \
     X(protocol_errors,   "Sessions closed for a malformed frame or packet.") \
     X(replaced,          "Sessions closed by a newer one of the same key.")  \
+    X(ended,             "Sessions closed as backends said.")                \
     X(packets_in,        "Packets from clients.")                            \
     X(receives,          "Packets handed to logic.")                         \
     X(receive_failed,    "Packets that logic did not take.")                 \

@@ -21,12 +21,35 @@ static ngx_int_t ngx_goim_token_room(ngx_goim_session_t *s);
 static ngx_int_t ngx_goim_token_ops(ngx_goim_session_t *s);
 
 
-void
+ngx_int_t
 ngx_goim_token_set(ngx_goim_session_t *s, const Goim__Connected *in)
 {
+    ngx_str_t  *jti;
+
+    jti = NULL;
+
+    if (in->jti.len) {
+        jti = ngx_alloc(sizeof(ngx_str_t) + in->jti.len, ngx_cycle->log);
+
+        if (jti == NULL) {
+            return NGX_ERROR;
+        }
+
+        jti->len = in->jti.len;
+        jti->data = (u_char *) (jti + 1);
+        ngx_memcpy(jti->data, in->jti.data, in->jti.len);
+    }
+
+    if (s->jti) {
+        ngx_free(s->jti);
+    }
+
+    s->jti = jti;
     s->renewable = in->renewable;
     s->expires = in->expires ? ngx_current_msec + in->expires : 0;
     s->warned = 0;
+
+    return NGX_OK;
 }
 
 
@@ -176,16 +199,20 @@ ngx_goim_token_answer(ngx_goim_session_t *s, const ngx_goim_receive_t *r,
     if (ngx_goim_room_limit(s, in) != NGX_OK
         || ngx_goim_sub_limit(s, in) != NGX_OK
         || ngx_goim_sender_set(s, in) != NGX_OK
-        || ngx_goim_auth_data(s, in) != NGX_OK)
+        || ngx_goim_auth_data(s, in) != NGX_OK
+        || ngx_goim_token_set(s, in) != NGX_OK)
     {
         ngx_goim_close(s, 1011, "no memory");
+        return NGX_ERROR;
+    }
+
+    if (ngx_goim_end_meanwhile(s, 1) != NGX_OK) {
         return NGX_ERROR;
     }
 
     ngx_goim_count(renewals, 1);
     ngx_goim_trace(s, "renewed expires=%uL", in->expires);
 
-    ngx_goim_token_set(s, in);
     ngx_goim_session_timer(s);
 
     left = s->room != NULL;

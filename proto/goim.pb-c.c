@@ -52,6 +52,51 @@ void   goim__canary__free_unpacked
   assert(message->base.descriptor == &goim__canary__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   goim__end__init
+                     (Goim__End         *message)
+{
+  static const Goim__End init_value = GOIM__END__INIT;
+  *message = init_value;
+}
+size_t goim__end__get_packed_size
+                     (const Goim__End *message)
+{
+  assert(message->base.descriptor == &goim__end__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__end__pack
+                     (const Goim__End *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__end__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__end__pack_to_buffer
+                     (const Goim__End *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__end__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__End *
+       goim__end__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__End *)
+     protobuf_c_message_unpack (&goim__end__descriptor,
+                                allocator, len, data);
+}
+void   goim__end__free_unpacked
+                     (Goim__End *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__end__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   goim__push_msg__init
                      (Goim__PushMsg         *message)
 {
@@ -2013,20 +2058,138 @@ const ProtobufCMessageDescriptor goim__canary__descriptor =
   (ProtobufCMessageInit) goim__canary__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue goim__push_msg__type__enum_values_by_number[4] =
+static const ProtobufCFieldDescriptor goim__end__field_descriptors[7] =
+{
+  {
+    "keys",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Goim__End, n_keys),
+    offsetof(Goim__End, keys),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mids",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_INT64,
+    offsetof(Goim__End, n_mids),
+    offsetof(Goim__End, mids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "rooms",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Goim__End, n_rooms),
+    offsetof(Goim__End, rooms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "addrs",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Goim__End, n_addrs),
+    offsetof(Goim__End, addrs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "jtis",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Goim__End, n_jtis),
+    offsetof(Goim__End, jtis),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "code",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__End, code),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__End, reason),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__end__field_indices_by_name[] = {
+  3,   /* field[3] = addrs */
+  5,   /* field[5] = code */
+  4,   /* field[4] = jtis */
+  0,   /* field[0] = keys */
+  1,   /* field[1] = mids */
+  6,   /* field[6] = reason */
+  2,   /* field[2] = rooms */
+};
+static const ProtobufCIntRange goim__end__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 7 }
+};
+const ProtobufCMessageDescriptor goim__end__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.End",
+  "End",
+  "Goim__End",
+  "goim",
+  sizeof(Goim__End),
+  7,
+  goim__end__field_descriptors,
+  goim__end__field_indices_by_name,
+  1,  goim__end__number_ranges,
+  (ProtobufCMessageInit) goim__end__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue goim__push_msg__type__enum_values_by_number[5] =
 {
   { "PUSH", "GOIM__PUSH_MSG__TYPE__PUSH", 0 },
   { "ROOM", "GOIM__PUSH_MSG__TYPE__ROOM", 1 },
   { "BROADCAST", "GOIM__PUSH_MSG__TYPE__BROADCAST", 2 },
   { "CANARY", "GOIM__PUSH_MSG__TYPE__CANARY", 3 },
+  { "END", "GOIM__PUSH_MSG__TYPE__END", 4 },
 };
 static const ProtobufCIntRange goim__push_msg__type__value_ranges[] = {
-{0, 0},{0, 4}
+{0, 0},{0, 5}
 };
-static const ProtobufCEnumValueIndex goim__push_msg__type__enum_values_by_name[4] =
+static const ProtobufCEnumValueIndex goim__push_msg__type__enum_values_by_name[5] =
 {
   { "BROADCAST", 2 },
   { "CANARY", 3 },
+  { "END", 4 },
   { "PUSH", 0 },
   { "ROOM", 1 },
 };
@@ -2037,15 +2200,15 @@ const ProtobufCEnumDescriptor goim__push_msg__type__descriptor =
   "Type",
   "Goim__PushMsg__Type",
   "goim",
-  4,
+  5,
   goim__push_msg__type__enum_values_by_number,
-  4,
+  5,
   goim__push_msg__type__enum_values_by_name,
   1,
   goim__push_msg__type__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__push_msg__field_descriptors[12] =
+static const ProtobufCFieldDescriptor goim__push_msg__field_descriptors[13] =
 {
   {
     "type",
@@ -2191,10 +2354,23 @@ static const ProtobufCFieldDescriptor goim__push_msg__field_descriptors[12] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "end",
+    150,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Goim__PushMsg, end),
+    &goim__end__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__push_msg__field_indices_by_name[] = {
   7,   /* field[7] = at */
   11,   /* field[11] = canary */
+  12,   /* field[12] = end */
   8,   /* field[8] = id */
   5,   /* field[5] = keys */
   6,   /* field[6] = msg */
@@ -2206,11 +2382,12 @@ static const unsigned goim__push_msg__field_indices_by_name[] = {
   2,   /* field[2] = speed */
   0,   /* field[0] = type */
 };
-static const ProtobufCIntRange goim__push_msg__number_ranges[2 + 1] =
+static const ProtobufCIntRange goim__push_msg__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 50, 11 },
-  { 0, 12 }
+  { 150, 12 },
+  { 0, 13 }
 };
 const ProtobufCMessageDescriptor goim__push_msg__descriptor =
 {
@@ -2220,10 +2397,10 @@ const ProtobufCMessageDescriptor goim__push_msg__descriptor =
   "Goim__PushMsg",
   "goim",
   sizeof(Goim__PushMsg),
-  12,
+  13,
   goim__push_msg__field_descriptors,
   goim__push_msg__field_indices_by_name,
-  2,  goim__push_msg__number_ranges,
+  3,  goim__push_msg__number_ranges,
   (ProtobufCMessageInit) goim__push_msg__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -2259,7 +2436,7 @@ const ProtobufCEnumDescriptor goim__record__kind__descriptor =
   goim__record__kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__record__field_descriptors[16] =
+static const ProtobufCFieldDescriptor goim__record__field_descriptors[17] =
 {
   {
     "kind",
@@ -2442,6 +2619,18 @@ static const ProtobufCFieldDescriptor goim__record__field_descriptors[16] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "end",
+    150,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Record, end),
+    &goim__end__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "mid",
     160,
     PROTOBUF_C_LABEL_NONE,
@@ -2457,9 +2646,10 @@ static const ProtobufCFieldDescriptor goim__record__field_descriptors[16] =
 static const unsigned goim__record__field_indices_by_name[] = {
   6,   /* field[6] = body */
   14,   /* field[14] = canary */
+  15,   /* field[15] = end */
   5,   /* field[5] = keys */
   0,   /* field[0] = kind */
-  15,   /* field[15] = mid */
+  16,   /* field[16] = mid */
   11,   /* field[11] = nodes */
   2,   /* field[2] = offset */
   3,   /* field[3] = operation */
@@ -2472,13 +2662,14 @@ static const unsigned goim__record__field_indices_by_name[] = {
   12,   /* field[12] = timeline */
   8,   /* field[8] = zone */
 };
-static const ProtobufCIntRange goim__record__number_ranges[4 + 1] =
+static const ProtobufCIntRange goim__record__number_ranges[5 + 1] =
 {
   { 1, 0 },
   { 14, 12 },
   { 50, 14 },
-  { 160, 15 },
-  { 0, 16 }
+  { 150, 15 },
+  { 160, 16 },
+  { 0, 17 }
 };
 const ProtobufCMessageDescriptor goim__record__descriptor =
 {
@@ -2488,10 +2679,10 @@ const ProtobufCMessageDescriptor goim__record__descriptor =
   "Goim__Record",
   "goim",
   sizeof(Goim__Record),
-  16,
+  17,
   goim__record__field_descriptors,
   goim__record__field_indices_by_name,
-  4,  goim__record__number_ranges,
+  5,  goim__record__number_ranges,
   (ProtobufCMessageInit) goim__record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -2870,7 +3061,7 @@ const ProtobufCMessageDescriptor goim__connect__descriptor =
   (ProtobufCMessageInit) goim__connect__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connected__field_descriptors[19] =
+static const ProtobufCFieldDescriptor goim__connected__field_descriptors[20] =
 {
   {
     "mid",
@@ -3100,6 +3291,18 @@ static const ProtobufCFieldDescriptor goim__connected__field_descriptors[19] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "jti",
+    150,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connected, jti),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__connected__field_indices_by_name[] = {
   3,   /* field[3] = accepts */
@@ -3107,6 +3310,7 @@ static const unsigned goim__connected__field_indices_by_name[] = {
   13,   /* field[13] = expires */
   4,   /* field[4] = heartbeat */
   12,   /* field[12] = im */
+  19,   /* field[19] = jti */
   1,   /* field[1] = key */
   10,   /* field[10] = life */
   6,   /* field[6] = limited */
@@ -3122,14 +3326,15 @@ static const unsigned goim__connected__field_indices_by_name[] = {
   17,   /* field[17] = send_burst */
   16,   /* field[16] = send_interval */
 };
-static const ProtobufCIntRange goim__connected__number_ranges[5 + 1] =
+static const ProtobufCIntRange goim__connected__number_ranges[6 + 1] =
 {
   { 1, 0 },
   { 30, 10 },
   { 100, 12 },
   { 120, 13 },
   { 130, 15 },
-  { 0, 19 }
+  { 150, 19 },
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor goim__connected__descriptor =
 {
@@ -3139,10 +3344,10 @@ const ProtobufCMessageDescriptor goim__connected__descriptor =
   "Goim__Connected",
   "goim",
   sizeof(Goim__Connected),
-  19,
+  20,
   goim__connected__field_descriptors,
   goim__connected__field_indices_by_name,
-  5,  goim__connected__number_ranges,
+  6,  goim__connected__number_ranges,
   (ProtobufCMessageInit) goim__connected__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -16,6 +16,7 @@ PROTOBUF_C__BEGIN_DECLS
 
 
 typedef struct Goim__Canary Goim__Canary;
+typedef struct Goim__End Goim__End;
 typedef struct Goim__PushMsg Goim__PushMsg;
 typedef struct Goim__Record Goim__Record;
 typedef struct Goim__Delivery Goim__Delivery;
@@ -77,7 +78,11 @@ typedef enum _Goim__PushMsg__Type {
   /*
    * ngx_goim's own: `canary`, to all nodes
    */
-  GOIM__PUSH_MSG__TYPE__CANARY = 3
+  GOIM__PUSH_MSG__TYPE__CANARY = 3,
+  /*
+   * the same: `end`
+   */
+  GOIM__PUSH_MSG__TYPE__END = 4
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__PUSH_MSG__TYPE)
 } Goim__PushMsg__Type;
 typedef enum _Goim__Record__Kind {
@@ -219,6 +224,40 @@ struct  Goim__Canary
 
 
 /*
+ * Those of these keys, these users, in these rooms, from these addresses, let in
+ * by tokens of these ids: who has asked to be let in before it comes to a node.
+ */
+struct  Goim__End
+{
+  ProtobufCMessage base;
+  size_t n_keys;
+  ProtobufCBinaryData *keys;
+  size_t n_mids;
+  int64_t *mids;
+  size_t n_rooms;
+  ProtobufCBinaryData *rooms;
+  /*
+   * 4 or 16 bytes each
+   */
+  size_t n_addrs;
+  ProtobufCBinaryData *addrs;
+  size_t n_jtis;
+  ProtobufCBinaryData *jtis;
+  /*
+   * of the close frame: 4000 to 4999
+   */
+  uint32_t code;
+  /*
+   * UTF-8, at most 123 bytes
+   */
+  char *reason;
+};
+#define GOIM__END__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__end__descriptor) \
+    , 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string }
+
+
+/*
  * A push, as goim's own logic writes it to Kafka (goim's field numbers).
  */
 struct  Goim__PushMsg
@@ -264,10 +303,11 @@ struct  Goim__PushMsg
    */
   protobuf_c_boolean past;
   Goim__Canary *canary;
+  Goim__End *end;
 };
 #define GOIM__PUSH_MSG__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__push_msg__descriptor) \
-    , GOIM__PUSH_MSG__TYPE__PUSH, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, {0,NULL}, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, NULL }
+    , GOIM__PUSH_MSG__TYPE__PUSH, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, {0,NULL}, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, NULL, NULL }
 
 
 struct  Goim__Record
@@ -326,10 +366,15 @@ struct  Goim__Record
    * KEYS without keys, which is for nobody: so older nodes take it
    */
   Goim__Canary *canary;
+  /*
+   * The same; or KICK, whose session may be still on its way in: with keys[0]
+   * as its own key, and what it is told in place of "replaced"
+   */
+  Goim__End *end;
 };
 #define GOIM__RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__record__descriptor) \
-    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, NULL }
+    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, NULL, NULL }
 
 
 struct  Goim__Delivery
@@ -519,10 +564,14 @@ struct  Goim__Connected
    * operation 18 is logic's, by `send` too
    */
   protobuf_c_boolean im;
+  /*
+   * of its token; empty: none
+   */
+  ProtobufCBinaryData jti;
 };
 #define GOIM__CONNECTED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connected__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, {0,NULL}, 0, 0, {0,NULL}, 0 }
+    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, {0,NULL}, 0, 0, {0,NULL}, 0, {0,NULL} }
 
 
 /*
@@ -1418,6 +1467,25 @@ Goim__Canary *
 void   goim__canary__free_unpacked
                      (Goim__Canary *message,
                       ProtobufCAllocator *allocator);
+/* Goim__End methods */
+void   goim__end__init
+                     (Goim__End         *message);
+size_t goim__end__get_packed_size
+                     (const Goim__End   *message);
+size_t goim__end__pack
+                     (const Goim__End   *message,
+                      uint8_t             *out);
+size_t goim__end__pack_to_buffer
+                     (const Goim__End   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__End *
+       goim__end__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__end__free_unpacked
+                     (Goim__End *message,
+                      ProtobufCAllocator *allocator);
 /* Goim__PushMsg methods */
 void   goim__push_msg__init
                      (Goim__PushMsg         *message);
@@ -2202,6 +2270,9 @@ void   goim__im_reply__free_unpacked
 typedef void (*Goim__Canary_Closure)
                  (const Goim__Canary *message,
                   void *closure_data);
+typedef void (*Goim__End_Closure)
+                 (const Goim__End *message,
+                  void *closure_data);
 typedef void (*Goim__PushMsg_Closure)
                  (const Goim__PushMsg *message,
                   void *closure_data);
@@ -2332,6 +2403,7 @@ typedef void (*Goim__ImReply_Closure)
 /* --- descriptors --- */
 
 extern const ProtobufCMessageDescriptor goim__canary__descriptor;
+extern const ProtobufCMessageDescriptor goim__end__descriptor;
 extern const ProtobufCMessageDescriptor goim__push_msg__descriptor;
 extern const ProtobufCEnumDescriptor    goim__push_msg__type__descriptor;
 extern const ProtobufCMessageDescriptor goim__record__descriptor;

@@ -10,7 +10,7 @@ import { Nodes, backoffDelay, checkBackoff } from './goim_nodes.js';
 import { checkOptions } from './goim_options.js';
 import {
     EXPIRED, EXPIRES, GoimError, Op, RESERVED, checkAccepts, checkOperations,
-    checkRoom, decodeOnline, decodePackets, encodeAuth, encodeBody,
+    checkRoom, comesBack, decodeOnline, decodePackets, encodeAuth, encodeBody,
     encodePacket, parseWord,
 } from './goim_packet.js';
 import { Places } from './goim_recover.js';
@@ -654,7 +654,7 @@ export class GoimClient extends Events {
 
     /* ---- the end of a connection ---- */
 
-    #closed(code, reason, again = true) {
+    #closed(code, reason, again = comesBack(code)) {
         const why = reason === '' ? `code ${code}` : `code ${code}: ${reason}`;
 
         if (code === 1008 && reason === 'replaced') {

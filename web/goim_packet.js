@@ -31,6 +31,15 @@ export const RESERVED = new Set([
 export const EXPIRES = -4003;
 export const EXPIRED = 4003;
 
+/* codes with which the application ends a connection for good */
+const STAY = 4500;
+const STAY_LAST = 4999;
+
+/* whether a client comes back after a close frame with that code */
+export function comesBack(code) {
+    return code < STAY || code > STAY_LAST;
+}
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 

@@ -124,8 +124,10 @@ void ngx_goim_renew(ngx_goim_session_t *s) NEVER
 void ngx_goim_resume(ngx_goim_session_t *s) NEVER
 void ngx_goim_session_enter(ngx_goim_session_t *s) NEVER
 void ngx_goim_session_timer(ngx_goim_session_t *s) NEVER
-void ngx_goim_token_set(ngx_goim_session_t *s, const Goim__Connected *in)
-    NEVER
+ngx_int_t ngx_goim_token_set(ngx_goim_session_t *s, const Goim__Connected *in)
+    NONE
+ngx_int_t ngx_goim_end_meanwhile(ngx_goim_session_t *s, ngx_uint_t renewed)
+    NONE
 void ngx_goim_trace_state(ngx_goim_session_t *s, const char *step) { }
 void ngx_goim_was_free(ngx_goim_was_t *was) NEVER
 void ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,

@@ -252,6 +252,32 @@ test('a 1008 for anything else is not final', async () => {
     client.close();
 });
 
+test('the application ends it for good, or for now', async () => {
+    for (const code of [4000, 4499, 5000]) {
+        const { client, act } = rogue();
+
+        await client.connect();
+        act(['close', code, 'later']);
+        await inState(client, 'waiting');
+        await inState(client, 'open');
+        client.close();
+    }
+
+    for (const code of [4500, 4999]) {
+        const { client, act, log } = rogue();
+
+        await client.connect();
+
+        const denied = next(client, 'denied');
+
+        act(['close', code, 'the show is over']);
+        ok((await denied).message.includes('the show is over'), 'its reason');
+        is(client.state, 'closed');
+        await pause(50);
+        is((await log()).connections.length, 1);
+    }
+});
+
 test('after close() nothing happens any more', async () => {
     const { client, ...r } = rogue();
 
