@@ -190,9 +190,14 @@ $(BUILD)/asan/t/%.t: Makefile
 	@mkdir -p $(@D)
 	@printf '$$ENV{GOIM_ASAN} = 1;\nexec $$^X, "t/$*.t";\n' >$@
 
-# What prove is given, in this order.
+# What prove is given, in this order: first what says "# LONG", so that nothing
+# is left alone at the end.
+TESTS := $(sort $(wildcard t/*.t)) $(ASAN_TESTS)
+LONG  := $(shell grep -l '^\# LONG' t/*.t)
+LONG  := $(filter $(LONG) $(addprefix $(BUILD)/asan/,$(LONG)),$(TESTS))
+
 list-tests:
-	@echo $(sort $(wildcard t/*.t)) $(ASAN_TESTS)
+	@echo $(LONG) $(filter-out $(LONG),$(TESTS))
 
 
 # ---- the rest ----------------------------------------------------------------

@@ -1,3 +1,5 @@
+# LONG
+#
 # What the build made: loads, shows no foreign symbols, lives beside other
 # modules; the services' options.
 

@@ -1,3 +1,5 @@
+# LONG
+#
 # The other ways to build: with clang, and as a site does with nginx's own
 # configure: as modules, into nginx itself, without SSL, without the stream
 # module. Objects are kept beside the other ones, so that only the first time
@@ -12,6 +14,8 @@ use lib 't/lib';
 use Goim::Nginx;
 use Goim::Test;
 use Goim::WS;
+
+alarm 1200 * slow();         # compilers give way to whatever else runs
 
 my $root = root_dir();
 my $build = build_dir();

@@ -1,3 +1,5 @@
+# LONG
+#
 # The bus over Kafka: the C tests of every driver, with a real broker.
 
 use strict;

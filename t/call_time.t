@@ -1,3 +1,5 @@
+# LONG
+#
 # A call to logic has its time from when it is sent: what it waits before, as
 # the socket takes no more, does not count, and is bounded by itself.
 

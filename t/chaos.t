@@ -1,3 +1,5 @@
+# LONG
+#
 # Two nodes of two workers, two logics, two jobs; clients on ws, wss and tcp
 # that change rooms and come back to the other node, half of which recover; pushes of
 # every kind, and faults drawn at random, which overlap: what was accepted is

@@ -1,4 +1,5 @@
 # ASAN: no (each process is preloaded with another clock)
+# LONG
 #
 # Clocks that are set and machines that sleep: nothing is lost, repeated or out
 # of order, nobody is closed, no node and no job is taken for gone, whichever

@@ -1,4 +1,5 @@
 # ASAN: no
+# LONG
 #
 # Redis is full: of memory, of memory by far, of disk. What was accepted is
 # there for everybody, and nobody who recovers is told that anything is gone but

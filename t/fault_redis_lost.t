@@ -1,4 +1,5 @@
 # ASAN: no
+# LONG
 #
 # Redis without its data, without the end of it, and a replica in its place.
 # Over Kafka nothing was lost, or what was is told; with the Redis bus everybody

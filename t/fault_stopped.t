@@ -1,4 +1,5 @@
 # ASAN: no
+# LONG
 #
 # Processes that stand still for a while and go on as if nothing had been: a job
 # beyond its leases, a logic, workers, the reader, a whole node beyond its

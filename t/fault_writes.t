@@ -1,4 +1,5 @@
 # ASAN: no
+# LONG
 #
 # goim-job killed at its nth write, for each tenth of the first 200, while
 # messages flow: everybody has everything once, numbers and all, and nobody is

@@ -1,3 +1,5 @@
+# LONG
+#
 # Each fuzz target over its seeds and new inputs, a minute all in all; `make
 # fuzz` for longer, from where it was the last time.
 

@@ -1,3 +1,5 @@
+# LONG
+#
 # Where goim is wrong, first half: messages, sessions and rooms. A test for
 # each of its faults, named after what goim does; goim fails each. Over Kafka,
 # as goim is.

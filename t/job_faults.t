@@ -1,3 +1,5 @@
+# LONG
+#
 # goim-job while things fail: every record that the bus took is in every live
 # node's stream, and a comet, which drops what it has seen by position, reads
 # each once and in the order of its partition.

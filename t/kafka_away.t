@@ -1,4 +1,5 @@
 # ASAN: no
+# LONG
 #
 # A broker that is killed and comes back, or stands still for a while, under a
 # job that reads: reading goes on as soon as the broker is there again. And a

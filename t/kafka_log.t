@@ -1,3 +1,5 @@
+# LONG
+#
 # A log of Kafka's that goes back: a broker comes back without the last
 # records it had acknowledged (a power cut, no fsync), or with none. What had
 # been done is not done again, and no record that is acknowledged afterwards is

@@ -1,3 +1,5 @@
+# LONG
+#
 # The module also builds for the newest stable nginx that Debian has in a newer
 # suite, and does its main job there.
 #

@@ -1,3 +1,5 @@
+# LONG
+#
 # Several nodes, logics and jobs on one machine: pushes reach who they are for,
 # wherever that is, once and in order, also while a logic or a job is away.
 

@@ -1,3 +1,5 @@
+# LONG
+#
 # Items of rooms with history have numbers: dense, one body each, in the order
 # of the bus, stored before a node has them, and the same whatever dies
 # meanwhile. On both buses.

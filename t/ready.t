@@ -1,4 +1,5 @@
 # ASAN: no
+# LONG
 #
 # Ready means that pushes get through: what logic sends comes back, and where it
 # does not /ready of logic and job, and `ready` of the node, say so and name the

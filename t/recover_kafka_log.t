@@ -1,4 +1,5 @@
 # ASAN: no (it is about Kafka)
+# LONG
 #
 # Clients that recover, and others, while Kafka's log changes under them: it gets
 # more partitions, is emptied of what has been done and of what has not, goes

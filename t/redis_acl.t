@@ -1,3 +1,5 @@
+# LONG
+#
 # Redis as people run it: everything works for users who may do what
 # docs/operations.md says and nothing more, and that is what the sources run;
 # passwords in files as editors leave them; a cluster is refused with a word.

@@ -1,3 +1,5 @@
+# LONG
+#
 # Redis has lost everything, and there are nodes of which no logic has heard:
 # who is on them is not taken for offline before their registrations would have
 # ended.

@@ -1,3 +1,5 @@
+# LONG
+#
 # Signals at any time of a service's start: SIGTERM ends it in order, SIGHUP
 # never.
 

@@ -1,3 +1,5 @@
+# LONG
+#
 # Broadcasts with a speed: over all nodes together no faster than that, evenly,
 # everybody once and in order; nothing else waits for them, and what waits is
 # bounded.

@@ -1,4 +1,5 @@
 # ASAN: no
+# LONG
 #
 # A partition that has something to read and whose place does not move: /health
 # and a metric say so, and no more when it moves again.

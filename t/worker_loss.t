@@ -1,3 +1,5 @@
+# LONG
+#
 # Workers that are killed or stopped, Redis that is killed, clients that stop
 # reading: nobody else misses a message or gets one twice, and counts are right
 # afterwards.

@@ -1,3 +1,5 @@
+# LONG
+#
 # A worker that is killed while it has the zone's lock leaves lists half changed:
 # they are made anew, every other worker brings in what it has, counts are right
 # and nobody misses a message.
