@@ -90,6 +90,7 @@ job_im_cmd_free(job_im_t *im, job_im_cmd_t *cmd)
 {
     im->bytes -= cmd->size;
     goim__im_command__free_unpacked(cmd->c, NULL);
+    free(cmd->own);
     free(cmd);
 }
 

@@ -8,6 +8,7 @@
 
 #include "im_exec.h"
 #include "im_group.h"
+#include "im_own.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +79,7 @@ im_lock(im_sql_t *q, job_im_conv_t *c, int64_t now)
         "INSERT INTO member (conv, mid, read, read_n, role, muted) "
         "VALUES ($1, $2, 0, 0, 0, 0) ON CONFLICT DO NOTHING";
     static const char  members[] =
-        "SELECT mid, read_n, role, muted FROM member "
+        "SELECT mid, read_n, role, muted, read FROM member "
         "WHERE conv = $1 ORDER BY mid";
 
     if (c->type == IM_GROUP && !c->create) {
@@ -111,6 +112,10 @@ im_new(job_im_cmd_t *cmd)
     cmd->n = 0;
     cmd->at = 0;
     cmd->ext = 0;
+    cmd->row = 0;
+
+    free(cmd->own);
+    cmd->own = NULL;
 }
 
 
@@ -191,11 +196,12 @@ im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
                                    * sizeof(job_im_member_t));
 
     for (i = 0; i < c->nmembers; i++) {
-        v = &members->values[4 * i];
+        v = &members->values[5 * i];
         c->members[i].mid = v[0].n;
         c->members[i].read_n = im_number(&v[1]);
         c->members[i].role = (job_im_role_t) v[2].n;
         c->members[i].muted = v[3].n;
+        c->members[i].read = im_number(&v[4]);
         c->members[i].ext = NULL;
     }
 }
@@ -419,62 +425,6 @@ im_do_send(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
 }
 
 
-static void
-im_do_read(im_sql_t *q, job_im_cmd_t *cmd)
-{
-    static const char  read[] =
-        "UPDATE member SET read = $3, read_n = (SELECT COALESCE(MAX(n), 0) "
-        "FROM message WHERE conv = $1 AND seq <= $3) "
-        "WHERE conv = $1 AND mid = $2 AND read < $3";
-
-    if (cmd->conv->nmembers == 0) {
-        im_refuse(cmd, -404, "no such group");
-
-    } else if (im_member(cmd->conv, cmd->c->mid) == NULL) {
-        im_refuse(cmd, -403, "not a member");
-
-    } else if (cmd->c->seq > cmd->conv->seq) {
-        im_refuse(cmd, -400, "read: there is no such item yet");
-
-    } else {
-        ADD(q, read, im_str(cmd->conv->id), db_int(cmd->c->mid),
-            db_int((int64_t) cmd->c->seq));
-    }
-}
-
-
-/* The member's own: nobody else sees them, and they are no item. */
-
-static void
-im_do_settings(im_sql_t *q, job_im_cmd_t *cmd)
-{
-    static const char  notify[] =
-        "UPDATE member SET notify = $3 WHERE conv = $1 AND mid = $2";
-    static const char  own[] =
-        "UPDATE member SET own = $3 WHERE conv = $1 AND mid = $2";
-
-    if (cmd->conv->nmembers == 0) {
-        im_refuse(cmd, -404, "no such group");
-        return;
-    }
-
-    if (im_member(cmd->conv, cmd->c->mid) == NULL) {
-        im_refuse(cmd, -403, "not a member");
-        return;
-    }
-
-    if (cmd->c->notify != 0) {
-        ADD(q, notify, im_str(cmd->conv->id), db_int(cmd->c->mid),
-            db_int(cmd->c->notify - 1));
-    }
-
-    if (cmd->c->ext[0] != '\0') {
-        ADD(q, own, im_str(cmd->conv->id), db_int(cmd->c->mid),
-            im_str(cmd->c->ext));
-    }
-}
-
-
 /* One of the same id earlier in this batch. */
 
 static const job_im_cmd_t *
@@ -523,13 +473,8 @@ im_command(im_sql_t *q, job_im_batch_t *b, size_t at, const db_rows_t *rows)
     cmd = b->cmds[at];
     before = &rows[b->nmids + at];
 
-    if (cmd->c->do_ == GOIM__IM_COMMAND__DO__READ) {
-        im_do_read(q, cmd);
-        return;
-    }
-
-    if (cmd->c->do_ == GOIM__IM_COMMAND__DO__SETTINGS) {
-        im_do_settings(q, cmd);
+    if (im_own(cmd)) {
+        im_own_do(q, b, cmd);
         return;
     }
 
@@ -602,6 +547,10 @@ static void
 im_written(const db_reply_t *reply, void *data)
 {
     job_im_t  *im = data;
+
+    if (reply->status == DB_OK) {
+        im_own_found(&im->batch, reply->rows);
+    }
 
     im->done(im, reply);
 }

@@ -128,6 +128,20 @@ im_send_text(job_im_send_t *s, job_im_cmd_t *cmd)
         return;
     }
 
+    free(s->text);
+    s->of = cmd;
+
+    if (cmd->own != NULL) {
+        s->text = strdup(cmd->own);
+
+        if (s->text == NULL) {
+            abort();
+        }
+
+        s->len = strlen(s->text);
+        return;
+    }
+
     item.conv = cmd->c->conv;
     item.seq = cmd->seq;
     item.n = cmd->n;
@@ -138,9 +152,7 @@ im_send_text(job_im_send_t *s, job_im_cmd_t *cmd)
     item.body = cmd->c->body.data;
     item.len = cmd->c->body.len;
 
-    free(s->text);
     s->text = im_item(&item, &s->len);
-    s->of = cmd;
 }
 
 

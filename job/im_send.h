@@ -27,7 +27,7 @@ typedef enum { IM_CLOSED, IM_ASK, IM_OPEN } job_im_rule_t;      /* of joining */
 /* a member, as a transaction finds it */
 typedef struct {
     int64_t         mid;
-    uint64_t        read_n;
+    uint64_t        read, read_n;
     job_im_role_t   role;
     int64_t         muted;          /* until then, Unix time, ms */
     char           *ext;            /* NULL: no command asks for it */
@@ -80,6 +80,9 @@ struct job_im_cmd_s {
     const char       *message;
     uint64_t          seq, n;
     int64_t           at;
+    char             *own;          /* the entry's line, for READ and SETTINGS,
+                                       where there is one */
+    size_t            row;          /* its statement */
 };
 
 typedef struct {

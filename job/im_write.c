@@ -116,6 +116,7 @@ im_write(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
     m = im_member(c, cmd->c->mid);
 
     if (counted && m != NULL && m->read_n == c->n - 1) {
+        m->read = cmd->seq;
         m->read_n = c->n;
         ADD(q, read, im_str(c->id), db_int(m->mid),
             db_int((int64_t) cmd->seq), db_int((int64_t) c->n));

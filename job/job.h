@@ -17,6 +17,7 @@
  *     im.c        messages between people, from another bus:
  *     im_exec.c   a batch of them is a transaction of the database
  *     im_group.c  what changes groups,
+ *     im_own.c    what a member has for itself,
  *     im_write.c  items and inboxes,
  *     im_sql.c    in statements;
  *     im_send.c   it is brought to the sessions of all members

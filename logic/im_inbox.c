@@ -21,30 +21,55 @@ typedef struct {
 } logic_inbox_t;
 
 /* columns of a row: of the inbox, then of an entry and its item */
-enum { INBOX_EPOCH, INBOX_HEAD, INBOX_FIRST, INBOX_SEQ, INBOX_CONV, INBOX_ITEM };
+enum {
+    INBOX_EPOCH,
+    INBOX_HEAD,
+    INBOX_FIRST,
+    INBOX_SEQ,
+    INBOX_CONV,
+    INBOX_KEY,                      /* NULL: it is an item */
+    INBOX_MEMBER,                   /* what im_state() takes */
+    INBOX_ITEM = INBOX_MEMBER + 4
+};
 
 
 #define LOGIC_INBOX(condition)                                               \
     "SELECT e.value, COALESCE(a.seq, 0), COALESCE(a.first, 1), i.seq, "      \
-    "i.conv, m.seq, m.n, m.mid, m.cid, m.kind, m.at, m.body "                \
+    "i.conv, i.key, b.read, b.read_n, b.notify, b.own, "                     \
+    "m.seq, m.n, m.mid, m.cid, m.kind, m.at, m.body "                        \
     "FROM meta AS e LEFT JOIN account AS a ON a.mid = $1 "                   \
     "LEFT JOIN inbox AS i ON i.mid = $1 AND i.seq > " condition " "          \
     "LEFT JOIN message AS m ON m.conv = i.conv AND m.seq = i.cseq "          \
+    "LEFT JOIN member AS b ON b.conv = i.conv AND b.mid = $1 "               \
+    "AND i.key IS NOT NULL "                                                 \
     "WHERE e.name = 'epoch' ORDER BY i.seq LIMIT $3"
 
 
 /* ---- a page ---- */
 
-/* A packed Record: malloc()ed. */
+/* The entry as clients get it: malloc()ed; NULL: there is nothing any more. */
 
-static void
-logic_inbox_pack(ProtobufCBinaryData *packed, const db_value_t *v)
+static char *
+logic_inbox_text(const db_value_t *v, size_t *len)
 {
-    im_item_t     item;
-    Goim__Record  record = GOIM__RECORD__INIT;
+    char       *text;
+    im_item_t   item;
+
+    if (v[INBOX_KEY].type == DB_TEXT && v[INBOX_MEMBER].type == DB_INT) {
+        text = im_state(v[INBOX_CONV].data, v[INBOX_KEY].data,
+                        &v[INBOX_MEMBER]);
+        *len = strlen(text);
+
+        return text;
+    }
 
     item.conv = v[INBOX_CONV].data;
     v += INBOX_ITEM;
+
+    if (v[0].type != DB_INT) {
+        return NULL;
+    }
+
     item.seq = (uint64_t) v[0].n;
     item.n = (uint64_t) v[1].n;
     item.mid = v[2].n;
@@ -54,9 +79,21 @@ logic_inbox_pack(ProtobufCBinaryData *packed, const db_value_t *v)
     item.body = v[6].data;
     item.len = v[6].len;
 
+    return im_item(&item, len);
+}
+
+
+/* A packed Record: malloc()ed. */
+
+static void
+logic_inbox_pack(ProtobufCBinaryData *packed, char *text, size_t len)
+{
+    Goim__Record  record = GOIM__RECORD__INIT;
+
     record.kind = GOIM__RECORD__KIND__ROOM;
     record.operation = GOIM_OP_ITEM;
-    record.body.data = (uint8_t *) im_item(&item, &record.body.len);
+    record.body.data = (uint8_t *) text;
+    record.body.len = len;
 
     packed->len = goim__record__get_packed_size(&record);
     packed->data = malloc(packed->len);
@@ -66,7 +103,6 @@ logic_inbox_pack(ProtobufCBinaryData *packed, const db_value_t *v)
     }
 
     goim__record__pack(&record, packed->data);
-    free(record.body.data);
 }
 
 
@@ -75,7 +111,8 @@ logic_inbox_pack(ProtobufCBinaryData *packed, const db_value_t *v)
 static void
 logic_inbox_items(logic_inbox_t *in, const db_rows_t *rows)
 {
-    size_t             i;
+    char              *text;
+    size_t             i, len;
     Goim__Item        *item;
     const db_value_t  *v;
 
@@ -84,14 +121,17 @@ logic_inbox_items(logic_inbox_t *in, const db_rows_t *rows)
     for (i = 0; i < rows->nrows && in->n < in->call->msg->read->limit;
          i++, v += rows->ncols)
     {
-        if (v[INBOX_SEQ].type != DB_INT || v[INBOX_ITEM].type != DB_INT) {
+        text = v[INBOX_SEQ].type == DB_INT ? logic_inbox_text(v, &len) : NULL;
+
+        if (text == NULL) {
             continue;
         }
 
         item = &in->item[in->n];
         goim__item__init(item);
         item->seq = (uint64_t) v[INBOX_SEQ].n;
-        logic_inbox_pack(&item->record, v);
+        logic_inbox_pack(&item->record, text, len);
+        free(text);
 
         in->bytes += item->record.len;
 

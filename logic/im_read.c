@@ -78,6 +78,24 @@ logic_im_item(const char *conv, const db_value_t *v)
 }
 
 
+static json_t *
+logic_im_entry(const char *conv, const char *key, const db_value_t *member)
+{
+    char    *text;
+    json_t  *state;
+
+    text = im_state(conv, key, member);
+    state = json_loads(text, 0, NULL);
+    free(text);
+
+    if (state == NULL) {
+        abort();
+    }
+
+    return state;
+}
+
+
 /* A page has so many bytes of bodies, or one. */
 
 static int
@@ -153,10 +171,13 @@ logic_im_synced(const db_reply_t *reply, void *data)
     v = rows->values;
 
     for (i = 0; i < rows->nrows; i++, v += rows->ncols) {
-        if (v[2].type == DB_INT && v[4].type == DB_INT
-            && logic_im_fits(p, &v[10]))
-        {
-            item = logic_im_item(v[3].data, &v[4]);
+        item = v[2].type != DB_INT ? NULL
+               : v[11].type == DB_TEXT && v[12].type == DB_INT
+               ? logic_im_entry(v[3].data, v[11].data, &v[12])
+               : v[4].type == DB_INT && logic_im_fits(p, &v[10])
+               ? logic_im_item(v[3].data, &v[4]) : NULL;
+
+        if (item != NULL) {
             json_object_set_new(item, "inbox", json_integer(v[2].n));
             json_array_append_new(items, item);
         }
@@ -182,10 +203,13 @@ logic_im_sync(const logic_im_do_t *d)
 
     static const char  text[] =
         "SELECT e.value, COALESCE(a.seq, 0), i.seq, i.conv, m.seq, m.n, "
-        "m.mid, m.cid, m.kind, m.at, m.body FROM meta AS e "
+        "m.mid, m.cid, m.kind, m.at, m.body, i.key, b.read, b.read_n, "
+        "b.notify, b.own FROM meta AS e "
         "LEFT JOIN account AS a ON a.mid = $1 "
         "LEFT JOIN inbox AS i ON i.mid = $1 AND i.seq > $2 "
         "LEFT JOIN message AS m ON m.conv = i.conv AND m.seq = i.cseq "
+        "LEFT JOIN member AS b ON b.conv = i.conv AND b.mid = $1 "
+        "AND i.key IS NOT NULL "
         "WHERE e.name = 'epoch' ORDER BY i.seq LIMIT $3";
 
     if (logic_im_number(d, "after", 0, GOIM_SEQ_MAX, &after) != 0

@@ -23,6 +23,10 @@ typedef struct {
 static void ngx_goim_follow_entry(const goim_recover_t *entry, void *data);
 static void ngx_goim_follow_refused(ngx_goim_session_t *s,
     const char *reason);
+static int ngx_goim_follow_moved(goim_follow_t *f, goim_run_t *run,
+    uint64_t seq);
+static int ngx_goim_follow_part(goim_follow_t *f, goim_run_t *run,
+    uint32_t from, uint32_t to);
 static ngx_uint_t ngx_goim_follow_placeless(ngx_goim_follower_t *f);
 static ngx_int_t ngx_goim_follow_position(ngx_goim_session_t *s,
     const u_char *body, size_t len);
@@ -310,8 +314,59 @@ ngx_goim_follow_block(ngx_goim_session_t *s, ngx_goim_block_t *block)
 }
 
 
+/* Numbers of an inbox have gaps; it is told so that it misses nothing there. */
+
 int
 ngx_goim_follow_send(goim_follow_t *f, goim_run_t *run, uint32_t from,
+    uint32_t to)
+{
+    uint32_t  end;
+    uint64_t  follows;
+
+    while (from < to) {
+        follows = from ? run->items[from - 1].seq : run->follows;
+
+        if (run->items[from].seq != follows + 1
+            && ngx_goim_follow_moved(f, run, run->items[from].seq - 1) != 0)
+        {
+            return GOIM_GONE;
+        }
+
+        for (end = from + 1;
+             end < to && run->items[end].seq == run->items[end - 1].seq + 1;
+             end++)
+        {
+            /* void */
+        }
+
+        if (ngx_goim_follow_part(f, run, from, end) != 0) {
+            return GOIM_GONE;
+        }
+
+        from = end;
+    }
+
+    return 0;
+}
+
+
+static int
+ngx_goim_follow_moved(goim_follow_t *f, goim_run_t *run, uint64_t seq)
+{
+    goim_told_t  told;
+
+    ngx_memzero(&told, sizeof(goim_told_t));
+
+    told.epoch = run->epoch;
+    told.seq = seq;
+    told.first = ((ngx_goim_timeline_t *) f->timeline)->first;
+
+    return ngx_goim_follow_tell(f, &told);
+}
+
+
+static int
+ngx_goim_follow_part(goim_follow_t *f, goim_run_t *run, uint32_t from,
     uint32_t to)
 {
     ngx_int_t               rc;

@@ -41,6 +41,7 @@ typedef struct ngx_goim_timeline_s {
     ngx_goim_room_t        *room;       /* NULL: an inbox, or nobody follows
                                            it */
     int64_t                 mid;        /* an inbox: whose */
+    uint64_t                first;      /* the oldest kept, as it was read last */
     ngx_uint_t              followers;
 } ngx_goim_timeline_t;
 

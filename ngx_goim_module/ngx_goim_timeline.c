@@ -400,6 +400,11 @@ ngx_goim_timeline_page(void *data, const Goim__Reply *reply)
 
     if (epoch) {
         first = page->first;
+
+        if (r->timeline) {
+            ((ngx_goim_timeline_t *) r->timeline)->first = first;
+        }
+
         status = ngx_goim_timeline_items(epoch, page, r, &run, &first);
     }
 

@@ -144,6 +144,52 @@ im_item(const im_item_t *item, size_t *len)
 }
 
 
+char *
+im_state(const char *conv, const char *key, const db_value_t *member)
+{
+    char    *line, *text;
+    size_t   n;
+    json_t  *state, *ext;
+
+    state = json_pack("{s:s, s:s}", "conv", conv, "kind", key);
+
+    if (state == NULL) {
+        abort();
+    }
+
+    if (strcmp(key, IM_KEY_READ) == 0) {
+        json_object_set_new(state, "read", json_integer(member[0].n));
+        json_object_set_new(state, "read_n", json_integer(member[1].n));
+
+    } else {
+        ext = json_loadb(member[3].data, member[3].len, JSON_DECODE_ANY, NULL);
+
+        json_object_set_new(state, "notify", json_boolean(member[2].n != 0));
+        json_object_set_new(state, "ext", ext != NULL ? ext : json_null());
+    }
+
+    line = json_dumps(state, JSON_COMPACT);
+    json_decref(state);
+
+    if (line == NULL) {
+        abort();
+    }
+
+    n = strlen(line);
+    text = malloc(n + 2);
+
+    if (text == NULL) {
+        abort();
+    }
+
+    memcpy(text, line, n);
+    strcpy(text + n, "\n");
+    free(line);
+
+    return text;
+}
+
+
 /* ---- tables ---- */
 
 /* Steps of the schema, each from the version before it to its own. What was
@@ -187,6 +233,12 @@ static const char *const  im_tables_2[] = {
         "PRIMARY KEY (mid, key))"
 };
 
+static const char *const  im_tables_3[] = {
+    "UPDATE meta SET value = '3' WHERE name = 'version'",
+    "ALTER TABLE inbox ADD COLUMN key TEXT",
+    "CREATE UNIQUE INDEX inbox_key ON inbox (mid, conv, key)"
+};
+
 #define IM_STEP(tables)  { tables, sizeof(tables) / sizeof(tables[0]) }
 
 static const struct {
@@ -194,7 +246,8 @@ static const struct {
     size_t              n;
 } im_steps[] = {
     IM_STEP(im_tables_1),
-    IM_STEP(im_tables_2)
+    IM_STEP(im_tables_2),
+    IM_STEP(im_tables_3)
 };
 
 #define IM_VERSION     (sizeof(im_steps) / sizeof(im_steps[0]))

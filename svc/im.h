@@ -52,6 +52,16 @@ typedef struct {
 char *im_item(const im_item_t *item, size_t *len);
 
 
+/* Entries of an inbox that are no items, by their key: a member's cursor in a
+ * conversation, and its settings. A newer one takes an older one's place. */
+#define IM_KEY_READ  "read"
+#define IM_KEY_CONV  "conv"
+
+/* The entry's line and a newline, from columns read, read_n, notify and own of
+ * its member: malloc()ed. */
+char *im_state(const char *conv, const char *key, const db_value_t *member);
+
+
 /* Make the tables, or bring them up to this version. DB_REFUSED: they are of a
  * newer one, or not to be made. */
 void im_schema(db_t *db, void (*done)(db_status_t status, const char *err,

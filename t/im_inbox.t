@@ -57,9 +57,23 @@ sub items {
     while (@items < $n) {
         my $p = $client->push($timeout) or last;
         my ($line, $body) = split /\n/, $p->{body}, 2;
-        push @items, "$p->{seq} $body" if $p->{op} == 20;
+        push @items, "$p->{seq} " . ($body || '') if $p->{op} == 20;
     }
     return \@items;
+}
+
+# the same: number and line, of items their number in the conversation
+sub states {
+    my ($client, $n) = @_;
+    my @states;
+    while (@states < $n) {
+        my $p = $client->push or last;
+        my ($line) = split /\n/, $p->{body};
+        my $state = $json->decode($line);
+        push @states, "$p->{seq} " . ($state->{seq} || $json->encode($state))
+            if $p->{op} == 20;
+    }
+    return \@states;
 }
 
 sub family {
@@ -117,6 +131,33 @@ sub family {
     is_deeply([map { items($_, 1) } @many], [map { ['8 then'] } @many],
         'as all others');
 
+    # a cursor goes to the user's own devices; the newest takes its place
+    for my $read (1, 2, 1) {
+        is($api->post('/goim/im/read', [mid => 2, conv => 'p1.2',
+            read => $read], '')->{code}, 0, "read up to $read");
+    }
+    is_deeply([map { states($_, 2) } @many], [map { [
+        '9 {"conv":"p1.2","kind":"read","read":1,"read_n":1}',
+        '10 {"conv":"p1.2","kind":"read","read":2,"read_n":2}'] } @many],
+        'all devices learn of it, but of what changes nothing');
+    my $gap = client(2, { epoch => $at->{epoch}, seq => 7 }, key => "$name-g");
+    is(place($gap)->{recovered}, JSON::PP::true, 'who was away');
+    is_deeply(states($gap, 2), ['8 ' . $json->encode($api->get('/goim/im/sync',
+        mid => 2, after => 7, limit => 1)->{data}{items}[0]{seq}),
+        '10 {"conv":"p1.2","kind":"read","read":2,"read_n":2}'],
+        'gets the newest alone');
+    is_deeply($gap->position(1), { $inbox => { %$at, seq => 9 } },
+        'and is told that it misses nothing');
+    is_deeply([map { $_->{kind} . ' ' . $_->{inbox} }
+        @{ $api->get('/goim/im/sync', mid => 2, after => 8)->{data}{items} }],
+        ['read 10'], 'it is in pages, too');
+    is($api->post('/goim/im/conv', [mid => 2, conv => 'p1.2', notify => 0,
+        ext => '{"x":1}'], '')->{code}, 0, 'settings');
+    is_deeply(states($gap, 1), ['11 {"conv":"p1.2","ext":{"x":1},'
+        . '"kind":"conv","notify":false}'], 'come to all devices, too');
+    states($_, 1) for @many;
+    $gap->close;
+
     # a room besides, of the same session
     my $both = client(5, undef, room => 'live://9', rooms => ['live://*', 'im://*'],
         accepts => [1000]);
@@ -148,7 +189,7 @@ sub family {
     is($api->post('/goim/im/send', [mid => 1, to => 2, id => 'late'],
         'late')->{code}, -504, 'no job: not stored in time');
     $c->job->start;
-    is_deeply([map { items($_, 1, 30) } @many], [map { ['9 late'] } @many],
+    is_deeply([map { items($_, 1, 30) } @many], [map { ['12 late'] } @many],
         'job is back: it comes');
 
     # the nodes' streams lose it, and nothing comes behind it
@@ -161,7 +202,7 @@ sub family {
         20, 'it is in the streams';
     $c->redis->cmd('DEL', @streams);
     hit CONT => @workers;
-    is_deeply([map { items($_, 1, 30) } @many], [map { ['10 lost'] } @many],
+    is_deeply([map { items($_, 1, 30) } @many], [map { ['13 lost'] } @many],
         'a hole: what was lost is found by the head of the inbox');
 
     $restart->() if $restart;
@@ -185,7 +226,8 @@ subtest postgresql => sub {
         ok(!$early->position(1)->{$inbox}, 'no database: nothing is told yet');
         $pg->start;
         is(place($early)->{recovered}, JSON::PP::true, 'it is back: recovered');
-        is_deeply(items($early, 3), ['8 then', '9 late', '10 lost'],
+        is_deeply(items($early, 5), ['8 then', '10 ', '11 ', '12 late',
+            '13 lost'],
             'what was missed');
     });
     undef $c;
