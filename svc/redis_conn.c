@@ -373,12 +373,12 @@ svc_redis_open(svc_redis_t *r, int family, const struct sockaddr *sa,
         goto failed;
     }
 
-    r->reader = redisReaderCreate();
+    r->reader = svc_redis_reader();
     r->read = event_new(r->base, r->fd, EV_READ | EV_PERSIST,
                         svc_redis_on_read, r);
     r->write = event_new(r->base, r->fd, EV_WRITE, svc_redis_on_write, r);
 
-    if (r->reader == NULL || r->read == NULL || r->write == NULL) {
+    if (r->read == NULL || r->write == NULL) {
         abort();
     }
 

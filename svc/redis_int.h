@@ -20,6 +20,7 @@
 
 #define SVC_REDIS_OUT_MAX    (128 * 1024 * 1024)    /* bytes not sent yet */
 #define SVC_REDIS_REPLY_MAX  (256 * 1024 * 1024)    /* bytes of an answer */
+#define SVC_REDIS_ARRAY      (1024 * 1024)          /* elements of one */
 #define SVC_REDIS_SCRIPTS    32
 #define SVC_REDIS_FULL       5000                   /* ms */
 
@@ -147,6 +148,9 @@ void svc_redis_expect(svc_redis_t *r);
 void svc_redis_on_read(evutil_socket_t fd, short what, void *data);
 void svc_redis_on_write(evutil_socket_t fd, short what, void *data);
 void svc_redis_on_flush(evutil_socket_t fd, short what, void *data);
+
+/* of hiredis, with a bound to what an announced array allocates; never NULL */
+redisReader *svc_redis_reader(void);
 
 /* redis_greet.c */
 

@@ -6,6 +6,7 @@
 #include "redis_int.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,6 +251,69 @@ svc_redis_on_write(evutil_socket_t fd, short what, void *data)
 
 /* ---- in ---- */
 
+static pthread_once_t              svc_redis_once = PTHREAD_ONCE_INIT;
+static redisReplyObjectFunctions  *svc_redis_hiredis;
+static redisReplyObjectFunctions   svc_redis_functions;
+
+
+static void *
+svc_redis_array(const redisReadTask *task, int n)
+{
+    return n > SVC_REDIS_ARRAY ? NULL
+                               : svc_redis_hiredis->createArray(task, n);
+}
+
+
+static void
+svc_redis_reader_init(void)
+{
+    redisReader  *reader;
+
+    reader = redisReaderCreate();
+    if (reader == NULL) {
+        abort();
+    }
+
+    svc_redis_hiredis = reader->fn;
+    svc_redis_functions = *reader->fn;
+    svc_redis_functions.createArray = svc_redis_array;
+
+    redisReaderFree(reader);
+}
+
+
+redisReader *
+svc_redis_reader(void)
+{
+    redisReader  *reader;
+
+    pthread_once(&svc_redis_once, svc_redis_reader_init);
+
+    reader = redisReaderCreate();
+    if (reader == NULL) {
+        abort();
+    }
+
+    reader->fn = &svc_redis_functions;
+
+    return reader;
+}
+
+
+/* What hiredis says. */
+static void
+svc_redis_unread(svc_redis_t *r, char *why, size_t size)
+{
+    if (r->reader->err == REDIS_ERR_OOM) {
+        snprintf(why, size, "no memory for an answer, or it has an array of "
+                 "more than %d elements", SVC_REDIS_ARRAY);
+        return;
+    }
+
+    snprintf(why, size, "read: %s", r->reader->errstr);
+}
+
+
 /* -1: the connection cannot go on, `why` says why. */
 static int
 svc_redis_parse(svc_redis_t *r, const char *data, size_t len, char *why,
@@ -268,14 +332,14 @@ svc_redis_parse(svc_redis_t *r, const char *data, size_t len, char *why,
     }
 
     if (redisReaderFeed(r->reader, data, len) != REDIS_OK) {
-        snprintf(why, size, "read: %s", r->reader->errstr);
+        svc_redis_unread(r, why, size);
         return -1;
     }
 
     for ( ;; ) {
 
         if (redisReaderGetReply(r->reader, &reply) != REDIS_OK) {
-            snprintf(why, size, "read: %s", r->reader->errstr);
+            svc_redis_unread(r, why, size);
             return -1;
         }
 

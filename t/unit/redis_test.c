@@ -668,6 +668,63 @@ test_hostile(void **state)
 }
 
 
+/* An array that is announced takes memory before it comes: up to a bound. */
+static void
+test_arrays(void **state)
+{
+    int                i, fd, peer;
+    char               addr[64], c;
+    fixture_t         *f;
+    svc_redis_t       *r;
+    svc_redis_conf_t   conf;
+
+    static const struct {
+        const char  *line;
+        int          taken;
+    } arrays[] = {
+        { "*1048576\r\n:1\r\n", 1 },
+        { "*1048577\r\n", 0 },
+        { "*2147483647\r\n", 0 },
+        { "*2\r\n*1048576\r\n", 1 },
+        { "*2\r\n*1048577\r\n", 0 }
+    };
+
+    f = *state;
+
+    fd = listener(addr, sizeof(addr));
+    conf = f->conf;
+    conf.addr = addr;
+
+    for (i = 0; i < (int) (sizeof(arrays) / sizeof(arrays[0])); i++) {
+        r = svc_redis_new(f->base, &conf, NULL);
+        test_run(f->base, 10);
+        peer = accept(fd, NULL, NULL);
+        fcntl(peer, F_SETFL, O_NONBLOCK);
+
+        while (read(peer, &c, 1) == 1) { /* what it says first */ }
+
+        assert_int_equal(write(peer, arrays[i].line, strlen(arrays[i].line)),
+                         strlen(arrays[i].line));
+        test_run(f->base, 20);
+
+        /* it waits for the elements, or has hung up */
+
+        assert_int_equal(read(peer, &c, 1), arrays[i].taken ? -1 : 0);
+
+        svc_redis_free(r);
+        close(peer);
+
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+        while ((peer = accept(fd, NULL, NULL)) != -1) {
+            close(peer);
+        }
+        fcntl(fd, F_SETFL, 0);
+    }
+
+    close(fd);
+}
+
+
 int
 main(void)
 {
@@ -682,6 +739,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_append_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hostile, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_arrays, setup, teardown),
     };
 
     signal(SIGPIPE, SIG_IGN);
