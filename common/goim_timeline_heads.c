@@ -219,7 +219,10 @@ goim_heads_answer(goim_heads_t *h, uint32_t i, goim_head_status_e status,
         goim_timeline_heard(tl, NULL, 0, h->begun);
 
     } else if (tl->epoch_at <= h->begun) {
-        goim_timeline_behind(tl, NULL, 0);
+
+        /* those who were told that there is no history, too */
+
+        goim_timeline_behind(tl, NULL, 1);
     }
 }
 

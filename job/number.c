@@ -438,8 +438,15 @@ job_number_judged(job_t *job, job_msg_t *msg, int64_t seq,
     if (seq > 0) {
         metrics_add(job->m.numbered, 1);
         job_msg_number(msg, (uint64_t) seq, epoch->str, epoch->len);
+        job_fanout_take(job, msg);
+        return;
+    }
 
-    } else if (!msg->loose) {
+    /* of no epoch, and without a number: so nodes ask where its room stands */
+
+    job_msg_number(msg, 0, "-", 1);
+
+    if (!msg->loose) {
         metrics_add(job->m.unnumbered[JOB_NONE_LOST], 1);
         log_seldom(&lost, LOG_ERROR, "partition %u: an item is done again "
                    "whose number is not known any more, as its history was "

@@ -39,7 +39,8 @@ struct job_msg_s {
     size_t          len;
     goim_offset_t   offset;
     goim_offset_t   last;       /* with it, all up to here is done */
-    job_seq_t      *seq;        /* NULL: it has no number */
+    job_seq_t      *seq;        /* NULL: it has no number; number 0: an item
+                                   that can have none */
     uint32_t        partition;
     uint32_t        item:1;     /* to be numbered, in the step under way */
     uint32_t        loose:1;    /* an item that gets no number, counted */

@@ -205,19 +205,8 @@ logic_history_of(logic_thread_t *t)
 }
 
 
-size_t
-logic_history_types(logic_thread_t *t, char *types[HISTORY_TYPES],
-    char **stamp)
+const char *
+logic_history_stamp(logic_thread_t *t)
 {
-    size_t            i;
-    logic_history_t  *h;
-
-    h = t->history;
-    *stamp = h->stamp;
-
-    for (i = 0; i < h->types.n; i++) {
-        types[i] = h->types.types[i].name;
-    }
-
-    return i;
+    return t->history->stamp;
 }

@@ -31,9 +31,8 @@ uint32_t logic_history_home(logic_thread_t *t, const char *room);
 /* what epochs belong to */
 const char *logic_history_of(logic_thread_t *t);
 
-/* The names, as long as nothing else is called, and *stamp: "" when nothing is
- * known, "0" when nothing ever had one. */
-size_t logic_history_types(logic_thread_t *t, char *types[HISTORY_TYPES],
-    char **stamp);
+/* what changes with that; "" when nothing is known, "0" when nothing ever had
+   one */
+const char *logic_history_stamp(logic_thread_t *t);
 
 #endif

@@ -190,7 +190,6 @@ logic_registered(const registry_answer_t *a, void *data)
     Goim__Register      *info;
     const logic_conf_t  *conf;
 
-    char                   *types[HISTORY_TYPES];
     const registry_node_t  *nodes;
 
     Goim__Reply       reply = GOIM__REPLY__INIT;
@@ -217,9 +216,7 @@ logic_registered(const registry_answer_t *a, void *data)
                                                      &nodes);
     }
 
-    registered.history = types;
-    registered.n_history = logic_history_types(call->thread, types,
-                                               &registered.stamp);
+    registered.stamp = (char *) logic_history_stamp(call->thread);
 
     if (a->result == REGISTRY_REFUSED) {
         log_write(LOG_ERROR, "register: \"%s\" refused to instance \"%s\": "

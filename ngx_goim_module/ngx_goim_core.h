@@ -394,6 +394,10 @@ void ngx_goim_timelines_tick(void);
 /* this worker may lack something */
 void ngx_goim_timelines_suspect(void);
 
+/* what logic says with a registration: it changes with which rooms have a
+   history; "": logic does not know */
+void ngx_goim_timelines_stamp(const char *word);
+
 
 /* ---- ngx_goim_follow.c: sessions that recover ---- */
 

@@ -89,6 +89,12 @@ ngx_goim_fanout_room(ngx_goim_room_t *room, ngx_goim_buf_t *b,
     len = rec->end - rec->inner;
     linger = ngx_goim_conf->room_linger;
 
+    /* its room's epoch has ended, as nobody could find it there */
+
+    if (rec->unnumbered && room->timeline) {
+        ngx_goim_timelines_suspect();
+    }
+
     if (room->gather
         && (GOIM_HEADER + room->gather_size + len > ngx_goim_conf->gather_size
             || !ngx_goim_timeline_continues(room, room->gather, rec)))

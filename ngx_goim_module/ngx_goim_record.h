@@ -23,7 +23,8 @@
 typedef struct {
     uint32_t        len;            /* with this header, multiple of 8 */
     uint16_t        kind;           /* Goim__Record__Kind */
-    uint16_t        positioned;
+    uint8_t         positioned;
+    uint8_t         unnumbered;     /* ROOM: an item that can have no number */
     int32_t         operation;
     uint32_t        speed;          /* ALL: sessions a second, */
     uint32_t        whole;          /* of so many in all nodes together */

@@ -276,6 +276,7 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
     ngx_goim_register_renewed(ngx_goim_register.sent);
 
     ngx_goim_register_life(in->life);
+    ngx_goim_timelines_stamp(in->stamp);
     ngx_goim_vouch_registered(in, ngx_goim_register.sent,
                               ngx_goim_register.rooms);
     ngx_goim_register_again(in->renew);

@@ -7,6 +7,8 @@
 
 #include "ngx_goim_follow.h"
 
+#include "common/goim_hash.h"
+
 
 static ngx_str_t ngx_goim_timeline_epoch(ngx_goim_record_t *rec);
 static void ngx_goim_timelines_handler(ngx_event_t *ev);
@@ -146,6 +148,30 @@ ngx_goim_timelines_suspect(void)
         ngx_goim_timelines_time();
         goim_timelines_suspect(&ngx_goim_timelines);
     }
+}
+
+
+/*
+ * Other types of rooms have a history now: who is in such a room is told, and
+ * does not wait for the heads that are asked for anyway.
+ */
+
+void
+ngx_goim_timelines_stamp(const char *word)
+{
+    uint64_t  stamp;
+
+    if (word[0] == '\0') {
+        return;
+    }
+
+    stamp = goim_hash(ngx_goim_zone->seed, word, ngx_strlen(word)) | 1;
+
+    if (ngx_goim_zone->stamp && ngx_goim_zone->stamp != stamp) {
+        ngx_goim_suspect();
+    }
+
+    ngx_goim_zone->stamp = stamp;
 }
 
 

@@ -23,7 +23,7 @@
 
 
 #define NGX_GOIM_ZONE_MAGIC     0x656e6f7a6d696f67ULL   /* "goimzone" */
-#define NGX_GOIM_ZONE_LAYOUT    8
+#define NGX_GOIM_ZONE_LAYOUT    9
 
 #define NGX_GOIM_SLOTS          (NGX_GOIM_RING_MASK * 64)
 #define NGX_GOIM_EPOCHS         3           /* whose positions are kept */
@@ -240,6 +240,8 @@ typedef struct {
     ngx_atomic_t            drain;          /* the node is told to */
     ngx_atomic_t            suspicions;     /* grows when something may have
                                                got lost before the ring */
+    uint64_t                stamp;          /* of which rooms have a history, as
+                                               logic says; 0: it did not */
     ngx_goim_lists_t        lists;
 
     /* what is allocated and freed lies in the arena: members of the tables */

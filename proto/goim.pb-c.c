@@ -4538,7 +4538,7 @@ const ProtobufCMessageDescriptor goim__register__descriptor =
   (ProtobufCMessageInit) goim__register__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__registered__field_descriptors[11] =
+static const ProtobufCFieldDescriptor goim__registered__field_descriptors[10] =
 {
   {
     "renew",
@@ -4649,18 +4649,6 @@ static const ProtobufCFieldDescriptor goim__registered__field_descriptors[11] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "history",
-    60,
-    PROTOBUF_C_LABEL_REPEATED,
-    PROTOBUF_C_TYPE_STRING,
-    offsetof(Goim__Registered, n_history),
-    offsetof(Goim__Registered, history),
-    NULL,
-    &protobuf_c_empty_string,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
     "stamp",
     61,
     PROTOBUF_C_LABEL_NONE,
@@ -4674,7 +4662,6 @@ static const ProtobufCFieldDescriptor goim__registered__field_descriptors[11] =
   },
 };
 static const unsigned goim__registered__field_indices_by_name[] = {
-  9,   /* field[9] = history */
   2,   /* field[2] = holder */
   6,   /* field[6] = lapsed */
   7,   /* field[7] = life */
@@ -4683,15 +4670,15 @@ static const unsigned goim__registered__field_indices_by_name[] = {
   8,   /* field[8] = nodes */
   0,   /* field[0] = renew */
   4,   /* field[4] = seen */
-  10,   /* field[10] = stamp */
+  9,   /* field[9] = stamp */
   1,   /* field[1] = ttl */
 };
 static const ProtobufCIntRange goim__registered__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 30, 7 },
-  { 60, 9 },
-  { 0, 11 }
+  { 61, 9 },
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor goim__registered__descriptor =
 {
@@ -4701,7 +4688,7 @@ const ProtobufCMessageDescriptor goim__registered__descriptor =
   "Goim__Registered",
   "goim",
   sizeof(Goim__Registered),
-  11,
+  10,
   goim__registered__field_descriptors,
   goim__registered__field_indices_by_name,
   3,  goim__registered__number_ranges,

@@ -355,9 +355,12 @@ struct  Goim__Record
    */
   char *timeline;
   /*
-   * the item's number; 0: it has none
+   * the item's number; 0: it has none, and
    */
   uint64_t seq;
+  /*
+   * where there is a timeline, that ends
+   */
   /*
    * KEYS: or those of the inbox of this user,
    */
@@ -937,18 +940,13 @@ struct  Goim__Registered
    */
   uint32_t nodes;
   /*
-   * types of rooms that have one, and what
-   */
-  size_t n_history;
-  char **history;
-  /*
-   * changes with them; empty: not known yet
+   * changes with which rooms have a history;
    */
   char *stamp;
 };
 #define GOIM__REGISTERED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__registered__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string }
+    , 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string }
 
 
 struct  Goim__Deregister
