@@ -54,6 +54,8 @@ my %fault = (
     delete_stream  => [redis  => \&delete_stream],
     trim_stream    => [redis  => \&trim_stream],
     string_stream  => [redis  => \&string_stream],
+    delete_items   => [redis  => \&delete_items],
+    delete_history => [redis  => \&delete_history],
     kill_kafka     => [kafka  => \&kill_it],
     stop_kafka     => [kafka  => \&stop_kafka],
 );
@@ -307,5 +309,22 @@ sub string_stream {
     $redis->cmd('SET', $self->_stream, 'a string');
     return;
 }
+
+# ---- histories ---------------------------------------------------------------
+
+# Keys of half of the rooms. What is numbered just then may be done again, and not
+# be found: then its epoch ends.
+sub _delete {
+    my ($redis, $self, @kinds) = @_;
+    my @keys = grep { rand 2 < 1 } map { @{ $redis->cmd('KEYS', "goim:{*}:$_:*") } }
+        @kinds;
+    $self->_lost;
+    $redis->cmd('DEL', @keys) if @keys;
+    $self->_lost;
+    return;
+}
+
+sub delete_items   { return _delete(@_, 'items') }
+sub delete_history { return _delete(@_, 'items', 'meta') }
 
 1;
