@@ -3,7 +3,8 @@
  * message at a time or at a rate, and says what it cost the server.
  *
  *     load --port P --clients N --api PORT --count M [--rate R] [--size B]
- *          [--idle] [--posters K] [--floor CONTROL_PORT] --pids a,b,c
+ *          [--idle] [--posters K] [--key KEY] [--floor CONTROL_PORT]
+ *          --pids a,b,c
  *
  * One line of "name value" pairs on standard output:
  *   delivered          messages that arrived at clients
@@ -44,7 +45,7 @@ typedef struct {
 static struct {
     int          port, clients, api, count, rate, size, idle, posters;
     int          floor;
-    const char  *pids;
+    const char  *pids, *key;    /* key: NULL: none is shown */
 } opt = { .count = 100, .size = 50 };
 
 static client_t  *clients;
@@ -311,8 +312,11 @@ static int
 post_request(char *buf, size_t size, int n)
 {
     return snprintf(buf, size, "POST /goim/push/room?operation=1000&type="
-                    "live&room=1 HTTP/1.1\r\nHost: localhost\r\n"
-                    "Content-Length: %d\r\n\r\n%0*d", opt.size, opt.size, n);
+                    "live&room=1 HTTP/1.1\r\nHost: localhost\r\n%s%s%s"
+                    "Content-Length: %d\r\n\r\n%0*d",
+                    opt.key ? "Authorization: Bearer " : "",
+                    opt.key ? opt.key : "", opt.key ? "\r\n" : "",
+                    opt.size, opt.size, n);
 }
 
 
@@ -514,7 +518,8 @@ main(int argc, char **argv)
         { "api", 1, 0, 'a' }, { "count", 1, 0, 'c' },
         { "rate", 1, 0, 'r' }, { "size", 1, 0, 's' },
         { "idle", 0, 0, 'i' }, { "posters", 1, 0, 'k' },
-        { "floor", 1, 0, 'f' }, { "pids", 1, 0, 'P' }, { 0, 0, 0, 0 }
+        { "key", 1, 0, 'K' }, { "floor", 1, 0, 'f' },
+        { "pids", 1, 0, 'P' }, { 0, 0, 0, 0 }
     };
 
     opt.pids = "";
@@ -529,6 +534,7 @@ main(int argc, char **argv)
         case 's': opt.size = atoi(optarg); break;
         case 'i': opt.idle = 1; break;
         case 'k': opt.posters = atoi(optarg); break;
+        case 'K': opt.key = optarg; break;
         case 'f': opt.floor = atoi(optarg); break;
         case 'P': opt.pids = optarg; break;
         default: return 2;

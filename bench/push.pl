@@ -3,10 +3,10 @@
 # the POST to the clients that get it. Needs `make all bench`; on a busy machine
 # CPU is a better measure than time.
 #
-#     perl bench/push.pl [--kafka | --nchan] [--tls] [--count 100000]
+#     perl bench/push.pl [--kafka | --nchan] [--tls] [--key] [--count 100000]
 #         [--posters 64] [--clients 10] [--rounds 3]
 #
-# --tls: to Redis.
+# --tls: to Redis. --key: backends show a key, one of a hundred.
 # --nchan: what the module nchan takes of it, without a bus and without clients.
 
 use strict;
@@ -24,7 +24,7 @@ use Goim::Test qw(build_dir);
 
 $| = 1;
 my %opt = (count => 100000, posters => 64, clients => 10, rounds => 3);
-GetOptions(\%opt, 'kafka', 'nchan', 'tls', 'count=i', 'posters=i', 'clients=i',
+GetOptions(\%opt, 'kafka', 'nchan', 'tls', 'key', 'count=i', 'posters=i', 'clients=i',
     'rounds=i') or exit 2;
 
 my $load = build_dir() . '/bench/load';
@@ -57,7 +57,7 @@ EOF
     $to = "--clients 0 --api $nginx->{port}";
 
 } else {
-    my ($redis, $tls, %service) = (undef, '');
+    my ($redis, $tls, $key, %service) = (undef, '');
 
     if ($opt{tls}) {
         my $ca = Goim::TLS->new;
@@ -71,31 +71,32 @@ EOF
     } else {
         $redis = Goim::Redis->new;
     }
+
+    if ($opt{key}) {
+        my $file = folder('keys') . '/keys';
+        my @keys = map { sprintf '%032x', $_ } 1 .. 100;
+
+        spew($file, join '', map { "b$_ $keys[$_ - 1] push live://*\n" }
+            1 .. @keys);
+        chmod 0600, $file;
+        $service{conf}{api}{keys} = $file;
+        $key = $keys[-1];
+    }
     my $c = Goim::Cluster->new(bus => $opt{kafka} ? 'kafka' : 'redis',
-        workers => 1, redis => $redis, logic => \%service, job => \%service,
+        workers => 1, redis => $redis, logic => \%service, job => { conf => { redis => $service{conf}{redis} || {} } },
         nginx => { redis => $redis->addr . $tls,
             goim => { zone => 'goim 64m' } });
     %pid = (nginx => ($c->node->workers)[0], logic => $c->logic->pid,
         job => $c->job->pid, redis => $c->redis->pid,
         $opt{kafka} ? (kafka => $c->kafka->pid) : ());
     $to = "--clients $opt{clients} --port $c->{nodes}[0]{port} "
-        . "--api $c->{logics}[0]{http_port}";
-}
-
-# nanoseconds on a CPU, all threads that live
-sub cpu {
-    my ($pid) = @_;
-    my $ns = 0;
-    for (glob "/proc/$pid/task/*/schedstat") {
-        open my $fh, '<', $_ or next;
-        $ns += (split ' ', <$fh> // '0')[0];
-    }
-    return $ns;
+        . "--api $c->{logics}[0]{http_port}"
+        . (defined $key ? " --key $key" : '');
 }
 
 for my $round (0 .. $opt{rounds}) {
     my $n = $round ? $opt{count} : $opt{count} / 10;
-    my %before = map { $_ => cpu($pid{$_}) } keys %pid;
+    my %before = map { $_ => Goim::Proc::cpu($pid{$_}) } keys %pid;
     my $out = `$load $to --pids $$ --posters $opt{posters} --count $n`;
     my %said = $out =~ /(accepted|accepted_s|delivered) ([\d.]+)/g;
     die "bench: $out" if !$said{accepted};
@@ -103,7 +104,8 @@ for my $round (0 .. $opt{rounds}) {
     printf "%d pushes, %d a second, %d delivered; us a push:%s\n",
         @said{qw(accepted accepted_s delivered)}, join '', map {
             sprintf ' %s %.2f', $_,
-                (cpu($pid{$_}) - $before{$_}) / 1000 / $said{accepted} }
+                (Goim::Proc::cpu($pid{$_}) - $before{$_}) * 1e6
+                    / $said{accepted} }
             grep { $pid{$_} } qw(logic job redis kafka nginx nchan);
 }
 

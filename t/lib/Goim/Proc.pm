@@ -101,6 +101,17 @@ sub start {
 
 sub pid { return $_[0]{pid} }
 
+# seconds that a process was on a CPU, with all its threads that live
+sub cpu {
+    my ($pid) = @_;
+    my $ns = 0;
+    for (glob "/proc/$pid/task/*/schedstat") {
+        open my $fh, '<', $_ or next;
+        $ns += (split ' ', <$fh> // '0')[0];
+    }
+    return $ns / 1e9;
+}
+
 sub reap {
     local ($?, $!);
     while ((my $pid = waitpid -1, WNOHANG) > 0) {
