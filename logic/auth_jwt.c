@@ -5,6 +5,7 @@
  */
 
 #include "jwt_keys.h"
+#include "revoked.h"
 #include "session.h"
 
 #include <stdlib.h>
@@ -21,6 +22,13 @@ typedef enum {
 } logic_jwt_known_t;
 
 
+/* a new token of a session, before it counts */
+typedef struct {
+    logic_call_t  *call;
+    logic_who_t   *who;
+} logic_again_t;
+
+
 static void logic_jwt_refreshed(void *data, int sure);
 static void logic_jwt_look(logic_call_t *call, logic_jwt_known_t known);
 static void logic_jwt_login(logic_call_t *call, logic_packet_t *packet,
@@ -31,6 +39,7 @@ static void logic_jwt_connect(logic_call_t *call, json_t *claims,
     const logic_packet_t *packet);
 static void logic_jwt_again(logic_call_t *call, json_t *claims,
     const logic_packet_t *packet);
+static void logic_jwt_asked(int revoked, void *data);
 static const char *logic_jwt_cookie(const Goim__Connect *c, size_t *len);
 
 
@@ -200,10 +209,10 @@ static void
 logic_jwt_again(logic_call_t *call, json_t *claims,
     const logic_packet_t *packet)
 {
-    const char      *reason;
-    logic_who_t     *who;
-    Goim__Connect   *c;
-    Goim__Connected  connected = GOIM__CONNECTED__INIT;
+    const char     *reason;
+    logic_who_t    *who;
+    logic_again_t  *a;
+    Goim__Connect  *c;
 
     c = call->msg->connect;
     who = malloc(sizeof(logic_who_t));
@@ -223,10 +232,45 @@ logic_jwt_again(logic_call_t *call, json_t *claims,
     }
 
     who->expires = logic_jwt_end(&call->thread->conf->jwt, claims);
-    metrics_add(logic_m.renewals, 1);
 
-    logic_session_granted(call, who, &connected);
+    a = malloc(sizeof(logic_again_t));
+
+    if (a != NULL) {
+        a->call = call;
+        a->who = who;
+
+        if (logic_revoked_ask(call->thread, who, logic_jwt_asked, a) == 0) {
+            return;
+        }
+    }
+
+    free(a);
     free(who);
+    logic_auth_fail(call, "redis did not do it");
+}
+
+
+static void
+logic_jwt_asked(int revoked, void *data)
+{
+    logic_again_t  *a = data;
+
+    Goim__Connected  connected = GOIM__CONNECTED__INIT;
+
+    if (revoked < 0) {
+        logic_auth_fail(a->call, "redis did not do it");
+
+    } else if (revoked > 0) {
+        metrics_add(logic_m.revoked, 1);
+        logic_auth_deny(a->call, LOGIC_REVOKED);
+
+    } else {
+        metrics_add(logic_m.renewals, 1);
+        logic_session_granted(a->call, a->who, &connected);
+    }
+
+    free(a->who);
+    free(a);
 }
 
 

@@ -71,6 +71,12 @@ typedef enum {
       "Sessions connected.")                                                 \
     X(denied, "goim_logic_denied_total", NULL,                               \
       "Connects denied: the token, or the application's word.")              \
+    X(revoked, "goim_logic_revoked_total", NULL,                             \
+      "Tokens refused as they have been revoked.")                           \
+    X(revokes, "goim_logic_revokes_total", NULL,                             \
+      "Revocations of tokens taken.")                                        \
+    X(revoked_back, "goim_logic_revocations_restored_total", NULL,           \
+      "Revocations that Redis had lost, put back.")                          \
     X(crowded, "goim_logic_crowded_total", NULL,                             \
       "Connects refused: the mid has max_per_mid sessions.")                 \
     X(connect_failed, "goim_logic_connect_failed_total", NULL,               \
@@ -171,6 +177,8 @@ typedef enum {
 
 /* the same for what goes up and down */
 #define LOGIC_GAUGES(X)                                                      \
+    X(revocations, "goim_logic_revocations", NULL,                           \
+      "Revocations that are known.")                                         \
     X(rpc_links, "goim_logic_rpc_links", NULL,                               \
       "Connections of comets now.")                                          \
     X(push_waiting, "goim_logic_push_waiting", NULL,                         \
@@ -220,6 +228,7 @@ typedef struct {
     metric_t  *ended[LOGIC_END_COUNT];
     metric_t  *push_keys, *push_offline, *push_absent, *push_records;
     metric_t  *lookups;
+    metric_t  *revoked, *revokes, *revoked_back;
     metric_t  *connects, *denied, *crowded, *connect_failed, *renewals;
     metric_t  *jwt_refreshed, *jwt_refresh_failed, *jwt_keys;
     metric_t  *disconnects, *stale_disconnects;
@@ -237,6 +246,7 @@ typedef struct {
     metric_t  *hook_requests, *hook_failed, *hook_retried;
     metric_t  *auth_refused, *auth_paused;
     metric_t  *rooms_full, *rooms_listed, *rooms_off;
+    metric_t  *revocations;
     metric_t  *rpc_links, *push_waiting, *threads, *redis_up;
     metric_t  *nodes_silent, *no_job;
     metric_t  *canaries, *hop[LOGIC_HOP_COUNT];

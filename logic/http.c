@@ -10,6 +10,7 @@
 #include "online.h"
 #include "push.h"
 #include "read.h"
+#include "revoke.h"
 #include "send.h"
 
 #include <errno.h>
@@ -39,6 +40,7 @@
     X(POST, "/goim/form/all", push_all, form, PUSH, NONE)                    \
     X(POST, "/goim/send", send_http, query, ALL, NONE)                       \
     X(POST, "/goim/disconnect", disconnect_http, query, CONTROL, NAMED)      \
+    X(POST, "/goim/revoke", revoke_http, query, CONTROL, NONE)               \
     X(GET, "/goim/room/position", room_position, query, READ, NAMED)         \
     X(GET, "/goim/room/history", room_history, query, READ, NAMED)           \
     X(POST, "/goim/im/send", im_http_send, query, IM, NONE)                  \

@@ -7,6 +7,8 @@
  *     http.c      a backend's request in, its answer out
  *     push.c      a push: targets looked up, grouped, written to the bus
  *     disconnect.c  sessions are to end: written to the bus like a push
+ *     revoke.c    tokens that backends revoke,
+ *     revoked.c   are refused, and known to all
  *     history.c   which rooms have a history, by what stands in Redis
  *     read.c      items of one, from Redis
  *     heads.c     where many of them stand, for nodes

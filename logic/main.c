@@ -14,6 +14,7 @@
 #include "push.h"
 #include "read.h"
 #include "rpc.h"
+#include "revoked.h"
 #include "store.h"
 
 #include <errno.h>
@@ -347,7 +348,9 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
         }
     }
 
-    if (t->conf->auth == LOGIC_AUTH_JWT && logic_jwt_keys_start(t) != 0) {
+    if (t->conf->auth == LOGIC_AUTH_JWT
+        && (logic_jwt_keys_start(t) != 0 || logic_revoked_start(t) != 0))
+    {
         return -1;
     }
 
@@ -401,6 +404,7 @@ logic_thread_free(logic_thread_t *t)
     logic_rpc_stop(t);
     logic_hook_free(t->auth);
     logic_jwt_keys_stop(t);
+    logic_revoked_stop(t);
     logic_hook_free(t->receive);
     logic_hook_free(t->before);
 
@@ -535,6 +539,10 @@ logic_thread_up(svc_redis_t *r, void *data)
         t->up = 1;
         metrics_add(logic_m.redis_up, 1);
     }
+
+    /* first: what is asked next may be a login */
+
+    logic_revoked_up(t);
 
     here_from(t->from, t->redis);
     store_up(t->store);

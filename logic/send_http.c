@@ -9,6 +9,7 @@
 #include "access.h"
 #include "http.h"
 #include "jwt_keys.h"
+#include "revoked.h"
 #include "send.h"
 
 #include <stdio.h>
@@ -21,6 +22,8 @@
 typedef struct {
     logic_thread_t  *thread;
     http_request_t  *req;
+    logic_who_t     *who;           /* until it is known whether its token is
+                                       revoked */
 } logic_send_req_t;
 
 
@@ -31,6 +34,7 @@ static void logic_send_unknown(logic_thread_t *t, http_request_t *req,
     const logic_jwks_t *keys, const char *reason);
 static void logic_send_claims(logic_thread_t *t, http_request_t *req,
     json_t *claims);
+static void logic_send_asked(int revoked, void *data);
 static void logic_send_said(const logic_sent_t *sent, void *data);
 static void logic_send_denied(logic_thread_t *t, http_request_t *req,
     const char *why);
@@ -130,7 +134,6 @@ logic_send_claims(logic_thread_t *t, http_request_t *req, json_t *claims)
 {
     const char        *reason;
     logic_who_t       *who;
-    logic_send_ask_t   ask;
     logic_send_req_t  *r;
 
     who = malloc(sizeof(logic_who_t));
@@ -149,14 +152,47 @@ logic_send_claims(logic_thread_t *t, http_request_t *req, json_t *claims)
     } else {
         r->thread = t;
         r->req = req;
+        r->who = who;
 
+        if (logic_revoked_ask(t, who, logic_send_asked, r) == 0) {
+            return;
+        }
+
+        logic_http_answer(t, req, 503, GOIM_LATER, "redis is away", NULL);
+    }
+
+    free(who);
+}
+
+
+static void
+logic_send_asked(int revoked, void *data)
+{
+    logic_send_req_t  *r = data;
+
+    logic_who_t       *who;
+    logic_thread_t    *t;
+    logic_send_ask_t   ask;
+
+    t = r->thread;
+    who = r->who;
+
+    if (revoked < 0) {
+        logic_http_answer(t, r->req, 503, GOIM_LATER, "redis did not answer",
+                          NULL);
+
+    } else if (revoked > 0) {
+        metrics_add(logic_m.revoked, 1);
+        logic_send_denied(t, r->req, LOGIC_REVOKED);
+
+    } else {
         ask.mid = who->mid;
         ask.key = NULL;
         ask.key_len = 0;
         ask.about = who->data;
         ask.may = &who->sends;
         ask.limits = &who->limits;
-        ask.data = http_body(req, &ask.len);
+        ask.data = http_body(r->req, &ask.len);
         ask.deadline = svc_now() + t->conf->push_timeout;
 
         if (t->before != NULL) {

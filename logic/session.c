@@ -13,6 +13,7 @@
 #include "svc/clock.h"
 
 #include "kick.h"
+#include "revoked.h"
 #include "send.h"
 #include "store.h"
 
@@ -188,7 +189,7 @@ logic_session_connect(logic_call_t *call, logic_who_t *who)
     if (logic_rpc_gone(call)
         || store_connect(call->thread->store, &ask, &op->one,
                          who->room_len > 0 ? c->order : 0, &op->room,
-                         who->guarded)
+                         who)
            != 0)
     {
         logic_op_failed(op);
@@ -221,6 +222,15 @@ logic_connect_done(const store_answer_t *a, void *data)
         metrics_add(logic_m.denied, 1);
         logic_reply_code(op->call, GOIM__REPLY__CODE__DENIED,
                          "another mid has the key");
+        logic_op_free(op);
+        return;
+    }
+
+    if (a->code == STORE_REVOKED) {
+        metrics_add(logic_m.denied, 1);
+        metrics_add(logic_m.revoked, 1);
+        logic_reply_code(op->call, GOIM__REPLY__CODE__DENIED,
+                         LOGIC_REVOKED);
         logic_op_free(op);
         return;
     }
@@ -307,6 +317,9 @@ logic_session_granted(logic_call_t *call, const logic_who_t *who,
     connected->ops_limited = who->may.ops_limited;
     connected->n_ops = who->may.nops;
     connected->ops = (int32_t *) who->may.ops;
+
+    connected->jti.data = (uint8_t *) who->jti;
+    connected->jti.len = who->jti_len;
 
     if (who->expires != 0) {
         left = who->expires - svc_date();

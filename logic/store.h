@@ -22,12 +22,14 @@
 #include "proto/goim.pb-c.h"
 
 #include "logic.h"
+#include "token.h"
 
 typedef enum {
     STORE_OK,
     STORE_NEWER,        /* connect: a newer session of the zone has the key */
     STORE_TAKEN,        /* connect: another mid has the key */
     STORE_CROWDED,      /* connect: the mid has as many as it may */
+    STORE_REVOKED,      /* connect: the token is taken no longer */
     STORE_FAILED        /* away, late, or it is not known whether it was done */
 } store_code_t;
 
@@ -58,10 +60,10 @@ store_t *store_new(logic_thread_t *t);
 void store_free(store_t *st);
 
 /* -1: it is away, no callback; order: the room is listed too, 0: it is not;
- * guarded: not with a key that another mid has */
+ * who: whether its key is guarded, what its token is revoked by */
 int store_connect(store_t *st, const store_ask_t *ask,
     const Goim__Session *session, uint64_t order,
-    const ProtobufCBinaryData *room, int guarded);
+    const ProtobufCBinaryData *room, const logic_who_t *who);
 int store_renew(store_t *st, const store_ask_t *ask,
     Goim__Session *const *sessions, size_t n, store_replaced_pt replaced);
 int store_end(store_t *st, const store_ask_t *ask,

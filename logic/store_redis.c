@@ -61,7 +61,7 @@ typedef struct {
     const Goim__Session        *one;
     uint64_t                    order;
     const ProtobufCBinaryData  *room;       /* of that one */
-    int                         guarded;    /* its key */
+    const logic_who_t          *who;
     size_t                      n;
     size_t                      next;
     size_t                      count;
@@ -84,10 +84,10 @@ static void store_answer(store_op_t *op, store_code_t code,
 int
 store_connect(store_t *st, const store_ask_t *ask,
     const Goim__Session *session, uint64_t order,
-    const ProtobufCBinaryData *room, int guarded)
+    const ProtobufCBinaryData *room, const logic_who_t *who)
 {
     store_op_t  what = { .one = session, .order = order, .room = room,
-                         .guarded = guarded, .n = 1 };
+                         .who = who, .n = 1 };
 
     what.number = st->thread->conf->ttl;
 
@@ -157,7 +157,7 @@ store_start(store_t *st, store_kind_t *kind, const store_ask_t *ask,
 static int
 store_send(store_op_t *op)
 {
-    char                  head[6][24], number[2 * STORE_SLICE][24], *p;
+    char                  head[7][24], number[2 * STORE_SLICE][24], *p;
     size_t                i, n, last, left;
     size_t                len[1 + STORE_HEAD + 3 * STORE_SLICE + 8];
     int64_t               now, until;
@@ -230,7 +230,7 @@ store_send(store_op_t *op)
                                      op->order);
         argv[n] = (const char *) op->room->data;
         len[n++] = op->room->len;
-        argv[n] = op->guarded ? "1" : "0";
+        argv[n] = op->who->guarded ? "1" : "0";
         len[n++] = 1;
         argv[n] = head[4];
         len[n++] = (size_t) snprintf(head[4], sizeof(head[4]), "%" PRId64,
@@ -238,6 +238,13 @@ store_send(store_op_t *op)
         argv[n] = head[5];
         len[n++] = (size_t) snprintf(head[5], sizeof(head[5]), "%" PRId64,
                                      st->thread->conf->node_ttl);
+        argv[n] = head[6];
+        len[n++] = op->who->claimed
+                   ? (size_t) snprintf(head[6], sizeof(head[6]), "%" PRId64,
+                                       op->who->iat)
+                   : 0;
+        argv[n] = op->who->jti;
+        len[n++] = op->who->jti_len;
     }
 
     return svc_redis_eval(st->redis, &op->kind->script, store_told, op, 1,
@@ -325,7 +332,8 @@ store_done(store_op_t *op, redisReply **field, size_t n)
 
         store_answer(op, field[2]->integer == 1 ? STORE_OK
                          : field[2]->integer == 2 ? STORE_TAKEN
-                         : field[2]->integer == 3 ? STORE_CROWDED : STORE_NEWER,
+                         : field[2]->integer == 3 ? STORE_CROWDED
+                         : field[2]->integer == 4 ? STORE_REVOKED : STORE_NEWER,
                      field[3]);
         return;
     }

@@ -16,6 +16,8 @@
 
 
 /* where a field counts */
+#define LOGIC_TOKEN_IAT  253402300800   /* s: the year 10000 */
+
 #define LOGIC_TRUST   1u            /* a client's own token */
 #define LOGIC_ANSWER  2u            /* the application's answer */
 #define LOGIC_PACKET  4u            /* what is asked for beside a signed token */
@@ -38,6 +40,8 @@ typedef int (*logic_field_pt)(logic_token_t *t, json_t *value);
 
 static int logic_token_scan(logic_token_t *t, const void *data, size_t len,
     logic_who_t *who, const char **reason);
+static int logic_token_id(json_t *claims, logic_who_t *who,
+    const char **reason);
 static int logic_token_said(const logic_token_t *t, const char **reason);
 static int logic_token_member(const char *name, size_t name_len,
     const char *value, size_t len, void *data);
@@ -206,7 +210,49 @@ logic_token_claims(json_t *claims, logic_who_t *who, const char **reason)
         return -1;
     }
 
-    return logic_token_said(&t, reason);
+    return logic_token_id(claims, who, reason) == 0
+           ? logic_token_said(&t, reason) : -1;
+}
+
+
+/* By what it can be revoked. */
+
+static int
+logic_token_id(json_t *claims, logic_who_t *who, const char **reason)
+{
+    double   at;
+    size_t   len;
+    json_t  *iat, *jti;
+
+    who->claimed = 1;
+
+    iat = json_object_get(claims, "iat");
+    jti = json_object_get(claims, "jti");
+
+    if (iat != NULL) {
+        at = json_number_value(iat);
+
+        if (!json_is_number(iat) || at < 0 || at > LOGIC_TOKEN_IAT) {
+            *reason = "the token's iat is not a time";
+            return -1;
+        }
+
+        who->iat = (int64_t) at;
+    }
+
+    if (jti != NULL) {
+        len = json_string_length(jti);
+
+        if (len == 0 || len > GOIM_JTI_MAX) {
+            *reason = "the token's jti is not a string of 1 to 256 bytes";
+            return -1;
+        }
+
+        memcpy(who->jti, json_string_value(jti), len);
+        who->jti_len = len;
+    }
+
+    return 0;
 }
 
 

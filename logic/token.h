@@ -24,9 +24,13 @@ typedef struct {
     logic_sends_t   sends;
     logic_limits_t  limits;
     int64_t         expires;        /* Unix time, ms; 0: never */
+    int64_t         iat;            /* of its token, s; 0: it does not say */
+    char            jti[GOIM_JTI_MAX + 1];
+    size_t          jti_len;
     char            data[GOIM_DATA_MAX + 1];    /* the application's own, JSON
                                        in ASCII; empty: none */
     unsigned        im:1;           /* it speaks with people */
+    unsigned        claimed:1;      /* by a signed token */
     unsigned        guarded:1;      /* the key is the client's choice: not one
                                        that another mid has */
 } logic_who_t;

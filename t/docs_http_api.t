@@ -79,7 +79,7 @@ for my $section (split /^(?=## )/m, $doc) {
         like $line, qr{^curl [^\n]*'http://127\.0\.0\.1:3111\Q$path\E[?']},
             "it calls $path" or next;
         my $asked = $path =~ m{^/goim/im/} ? $people
-            : $path eq '/goim/send' ? $tokens : $logic;
+            : $path =~ m{^/goim/(?:send|revoke)$} ? $tokens : $logic;
         (my $cmd = $line) =~ s/:3111/:$asked->{http_port}/;
         $cmd =~ s/^curl/curl -s -S --max-time 30 -w '$format'/;
         my $said = `$cmd 2>&1`;

@@ -38,6 +38,7 @@ my %fine = map { $_ => 1 } qw(
     goim_logic_rpc_calls_total goim_logic_hook_requests_total
 
     goim_job_records_total goim_job_ends_total goim_job_canaries_total
+    goim_logic_revokes_total
     goim_job_batches_total
     goim_job_appends_total goim_job_appended_records_total
     goim_job_appended_bytes_total goim_job_numbered_total

@@ -280,6 +280,8 @@ sub session {
         if $name eq 'connect' && @{ $args[0] } == 3;
     push @{ $args[0] }, 0, 1000
         if $name eq 'connect' && @{ $args[0] } == 6;
+    push @{ $args[0] }, '', ''
+        if $name eq 'connect' && @{ $args[0] } == 8;
     return run("session_$name", ['goim:life'], $life, late(), 'n', $zone,
         $number, 'p_', map { ref $_ ? @$_ : $_ } @args);
 }
@@ -477,6 +479,47 @@ is holder('k4'), 'n/z/4', 'who keeps it';
 $redis->cmd('ZREM', 'p_goim:nodes:seen', 'n/z');
 is_deeply of_two('y', 'k3', 7, 6), [0, 0, 1, ''],
     'those of nodes that nobody sees do not count';
+
+# ---- tokens that are revoked ----
+
+$redis->cmd('FLUSHALL');
+$life = run('redis_life', ['goim:life'], 'run-7');
+
+sub revoke { return run('revoke', ['goim:life'], $life, 'p_', 4, @_) }
+sub revoked { return run('revoked', [], 'p_', @_) }
+my $session = 0;
+sub by { return session('connect', 'z', 9000, ['k', 7, ++$session, 0, '', 0, 0,
+    1000, @_])->[2] }
+
+like error { run('revoke', ['goim:life'], $life - 1, 'p_', 9, 'ja', 0, 0) },
+    qr/^LIFE /, 'another life';
+is revoke('m7', 100, late(), 'ja', 0, 0), 2, 'a user, and an id';
+is revoke('m7', 90, 1000, 'ja', 0, late()), 0, 'what says less changes nothing';
+is $redis->cmd('HGET', 'p_goim:revoked', 'm7'), '100 ' . late(), 'it stays';
+is revoked(7, 100, ''), 1, 'issued then';
+is revoked(7, 101, ''), 0, 'later';
+is revoked(7, 0, ''), 1, 'it does not say when';
+is revoked(8, 0, ''), 0, 'another user';
+is revoked(8, 200, 'a'), 1, 'by its id';
+is revoked(8, 200, 'b'), 0, 'another id';
+is by(100, ''), 4, 'no login with it';
+is by(200, 'a'), 4, 'nor by its id';
+is holder('k'), undef, 'nothing is written then';
+is by(101, 'b'), 1, 'with another one';
+is by('', ''), 1, 'without a signed one';
+is_deeply run('revoked_since', [], 'p_', 0, 10),
+    [2, 'm7', '100 ' . late(), 1, 'ja', '0 0', 2], 'what there is';
+is_deeply run('revoked_since', [], 'p_', 2, 10), [2], 'nothing since';
+is revoke('jb', 0, 1000), 1, 'one that is over';
+like error { revoke('jc', 0, 0, 'jd', 0, 0) }, qr/^FULL /, 'too many';
+is revoke('jc', 0, 0), 1, 'one fits';
+is $redis->cmd('HGET', 'p_goim:revoked', 'jb'), undef,
+    'what is over leaves with the next';
+$redis->cmd('SET', "p_goim:revoked$_", 'x') for '', ':log', ':ends';
+is revoked(7, 100, 'a'), 0, 'keys of another type';
+is_deeply run('revoked_since', [], 'p_', 2, 10), [0], 'are none';
+is revoke('m7', 100, late()), 1, 'and are replaced';
+is revoked(7, 100, ''), 1, 'by what counts';
 
 # ---- counts of rooms ---------------------------------------------------------
 

@@ -7,15 +7,17 @@
 --       ms that the mapping lives, prefix of keys; key, mid or 0, session;
 --       order with which its room is listed, or 0; the room; 1: the key must
 --       not be another user's; how many sessions the user may have, or 0;
---       ms that a node's registration lives
+--       ms that a node's registration lives; when its token was issued (s),
+--       '': it has no signed one; the token's id or ''
 -- Answer: { broken keys replaced, keys of the user swept, 1, holder before
 --         or '' }; { broken, 0, 0, holder }: a newer session of the same zone
 --         has the key; { broken, 0, 2, holder }: another user's has;
 --         { broken, 0, 3, holder or '' }: the user has as many as it may;
---         nothing was written then
+--         { 0, 0, 4, '' }: the token is taken no longer; nothing was written
+--         then
 -- Errors: LIFE, LATE <clock>; nothing was written then
 --
--- use: life now late try older put list count
+-- use: life now late try older put list count revoked
 
 local bad = life(KEYS[1], ARGV[1]) or late(ARGV[2])
 if bad then return bad end
@@ -24,6 +26,9 @@ local s = { server = ARGV[3], ttl = ARGV[5], prefix = ARGV[6], key = ARGV[7],
             mid = ARGV[8], at = now() }
 s.holder = ARGV[3] .. '/' .. ARGV[4] .. '/' .. ARGV[9]
 
+if ARGV[15] ~= '' and revoked(s.prefix, s.mid, ARGV[15], ARGV[16]) then
+    return { 0, 0, 4, '' }
+end
 local old = try('HMGET', s.prefix .. 'sess_' .. s.key, 'holder', 'mid')
 if old[1] and older(s.holder, old[1]) then
     return { broken, 0, 0, old[1] }
