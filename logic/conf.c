@@ -153,6 +153,16 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("send", "mid_burst", CONF_INT, mid_burst, "40", 1, 100000),
     LOGIC_HOOK_CONF("before", before_hook),
 
+    LOGIC_CONF("events", "url", CONF_STR, events_hook.url, "", 0, 0),
+    LOGIC_CONF("events", "ca", CONF_STR, events_hook.ca, "", 0, 0),
+    LOGIC_CONF("events", "timeout", CONF_MSEC, events_hook.timeout, "10s",
+               10, 60000),
+    LOGIC_CONF("events", "secret_file", CONF_FILE, events_secret, "", 0, 0),
+    LOGIC_CONF("events", "types", CONF_STR, events_list,
+               "connect, disconnect, join, leave", 0, 0),
+    LOGIC_CONF("events", "max", CONF_INT, events_max, "100000",
+               1000, 10000000),
+
     LOGIC_CONF("im", "db", CONF_STR, im_db, "", 0, 0),
     LOGIC_CONF("im", "insecure", CONF_BOOL, im_insecure, "off", 0, 0),
     LOGIC_CONF("im", "topic", CONF_STR, im_topic, "goim-im-topic", 0, 0),
@@ -265,6 +275,10 @@ logic_conf_check(void *conf, char *err, size_t size)
         || bus_check(&lcf->bus, err, size) != 0
         || im_check(lcf->im_db, lcf->im_topic, err, size) != 0)
     {
+        return -1;
+    }
+
+    if (logic_conf_events(lcf, err, size) != 0) {
         return -1;
     }
 

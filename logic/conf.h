@@ -33,6 +33,7 @@ typedef enum {
 } logic_auth_t;
 
 #define LOGIC_KEY_FILES  8
+#define LOGIC_EVENTS_SET 32
 
 
 typedef struct {
@@ -125,6 +126,13 @@ typedef struct {
     double             mid_rate;            /* a user's */
     int64_t            mid_burst;
     logic_hook_conf_t  before_hook;
+
+    logic_hook_conf_t  events_hook;
+    char              *events_secret;       /* what is in the file */
+    char              *events_list;
+    int64_t            events_max;          /* that wait */
+    char               events_set[LOGIC_EVENTS_SET];  /* for lib/who.lua; "":
+                                               none are told */
 } logic_conf_t;
 
 
@@ -138,6 +146,18 @@ extern const char *const    logic_auth_names[];
 extern const char *const    logic_pass_names[];
 
 int logic_conf_auth(logic_conf_t *lcf, char *err, size_t size);
+
+/* the next word of a list, and what is behind it; NULL: there is none */
+const char *logic_conf_word(const char **list, size_t *len);
+
+
+/* ---- conf_events.c ---- */
+
+/* types of events, by the first letters of which scripts know them; NULL ends
+   them */
+extern const char *const    logic_event_names[];
+
+int logic_conf_events(logic_conf_t *lcf, char *err, size_t size);
 
 
 /* ---- conf.c ---- */

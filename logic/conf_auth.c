@@ -16,7 +16,6 @@ static int logic_conf_jwt(logic_conf_t *lcf, char *err, size_t size);
 static int logic_conf_algorithms(logic_conf_t *lcf, char *err, size_t size);
 static int logic_conf_keys(logic_conf_t *lcf, char *err, size_t size);
 static int logic_conf_pass(logic_conf_t *lcf, char *err, size_t size);
-static const char *logic_conf_word(const char **list, size_t *len);
 
 
 /* of logic_auth_t */
@@ -103,9 +102,7 @@ logic_conf_jwt(logic_conf_t *lcf, char *err, size_t size)
 }
 
 
-/* The next word of a list, and what is behind it; NULL: there is none. */
-
-static const char *
+const char *
 logic_conf_word(const char **list, size_t *len)
 {
     const char  *word;

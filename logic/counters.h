@@ -172,6 +172,11 @@ typedef enum {
       "Requests to the application tried again.")                            \
     X(auth_refused, "goim_logic_auth_refused_total", NULL,                   \
       "Logins refused unasked, as the application fails.")                   \
+    X(events[0], "goim_logic_events_total", "result=\"taken\"",                \
+      "Events that the application has taken; that were given up.")          \
+    X(events[1], "goim_logic_events_total", "result=\"dropped\"", "")          \
+    X(events_failed, "goim_logic_events_failed_total", NULL,                 \
+      "Requests with events that the application did not take.")             \
     X(rooms_full, "goim_logic_rooms_full_total", NULL,                       \
       "Answers of online/top that ended at max_rooms.")
 
@@ -189,6 +194,8 @@ typedef enum {
       "Threads.")                                                            \
     X(jwt_keys, "goim_logic_jwt_keys", NULL,                                     \
       "Keys in force for tokens.")                                           \
+    X(events_waiting, "goim_logic_events_waiting", NULL,                     \
+      "Events for the application, where this logic sends them.")            \
     X(redis_up, "goim_logic_redis_connections", NULL,                        \
       "Threads with a connection to Redis.")                                 \
     X(page_bytes, "goim_logic_page_bytes", NULL,                             \
@@ -245,6 +252,7 @@ typedef struct {
     metric_t  *rpc_unanswered;
     metric_t  *hook_requests, *hook_failed, *hook_retried;
     metric_t  *auth_refused, *auth_paused;
+    metric_t  *events[2], *events_failed, *events_waiting;
     metric_t  *rooms_full, *rooms_listed, *rooms_off;
     metric_t  *revocations;
     metric_t  *rpc_links, *push_waiting, *threads, *redis_up;

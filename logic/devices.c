@@ -35,7 +35,6 @@ static int logic_devices_fits(const logic_devices_t *d,
     const redisReply *reply);
 static json_t *logic_devices_user(logic_devices_t *d, int64_t mid,
     const redisReply *list);
-static json_t *logic_devices_one(logic_thread_t *t, redisReply **e);
 static int logic_devices_zone(logic_thread_t *t, const char *server,
     const char *zone);
 static void logic_devices_sure(int sure, void *data);
@@ -197,9 +196,7 @@ logic_devices_user(logic_devices_t *d, int64_t mid, const redisReply *list)
 }
 
 
-/* e: key, holder, since when. NULL: its node is gone. */
-
-static json_t *
+json_t *
 logic_devices_one(logic_thread_t *t, redisReply **e)
 {
     char     holder[LOGIC_HOLDER_BUF], *zone;

@@ -12,6 +12,7 @@
 #include "read.h"
 #include "revoke.h"
 #include "send.h"
+#include "who.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,6 +64,7 @@
     X(GET, "/goim/online/room", online_room, query, READ, NAMED)             \
     X(GET, "/goim/online/total", online_total, query, READ, NONE)            \
     X(GET, "/goim/online/mids", online_mids, query, READ, NONE)              \
+    X(GET, "/goim/online/members", online_members, query, READ, NAMED)       \
     X(GET, "/goim/nodes/instances", nodes_instances, query, READ, NONE)      \
     X(POST, "/goim/nodes/offline", nodes_offline, query, CONTROL, NONE)      \
     X(GET, "/goim/nodes/weighted", nodes_weighted, query, ALL, NONE)         \

@@ -17,6 +17,10 @@
  *     pages.c     they are kept
  *     online.c    counts of rooms, told by comets and asked by backends
  *     devices.c   the sessions of users
+ *     events.c    what the application is told of sessions, as events_body.c
+ *                 has it, and of their messages (events_message.c)
+ *     who.c       sessions whose worker is gone, where events are told
+ *     members.c   who is in a room
  *     retire.c    counts of zones that are gone leave the sums
  *     top.c       the rooms with the most in them
  *     nodes.c     the set of nodes
@@ -89,6 +93,7 @@ typedef struct logic_jwt_keys_s  logic_jwt_keys_t;
 typedef struct logic_nodes_s   logic_nodes_t;
 typedef struct logic_top_s     logic_top_t;
 typedef struct logic_canary_s  logic_canary_t;
+typedef struct logic_events_s  logic_events_t;
 typedef struct logic_history_s logic_history_t;
 typedef struct logic_im_s      logic_im_t;
 typedef struct store_s         store_t;
@@ -111,6 +116,7 @@ struct logic_thread_s {
     notify_t                     *notify;     /* of the first thread */
     here_t                       *here;       /* the same */
     logic_canary_t               *canary;     /* the same */
+    logic_events_t               *events;     /* the same; NULL: none are told */
     svc_redis_t                  *redis;
     store_t                      *store;
     bus_producer_t               *bus;

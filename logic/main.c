@@ -3,6 +3,7 @@
  */
 
 #include "canary.h"
+#include "events.h"
 #include "health.h"
 #include "history.h"
 #include "hook.h"
@@ -389,6 +390,10 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
         }
     }
 
+    if (logic_events_start(t) != 0) {
+        return -1;
+    }
+
     return logic_rpc_start(t, err, size);
 }
 
@@ -400,6 +405,7 @@ logic_thread_free(logic_thread_t *t)
 {
     notify_free(t->notify);
     logic_canary_free(t);
+    logic_events_free(t);
     http_server_free(t->http);
     logic_rpc_stop(t);
     logic_hook_free(t->auth);
@@ -478,6 +484,7 @@ logic_thread_wake(evutil_socket_t fd, short what, void *data)
     }
 
     logic_canary_stop(t);
+    logic_events_stop(t);
     http_server_drain(t->http);
     logic_rpc_drain(t);
 
@@ -503,6 +510,7 @@ logic_thread_tick(evutil_socket_t fd, short what, void *data)
         || http_server_handling(t->http) > 0
         || !TAILQ_EMPTY(&t->pushes)
         || logic_canary_busy(t)
+        || logic_events_busy(t)
         || logic_im_busy(t) > 0
         || !TAILQ_EMPTY(&t->links)
         || (t->auth != NULL && logic_hook_busy(t->auth) > 0)

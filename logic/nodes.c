@@ -5,6 +5,7 @@
 #include "nodes.h"
 
 #include "online.h"
+#include "who.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -120,6 +121,7 @@ logic_nodes_poll(evutil_socket_t fd, short what, void *data)
                     key, len);
     registry_read(t->registry, logic_nodes_read, n);
     logic_retire_poll(t);
+    logic_who_poll(t);
 
     svc_timer(n->poll, LOGIC_NODES_POLL);
 }

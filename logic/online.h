@@ -22,6 +22,10 @@ void logic_online_total(logic_thread_t *t, http_request_t *req,
 void logic_online_mids(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
 
+/* one of them, as it is answered; e: key, holder, since when. NULL: its node is
+   gone. */
+json_t *logic_devices_one(logic_thread_t *t, redisReply **e);
+
 void logic_online_call(logic_call_t *call);
 
 /* <prefix>goim:online:<name>, of a zone: <server>/<zone>; its length */
@@ -29,6 +33,9 @@ size_t logic_online_key(logic_thread_t *t, char *buf, const char *name);
 
 /* Take the counts of a zone that is gone out of the sums; name: of its key. */
 void logic_retire(logic_thread_t *t, const char *name);
+
+/* Whether this logic knows the zone <server>/<zone> to be there. */
+int logic_retire_lives(logic_thread_t *t, const char *name);
 
 /* Zones that are gone, wherever: once a second. */
 void logic_retire_poll(logic_thread_t *t);

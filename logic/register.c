@@ -7,6 +7,7 @@
 #include "history.h"
 #include "online.h"
 #include "store.h"
+#include "who.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -241,6 +242,9 @@ logic_registered(const registry_answer_t *a, void *data)
             store_await(call->thread->store, info->server, info->zone, 0);
         }
 
+        registered.moves = conf->events_set[0] != '\0';
+        logic_who_registered(call->thread, info);
+
         /* a new node is known here at once, elsewhere within a second */
         logic_nodes_again(call->thread);
     }
@@ -291,6 +295,7 @@ logic_deregistered(const registry_answer_t *a, void *data)
 
     snprintf(name, sizeof(name), "%s/%s", d->server, d->zone);
     logic_retire(call->thread, name);
+    logic_who_left(call->thread, d->server, d->zone);
     store_await(call->thread->store, d->server, d->zone, 1);
     logic_reply_ok(call);
 }

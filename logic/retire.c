@@ -28,7 +28,6 @@ typedef struct {
 
 
 static void logic_retire_due(svc_redis_t *r, redisReply *reply, void *data);
-static int logic_retire_lives(logic_thread_t *t, const char *name);
 static int logic_retire_some(logic_retire_t *z);
 static void logic_retire_done(svc_redis_t *r, redisReply *reply, void *data);
 
@@ -88,7 +87,7 @@ logic_retire_due(svc_redis_t *r, redisReply *reply, void *data)
 }
 
 
-static int
+int
 logic_retire_lives(logic_thread_t *t, const char *name)
 {
     size_t                  i, k, n, len;

@@ -197,7 +197,7 @@ logic_send_told(logic_thread_t *t, logic_end_t end, const char *message,
     switch (end) {
 
     case LOGIC_END_OK:
-        logic_send_end(data, 0, "");
+        logic_events_message(data);
         return;
 
     case LOGIC_END_UNKNOWN:

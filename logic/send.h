@@ -104,6 +104,7 @@ void logic_send_often(logic_send_t *s, int64_t after);
 void logic_send_rate(logic_send_t *s);          /* send_rate.c */
 void logic_send_before(logic_send_t *s);        /* send_before.c */
 void logic_send_publish(logic_send_t *s);
+void logic_events_message(logic_send_t *s);     /* events_message.c */
 
 
 /* ---- from whom: send_call.c, send_http.c ---- */

@@ -25,6 +25,7 @@ typedef struct {
     logic_who_t            *who;            /* Connect */
     const char             *server;
     const char             *zone;
+    uint64_t                worker;         /* 0: not known */
     ProtobufCBinaryData     room;           /* of who */
     Goim__Session           one;
     Goim__Session          *single;         /* &one */
@@ -43,9 +44,9 @@ static void logic_op_free(logic_op_t *op);
 static void logic_op_failed(logic_op_t *op);
 static void logic_connect_done(const store_answer_t *a, void *data);
 static void logic_connected(logic_op_t *op, uint64_t life);
-static void logic_end(logic_op_t *op);
+static void logic_end(logic_op_t *op, uint64_t worker);
 static void logic_end_done(const store_answer_t *a, void *data);
-static void logic_renew(logic_op_t *op);
+static void logic_renew(logic_op_t *op, uint64_t worker);
 static void logic_renew_replaced(size_t i, void *data);
 static void logic_renew_done(const store_answer_t *a, void *data);
 static void logic_missing_done(const store_answer_t *a, void *data);
@@ -69,7 +70,9 @@ logic_op_new(logic_call_t *call, const char *what, const char *server,
     }
 
     for (i = 0; i < n; i++) {
-        if (list[i]->key.len == 0 || list[i]->key.len > GOIM_KEY_MAX) {
+        if (list[i]->key.len == 0 || list[i]->key.len > GOIM_KEY_MAX
+            || list[i]->room.len > GOIM_ROOM_MAX)
+        {
             logic_reply_code(call, GOIM__REPLY__CODE__MALFORMED, what);
             return NULL;
         }
@@ -122,6 +125,7 @@ logic_op_ask(const logic_op_t *op, store_pt cb)
 
     ask.server = op->server;
     ask.zone = op->zone;
+    ask.worker = op->worker;
     ask.deadline = op->call->deadline;
     ask.cb = cb;
     ask.data = (void *) op;
@@ -180,6 +184,7 @@ logic_session_connect(logic_call_t *call, logic_who_t *who)
     }
 
     op->who = who;
+    op->worker = c->worker;
     op->room.data = (uint8_t *) who->room;
     op->room.len = who->room_len;
     ask = logic_op_ask(op, logic_connect_done);
@@ -361,7 +366,7 @@ logic_disconnect_call(logic_call_t *call)
     d = call->msg->disconnect;
 
     logic_end(logic_op_one(call, "disconnect", d->server, d->zone, d->mid,
-                           d->key, d->session));
+                           d->key, d->session), 0);
 }
 
 
@@ -373,12 +378,13 @@ logic_ended_call(logic_call_t *call)
     e = call->msg->ended;
 
     logic_end(logic_op_new(call, "ended", e->server, e->zone, e->sessions,
-                           e->n_sessions));
+                           e->n_sessions),
+              e->worker);
 }
 
 
 static void
-logic_end(logic_op_t *op)
+logic_end(logic_op_t *op, uint64_t worker)
 {
     store_ask_t  ask;
 
@@ -386,6 +392,7 @@ logic_end(logic_op_t *op)
         return;
     }
 
+    op->worker = worker;
     ask = logic_op_ask(op, logic_end_done);
 
     if (store_end(op->call->thread->store, &ask, op->sessions, op->n) != 0) {
@@ -430,7 +437,7 @@ logic_heartbeat_call(logic_call_t *call)
     h = call->msg->heartbeat;
 
     logic_renew(logic_op_one(call, "heartbeat", h->server, h->zone, h->mid,
-                             h->key, h->session));
+                             h->key, h->session), 0);
 }
 
 
@@ -442,12 +449,13 @@ logic_renew_call(logic_call_t *call)
     r = call->msg->renew;
 
     logic_renew(logic_op_new(call, "renew", r->server, r->zone, r->sessions,
-                             r->n_sessions));
+                             r->n_sessions),
+                r->worker);
 }
 
 
 static void
-logic_renew(logic_op_t *op)
+logic_renew(logic_op_t *op, uint64_t worker)
 {
     store_ask_t  ask;
 
@@ -455,6 +463,7 @@ logic_renew(logic_op_t *op)
         return;
     }
 
+    op->worker = worker;
     ask = logic_op_ask(op, logic_renew_done);
 
     if (store_renew(op->call->thread->store, &ask, op->sessions, op->n,

@@ -52,6 +52,7 @@ typedef struct {
     const char      *server;
     const char      *zone;
     int64_t          deadline;  /* by svc_now(); nothing is done later */
+    uint64_t         worker;    /* of the zone; 0: it does not say */
     store_pt         cb;
     void            *data;
 } store_ask_t;                  /* copied; what it points to is not */

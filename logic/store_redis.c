@@ -24,6 +24,7 @@
 #define STORE_MISSING      200      /* keys */
 #define STORE_MISSING_AGE  10000    /* ms: a login may be under way */
 #define STORE_HEAD         6        /* arguments before the sessions */
+#define STORE_ARGS         (1 + STORE_HEAD + 6 * STORE_SLICE + 10)
 
 
 /* a kind of change: the script, and how many sessions one of them takes */
@@ -39,7 +40,7 @@ static store_kind_t  store_connects = {
 };
 
 static store_kind_t  store_renews = {
-    "renew", { .body = session_renew_lua }, STORE_SLICE, 3
+    "renew", { .body = session_renew_lua }, STORE_SLICE, 6
 };
 
 static store_kind_t  store_ends = {
@@ -157,12 +158,13 @@ store_start(store_t *st, store_kind_t *kind, const store_ask_t *ask,
 static int
 store_send(store_op_t *op)
 {
-    char                  head[7][24], number[2 * STORE_SLICE][24], *p;
+    char                  head[7][24], number[4 * STORE_SLICE][24], *p;
+    char                  events[LOGIC_EVENTS_SET + 24];
     size_t                i, n, last, left;
-    size_t                len[1 + STORE_HEAD + 3 * STORE_SLICE + 8];
+    size_t                len[STORE_ARGS];
     int64_t               now, until;
     store_t              *st;
-    const char           *argv[1 + STORE_HEAD + 3 * STORE_SLICE + 8];
+    const char           *argv[STORE_ARGS];
     const Goim__Session  *s;
 
     st = op->store;
@@ -222,6 +224,22 @@ store_send(store_op_t *op)
         len[n++] = (size_t) snprintf(p, sizeof(number[0]), "%" PRIu64,
                                      s->session);
         p += sizeof(number[0]);
+
+        if (op->kind == &store_renews) {
+
+            argv[n] = p;
+            len[n++] = (size_t) snprintf(p, sizeof(number[0]), "%" PRIu64,
+                                         s->moves);
+            p += sizeof(number[0]);
+
+            argv[n] = p;
+            len[n++] = (size_t) snprintf(p, sizeof(number[0]), "%" PRIu64,
+                                         s->age);
+            p += sizeof(number[0]);
+
+            argv[n] = (const char *) s->room.data;
+            len[n++] = s->room.len;
+        }
     }
 
     if (op->room != NULL) {
@@ -246,6 +264,12 @@ store_send(store_op_t *op)
         argv[n] = op->who->jti;
         len[n++] = op->who->jti_len;
     }
+
+    argv[n] = events;
+    len[n++] = st->thread->conf->events_set[0] == '\0' ? 0
+               : (size_t) snprintf(events, sizeof(events), "%s %" PRIu64,
+                                   st->thread->conf->events_set,
+                                   op->ask.worker);
 
     return svc_redis_eval(st->redis, &op->kind->script, store_told, op, 1,
                           (int) n, argv, len);

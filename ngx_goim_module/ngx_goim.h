@@ -22,7 +22,7 @@
 
 /* Fronts in another .so refer to it: one that was made for another layout of
    what is declared here does not load.  A change of the layout renames it. */
-#define NGX_GOIM_ABI            ngx_goim_abi_11
+#define NGX_GOIM_ABI            ngx_goim_abi_12
 
 extern const ngx_uint_t  NGX_GOIM_ABI;
 
@@ -146,6 +146,9 @@ struct ngx_goim_session_s {
     ngx_msec_t                  alive;      /* time of the last one */
     ngx_msec_t                  renew;      /* when to tell logic */
     ngx_msec_t                  renew_interval;
+    ngx_msec_t                  since;      /* it came; 0: it is about to */
+    uint32_t                    moves;      /* changes of its room, */
+    uint32_t                    told;       /* and how many logic knows */
     ngx_msec_t                  expires;    /* its token does; 0: never */
     ngx_str_t                  *jti;        /* of its token; NULL: none; owned */
     ngx_queue_t                 attached;   /* among all of the worker */

@@ -207,6 +207,7 @@ ngx_goim_auth_call(ngx_goim_auth_t *auth)
                  ngx_min(s->addr.len, NGX_SOCKADDR_STRLEN) + 1) = '\0';
 
     connect.server = (char *) ngx_goim_conf->server_id.data;
+    connect.worker = ngx_goim_slot->number;
     connect.zone = (char *) ngx_goim_zone->id;
     connect.session = s->id;
     connect.addr = (char *) addr;
@@ -492,6 +493,8 @@ ngx_goim_auth_accept(ngx_goim_session_t *s, const Goim__Connected *in,
     {
         return NGX_ERROR;
     }
+
+    s->since = ngx_current_msec;
 
     s->traced = ngx_goim_trace_has(s->mid);
 

@@ -270,6 +270,12 @@ ngx_int_t ngx_goim_renew_init(void);
 /* tell logic, with others, again until it was heard */
 void ngx_goim_renew(ngx_goim_session_t *s);
 
+/* it has changed its room */
+void ngx_goim_renew_moved(ngx_goim_session_t *s);
+
+/* the workers of the zone that live */
+void ngx_goim_renew_register(Goim__Register *reg);
+
 /* the session ends */
 void ngx_goim_renew_forget(ngx_goim_session_t *s);
 

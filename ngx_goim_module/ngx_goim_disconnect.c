@@ -256,6 +256,7 @@ ngx_goim_ends_send(ngx_goim_ends_t *b)
 
     ended.server = (char *) ngx_goim_conf->server_id.data;
     ended.zone = (char *) ngx_goim_zone->id;
+    ended.worker = ngx_goim_slot->number;
     ended.sessions = list;
     ended.n_sessions = b->n;
 

@@ -137,6 +137,7 @@ ngx_goim_register_call(void)
         reg.replaces = g->replaces;
     }
 
+    ngx_goim_renew_register(&reg);
     ngx_goim_vouch_register(&reg);
     g->rooms = reg.rooms;
 
@@ -275,6 +276,7 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
     ngx_goim_zone->registration.ttl = in->ttl;
     ngx_goim_register_renewed(ngx_goim_register.sent);
 
+    ngx_goim_zone->moves = in->moves;
     ngx_goim_register_life(in->life);
     ngx_goim_timelines_stamp(in->stamp);
     ngx_goim_vouch_registered(in, ngx_goim_register.sent,

@@ -10,6 +10,7 @@
 
 
 #include "ngx_goim_core.h"
+#include "ngx_goim_room.h"
 
 
 #define NGX_GOIM_RENEW_CALLS    2           /* under way, a logic */
@@ -90,6 +91,23 @@ ngx_goim_renew(ngx_goim_session_t *s)
 }
 
 
+/* Its room is another one: logic wants to know where it tells the application. */
+
+void
+ngx_goim_renew_moved(ngx_goim_session_t *s)
+{
+    if (s->since == 0) {
+        return;
+    }
+
+    s->moves++;
+
+    if (ngx_goim_zone->moves) {
+        ngx_goim_renew(s);
+    }
+}
+
+
 void
 ngx_goim_renew_forget(ngx_goim_session_t *s)
 {
@@ -160,6 +178,15 @@ ngx_goim_renew_call(ngx_goim_renew_peer_t *p, ngx_uint_t peer)
         sessions[n].session = s->id;
         sessions[n].key.data = s->key.data;
         sessions[n].key.len = s->key.len;
+        sessions[n].moves = s->moves;
+        sessions[n].age = ngx_current_msec - s->since;
+
+        if (s->room) {
+            sessions[n].room.data = s->room->key.data;
+            sessions[n].room.len = s->room->key.len;
+        }
+
+        s->told = s->moves;
         list[n] = &sessions[n];
     }
 
@@ -171,6 +198,7 @@ ngx_goim_renew_call(ngx_goim_renew_peer_t *p, ngx_uint_t peer)
 
     renew.server = (char *) ngx_goim_conf->server_id.data;
     renew.zone = (char *) ngx_goim_zone->id;
+    renew.worker = ngx_goim_slot->number;
     renew.sessions = list;
     renew.n_sessions = n;
 
@@ -231,6 +259,10 @@ ngx_goim_renew_done(ngx_goim_renew_t *r, uint64_t life)
         s->renewing = 0;
         s->life = life;
         s->renew = ngx_current_msec + ngx_goim_jitter(s->renew_interval);
+
+        if (s->moves != s->told && ngx_goim_zone->moves) {
+            ngx_goim_renew(s);
+        }
     }
 
     r->peer->calls--;
@@ -338,4 +370,31 @@ ngx_goim_announced(uint64_t life)
     }
 
     return 1;
+}
+
+
+/* Who is not among them has died, but for those that are newer still. */
+
+void
+ngx_goim_renew_register(Goim__Register *reg)
+{
+    ngx_uint_t        i;
+    ngx_goim_slot_t  *slot;
+
+    static uint64_t  workers[NGX_GOIM_SLOTS];
+
+    ngx_goim_lock();
+
+    for (i = 0; i < ngx_goim_zone->nslots; i++) {
+        slot = &ngx_goim_zone->slots[i];
+
+        if (slot->pid) {
+            workers[reg->n_workers++] = slot->number;
+        }
+    }
+
+    reg->workers = workers;
+    reg->worker = ngx_goim_zone->worker;
+
+    ngx_goim_unlock();
 }

@@ -178,6 +178,7 @@ ngx_goim_room_change(ngx_goim_session_t *s, ngx_str_t *key,
 
         if (s->room) {
             ngx_goim_room_leave(s);
+            ngx_goim_renew_moved(s);
         }
 
         return NGX_OK;
@@ -221,6 +222,7 @@ ngx_goim_room_change(ngx_goim_session_t *s, ngx_str_t *key,
     room->count--;
     ngx_goim_room_join(room, &s->in_room, s);
     s->room = room;
+    ngx_goim_renew_moved(s);
 
     return NGX_OK;
 }

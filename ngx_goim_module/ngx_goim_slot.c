@@ -24,6 +24,9 @@ static uint64_t   ngx_goim_lease_epoch;
 /* since when this worker has not been stopped or busy for long */
 static ngx_msec_t  ngx_goim_awake;
 
+/* this worker's, whatever slot it has */
+static uint64_t    ngx_goim_number;
+
 
 ngx_int_t
 ngx_goim_slot_take(ngx_log_t *log)
@@ -59,6 +62,11 @@ ngx_goim_slot_take(ngx_log_t *log)
     slot->moved = ngx_current_msec;
     slot->announced = ngx_goim_zone->life;
     slot->cursor = ngx_goim_ring_head(ngx_goim_zone->ring);
+    if (ngx_goim_number == 0) {
+        ngx_goim_number = ++ngx_goim_zone->worker;
+    }
+
+    slot->number = ngx_goim_number;
     slot->pid = ngx_pid;
 
     ngx_goim_zone->nslots = ngx_max(ngx_goim_zone->nslots, i + 1);

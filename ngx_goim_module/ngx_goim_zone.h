@@ -118,6 +118,8 @@ typedef struct {
                                                its sessions are known */
     ngx_atomic_t            canary;         /* one is in the ring for it since
                                                (ngx_current_msec); 0: none */
+    uint64_t                number;         /* of the worker: no other one of the
+                                               zone ever has it */
     ngx_uint_t              leaving;
     ngx_queue_t             contributions;
     ngx_uint_t              keys;           /* in the zone's table */
@@ -220,6 +222,7 @@ typedef struct {
 
     uint64_t                seed[2];        /* of the tables' hash */
     ngx_atomic_t            session;        /* the last id given */
+    uint64_t                worker;         /* the last slot.number */
 
     ngx_goim_lease_t        lease;
 
@@ -238,6 +241,8 @@ typedef struct {
 
     ngx_goim_trace_zone_t   trace;
     ngx_atomic_t            drain;          /* the node is told to */
+    ngx_atomic_t            moves;          /* logic wants to know of each change
+                                               of a room */
     ngx_atomic_t            suspicions;     /* grows when something may have
                                                got lost before the ring */
     uint64_t                stamp;          /* of which rooms have a history, as

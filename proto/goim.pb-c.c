@@ -2865,7 +2865,7 @@ const ProtobufCMessageDescriptor goim__header__descriptor =
   (ProtobufCMessageInit) goim__header__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connect__field_descriptors[13] =
+static const ProtobufCFieldDescriptor goim__connect__field_descriptors[14] =
 {
   {
     "server",
@@ -3023,6 +3023,18 @@ static const ProtobufCFieldDescriptor goim__connect__field_descriptors[13] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "worker",
+    140,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connect, worker),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__connect__field_indices_by_name[] = {
   5,   /* field[5] = addr */
@@ -3037,14 +3049,16 @@ static const unsigned goim__connect__field_indices_by_name[] = {
   0,   /* field[0] = server */
   2,   /* field[2] = session */
   4,   /* field[4] = token */
+  13,   /* field[13] = worker */
   1,   /* field[1] = zone */
 };
-static const ProtobufCIntRange goim__connect__number_ranges[3 + 1] =
+static const ProtobufCIntRange goim__connect__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 30, 9 },
   { 120, 10 },
-  { 0, 13 }
+  { 140, 13 },
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor goim__connect__descriptor =
 {
@@ -3054,10 +3068,10 @@ const ProtobufCMessageDescriptor goim__connect__descriptor =
   "Goim__Connect",
   "goim",
   sizeof(Goim__Connect),
-  13,
+  14,
   goim__connect__field_descriptors,
   goim__connect__field_indices_by_name,
-  3,  goim__connect__number_ranges,
+  4,  goim__connect__number_ranges,
   (ProtobufCMessageInit) goim__connect__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -3685,7 +3699,7 @@ const ProtobufCMessageDescriptor goim__heartbeat__descriptor =
   (ProtobufCMessageInit) goim__heartbeat__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__session__field_descriptors[3] =
+static const ProtobufCFieldDescriptor goim__session__field_descriptors[6] =
 {
   {
     "mid",
@@ -3723,16 +3737,56 @@ static const ProtobufCFieldDescriptor goim__session__field_descriptors[3] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "room",
+    140,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Session, room),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "moves",
+    141,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Session, moves),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "age",
+    142,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Session, age),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__session__field_indices_by_name[] = {
+  5,   /* field[5] = age */
   1,   /* field[1] = key */
   0,   /* field[0] = mid */
+  4,   /* field[4] = moves */
+  3,   /* field[3] = room */
   2,   /* field[2] = session */
 };
-static const ProtobufCIntRange goim__session__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__session__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 140, 3 },
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor goim__session__descriptor =
 {
@@ -3742,14 +3796,14 @@ const ProtobufCMessageDescriptor goim__session__descriptor =
   "Goim__Session",
   "goim",
   sizeof(Goim__Session),
-  3,
+  6,
   goim__session__field_descriptors,
   goim__session__field_indices_by_name,
-  1,  goim__session__number_ranges,
+  2,  goim__session__number_ranges,
   (ProtobufCMessageInit) goim__session__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__renew__field_descriptors[3] =
+static const ProtobufCFieldDescriptor goim__renew__field_descriptors[4] =
 {
   {
     "server",
@@ -3787,16 +3841,30 @@ static const ProtobufCFieldDescriptor goim__renew__field_descriptors[3] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "worker",
+    140,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Renew, worker),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__renew__field_indices_by_name[] = {
   0,   /* field[0] = server */
   2,   /* field[2] = sessions */
+  3,   /* field[3] = worker */
   1,   /* field[1] = zone */
 };
-static const ProtobufCIntRange goim__renew__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__renew__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 140, 3 },
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor goim__renew__descriptor =
 {
@@ -3806,10 +3874,10 @@ const ProtobufCMessageDescriptor goim__renew__descriptor =
   "Goim__Renew",
   "goim",
   sizeof(Goim__Renew),
-  3,
+  4,
   goim__renew__field_descriptors,
   goim__renew__field_indices_by_name,
-  1,  goim__renew__number_ranges,
+  2,  goim__renew__number_ranges,
   (ProtobufCMessageInit) goim__renew__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -3851,7 +3919,7 @@ const ProtobufCMessageDescriptor goim__renewed__descriptor =
   (ProtobufCMessageInit) goim__renewed__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__ended__field_descriptors[3] =
+static const ProtobufCFieldDescriptor goim__ended__field_descriptors[4] =
 {
   {
     "server",
@@ -3889,16 +3957,30 @@ static const ProtobufCFieldDescriptor goim__ended__field_descriptors[3] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "worker",
+    140,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Ended, worker),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__ended__field_indices_by_name[] = {
   0,   /* field[0] = server */
   2,   /* field[2] = sessions */
+  3,   /* field[3] = worker */
   1,   /* field[1] = zone */
 };
-static const ProtobufCIntRange goim__ended__number_ranges[1 + 1] =
+static const ProtobufCIntRange goim__ended__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 140, 3 },
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor goim__ended__descriptor =
 {
@@ -3908,10 +3990,10 @@ const ProtobufCMessageDescriptor goim__ended__descriptor =
   "Goim__Ended",
   "goim",
   sizeof(Goim__Ended),
-  3,
+  4,
   goim__ended__field_descriptors,
   goim__ended__field_indices_by_name,
-  1,  goim__ended__number_ranges,
+  2,  goim__ended__number_ranges,
   (ProtobufCMessageInit) goim__ended__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -4199,7 +4281,7 @@ const ProtobufCMessageDescriptor goim__sent__descriptor =
   (ProtobufCMessageInit) goim__sent__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__register__field_descriptors[24] =
+static const ProtobufCFieldDescriptor goim__register__field_descriptors[26] =
 {
   {
     "server",
@@ -4489,6 +4571,30 @@ static const ProtobufCFieldDescriptor goim__register__field_descriptors[24] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "workers",
+    140,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Goim__Register, n_workers),
+    offsetof(Goim__Register, workers),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "worker",
+    141,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Register, worker),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__register__field_indices_by_name[] = {
   8,   /* field[8] = addrs */
@@ -4513,15 +4619,18 @@ static const unsigned goim__register__field_indices_by_name[] = {
   14,   /* field[14] = started */
   13,   /* field[13] = version */
   9,   /* field[9] = weight */
+  25,   /* field[25] = worker */
+  24,   /* field[24] = workers */
   1,   /* field[1] = zone */
   5,   /* field[5] = zone_name */
 };
-static const ProtobufCIntRange goim__register__number_ranges[3 + 1] =
+static const ProtobufCIntRange goim__register__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 30, 20 },
   { 40, 23 },
-  { 0, 24 }
+  { 140, 24 },
+  { 0, 26 }
 };
 const ProtobufCMessageDescriptor goim__register__descriptor =
 {
@@ -4531,14 +4640,14 @@ const ProtobufCMessageDescriptor goim__register__descriptor =
   "Goim__Register",
   "goim",
   sizeof(Goim__Register),
-  24,
+  26,
   goim__register__field_descriptors,
   goim__register__field_indices_by_name,
-  3,  goim__register__number_ranges,
+  4,  goim__register__number_ranges,
   (ProtobufCMessageInit) goim__register__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__registered__field_descriptors[10] =
+static const ProtobufCFieldDescriptor goim__registered__field_descriptors[11] =
 {
   {
     "renew",
@@ -4660,6 +4769,18 @@ static const ProtobufCFieldDescriptor goim__registered__field_descriptors[10] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "moves",
+    140,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Registered, moves),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__registered__field_indices_by_name[] = {
   2,   /* field[2] = holder */
@@ -4667,18 +4788,20 @@ static const unsigned goim__registered__field_indices_by_name[] = {
   7,   /* field[7] = life */
   3,   /* field[3] = max_body */
   5,   /* field[5] = missed */
+  10,   /* field[10] = moves */
   8,   /* field[8] = nodes */
   0,   /* field[0] = renew */
   4,   /* field[4] = seen */
   9,   /* field[9] = stamp */
   1,   /* field[1] = ttl */
 };
-static const ProtobufCIntRange goim__registered__number_ranges[3 + 1] =
+static const ProtobufCIntRange goim__registered__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 30, 7 },
   { 61, 9 },
-  { 0, 10 }
+  { 140, 10 },
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor goim__registered__descriptor =
 {
@@ -4688,10 +4811,10 @@ const ProtobufCMessageDescriptor goim__registered__descriptor =
   "Goim__Registered",
   "goim",
   sizeof(Goim__Registered),
-  10,
+  11,
   goim__registered__field_descriptors,
   goim__registered__field_indices_by_name,
-  3,  goim__registered__number_ranges,
+  4,  goim__registered__number_ranges,
   (ProtobufCMessageInit) goim__registered__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

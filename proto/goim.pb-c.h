@@ -485,10 +485,14 @@ struct  Goim__Connect
   protobuf_c_boolean again;
   int64_t mid;
   ProtobufCBinaryData key;
+  /*
+   * of the zone; numbers only grow. 0: it does
+   */
+  uint64_t worker;
 };
 #define GOIM__CONNECT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connect__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, {0,NULL}, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, {0,NULL} }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, {0,NULL}, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, {0,NULL}, 0 }
 
 
 struct  Goim__Connected
@@ -669,10 +673,28 @@ struct  Goim__Session
   int64_t mid;
   ProtobufCBinaryData key;
   uint64_t session;
+  /*
+   * of Renew
+   */
+  /*
+   * it is in
+   */
+  ProtobufCBinaryData room;
+  /*
+   * how often it has moved: the room of the
+   */
+  uint64_t moves;
+  /*
+   * larger one counts
+   */
+  /*
+   * ms since it came
+   */
+  uint64_t age;
 };
 #define GOIM__SESSION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__session__descriptor) \
-    , 0, {0,NULL}, 0 }
+    , 0, {0,NULL}, 0, {0,NULL}, 0, 0 }
 
 
 struct  Goim__Renew
@@ -685,10 +707,14 @@ struct  Goim__Renew
    */
   size_t n_sessions;
   Goim__Session **sessions;
+  /*
+   * whose they are, as in Connect
+   */
+  uint64_t worker;
 };
 #define GOIM__RENEW__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__renew__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0 }
 
 
 struct  Goim__Renewed
@@ -714,10 +740,11 @@ struct  Goim__Ended
    */
   size_t n_sessions;
   Goim__Session **sessions;
+  uint64_t worker;
 };
 #define GOIM__ENDED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__ended__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0 }
 
 
 /*
@@ -878,10 +905,22 @@ struct  Goim__Register
    * not kept either: readers are to know at
    */
   protobuf_c_boolean news;
+  /*
+   * once, as `rooms` is another
+   */
+  /*
+   * that live, and the newest that there
+   */
+  size_t n_workers;
+  uint64_t *workers;
+  /*
+   * was; 0: it does not say
+   */
+  uint64_t worker;
 };
 #define GOIM__REGISTER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__register__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, 0, 0,NULL, 0 }
 
 
 struct  Goim__Registered
@@ -943,10 +982,17 @@ struct  Goim__Registered
    * changes with which rooms have a history;
    */
   char *stamp;
+  /*
+   * empty: not known yet
+   */
+  /*
+   * to be told at once, by Renew
+   */
+  protobuf_c_boolean moves;
 };
 #define GOIM__REGISTERED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__registered__descriptor) \
-    , 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string }
+    , 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, 0, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Goim__Deregister

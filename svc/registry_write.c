@@ -208,6 +208,8 @@ registry_register(registry_t *g, const Goim__Register *info,
     kept.redis_prefix = (char *) "";
     kept.read = (char *) "";
     kept.news = 0;
+    kept.n_workers = 0;
+    kept.worker = 0;
 
     packed = registry_pack(&kept, &len);
 

@@ -129,6 +129,8 @@ send      mid_burst        number  1     100000
 before    timeout          time    10ms  1m
 before    connections      number  1     10000
 before    waiting          number  0     1000000
+events    timeout          time    10ms  1m
+events    max              number  1000  10000000
 END
 job       drain            time    0     10m
 job       max_unacked      size    5m    16384m
@@ -228,7 +230,9 @@ my %texts = (
             'is wrong: "Orign" is none of query, Origin, User-Agent, '
             . 'Authorization, X-Request-Id, did you mean "Origin"?'],
         map({ [$_ => url => 'ftp://x/', 'is not http[s]://host[:port]/path'] }
-            'auth', 'receive', 'before'),
+            'auth', 'receive', 'before', 'events'),
+        [events => secret_file => '/nonexistent/secret',
+            'cannot be read: No such file or directory'],
         map({ [send => $_ => '0.0001', 'is less than 0.0003, once an hour'] }
             'rate', 'mid_rate'),
         [send => envelope => '2', 'is none of on, off, 1, 0'],
@@ -291,6 +295,7 @@ for (qw(logic job)) {
     $tried{"$_->[0] $_->[1]"} = 1 for @both, @{ $texts{$name} };
     my %any = map { $_ => 1 } 'bus topic', 'bus group',
         'im db', 'im topic', "$name log", 'auth ca', 'receive ca', 'before ca',
+        'events ca', 'events types',
         'auth issuer', 'auth audience', 'nodes domain', 'nodes host_domain',
         'nodes region_header', 'redis server_name';
     is_deeply([grep { !$tried{$_} && !$any{$_} } map { "@$_" } @keys], [],

@@ -7,6 +7,7 @@ use warnings;
 use JSON::PP ();
 
 use lib 't/lib';
+use Goim::Events;
 use Goim::Job;
 use Goim::Logic;
 use Goim::Test;
@@ -16,7 +17,9 @@ use Goim::Sender;
 
 my $redis = Goim::Redis->new;
 my %registry = (registry => { ttl => '60s', renew => '500ms' });
-my $logic = Goim::Logic->new(redis => $redis->addr, conf => { %registry });
+my $told = Goim::Events->new;
+my $logic = Goim::Logic->new(redis => $redis->addr, conf => { %registry,
+    $told->conf });
 my $job = Goim::Job->new(redis => $redis->addr, conf => { %registry,
     history => { live => '300 10m' } });
 Goim::RPC::ready($logic);

@@ -272,6 +272,9 @@ $life = run('redis_life', ['goim:life'], 'run-5');
 
 sub late { return 4_000_000_000_000 }
 
+# what of events is said behind all; '': they are not told
+my $events = '';
+
 # server, zone, number, sessions as [key, mid, session] or keys
 sub session {
     my ($name, @args) = @_;
@@ -282,8 +285,11 @@ sub session {
         if $name eq 'connect' && @{ $args[0] } == 6;
     push @{ $args[0] }, '', ''
         if $name eq 'connect' && @{ $args[0] } == 8;
+    for my $s (grep { $name eq 'renew' && @$_ == 3 } @args) {
+        push @$s, 0, 0, '';
+    }
     return run("session_$name", ['goim:life'], $life, late(), 'n', $zone,
-        $number, 'p_', map { ref $_ ? @$_ : $_ } @args);
+        $number, 'p_', (map { ref $_ ? @$_ : $_ } @args), $events);
 }
 
 sub holder { return $redis->cmd('HGET', "p_sess_$_[0]", 'holder') }
@@ -344,6 +350,118 @@ is $redis->cmd('EXISTS', 'p_sess_k', 'p_key_k', 'p_mid_8'), 0, 'all of it';
 $redis->cmd('SET', 'p_sess_key2', 'broken');
 is_deeply session('end', 'z', 0, ['key2', 9, 2]), [1, 0, 0],
     'a key of another type is replaced';
+
+# ---- who is there, and events --------------------------------------------------
+
+$events = 'cdjlm 50 3';
+
+# "type key room why" of those told since
+my $last = '-';
+sub told_of {
+    my @new = @{ $redis->cmd('XRANGE', 'p_goim:events', $last, '+') };
+    $last = "($new[-1][0]" if @new;
+    return map { my %e = @{ $_->[1] };
+        join ' ', grep { length } @e{qw(type key room why)} } @new;
+}
+
+sub set { return $redis->hgetall("p_goim:sessions:n/z/$_[0]") }
+
+session('connect', 'z', 9000, ['e1', 7, 100, 0, 'r://1', 0]);
+is_deeply [told_of()], ['reset', 'connect e1 r://1', 'join e1 r://1'], 'it came';
+is_deeply [sort keys %{ set(3) }], ['', 100], 'and is in the set';
+session('connect', 'z', 9000, ['e1', 7, 100, 0, 'r://1', 0]);
+is_deeply [told_of()], [], 'done again: nothing is told';
+$redis->cmd('DEL', 'p_sess_e1', 'p_key_e1');
+session('renew', 'z', 9000, ['e1', 7, 100, 2, 5000, 'r://2']);
+is_deeply [told_of()], ['leave e1 r://1 moved', 'join e1 r://2'], 'it moved';
+cmp_ok $redis->cmd('TIME')->[0] - $redis->cmd('HGET', 'p_sess_e1', 'at') / 1000,
+    '>=', 4, 'since when is as it says';
+session('renew', 'z', 9000, ['e1', 7, 100, 1, 0, 'r://1']);
+is_deeply [told_of()], [], 'a move of before changes nothing';
+is_deeply $redis->cmd('ZRANGE', 'p_goim:members:r://2', 0, -1),
+    ["e1\0n/z/100"], 'it is in one room';
+is $redis->cmd('EXISTS', 'p_goim:members:r://1'), 0, 'alone';
+
+session('renew', 'z', 9000, ['e2', 7, 101, 0, 0, '']);
+is_deeply [told_of()], ['connect e2 restored'], 'one that was not known';
+session('connect', 'y', 9000, ['e2', 7, 1]);
+is_deeply [told_of()], ['disconnect e2 replaced', 'connect e2'], 'its key is taken';
+session('end', 'z', 0, ['e2', 7, 101], ['e1', 7, 100], ['e1', 7, 100]);
+is_deeply [told_of()], ['leave e1 r://2 ended', 'disconnect e1 r://2 ended'],
+    'ends: once, and not what had been replaced';
+is holder('e2'), 'n/y/1', 'who has replaced it is there';
+
+session('connect', 'z', 9000, ["s$_", 9, 200 + $_, 0, 'r://s', 0]) for 1 .. 5;
+$redis->cmd('DEL', 'p_sess_s1');
+$redis->cmd('HSET', 'p_sess_s2', 'at', 1);
+session('missing', 'z', 1000, 's2');
+told_of();
+
+sub sweep {
+    return run('who_sweep', ['goim:life'], $life, 'p_', 'n/z', @_);
+}
+
+is_deeply sweep(3, 'cdjlm 50 0', 3), [], 'a worker lives';
+is_deeply [sort { $a <=> $b } grep { length } keys %{ set(3) }],
+    [203, 204, 205], 'what is lost, or missing, is taken out';
+is_deeply [told_of()], ['leave s1 r://s lost', 'disconnect s1 r://s lost'],
+    'and told';
+is_deeply sweep(2, 'cdjlm 50 0', 1), [], 'newer than what the zone knows of';
+is_deeply sweep(4, 'cdjlm 50 0', 1, 4), [3], 'one is gone';
+
+sub gone {
+    return run('who_retire', ['goim:life'], $life, 'p_', 'n', 'z', 3, @_,
+        'cdjlm 50 0');
+}
+
+cmp_ok gone(2, 1), '>', 0, 'its sessions go, some at a time';
+1 while gone(2, 1);
+is scalar(grep { /^disconnect .* died$/ } told_of()), 3, 'all are told';
+is $redis->cmd('EXISTS', 'p_sess_s4', 'p_goim:members:r://s',
+    'p_goim:sessions:n/z'), 0, 'nothing is left of them';
+is_deeply $redis->cmd('SMEMBERS', 'p_goim:sessions'), ['n/y'], 'nor of the zone';
+
+# sets of another life
+session('connect', 'z', 9000, ['o1', 9, 300]);
+told_of();
+$life = run('redis_life', ['goim:life'], 'run-5a');
+session('connect', 'z', 9000, ['o2', 9, 301]);
+is_deeply [told_of()], ['reset', 'connect o2'], 'another life: that is told';
+is_deeply [sort keys %{ set(3) }], ['', 301], 'the set has begun anew';
+$redis->cmd('HSET', 'p_goim:sessions:n/z/3', '', 'old');
+is gone(10, 1), 0, 'of one that nobody has begun anew';
+is_deeply [told_of()], [], 'nothing is told';
+
+# no more than may wait
+session('connect', 'z', 9000, ["w$_", 9, 400 + $_]) for 1 .. 60;
+is $redis->cmd('XLEN', 'p_goim:events'), 50, 'the oldest are given up';
+cmp_ok $redis->cmd('HGET', 'p_goim:events:state', 'dropped'), '>', 10,
+    'and counted';
+$redis->cmd('DEL', 'p_goim:events');
+$redis->cmd('XADD', 'p_goim:events', '9007199254740-0', 'a', 'b');
+session('connect', 'z', 9000, ['w0', 9, 500]);
+is $redis->cmd('XLEN', 'p_goim:events'), 1, 'ids of a stranger are, too';
+
+# ---- whose turn it is to send them ---------------------------------------------
+
+sub sends {
+    my ($who, $over, $taken, $told, $n) = @_;
+    return run('events_turn', ['goim:life'], $life, 'p_', 'cdjlm 50 0', $who,
+        $over // '', $taken // '', $told // 0, $n // 10);
+}
+
+my $turn = sends('a');
+is "@$turn[0, 1]", '1 a 1', 'whoever asks first';
+is scalar @{ $turn->[4] }, 1, 'has what waits';
+is_deeply sends('b'), [0, 'a 1'], 'others do not';
+is_deeply sends('b', 'a 0'), [0, 'a 1'], 'nor those who saw another turn';
+$turn = sends('a', '', $turn->[4][0][0], $turn->[2]);
+is "@$turn[1 .. 3]", 'a 2 0 0', 'taken: it goes, with what was given up';
+is +sends('b', 'a 2')->[1], 'b 3', 'a turn that is over is another one\'s';
+is +sends('a')->[0], 0, 'and who had it is told so';
+sends('b', '', '', 0, -1);
+is +sends('a')->[1], 'a 1', 'given back';
+$events = '';
 
 # ---- a new life --------------------------------------------------------------
 

@@ -8,7 +8,8 @@
 --       order with which its room is listed, or 0; the room; 1: the key must
 --       not be another user's; how many sessions the user may have, or 0;
 --       ms that a node's registration lives; when its token was issued (s),
---       '': it has no signed one; the token's id or ''
+--       '': it has no signed one; the token's id or ''; the last
+--       one: events (lib/who.lua)
 -- Answer: { broken keys replaced, keys of the user swept, 1, holder before
 --         or '' }; { broken, 0, 0, holder }: a newer session of the same zone
 --         has the key; { broken, 0, 2, holder }: another user's has;
@@ -17,7 +18,7 @@
 --         then
 -- Errors: LIFE, LATE <clock>; nothing was written then
 --
--- use: life now late try older put list count revoked
+-- use: life now late try older put list count revoked who
 
 local bad = life(KEYS[1], ARGV[1]) or late(ARGV[2])
 if bad then return bad end
@@ -29,7 +30,7 @@ s.holder = ARGV[3] .. '/' .. ARGV[4] .. '/' .. ARGV[9]
 if ARGV[15] ~= '' and revoked(s.prefix, s.mid, ARGV[15], ARGV[16]) then
     return { 0, 0, 4, '' }
 end
-local old = try('HMGET', s.prefix .. 'sess_' .. s.key, 'holder', 'mid')
+local old = try('HMGET', s.prefix .. 'sess_' .. s.key, 'holder', 'mid', 'worker')
 if old[1] and older(s.holder, old[1]) then
     return { broken, 0, 0, old[1] }
 end
@@ -45,7 +46,18 @@ if old[2] and old[2] ~= s.mid and old[2] ~= '0' then
     try('HDEL', s.prefix .. 'mid_' .. old[2], s.key)
 end
 
+local w = who(ARGV[#ARGV], s.prefix, ARGV[1])
+if w and old[1] and old[1] ~= s.holder then
+    who_had(w, old[1], old[3], 'replaced')
+end
+
 put(s, 64)
+
+if w then
+    s.zone, s.session = ARGV[3] .. '/' .. ARGV[4], ARGV[9]
+    s.room, s.moves = ARGV[11], 0
+    who_in(w, s, s.ttl)
+end
 
 if ARGV[10] ~= '0' and list(s.prefix, ARGV[11], ARGV[3] .. '/' .. ARGV[4],
                             ARGV[10], math.floor(s.at / 1000))

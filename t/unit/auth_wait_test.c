@@ -35,6 +35,7 @@ ngx_queue_t             ngx_posted_next_events;
 
 ngx_goim_conf_t        *ngx_goim_conf;
 ngx_goim_zone_t        *ngx_goim_zone;
+ngx_goim_slot_t        *ngx_goim_slot;
 ngx_connection_t        ngx_goim_no_connection;
 uint64_t               *ngx_goim_counters;
 
@@ -159,6 +160,7 @@ setup(void **state)
     ngx_goim_counters = counters;
     ngx_str_set(&conf.server_id, "comet-1");
     ngx_goim_zone = calloc(1, sizeof(ngx_goim_zone_t));
+    ngx_goim_slot = ngx_goim_zone->slots;
     connection.read = &read;
     read.log = &log;
     read.data = &connection;
