@@ -41,7 +41,7 @@ int goim_recover_parse(const void *text, size_t len, goim_recover_pt entry,
 
 
 /* bytes of an entry of operation 23, and of what is around all of them */
-#define GOIM_TOLD_MAX     (6 * GOIM_ROOM_MAX + 2 * GOIM_EPOCH_MAX + 128)
+#define GOIM_TOLD_MAX     (6 * (GOIM_ROOM_MAX + GOIM_EPOCH_MAX) + 128)
 #define GOIM_TOLD_AROUND  2
 
 typedef struct {

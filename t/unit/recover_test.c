@@ -270,7 +270,7 @@ test_told(void **state)
 static void
 test_told_longest(void **state)
 {
-    char                   *buf, name[GOIM_ROOM_MAX];
+    char                   *buf, name[GOIM_ROOM_MAX], word[GOIM_EPOCH_MAX];
     size_t                  i, n;
     goim_told_t             told;
     const char             *reason;
@@ -282,9 +282,11 @@ test_told_longest(void **state)
 
     goim_epochs_init(&words, malloc, free, seed);
 
+    /* a word is of visible characters, but Redis may say anything */
+
     memset(name, 1, sizeof(name));
-    told.epoch = goim_epoch_get(&words, "\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\""
-                                "\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"", 32);
+    memset(word, 1, sizeof(word));
+    told.epoch = goim_epoch_get(&words, word, sizeof(word));
     told.seq = GOIM_SEQ_MAX;
     told.first = GOIM_SEQ_MAX;
     told.head = GOIM_SEQ_MAX;
@@ -301,6 +303,10 @@ test_told_longest(void **state)
                     GOIM_RECOVER_MAX * 6 * GOIM_ROOM_MAX, n);
 
     /* and is taken when a client comes with it */
+
+    goim_epoch_unref(&words, (goim_epoch_t *) told.epoch);
+    memset(word, '"', sizeof(word));
+    told.epoch = goim_epoch_get(&words, word, sizeof(word));
 
     n = goim_told_write(buf, e, GOIM_RECOVER_MAX);
     said[0] = '\0';
