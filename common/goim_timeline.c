@@ -424,7 +424,7 @@ goim_timeline_page(goim_timeline_t *tl, goim_read_t *r)
         f = goim_link_data(l, goim_follow_t, link);
 
         if (f->epoch == NULL) {
-            r->limit = f->newest > r->limit ? f->newest : r->limit;
+            r->limit = f->aside > r->limit ? f->aside : r->limit;
             continue;
         }
 
@@ -508,7 +508,9 @@ goim_answer_sane(const goim_answer_t *a)
 
     page = a->page;
 
-    if (a->epoch == NULL || a->first == 0 || a->first - 1 > a->head) {
+    if (a->epoch == NULL || a->head > GOIM_SEQ_MAX || a->first == 0
+        || a->first - 1 > a->head)
+    {
         return 0;
     }
 

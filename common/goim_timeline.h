@@ -41,6 +41,7 @@
                                        random */
 #define GOIM_BEYOND_MAX     10000   /* a head behind what is known already: so
                                        long it may be on its way back */
+#define GOIM_LATE_UNIT      64      /* in which that is measured */
 #define GOIM_HEADS_EVERY    40000   /* a quarter more or less */
 #define GOIM_HEADS_AGAIN    1000    /* from one round to the next, at least */
 #define GOIM_SHORT_MAX      2000    /* so long an item may be on its way */
@@ -198,14 +199,16 @@ struct goim_follow_s {
     goim_link_t          link;      /* in the timeline, or the wheel */
     goim_timeline_t     *timeline;
     goim_epoch_t        *epoch;     /* NULL: it has no position */
-    uint64_t             last;      /* it has this one and all before */
-    uint64_t             mark;      /* when it began to be behind; live: when
+
+    /* one a session: 48 bytes */
+    uint64_t             last:53;   /* it has this one and all before */
+    uint64_t             state:4;   /* goim_follow_state_e */
+    uint64_t             joining:1; /* was told nothing yet */
+    uint64_t             late:1;    /* the head was behind it */
+    uint64_t             mark:48;   /* when it began to be behind; live: when
                                        the Read that made it so began */
-    uint32_t             since;     /* late: time */
-    uint16_t             newest;    /* joining without a position: so many */
-    uint8_t              state;     /* goim_follow_state_e */
-    unsigned             joining:1; /* was told nothing yet */
-    unsigned             late:1;    /* the head was behind it */
+    uint64_t             aside:16;  /* joining without a position: the newest so
+                                       many; late: since when, goim_late() */
 };
 
 

@@ -9,6 +9,9 @@
 
 #define GOIM_FOLLOW_HALF  (GOIM_FOLLOW_QUEUE / 2)
 
+/* the time in 16 bits: it wraps after an hour, and is asked within seconds */
+#define goim_late(w)      ((uint16_t) ((w)->now / GOIM_LATE_UNIT))
+
 
 static void goim_follow_later(goim_follow_t *f);
 static void goim_follow_epoch(goim_follow_t *f, goim_epoch_t *epoch);
@@ -24,8 +27,9 @@ static int goim_follow_tell(goim_follow_t *f, const goim_answer_t *a,
 static void goim_follow_settle(goim_follow_t *f, const goim_answer_t *a);
 
 
-_Static_assert(sizeof(goim_follow_t) <= 56,
-               "with a pointer to its session it has 64 bytes");
+_Static_assert(sizeof(goim_follow_t) <= 48,
+               "with a pointer to its session, and what malloc() adds, it has "
+               "64 bytes");
 
 
 void
@@ -38,7 +42,7 @@ goim_follow_join(goim_follow_t *f, goim_timeline_t *tl, goim_epoch_t *epoch,
     f->timeline = tl;
     f->epoch = goim_epoch_ref(epoch);
     f->last = epoch ? seq : 0;
-    f->newest = newest > UINT16_MAX ? UINT16_MAX : newest;
+    f->aside = epoch ? 0 : newest > UINT16_MAX ? UINT16_MAX : newest;
     f->joining = 1;
 
     goim_follow_wait(f);
@@ -307,10 +311,12 @@ goim_follow_place(goim_follow_t *f, const goim_answer_t *a)
 
         if (!f->late) {
             f->late = 1;
-            f->since = w->now;
+            f->aside = goim_late(w);
         }
 
-        if (w->now - f->since < GOIM_BEYOND_MAX) {
+        if ((uint16_t) (goim_late(w) - f->aside) * GOIM_LATE_UNIT
+            < GOIM_BEYOND_MAX + GOIM_LATE_UNIT)
+        {
             goim_follow_later(f);
             return 0;
         }
@@ -351,7 +357,7 @@ goim_follow_start(const goim_follow_t *f, const goim_answer_t *a)
         return a->head;
     }
 
-    start = a->head > f->newest ? a->head - f->newest : 0;
+    start = a->head > f->aside ? a->head - f->aside : 0;
 
     return start < a->first - 1 ? a->first - 1 : start;
 }
@@ -366,7 +372,7 @@ goim_follow_tell(goim_follow_t *f, const goim_answer_t *a, uint64_t seq,
     goim_follow_epoch(f, a->epoch);
     f->last = seq;
     f->joining = 0;
-    f->newest = 0;
+    f->aside = 0;
     f->late = 0;
 
     told.epoch = a->epoch;
