@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use lib 't/lib';
+use Goim::Beside;
 use Goim::Test;
 use Goim::Kafka;
 
@@ -31,36 +32,15 @@ local $ENV{UBSAN_OPTIONS} = 'print_stacktrace=1:halt_on_error=1';
 
 # One kills the broker, and another gives it time to save things: those are
 # alone. The last two run side by side.
-sub start {
+sub program {
     my ($name) = @_;
-    my $test = build_dir() . "/t/$name";
-    open my $out, '-|', "cd '$dir' && exec timeout 600 '$test' 2>'$dir/$name.log'"
-        or die "$name: $!";
-    return [$name, $out];
+    return Goim::Beside->new($name,
+        ['timeout', 600, build_dir() . "/t/$name"])->start;
 }
 
-sub finish {
-    my ($name, $out) = @{ $_[0] };
-
-    subtest $name => sub {
-        my $said = do { local $/; <$out> };
-        close $out;
-        my $rc = $?;
-        my $n = 0;
-
-        while ($said =~ /^(not )?ok\b[ \t]*(.*)/mg) {
-            $n++;
-            ok(!$1, $2);
-        }
-
-        ok($n, 'says TAP');
-        is($rc, 0, 'exits with 0') or diag($said, slurp("$dir/$name.log"));
-    };
-}
-
-finish(start($_))
+program($_)->says
     for qw(bus_test bus_kafka_test bus_fault_test bus_place_test);
-finish($_) for map { start($_) } qw(bus_churn_test bus_stop_test);
+$_->says for map { program($_) } qw(bus_churn_test bus_stop_test);
 
 hit 'KILL', slurp("$dir/pid") =~ /(\d+)/;
 

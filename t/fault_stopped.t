@@ -13,11 +13,10 @@ use Time::HiRes qw(sleep);
 
 use lib 't/lib';
 use Goim::Audience;
+use Goim::Beside;
 use Goim::Test;
 
-for my $bus (split /,/, $ENV{GOIM_BUS} || 'redis,kafka') {
-    subtest $bus => sub { over($bus) };
-}
+each_bus(\&over);
 
 sub over {
     my ($bus) = @_;

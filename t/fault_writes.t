@@ -10,14 +10,13 @@ use warnings;
 
 use lib 't/lib';
 use Goim::Audience;
+use Goim::Beside;
 use Goim::Proc;
 use Goim::Test;
 
 my $step = $ENV{GOIM_WRITES} || 10;
 
-for my $bus (split /,/, $ENV{GOIM_BUS} || 'redis,kafka') {
-    subtest $bus => sub { over($bus) };
-}
+each_bus(\&over);
 
 sub over {
     my ($bus) = @_;

@@ -8,6 +8,7 @@ use strict;
 use warnings;
 
 use lib 't/lib';
+use Goim::Beside;
 use Goim::Test;
 use Goim::Bus;
 use Goim::Job;
@@ -24,10 +25,10 @@ diag("GOIM_SEED=$seed");
 my ($driver, $redis, $kafka, $bus, @node, @job);
 my (%sent, %unknown);           # partition => [bodies]
 
-for my $d ($ENV{GOIM_BUS} || qw(redis kafka)) {
-    $driver = $d;
-    subtest $d => \&over;
-}
+each_bus(sub {
+    ($driver) = @_;
+    over();
+});
 
 sub over {
     $redis = Goim::Redis->new;

@@ -7,6 +7,7 @@ use strict;
 use warnings;
 
 use lib 't/lib';
+use Goim::Beside;
 use Goim::Client;
 use Goim::Cluster;
 use Goim::Nginx;
@@ -164,9 +165,9 @@ sub family {
     $_->stop for $twin, $c->node(1), @{ $c->{jobs} }, @{ $c->{logics} };
 }
 
-for my $name ($ENV{GOIM_BUS} || qw(redis kafka)) {
-    $bus = $name;
-    subtest $name => \&family;
-}
+each_bus(sub {
+    ($bus) = @_;
+    family();
+});
 
 done_testing;

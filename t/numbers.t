@@ -8,6 +8,7 @@ use strict;
 use warnings;
 
 use lib 't/lib';
+use Goim::Beside;
 use Goim::Bus;
 use Goim::Job;
 use Goim::Kafka;
@@ -25,10 +26,10 @@ diag "GOIM_SEED=$seed";
 my @ROOMS = map { "live://$_" } 1 .. 6;
 my ($driver, $redis, $bus, @job, @node, %sent, $n);
 
-for my $d (qw(redis kafka)) {
-    $driver = $d;
-    subtest $d => \&over;
-}
+each_bus(sub {
+    ($driver) = @_;
+    over();
+});
 
 sub over {
     $redis = Goim::Redis->new;

@@ -1,3 +1,4 @@
+# ASAN: no (redis_greeting.t and main.t take these ways there)
 # LONG
 #
 # Redis as people run it: everything works for users who may do what

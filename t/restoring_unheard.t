@@ -1,3 +1,4 @@
+# ASAN: no (restoring.t takes these ways there)
 # LONG
 #
 # Redis has lost everything, and there are nodes of which no logic has heard:

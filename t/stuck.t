@@ -8,6 +8,7 @@ use strict;
 use warnings;
 
 use lib 't/lib';
+use Goim::Beside;
 use Goim::Test;
 use Goim::Bus;
 use Goim::Job;
@@ -15,9 +16,7 @@ use Goim::Kafka;
 use Goim::Node;
 use Goim::Redis;
 
-for my $driver (qw(redis kafka)) {
-    subtest $driver => sub { stuck($driver) };
-}
+each_bus(\&stuck);
 
 sub stuck {
     my ($driver) = @_;

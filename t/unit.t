@@ -8,7 +8,7 @@ use warnings;
 use Time::HiRes qw(sleep);
 
 use lib 't/lib';
-use Goim::Proc;
+use Goim::Beside;
 use Goim::Test;
 
 # bus_test gives a bus another number of partitions
@@ -27,36 +27,19 @@ my @todo = @tests;
 my @running;
 
 while (@todo || @running) {
-    while (@todo && @running < 3) {
-        my $test = shift @todo;
-        my ($name) = $test =~ m{([^/]+)$};
-        my $dir = folder($name);
+    push @running, program(shift @todo) while @todo && @running < 3;
 
-        push @running, Goim::Proc->new(name => $name, dir => $dir,
-            log => "$dir/out", cmd => ['sh', '-c',
-                'exec timeout 300 "$0" 2>stderr.log', $test])->start;
-    }
     my (@still, @ended);
     push @{ $_->alive ? \@still : \@ended }, $_ for @running;
     @running = @still;
-    subtest $_->{name} => \&says, $_ for @ended;
+    $_->says for @ended;
     sleep 0.05;
 }
 
-sub says {
-    my ($test) = @_;
-    my $said = slurp($test->{log});
-    my $rc = $test->exit_status;
-    my $n = 0;
-
-    # a program that has several groups says several plans
-    while ($said =~ /^(not )?ok\b[ \t]*(.*)/mg) {
-        $n++;
-        ok(!$1, $2);
-    }
-    ok($n, 'says TAP');
-    is($rc, 0, 'exits with 0')
-        or diag($said, slurp("$test->{dir}/stderr.log"));
+sub program {
+    my ($path) = @_;
+    my ($name) = $path =~ m{([^/]+)$};
+    return Goim::Beside->new($name, ['timeout', 300, $path])->start;
 }
 
 done_testing;
