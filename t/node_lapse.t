@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 
+use JSON::PP ();
 use Time::HiRes qw(sleep time);
 
 use lib 't/lib';
@@ -16,7 +17,7 @@ use Goim::Test;
 
 my %registry = (registry => { ttl => '3s', renew => '1s' });
 my $c = Goim::Cluster->new(nodes => 2, logics => 2, workers => 2,
-    logic => { conf => { %registry, logic => { threads => 1 } } },
+    nginx => { tcp => 1 }, logic => { conf => { %registry, logic => { threads => 1 } } },
     job => { conf => \%registry });
 my ($api, $job) = ($c->api(1), $c->job);
 
@@ -69,6 +70,8 @@ subtest 'cut off from logic' => sub {
 
 subtest 'stopped for long' => sub {
     my @there = map { client($c->node(0), "there$_") } 1 .. 4;
+    my @recover = map { $c->client(node => 0, key => "r$_", recover => {},
+        room => 'live://2', transport => $_) } qw(ws tcp);
     my @other = map { client($c->node(1), "other$_") } 1 .. 2;
     my @stopped = ($c->node(0)->master, $c->node(0)->workers);
 
@@ -83,9 +86,15 @@ subtest 'stopped for long' => sub {
     hit 'CONT', @stopped;
 
     is $_->closed, 1012, 'its clients are told' for @there;
+    for my $client (@recover) {
+        is_deeply $client->bye(10), { code => 1012, again => JSON::PP::true,
+            reason => 'messages were missed' },
+            'who recovers by operation 6, over TCP too';
+        ok defined $client->closed, 'and closed';
+    }
     my $status = $c->node(0)->status;
     is_deeply [@{ $status->{counters} }{qw(lapses lapse_records lapse_closed)}],
-        [1, 11, 4], 'and it is counted';
+        [1, 11, 6], 'and it is counted';
     is $status->{registered}, 1, 'the node is back';
     like $c->node(0)->error_log,
         qr/\[error\].*"comet-1" was not heard of in time and missed 11 rec/,
