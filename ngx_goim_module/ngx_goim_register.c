@@ -269,7 +269,6 @@ ngx_goim_register_reply(void *data, const Goim__Reply *reply)
     }
 
     ngx_goim_register_bodies(in->max_body);
-
     ngx_goim_lapse_check(in, ngx_goim_register.sent);
 
     ngx_goim_zone->registration.renew = in->renew;
