@@ -1,8 +1,11 @@
 # [session] max_per_mid: no more sessions of a user in the cluster, whoever logs
-# in at once, and wherever; those of a node that died stop counting.
+# in at once, wherever, over WebSocket or TCP; those of a node that died stop
+# counting, those that a Redis without its data does not know of go on.
 
 use strict;
 use warnings;
+
+use JSON::PP ();
 
 use lib 't/lib';
 use Goim::Client;
@@ -13,6 +16,7 @@ allow_log(qr/exited on signal 9/);
 
 my %registry = (registry => { ttl => '6s', renew => '500ms' });
 my $c = Goim::Cluster->new(nodes => 2, logics => 2, workers => 2,
+    nginx => { tcp => 1 },
     logic => { conf => { %registry, session => { max_per_mid => 3 } } },
     job => { conf => \%registry });
 
@@ -30,9 +34,11 @@ sub at_once {
     for my $client (@clients) {
         wait_for {
             $client->pump;
-            @{ $client->{replies} } || defined $client->transport->{code};
+            @{ $client->{replies} } || defined $client->transport->{code}
+                || $client->transport->socket->eof;
         } 15, 'an answer';
         push @{ @{ $client->{replies} } ? \@in : \@out }, $client;
+        $client->{replies} = [];
     }
     return (\@in, \@out);
 }
@@ -50,17 +56,22 @@ sub in {
 my @in;
 
 subtest 'many at once, on both nodes and fronts' => sub {
-    my @clients = map { client($_ % 2, $_ % 4 < 2 ? () : (errors => 1)) }
-        0 .. 29;
+    my @clients = map { client($_ % 2, transport => $_ % 3 ? 'ws' : 'tcp',
+        $_ % 4 < 2 ? () : (errors => 1)) } 0 .. 29;
     my ($in, $out) = at_once(@clients);
     is @$in, 3, 'three are in';
     is @$out, 27, 'the others not';
-    is_deeply [grep { ($_->closed(10) // 0) != 1013 } @$out], [],
+    is_deeply [grep { !$_->{tcp} && ($_->closed(10) // 0) != 1013 } @$out], [],
         'they may try later';
-    my ($asked) = grep { $_->{auth}{errors} } @$out;
-    my $bye = $asked->bye(5);
-    is $bye->{reason}, 'too many connections of this user', 'and are told why';
-    ok $bye->{again}, 'and that they may come again';
+    $_->closed(10) for @$out;
+    is scalar(grep { !$_->transport->socket->eof } @$out), 0,
+        'over TCP, too, they are closed';
+    for my $tcp (0, 1) {
+        my ($asked) = grep { $_->{auth}{errors} && $_->{tcp} == $tcp } @$out;
+        is_deeply $asked->bye(5), { code => 1013, again => JSON::PP::true,
+            reason => 'too many connections of this user' },
+            'and are told why, and that they may come again';
+    }
     cmp_ok crowded(), '>=', 27, 'counted';
     @in = @$in;
 };
@@ -81,6 +92,27 @@ subtest 'one leaves, another may come' => sub {
     is $next->closed(10), 1008, 'which is closed';
     ok !in(0), 'and no other';
     $_->close for @in, $same;
+};
+
+subtest 'Redis loses its data' => sub {
+    my @there;
+    eventually { push @there, grep { $_ } in(@there % 2, transport =>
+        @there % 2 ? 'tcp' : 'ws', key => 'r' . @there); @there == 3 } 20,
+        'three, on both nodes and fronts';
+    $c->redis->cmd('FLUSHALL');
+    eventually { ($c->redis->cmd('HLEN', 'mid_7') || 0) == 3 } 20,
+        'nodes have announced them';
+    wait_for { in(0, mid => 9) } 20, 'others are let in';
+    my @more = map { client($_ % 2, transport => $_ < 2 ? 'ws' : 'tcp',
+        errors => 1) } 0 .. 3;
+    my ($in, $out) = at_once(@more);
+    is @$in, 0, 'they count again: no other is let in';
+    is_deeply [map { $_->bye(5)->{reason} } @$out],
+        [('too many connections of this user') x 4], 'for that';
+    is scalar(grep { eval { $_->heartbeat; 1 } } @there), 3, 'they stay';
+    $there[0]->close;
+    eventually { in(1) } 10, 'one leaves, another may come';
+    $_->close for @there[1, 2];
 };
 
 subtest 'a node is killed' => sub {
