@@ -483,8 +483,6 @@ void ngx_goim_canary_report(void);      /* once a tick */
 
 void ngx_goim_end_init(ngx_log_t *log);
 
-ngx_int_t ngx_goim_end_valid(Goim__Record *r);
-
 /* it came to this worker; NGX_ERROR: no memory */
 ngx_int_t ngx_goim_end_came(ngx_goim_record_t *rec);
 

@@ -97,46 +97,6 @@ ngx_goim_end_init(ngx_log_t *log)
 }
 
 
-/* The reason goes to clients and logs. */
-
-ngx_int_t
-ngx_goim_end_valid(Goim__Record *r)
-{
-    size_t      len;
-    u_char     *p, *last;
-    uint32_t    c;
-    Goim__End  *end;
-
-    end = r->end;
-    len = ngx_strlen(end->reason);
-
-    if (end->code < GOIM_END_MIN || end->code > GOIM_END_MAX
-        || len > GOIM_END_REASON
-        || end->n_keys + end->n_mids + end->n_rooms + end->n_addrs
-           + end->n_jtis > GOIM_RECORD_KEYS)
-    {
-        return NGX_ERROR;
-    }
-
-    p = (u_char *) end->reason;
-    last = p + len;
-
-    while (p < last) {
-        c = *p < 0x80 ? *p++ : ngx_utf8_decode(&p, last - p);
-
-        if (c < 0x20 || c == 0x7f || c > 0x10ffff
-            || (c >= 0xd800 && c <= 0xdfff))
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    return (r->kind == GOIM__RECORD__KIND__KEYS && r->n_keys == 0)
-           || (r->kind == GOIM__RECORD__KIND__KICK && r->n_keys == 1)
-           ? NGX_OK : NGX_ERROR;
-}
-
-
 ngx_int_t
 ngx_goim_end_came(ngx_goim_record_t *rec)
 {

@@ -12,6 +12,7 @@
 
 
 static uint16_t ngx_goim_record_kind(Goim__Record *r);
+static ngx_int_t ngx_goim_record_end(Goim__Record *r);
 static u_char *ngx_goim_record_address(u_char *p, Goim__Record *r,
     uint32_t *n, uint64_t *mask);
 static u_char *ngx_goim_record_keys(u_char *p, Goim__Record *r, uint32_t *n,
@@ -59,7 +60,7 @@ ngx_goim_record_valid(Goim__Record *r)
     }
 
     if (r->end) {
-        return ngx_goim_end_valid(r);
+        return ngx_goim_record_end(r);
     }
 
     switch (r->kind) {
@@ -75,6 +76,46 @@ ngx_goim_record_valid(Goim__Record *r)
     default:
         return NGX_ERROR;
     }
+}
+
+
+/* The reason goes to clients and logs. */
+
+static ngx_int_t
+ngx_goim_record_end(Goim__Record *r)
+{
+    size_t      len;
+    u_char     *p, *last;
+    uint32_t    c;
+    Goim__End  *end;
+
+    end = r->end;
+    len = ngx_strlen(end->reason);
+
+    if (end->code < GOIM_END_MIN || end->code > GOIM_END_MAX
+        || len > GOIM_END_REASON
+        || end->n_keys + end->n_mids + end->n_rooms + end->n_addrs
+           + end->n_jtis > GOIM_RECORD_KEYS)
+    {
+        return NGX_ERROR;
+    }
+
+    p = (u_char *) end->reason;
+    last = p + len;
+
+    while (p < last) {
+        c = *p < 0x80 ? *p++ : ngx_utf8_decode(&p, last - p);
+
+        if (c < 0x20 || c == 0x7f || c > 0x10ffff
+            || (c >= 0xd800 && c <= 0xdfff))
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return (r->kind == GOIM__RECORD__KIND__KEYS && r->n_keys == 0)
+           || (r->kind == GOIM__RECORD__KIND__KICK && r->n_keys == 1)
+           ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -341,7 +382,7 @@ ngx_goim_record_numbered(Goim__Record *r)
 {
     size_t  len;
 
-    if (r->canary || r->seq == 0 || r->seq > GOIM_SEQ_MAX
+    if (r->canary || r->end || r->seq == 0 || r->seq > GOIM_SEQ_MAX
         || (r->kind != GOIM__RECORD__KIND__ROOM
             && (r->kind != GOIM__RECORD__KIND__KEYS || r->mid <= 0)))
     {

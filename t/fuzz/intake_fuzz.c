@@ -58,6 +58,32 @@ ngx_goim_zone_publish(ngx_goim_ring_entry_t *e, u_char *data)
 }
 
 
+/* as nginx does: how far it gets with what is none does not matter here */
+
+uint32_t
+ngx_utf8_decode(u_char **p, size_t n)
+{
+    size_t    len, i;
+    uint32_t  c;
+
+    c = **p;
+    len = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+
+    if (c < 0xc2 || c > 0xf4 || n < len) {
+        (*p)++;
+        return 0xffffffff;
+    }
+
+    for (c &= 0x3f >> (len - 1), i = 1; i < len; i++) {
+        c = c << 6 | ((*p)[i] & 0x3f);
+    }
+
+    *p += len;
+
+    return c;
+}
+
+
 ngx_int_t
 ngx_goim_zone_resume(uint64_t *id, ngx_log_t *log)
 {
@@ -222,7 +248,7 @@ check_name(const u_char *p, const u_char *end)
 static void
 check_record(const ngx_goim_record_t *rec)
 {
-    uint32_t       i;
+    uint32_t       i, head;
     const u_char  *p, *end;
 
     if (rec->kind == NGX_GOIM_RECORD_NONE) {
@@ -230,11 +256,18 @@ check_record(const ngx_goim_record_t *rec)
         return;
     }
 
-    check(rec->frame <= rec->inner && rec->inner + GOIM_HEADER <= rec->end
+    head = rec->kind == GOIM__RECORD__KIND__KICK
+           || rec->kind == NGX_GOIM_RECORD_END ? 0 : GOIM_HEADER;
+
+    check(rec->frame <= rec->inner && rec->inner + head <= rec->end
           && rec->end <= rec->len && rec->len - rec->end < 8);
 
     p = (const u_char *) (rec + 1);
     end = (const u_char *) rec + rec->frame;
+
+    if (rec->kind == GOIM__RECORD__KIND__KEYS && rec->seq != 0) {
+        p = check_name(p, end);
+    }
 
     for (i = 0; i < rec->nnames; i++) {
         if (rec->kind == GOIM__RECORD__KIND__KEYS) {
