@@ -454,6 +454,19 @@ says('an empty mode', "[auth]\nmode =\n", ":2: $modes");
         . "secret_file = $file.pub\n[auth]\nkeys = $file.pub\n", ':4: [auth] '
         . "secret_file = \"$file.pub\": a key in PEM, which is no secret");
 }
+{
+    my $url = "[events]\nurl = http://127.0.0.1/\n";
+    my $file = spew(folder('events') . '/secret', 'x' x 15);
+    my $needs = '[events] url needs secret_file, a file with 16 to 512 bytes';
+    says('events without a secret', $url, ":2: $needs");
+    says('with a short one', "${url}secret_file = $file\n",
+        ":2: $needs");
+    spew($file, 'x' x 16);
+    says('of no such type', "${url}secret_file = $file\n"
+        . "types = connect, leaves\n", ':4: [events] types = "connect, leaves" '
+        . 'is wrong: "leaves" is none of connect, disconnect, join, leave, '
+        . 'message, did you mean "leave"?');
+}
 is_deeply([$service{logic}->run('--test')], [1,
     "logic: configuration: $modes\n"], 'logic: no file, and so no mode');
 says('a region', "[regions]\nsh = 10.0.0.0/99\n",
