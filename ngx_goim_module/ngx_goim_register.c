@@ -150,7 +150,6 @@ ngx_goim_register_call(void)
     }
 
     peer = NGX_GOIM_LOGIC_ANY;
-
     g->sent = ngx_current_msec;
     g->offline = reg.offline;
     g->call = ngx_goim_logic_call(&call, &peer, ngx_goim_register_reply,
