@@ -3,7 +3,7 @@
  * message at a time or at a rate, and says what it cost the server.
  *
  *     load --port P --clients N --api PORT --count M [--rate R] [--size B]
- *          [--idle] [--posters K] [--key KEY] [--floor CONTROL_PORT]
+ *          [--idle] [--posters K] [--key KEY] [--floor CONTROL_PORT] [--recover]
  *          --pids a,b,c
  *
  * One line of "name value" pairs on standard output:
@@ -44,7 +44,7 @@ typedef struct {
 
 static struct {
     int          port, clients, api, count, rate, size, idle, posters;
-    int          floor;
+    int          floor, recover;
     const char  *pids, *key;    /* key: NULL: none is shown */
 } opt = { .count = 100, .size = 50 };
 
@@ -172,8 +172,8 @@ join(int fd, int i)
     }
 
     len = (size_t) snprintf(json, sizeof(json), "{\"mid\":%d,\"key\":\"l%d\","
-                            "\"room_id\":\"live://1\",\"accepts\":[1000]}",
-                            i + 1, i);
+                            "\"room_id\":\"live://1\",\"accepts\":[1000]%s}",
+                            i + 1, i, opt.recover ? ",\"recover\":{}" : "");
 
     /* masked with zeroes: the bytes stay as they are */
 
@@ -225,7 +225,7 @@ open_clients(void)
 }
 
 
-/* count the messages in the bytes of a client; frames carry operation 9 */
+/* count the messages in the bytes of a client, which are inside operation 9 */
 
 static void
 count_messages(client_t *c, const uint8_t *p, size_t len)
@@ -251,7 +251,13 @@ count_messages(client_t *c, const uint8_t *p, size_t len)
             break;
         }
 
-        for (at = head + GOIM_HEADER; at + 4 <= head + n; at += m) {
+        at = head + GOIM_HEADER;
+
+        if (n < GOIM_HEADER || p[head + 11] != GOIM_OP_RAW) {
+            at = head + n;                  /* where a client is */
+        }
+
+        for ( /* void */ ; at + 4 <= head + n; at += m) {
             m = (size_t) p[at] << 24 | (size_t) p[at + 1] << 16
                 | (size_t) p[at + 2] << 8 | p[at + 3];
 
@@ -519,7 +525,7 @@ main(int argc, char **argv)
         { "rate", 1, 0, 'r' }, { "size", 1, 0, 's' },
         { "idle", 0, 0, 'i' }, { "posters", 1, 0, 'k' },
         { "key", 1, 0, 'K' }, { "floor", 1, 0, 'f' },
-        { "pids", 1, 0, 'P' }, { 0, 0, 0, 0 }
+        { "pids", 1, 0, 'P' }, { "recover", 0, 0, 'R' }, { 0, 0, 0, 0 }
     };
 
     opt.pids = "";
@@ -537,6 +543,7 @@ main(int argc, char **argv)
         case 'K': opt.key = optarg; break;
         case 'f': opt.floor = atoi(optarg); break;
         case 'P': opt.pids = optarg; break;
+        case 'R': opt.recover = 1; break;
         default: return 2;
         }
     }

@@ -1,12 +1,15 @@
 #!/usr/bin/perl
 # What a push costs each process: microseconds of CPU, user and system, from
-# the POST to the clients that get it. Needs `make all bench`; on a busy machine
-# CPU is a better measure than time.
+# the POST to the clients that get it; and how long it takes to one client, where
+# nothing else is under way. Needs `make all bench`; on a busy machine CPU is a
+# better measure than time.
 #
-#     perl bench/push.pl [--kafka | --nchan] [--tls] [--key] [--count 100000]
-#         [--posters 64] [--clients 10] [--rounds 3]
+#     perl bench/push.pl [--kafka | --nchan] [--tls] [--key]
+#         [--history [--recover]] [--count 100000] [--posters 64] [--clients 10]
+#         [--rounds 3]
 #
 # --tls: to Redis. --key: backends show a key, one of a hundred.
+# --history: the room has one. --recover: the clients do.
 # --nchan: what the module nchan takes of it, without a bus and without clients.
 
 use strict;
@@ -24,13 +27,13 @@ use Goim::Test qw(build_dir);
 
 $| = 1;
 my %opt = (count => 100000, posters => 64, clients => 10, rounds => 3);
-GetOptions(\%opt, 'kafka', 'nchan', 'tls', 'key', 'count=i', 'posters=i', 'clients=i',
-    'rounds=i') or exit 2;
+GetOptions(\%opt, 'kafka', 'nchan', 'tls', 'key', 'history', 'recover',
+    'count=i', 'posters=i', 'clients=i', 'rounds=i') or exit 2;
 
 my $load = build_dir() . '/bench/load';
 die "bench: make bench first\n" if !-x $load;
 
-my (%pid, $to);
+my (%pid, $to, $one);
 
 if ($opt{nchan}) {
     my $nginx = Goim::Nginx->new(conf => <<'EOF');
@@ -58,6 +61,7 @@ EOF
 
 } else {
     my ($redis, $tls, $key, %service) = (undef, '');
+    my %history = $opt{history} ? (history => { live => '300 10m' }) : ();
 
     if ($opt{tls}) {
         my $ca = Goim::TLS->new;
@@ -83,15 +87,18 @@ EOF
         $key = $keys[-1];
     }
     my $c = Goim::Cluster->new(bus => $opt{kafka} ? 'kafka' : 'redis',
-        workers => 1, redis => $redis, logic => \%service, job => { conf => { redis => $service{conf}{redis} || {} } },
+        workers => 1, redis => $redis, logic => \%service,
+        job => { conf => { redis => $service{conf}{redis} || {},
+            %history } },
         nginx => { redis => $redis->addr . $tls,
             goim => { zone => 'goim 64m' } });
     %pid = (nginx => ($c->node->workers)[0], logic => $c->logic->pid,
         job => $c->job->pid, redis => $c->redis->pid,
         $opt{kafka} ? (kafka => $c->kafka->pid) : ());
-    $to = "--clients $opt{clients} --port $c->{nodes}[0]{port} "
-        . "--api $c->{logics}[0]{http_port}"
-        . (defined $key ? " --key $key" : '');
+    $one = "--port $c->{nodes}[0]{port} --api $c->{logics}[0]{http_port}"
+        . (defined $key ? " --key $key" : '')
+        . ($opt{recover} ? ' --recover' : '');
+    $to = "$one --clients $opt{clients}";
 }
 
 for my $round (0 .. $opt{rounds}) {
@@ -107,6 +114,13 @@ for my $round (0 .. $opt{rounds}) {
                 (Goim::Proc::cpu($pid{$_}) - $before{$_}) * 1e6
                     / $said{accepted} }
             grep { $pid{$_} } qw(logic job redis kafka nginx nchan);
+}
+
+for (1 .. ($one ? $opt{rounds} : 0)) {
+    my $out = `$load $one --pids $$ --clients 1 --count 2000`;
+    my %said = $out =~ /(p50|p99)_ms ([\d.]+)/g;
+    printf "to one client, one at a time: median %.2f ms, 99 of 100 %.2f ms\n",
+        @said{qw(p50 p99)};
 }
 
 pass('measured');
