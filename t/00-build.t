@@ -141,7 +141,7 @@ if (!asan()) {
     }
     my ($web) = slurp('web/README.md') =~ m{root (/\S+);};
     ok(-f "$dest$web/$_", "$_ is where web/README.md has it")
-        for qw(index.html app.js goim.js);
+        for qw(index.html chat.js rooms.html rooms.js goim.js goim_im.js);
 
     (my $text = node()->conf_text) =~ s/\Q$build\E/$dest$modules/g;
     like($text, qr/load_module \Q$dest\E/, 'a configuration with it');

@@ -58,7 +58,8 @@ is($rc, 0, 'free ports') or diag($said);
 # one is about to end, which is 60 s before
 sub page_sends {
     my ($url, $app) = @_;
-    my $page = Goim::Chromium->new->page("$url?accepts=1000&mid=42&join");
+    my $chromium = Goim::Chromium->new;
+    my $page = $chromium->page("${url}rooms.html?accepts=1000&mid=42&join");
 
     $page->wait_js(q{document.documentElement.dataset.state === 'open'});
     is($page->text('#my-mid'), 42, 'the page is who its token says');
@@ -73,6 +74,20 @@ sub page_sends {
     eventually { $page->text('#list') =~ /it may not enter that room/ } 20,
         'what no token grants is refused';
     is_deeply([$page->errors], [], 'no errors');
+
+    # and its users write to each other
+    my ($one, $two) = map { $chromium->page("$url?mid=$_&join") } 1, 2;
+    $_->wait_js(q{document.documentElement.dataset.state === 'open'})
+        for $one, $two;
+    $one->click('#new-message');
+    $one->fill('#to', 2);
+    $one->click('#message-form [type=submit]');
+    $one->wait_js(q{!document.querySelector('#talk').hidden});
+    $one->fill('#text', 'hello, two');
+    $one->click('#send');
+    eventually { $two->text('#conversations') =~ /User 1.*hello, two/ } 20,
+        'a message between people';
+    is_deeply([$one->errors, $two->errors], [], 'no errors');
 }
 
 # ---- it runs, and stops ----------------------------------------------------------

@@ -50,7 +50,7 @@ my $chromium = Goim::Chromium->new(
 sub tab {
     my ($form, $base) = @_;
     my $page = $chromium->page(($base || "http://127.0.0.1:$node->{port}")
-        . '/');
+        . '/rooms.html');
     join_room($page, %$form) if $form;
     return $page;
 }

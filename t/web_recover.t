@@ -247,7 +247,7 @@ sub away {
 
 sub enter {
     my ($room) = @_;
-    $page->open("http://127.0.0.1:$node->{port}/?room=$room&key=page&join");
+    $page->open("http://127.0.0.1:$node->{port}/rooms.html?room=$room&key=page&join");
     wait_for { $page->text('#my-room') eq $room
         && $page->text('#status-text') eq 'Connected' } 20, 'the page joins';
 }

@@ -16,12 +16,12 @@ use JSON::PP ();
 my $c = Goim::Cluster->new(logic => { Goim::Sender::logic(
     send => { max_size => 100, mid_rate => '0.01', mid_burst => 5 }) });
 my $node = $c->node;
-my $page = Goim::Chromium->new->page("http://127.0.0.1:$node->{port}/");
+my $page = Goim::Chromium->new->page("http://127.0.0.1:$node->{port}/rooms.html");
 
 sub joins {
     my ($room, %claims) = @_;
     my $token = token(%claims, accepts => [1000]);
-    $page->open("http://127.0.0.1:$node->{port}/");
+    $page->open("http://127.0.0.1:$node->{port}/rooms.html");
     $page->fill('#room', $room);
     $page->fill('#token', $token);
     $page->click('#enter');

@@ -42,7 +42,7 @@ sub token {
     "iat": $now,
     "exp": $end,
     "rooms": ["live://*"],
-    "ops": ["1000-1999"],
+    "ops": [22, "1000-1999"],
     "send": { "rooms": ["live://*"], "ops": ["1000-1999"], "mids": true },
     "im": {}
 }

@@ -124,7 +124,7 @@ if [ "$(id -u)" = 0 ]; then
     user='user www-data;'
 fi
 
-mkdir "$dir/redis" "$dir/tmp" "$dir/bin"
+mkdir "$dir/redis" "$dir/tmp" "$dir/bin" "$dir/db"
 cp -R web "$dir/web"
 cp "$BUILD/goim-logic" "$BUILD/goim-job" "$dir/bin/"
 
@@ -135,7 +135,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
 
 # The application has the key, logic what verifies it; the page is told where its
 # tokens are.
-auth=() token=
+auth=() token= insecure=off
 if [ "$AUTH" = jwt ]; then
     mkdir "$dir/app"
     cp tools/demo-app.pl "$dir/bin/"
@@ -144,7 +144,8 @@ if [ "$AUTH" = jwt ]; then
     auth=(-e "s|^mode = .*|mode = jwt\nalgorithms = EdDSA\nkeys = $dir/token.pem\n\
 audience = goim-demo|")
     token="location = /token { proxy_pass http://unix:$dir/app/socket:; }"
-    sed -i 's|\(name="goim-token" content="\)|\1/token|' "$dir/web/index.html"
+    sed -i 's|\(name="goim-token" content="\)|\1/token|' \
+        "$dir/web/index.html" "$dir/web/rooms.html"
 fi
 
 stream_module= stream=
@@ -164,17 +165,22 @@ sed -e "s|@BUILD@|$BUILD|g; s|@DIR@|$dir|g; s|@USER@|$user|" \
     -e "s|@TOKEN@|$token|; s|@STREAM_MODULE@|$stream_module|; s|@STREAM@|$stream|" \
     conf/demo.nginx.conf >"$dir/nginx.conf"
 
+# logic and job open the same file; with AUTH=trust anybody reads everybody's
+[ "$AUTH" = jwt ] || insecure=on
+im=(-e "s|^; db = sqlite:.*|; db = sqlite:$dir/db/im.db|" \
+    -e "s|^; insecure = .*|; insecure = $insecure|" -e '/^; \[im\]/,/^$/s|^; ||')
+
 # a new system waits two renewals before it believes its set of nodes
 sed -e "s|^http = .*|http = 127.0.0.1:$HTTP_PORT|; s|^renew = .*|renew = 1s|" \
     -e "s|^rpc = .*|rpc = 127.0.0.1:$RPC_PORT|" \
     -e "s|^tcp_port = .*|tcp_port = $TCP_PORT|" \
     -e "s|^ws_port = .*|ws_port = $PAGE_PORT|" \
     -e "s|^wss_port = .*|wss_port = $WSS_PORT|" \
-    -e "s|^addr = .*|addr = unix:$dir/redis/sock|" "${auth[@]}" \
+    -e "s|^addr = .*|addr = unix:$dir/redis/sock|" "${auth[@]}" "${im[@]}" \
     conf/logic.conf >"$dir/logic.conf"
 
 sed -e "s|^http = .*|http = 127.0.0.1:$JOB_PORT|; s|^renew = .*|renew = 1s|" \
-    -e "s|^addr = .*|addr = unix:$dir/redis/sock|" \
+    -e "s|^addr = .*|addr = unix:$dir/redis/sock|" "${im[@]}" \
     -e '/^; \[history\]/,/^$/s|^; ||' \
     conf/job.conf >"$dir/job.conf"
 
@@ -266,7 +272,8 @@ else
 fi
 cat <<TXT
 
-Open the page, join room live://1000, and push a message to it:
+Open the page in two windows, as two users or as two devices of one, and write. Or
+join room live://1000 (Rooms), and push a message to it:
 
   curl -d 'hello' 'http://127.0.0.1:$HTTP_PORT/goim/push/room?operation=1000&type=live&room=1000'
 

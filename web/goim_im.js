@@ -6,13 +6,17 @@
 
 import { Events, hand } from './goim_events.js';
 import { Insist } from './goim_insist.js';
-import { Inbox } from './goim_inbox.js';
 import {
     copyBody, decodeItem, encodeParameters, readAnswer, readItem,
 } from './goim_item.js';
 import { randomKey } from './goim_options.js';
 import { Outbox } from './goim_outbox.js';
 import { GoimError, Op, checkMid } from './goim_packet.js';
+import { Places } from './goim_recover.js';
+import { INBOX } from './goim_timelines.js';
+
+/* entries of the inbox that are no items, but of our own */
+const OWN = new Set(['read', 'conv']);
 
 const RETRY = 1000;             /* milliseconds until the second attempt */
 
@@ -22,7 +26,7 @@ export class Im extends Events {
     #mid;
     #insist;
     #outbox;
-    #inbox;
+    #places;                    /* where we are in the inbox */
     #cursors = new Map();       /* by conversation: { wanted, done, promise } */
     #opened = false;            /* this time */
 
@@ -49,11 +53,8 @@ export class Im extends Events {
 
         this.#insist = new Insist(client, retry);
 
-        this.#inbox = new Inbox(client, {
-            storage, position, mid: this.#mid, report,
-            sync: (parameters) => this.do('sync', parameters),
-            tell: (type, detail) => hand(this, type, detail),
-        });
+        this.#places = new Places({ room: INBOX, position, last: null, storage,
+            mid: this.#mid }, report);
 
         this.#outbox = new Outbox({
             kept: outbox, mid: this.#mid, report,
@@ -61,7 +62,9 @@ export class Im extends Events {
             tell: (type, detail) => this.#emit(type, detail),
         });
 
-        client.sub([Op.ITEM, Op.SIGNAL]);
+        client.follow(this.#places);
+        client.sub([Op.SIGNAL]);
+        client.on('inbox', (detail) => this.#told(detail));
         client.on('message', (push) => this.#heard(push));
         client.on('state', ({ state }) => {
             this.#opened ||= state === 'open';
@@ -74,7 +77,10 @@ export class Im extends Events {
     get mid() { return this.#mid; }
 
     /* { epoch, seq }: the inbox's entries up to there are done with; or null */
-    get position() { return this.#inbox.position; }
+    get position() { return this.#places.position(INBOX); }
+
+    /* resolves when waiting has those of the page before, too */
+    get ready() { return this.#outbox.ready; }
 
     /* messages without an answer, the oldest first: { to, id, kind, body } */
     get waiting() { return this.#outbox.waiting; }
@@ -192,13 +198,45 @@ export class Im extends Events {
     }
 
 
-    #heard(push) {
-        if (push.operation === Op.SIGNAL) {
-            try {
-                this.#emit('signal', decodeItem(push.body));
-            } catch (e) {
-                this.#emit('error', e);
-            }
+    /* Of the inbox. A promise: until who heard it has done with it. */
+    #told({ what, room, ...detail }) {
+        if (what === 'begun') {
+            return undefined;
+        }
+
+        return Promise.all(what === 'item' ? this.#entry(detail)
+            : hand(this, what, detail));
+    }
+
+
+    #entry({ body, seq, missed }) {
+        const entry = this.#decoded(body);
+
+        if (entry === null) {
+            return [];
+        }
+
+        return hand(this, entry.seq === undefined && OWN.has(entry.kind)
+            ? entry.kind : 'item', { ...entry, inbox: seq, missed });
+    }
+
+
+    #heard({ operation, body }) {
+        const signal = operation === Op.SIGNAL ? this.#decoded(body) : null;
+
+        if (signal !== null) {
+            this.#emit('signal', signal);
+        }
+    }
+
+
+    #decoded(body) {
+        try {
+            return decodeItem(body);
+        } catch (e) {
+            this.#emit('error', e);
+
+            return null;
         }
     }
 

@@ -93,7 +93,8 @@ export class Outbox {
     #messages = new Set();      /* without an answer */
     #lines = new Map();         /* by destination: entries, in order */
     #last = 0;                  /* when the last one was made */
-    #loaded;
+
+    ready;                      /* a promise: what was kept is here */
 
 
     /*
@@ -110,7 +111,7 @@ export class Outbox {
         this.#send = send;
         this.#tell = tell;
         this.#report = report;
-        this.#loaded = this.#load();
+        this.ready = this.#load();
     }
 
 
@@ -125,7 +126,7 @@ export class Outbox {
         const made = { ...message, made: this.#last };
 
         this.#messages.add(made);
-        await this.#loaded;
+        await this.ready;
         await this.#stored(() => this.#kept.put(made));
 
         return this.#queue(made);

@@ -1,7 +1,7 @@
 /*
  * Messages between people: what a client keeps until it is answered, and what it
- * makes of an inbox that a node numbers, and of one that none does; said by the
- * server that does wrong to order. What real servers say is in t/web_im.t.
+ * makes of its inbox; said by the server that does wrong to order. What real
+ * servers say is in t/web_im.t.
  */
 
 import { Im } from '/goim_im.js';
@@ -27,8 +27,8 @@ function entry(seq) {
 }
 
 
-function item(seq, sequence = (seq - 1) % MAX + 1) {
-    return encodePacket(Op.ITEM, sequence,
+function item(seq) {
+    return encodePacket(Op.ITEM, (seq - 1) % MAX + 1,
         encodeBody(line(entry(seq), `i${seq}`)));
 }
 
@@ -62,22 +62,21 @@ function people(im = {}, options = {}) {
     }
 
     it.im.on('item', (i) => { it.heard.push(i.text()); });
-    it.im.on('recovered', ({ count }) => { it.heard.push(`recovered ${count}`); });
+    it.im.on('recovered', (d) => { it.heard.push(`recovered ${d.count}`); });
     it.im.on('gap', ({ from, to, restarted }) => {
         it.heard.push(`gap ${from} ${to}${restarted ? ' restarted' : ''}`);
     });
     it.im.on('kicked', ({ code }) => { it.heard.push(`kicked ${code}`); });
     it.im.on('error', (e) => { it.heard.push(`error ${e.code}`); });
 
-    /* all packets of an operation, of all connections; sync is by itself */
+    /* all packets of an operation, of all connections */
 
-    it.all = (log, op, sync = false) => log.connections.flatMap((c, n) =>
-        c.packets.filter((p) => p.operation === op
-            && p.text.startsWith('{"do":"sync"') === sync)
-            .map((p) => ({ ...p, connection: n })));
+    it.all = (log, op) => log.connections.flatMap((c, n) => c.packets
+        .filter((p) => p.operation === op)
+        .map((p) => ({ ...p, connection: n })));
 
-    it.asked = async (op, n = 0, sync = false) => it.all(await it.saw(
-        (log) => it.all(log, op, sync).length > n), op, sync)[n];
+    it.asked = async (op, n = 0) => it.all(await it.saw(
+        (log) => it.all(log, op).length > n), op)[n];
 
     /* when it has heard so much */
 
@@ -396,9 +395,9 @@ test('a signal goes without an answer, and comes', async () => {
     client.close();
 });
 
-/* ---- an inbox that the node numbers ---- */
+/* ---- the inbox ---- */
 
-test('a numbered inbox: each once, in order, and again from there', async () => {
+test('the inbox: each once, in order, and again from there', async () => {
     const it = people();
 
     await it.client.connect();
@@ -414,16 +413,30 @@ test('a numbered inbox: each once, in order, and again from there', async () => 
         recovered: true }), items(7, 8), items(9));
     await it.hears('i5', 'i6', 'recovered 2', 'i7', 'i8', 'i9');
 
+    /* what is our own is no item */
+
+    const own = [];
+
+    it.im.on('read', ({ conv, read, inbox }) => own.push([conv, read, inbox]));
+    it.im.on('conv', ({ conv, notify }) => own.push([conv, notify]));
+    await it.act(binary(batch(
+        encodePacket(Op.ITEM, 10, encodeBody('{"conv":"p1.2","kind":"read",'
+            + '"read":9,"read_n":8}')),
+        encodePacket(Op.ITEM, 11, encodeBody('{"conv":"p1.2","kind":"conv",'
+            + '"notify":false,"ext":null}')))));
+    await it.at(11);
+    is(own, [['p1.2', 9, 10], ['p1.2', false]]);
+
     /* what was replaced is passed over; what does not follow is asked for */
 
-    await it.act(told({ epoch: 'e', seq: 11, first: 1 }), items(12));
-    await it.hears('i5', 'i6', 'recovered 2', 'i7', 'i8', 'i9', 'i12');
-    await it.again(items(14));
+    await it.act(told({ epoch: 'e', seq: 13, first: 1 }), items(14));
+    await it.hears('i5', 'i6', 'recovered 2', 'i7', 'i8', 'i9', 'i14');
+    await it.again(items(16));
     is(JSON.parse((await it.asked(Op.AUTH, 2)).text).recover,
-        { [INBOX]: { epoch: 'e', seq: 12 } });
+        { [INBOX]: { epoch: 'e', seq: 14 } });
     await it.act(told({ epoch: 'f', seq: 3, first: 1, recovered: false }),
         items(4));
-    await it.hears('i5', 'i6', 'recovered 2', 'i7', 'i8', 'i9', 'i12',
+    await it.hears('i5', 'i6', 'recovered 2', 'i7', 'i8', 'i9', 'i14',
         'gap 1 3 restarted', 'i4');
     it.client.close();
 });
@@ -471,64 +484,6 @@ test('the position waits for who handles an item', async () => {
     is(it.im.position.seq, 1);
     release();
     await it.at(3);
-    it.client.close();
-});
-
-/* ---- one that none does ---- */
-
-/* answer the nth command, which asks for what is behind `after` */
-async function synced(it, n, after, seq, list = [], epoch = 'e') {
-    const { text, sequence } = await it.asked(Op.COMMAND, n, true);
-
-    is(text, `{"do":"sync","after":${after},"limit":100}\n`);
-    await it.act(answer(Op.COMMAND_REPLY, sequence, { code: 0, data: { epoch,
-        seq, items: list.map((inbox) => ({ ...entry(inbox), inbox,
-            body: `i${inbox}` })) } }));
-}
-
-
-test('an inbox without numbers is read when something comes', async () => {
-    const it = people();
-    const live = (seq) => binary(batch(item(seq, 0)));
-
-    await it.client.connect();
-    await synced(it, 0, Number.MAX_SAFE_INTEGER, 4);
-    await it.act(live(5));
-    await synced(it, 1, 4, 5, [5]);
-    await it.hears('i5');
-    is(it.im.position, { epoch: 'e', seq: 5 });
-
-    /* in pages; what was replaced is no gap */
-
-    await it.act(live(7), live(8));
-    await synced(it, 2, 5, 9, [7]);
-    await synced(it, 3, 7, 9, [8]);
-    await synced(it, 4, 8, 9);
-    await it.hears('i5', 'i7', 'i8');
-    await it.at(9);
-
-    await it.again(['drop']);
-    await synced(it, 5, 9, 11, [10, 11]);
-    await it.hears('i5', 'i7', 'i8', 'recovered 2', 'i10', 'i11');
-
-    await it.act(live(12));
-    await synced(it, 6, 11, 2, [], 'f');
-    await it.hears('i5', 'i7', 'i8', 'recovered 2', 'i10', 'i11',
-        'gap 1 2 restarted');
-    it.client.close();
-});
-
-test('the node\'s word counts more than an answer', async () => {
-    const it = people({ position: { epoch: 'e', seq: 4 } });
-
-    await it.client.connect();
-    await it.act(binary(batch(item(5, 0))));
-    await it.asked(Op.COMMAND, 0, true);
-    await it.act(told({ epoch: 'e', seq: 4, first: 1, head: 5,
-        recovered: true }), items(5));
-    await synced(it, 0, 4, 5, [5]);
-    await it.act(items(6));
-    await it.hears('recovered 1', 'i5', 'i6');
     it.client.close();
 });
 
