@@ -206,6 +206,17 @@ subtest 'a network that holds everything' => sub {
     $proxy->stop;
 };
 
+subtest 'a device that is sent away' => sub {
+    device($_, 41, '{ key: "device-' . ($_ == $one ? 1 : 2) . '" }')
+        for $one, $too;
+    is($api->post('/goim/disconnect', [keys => 'device-1',
+        code => 4501, reason => 'lost'])->{code}, 0, 'it is');
+    eventually { "@{ it($one, 'told') }" eq 'kicked 4501' } 20, 'and told so';
+    is(it($one, 'client.state'), 'closed', 'it does not come back');
+    is_deeply([map { it($too, $_) } 'client.state', 'told.length'],
+        ['open', 0], 'the other one stays');
+};
+
 # ---- pages come and go -----------------------------------------------------------
 
 subtest 'a page that goes with messages in it' => sub {
