@@ -15,7 +15,8 @@ use Goim::Test;
 my $redis = Goim::Redis->new;
 my $dir = folder('keys');
 my $file = "$dir/keys";
-my %key = map { $_ => $_ . ('k' x 40) } qw(full pusher reader room chief other);
+my %key = map { $_ => $_ . ('k' x 40) } qw(full pusher reader room chief warden
+    other);
 
 sub keys_are {
     my (@lines) = @_;
@@ -30,6 +31,7 @@ my @lines = (
     "reader $key{reader} read",
     "chief $key{chief} control",
     "room $key{room} push,read live://1 game://*",
+    "warden $key{warden} control live://1",
 );
 keys_are(@lines);
 
@@ -62,6 +64,10 @@ my %route = (
     top       => [GET => '/goim/online/top?type=live&limit=5'],
     instances => [GET => '/goim/nodes/instances'],
     offline   => [POST => '/goim/nodes/offline?server=none&offline=1'],
+    end       => [POST => '/goim/disconnect?mids=1'],
+    end1      => [POST => '/goim/disconnect?type=live&room=1'],
+    end2      => [POST => '/goim/disconnect?type=live&room=2'],
+    revoke    => [POST => '/goim/revoke?mids=1'],
     weighted  => [GET => '/goim/nodes/weighted'],
     health    => [GET => '/health'],
     ready     => [GET => '/ready'],
@@ -70,13 +76,14 @@ my %route = (
 );
 my @push = qw(keys mids all room room2 game);
 my @read = qw(position position2 count count2 total devices top instances);
+my @control = qw(offline end end1 end2 revoke);
 my @open = qw(weighted health ready metrics);
 
 # the routes that a request with these headers may not call, and their status
 sub refused {
     my ($port, %headers) = @_;
     my %no;
-    for my $name (@push, @read, 'offline', @open) {
+    for my $name (@push, @read, @control, @open) {
         my ($status, $code) = @{ said($port, @{ $route{$name} }, %headers) };
         next if $status != 401 && $status != 403;
         $no{$name} = $status;
@@ -94,17 +101,20 @@ subtest 'keys' => sub {
     eventually { said($port, @{ $route{total} }, bearer($key{full}))->[1] == 0 }
         10, 'it has seen Redis';
 
-    is_deeply refused($port), all_of(401, @push, @read, 'offline'), 'no key';
+    is_deeply refused($port), all_of(401, @push, @read, @control), 'no key';
     is_deeply refused($port, bearer($key{full})), {}, 'one for all';
     is_deeply refused($port, bearer($key{pusher})),
-        all_of(403, @read, 'offline'), 'to push';
+        all_of(403, @read, @control), 'to push';
     is_deeply refused($port, bearer($key{reader})),
-        all_of(403, @push, 'offline'), 'to read';
+        all_of(403, @push, @control), 'to read';
     is_deeply refused($port, bearer($key{chief})), all_of(403, @push, @read),
         'to control';
     is_deeply refused($port, bearer($key{room})),
         all_of(403, qw(keys mids all room2 position2 count2 total devices top
-            instances offline)), 'for rooms';
+            instances), @control), 'for rooms';
+    is_deeply refused($port, bearer($key{warden})),
+        all_of(403, @push, @read, qw(offline end revoke end2)),
+        'to control rooms';
 
     my @wrong = (bearer($key{other}), bearer(''), bearer(substr $key{full}, 1),
         bearer("$key{full}k"), bearer('x' x 5000), Authorization => $key{full},
@@ -175,17 +185,17 @@ subtest 'without keys' => sub {
         is $status->(all => Host => $host), 200, "Host: $host";
     }
     is_deeply refused($port, Host => $_),
-        all_of(403, @push, @read, 'offline'), "Host: $_"
+        all_of(403, @push, @read, @control), "Host: $_"
         for 'evil.test', "evil.test:$port", 'localhost.evil.test',
         '127.0.0.1.evil.test', 'internal';
 
     is_deeply refused($port, 'Sec-Fetch-Site' => $_),
-        all_of(403, @push, 'offline'), "from a page: $_"
+        all_of(403, @push, @control), "from a page: $_"
         for qw(cross-site same-site other);
     is $status->(all => 'Sec-Fetch-Site' => $_,
         Origin => 'http://page.test'), 200, "from a page: $_"
         for qw(same-origin none);
-    is_deeply refused($port, Origin => $_), all_of(403, @push, 'offline'),
+    is_deeply refused($port, Origin => $_), all_of(403, @push, @control),
         "of the origin $_"
         for 'http://evil.test', 'null', "http://127.0.0.1:1", '';
     is $status->(all => Origin => "http://127.0.0.1:$port"), 200,
@@ -198,7 +208,7 @@ subtest 'both' => sub {
     my $port = $logic->{http_port};
     is_deeply refused($port), {}, 'without a key';
     is_deeply refused($port, bearer($key{reader})),
-        all_of(403, @push, 'offline'), 'a key has its scopes all the same';
+        all_of(403, @push, @control), 'a key has its scopes all the same';
     is said($port, @{ $route{all} }, bearer('x' x 40))->[0], 401,
         'and a wrong one is none';
     is said($port, @{ $route{all} }, Host => 'evil.test')->[0], 403,
