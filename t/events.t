@@ -166,7 +166,7 @@ for my $n (1 .. 20) {
         room => 'live://f')->close;
 }
 eventually { ($c->redis->cmd('HGET', 'goim:events:state', 'dropped') // 0)
-    >= 30 } 20, 'the oldest are given up';
+    == 35 } 20, 'the oldest are given up';
 is $c->redis->cmd('XLEN', 'goim:events'), 1000, 'so many wait';
 my $dropped = $c->redis->cmd('HGET', 'goim:events:state', 'dropped');
 $few->says(204);
