@@ -57,7 +57,7 @@ sub ended {
 
 # what was said to each that has ended: a code, or "ended" over TCP
 sub ends {
-    return map { my $code = $_->closed(10);
+    return map { my $code = $_->closed(30);
         $_->{tcp} ? ($_->transport->socket->eof ? 'ended' : 'open')
             : $code // 'open' } @_;
 }
