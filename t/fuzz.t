@@ -17,7 +17,7 @@ my @names = map { m{/t/fuzz/([^/]+)_fuzz\.c$} }
     glob root_dir() . '/t/fuzz/*_fuzz.c';
 is("@{[map { m{([^/]+)_fuzz$} } @targets]}", "@names", 'all are built');
 
-my $seconds = int(($long || 40) / @targets) || 1;
+my $seconds = int(($long || 60) / @targets) || 1;
 
 for my $target (@targets) {
     my ($name) = $target =~ m{([^/]+)_fuzz$};
