@@ -92,6 +92,9 @@
 #define GOIM_IM_MUTED      (10 * 365 * 86400)   /* s that a member is muted */
 #define GOIM_IM_EXT        4096         /* of what applications keep beside, JSON */
 #define GOIM_IM_TEXT       1024         /* of who asks to join */
+#define GOIM_IM_PLATFORM   32           /* bytes of a device's, */
+#define GOIM_IM_PUSH       1024         /* and of its token for notifications */
+#define GOIM_IM_DEVICES    100          /* of a user, the newest */
 #define GOIM_IM_ASKING     1000         /* who ask to join a group */
 #define GOIM_IM_PAGE       100          /* entries of an answer */
 #define GOIM_IM_LOGIC      64           /* bytes: where answers are awaited */

@@ -46,7 +46,8 @@ job_im_valid(const Goim__ImCommand *c)
         }
     }
 
-    if (c->mid <= 0 || strlen(c->conv) > GOIM_IM_CONV || type == IM_NONE
+    if (c->mid <= 0 || strlen(c->conv) > GOIM_IM_CONV
+        || (type == IM_NONE) != (c->do_ == GOIM__IM_COMMAND__DO__DEVICE)
         || strlen(c->logic) > GOIM_IM_LOGIC || c->body.len > GOIM_IM_BODY
         || c->n_mids > GOIM_IM_MEMBERS || strlen(c->ext) > GOIM_IM_EXT
         || strlen(c->text) > GOIM_IM_TEXT)
@@ -64,6 +65,12 @@ job_im_valid(const Goim__ImCommand *c)
 
     case GOIM__IM_COMMAND__DO__SETTINGS:
         return c->notify <= 2;
+
+    case GOIM__IM_COMMAND__DO__DEVICE:
+        return c->conv[0] == '\0' && c->key[0] != '\0'
+               && strlen(c->key) <= GOIM_KEY_MAX
+               && strlen(c->platform) <= GOIM_IM_PLATFORM
+               && strlen(c->push_token) <= GOIM_IM_PUSH;
 
     case GOIM__IM_COMMAND__DO__CREATE:
         return type == IM_GROUP && low == c->mid;

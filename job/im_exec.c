@@ -82,6 +82,10 @@ im_lock(im_sql_t *q, job_im_conv_t *c, int64_t now)
         "SELECT mid, read_n, role, muted, read FROM member "
         "WHERE conv = $1 ORDER BY mid";
 
+    if (c->type == IM_NONE) {
+        return;                     /* of nobody but who acts */
+    }
+
     if (c->type == IM_GROUP && !c->create) {
         c->at = ADD(q, group, im_str(c->id));
 
@@ -182,6 +186,10 @@ im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
     const db_rows_t   *members;
     const db_value_t  *v;
 
+    if (c->type == IM_NONE) {
+        return;
+    }
+
     if (rows[c->at].nrows > 0) {
         c->seq = im_number(&rows[c->at].values[0]);
         c->n = im_number(&rows[c->at].values[1]);
@@ -248,6 +256,17 @@ job_im_back(job_im_t *im, size_t from)
 }
 
 
+/* Whether an item may come of it. */
+
+static int
+im_writes(Goim__ImCommand__Do what)
+{
+    return what != GOIM__IM_COMMAND__DO__READ
+           && what != GOIM__IM_COMMAND__DO__SETTINGS
+           && what != GOIM__IM_COMMAND__DO__DEVICE;
+}
+
+
 /* How many rows it needs is known only now, with the members: the batch is as
    many commands as fit. */
 
@@ -264,9 +283,7 @@ im_bound(job_im_t *im)
         cmd = b->cmds[i];
         rows += 3;
 
-        if (cmd->c->do_ != GOIM__IM_COMMAND__DO__READ
-            && cmd->c->do_ != GOIM__IM_COMMAND__DO__SETTINGS)
-        {
+        if (im_writes(cmd->c->do_)) {
             rows += cmd->conv->nmembers + 2 * cmd->c->n_mids;
         }
 
@@ -425,6 +442,43 @@ im_do_send(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
 }
 
 
+/* The row is made by the first word of it; of a user's the newest are kept. */
+
+static void
+im_do_device(im_sql_t *q, const job_im_cmd_t *cmd)
+{
+    const Goim__ImCommand  *c;
+
+    static const char  row[] =
+        "INSERT INTO device (mid, key, platform, push_token, acked, seen) "
+        "VALUES ($1, $2, '', '', 0, $3) ON CONFLICT (mid, key) "
+        "DO UPDATE SET seen = excluded.seen";
+    static const char  platform[] =
+        "UPDATE device SET platform = $3 WHERE mid = $1 AND key = $2";
+    static const char  token[] =
+        "UPDATE device SET push_token = $3 WHERE mid = $1 AND key = $2";
+    static const char  old[] =
+        "DELETE FROM device WHERE mid = $1 AND seen < (SELECT MIN(seen) FROM "
+        "(SELECT seen FROM device WHERE mid = $1 ORDER BY seen DESC LIMIT $2) "
+        "AS newest)";
+
+    c = cmd->c;
+
+    if ((c->set & 4) == 0) {
+        ADD(q, row, db_int(c->mid), im_str(c->key), db_int(c->at));
+        ADD(q, old, db_int(c->mid), db_int(GOIM_IM_DEVICES));
+    }
+
+    if (c->set & 1) {
+        ADD(q, platform, db_int(c->mid), im_str(c->key), im_str(c->platform));
+    }
+
+    if (c->set & 2) {
+        ADD(q, token, db_int(c->mid), im_str(c->key), im_str(c->push_token));
+    }
+}
+
+
 /* One of the same id earlier in this batch. */
 
 static const job_im_cmd_t *
@@ -475,6 +529,11 @@ im_command(im_sql_t *q, job_im_batch_t *b, size_t at, const db_rows_t *rows)
 
     if (im_own(cmd)) {
         im_own_do(q, b, cmd);
+        return;
+    }
+
+    if (cmd->c->do_ == GOIM__IM_COMMAND__DO__DEVICE) {
+        im_do_device(q, cmd);
         return;
     }
 

@@ -50,6 +50,8 @@ static int logic_conf_api(const logic_conf_t *lcf, char *err, size_t size);
                0, 1000000)
 
 
+static const char *const  more_names[] = { "kick", "refuse", NULL };
+
 static const conf_key_t  logic_keys[] = {
 
     LOGIC_CONF("logic", "log", CONF_STR, log, "stderr", 0, 0),
@@ -97,6 +99,10 @@ static const conf_key_t  logic_keys[] = {
                1, 100),
 
     LOGIC_CONF("session", "max_per_mid", CONF_INT, max_per_mid, "0", 0, 1000),
+    LOGIC_CONF("session", "mobile", CONF_INT, per_class[1], "0", 0, 1000),
+    LOGIC_CONF("session", "desktop", CONF_INT, per_class[2], "0", 0, 1000),
+    LOGIC_CONF("session", "web", CONF_INT, per_class[3], "0", 0, 1000),
+    LOGIC_WORD("session", "one_more", one_more, "kick", more_names),
     LOGIC_CONF("registry", "ttl", CONF_MSEC, node_ttl, "30s",
                1000, 3600000),
     LOGIC_CONF("registry", "renew", CONF_MSEC, node_renew, "10s",

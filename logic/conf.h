@@ -75,6 +75,8 @@ typedef struct {
     int64_t            heartbeat;
     int64_t            heartbeat_max;
     int64_t            max_per_mid;         /* 0: any number */
+    int64_t            per_class[4];    /* by logic_class_t; 0: any number */
+    const char        *one_more;        /* "kick" or "refuse" */
 
     int64_t            node_ttl;
     int64_t            node_renew;

@@ -105,6 +105,8 @@ typedef enum {
       "Connects refused for a newer session of the same zone.")              \
     X(kicks, "goim_logic_kicks_total", NULL,                                 \
       "Sessions told to end for a newer one of the same key.")               \
+    X(kicked, "goim_logic_kicked_total", NULL,                               \
+      "Devices closed for others of their class, or by request.")            \
     X(kick_failed, "goim_logic_kick_failed_total", NULL,                     \
       "Kicks that could not be written.")                                    \
     X(missing, "goim_logic_missing_total", NULL,                             \
@@ -241,7 +243,7 @@ typedef struct {
     metric_t  *disconnects, *stale_disconnects;
     metric_t  *heartbeats, *restored, *swept, *broken;
     metric_t  *late, *connect_late;
-    metric_t  *kicks, *kick_failed;
+    metric_t  *kicks, *kicked, *kick_failed;
     metric_t  *missing, *missing_removed;
     metric_t  *reads, *reads_later, *reads_broken;
     metric_t  *page_hits, *page_misses, *page_bytes;

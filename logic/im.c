@@ -168,7 +168,8 @@ logic_im_new(const logic_im_do_t *d, Goim__ImCommand *c)
     ask->rate = d->rate;
     ask->burst = d->burst;
     ask->item = c->do_ != GOIM__IM_COMMAND__DO__READ
-                && c->do_ != GOIM__IM_COMMAND__DO__SETTINGS;
+                && c->do_ != GOIM__IM_COMMAND__DO__SETTINGS
+                && c->do_ != GOIM__IM_COMMAND__DO__DEVICE;
 
     LIST_INSERT_HEAD(&im->asks[c->request & (LOGIC_IM_ASKS - 1)], ask, entry);
     im->asked++;
@@ -330,6 +331,7 @@ logic_im_pack(const void *what, uint8_t *payload)
 static void
 logic_im_produce(logic_im_ask_t *ask)
 {
+    char           mid[24];
     int64_t        left;
     bus_message_t  m;
 
@@ -344,7 +346,13 @@ logic_im_produce(logic_im_ask_t *ask)
 
     memset(&m, 0, sizeof(m));
     m.key = ask->c->conv;
-    m.key_len = strlen(ask->c->conv);
+
+    if (ask->c->conv[0] == '\0') {
+        snprintf(mid, sizeof(mid), "%" PRId64, ask->c->mid);
+        m.key = mid;
+    }
+
+    m.key_len = strlen(m.key);
     m.len = goim__im_command__get_packed_size(ask->c);
     m.pack = logic_im_pack;
     m.what = ask->c;

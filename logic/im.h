@@ -56,6 +56,7 @@ int logic_im_do(const logic_im_do_t *d, const char *name);
 void logic_im_answer(const logic_im_do_t *d, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 const char *logic_im_conv(const logic_im_do_t *d);
+const char *logic_im_need(const logic_im_do_t *d, const char *name);
 int logic_im_number(const logic_im_do_t *d, const char *name, int required,
     int64_t max, int64_t *value);
 
@@ -75,6 +76,14 @@ void logic_im_group_members(const logic_im_do_t *d);
 void logic_inbox_read(logic_call_t *call);
 void logic_inbox_heads(logic_thread_t *t, const int64_t *mids, size_t n,
     db_done_pt done, void *data);
+
+/* im_device.c */
+void logic_im_device(const logic_im_do_t *d);
+void logic_im_devices(const logic_im_do_t *d);
+void logic_im_kick(const logic_im_do_t *d);
+
+/* A device has logged in: nobody waits for an answer. */
+void logic_im_seen(logic_thread_t *t, const logic_who_t *who);
 
 /* im_call.c: a Receive of a session that may; its operation is 4, 18 or 22. 0: it
    is not for here, and nothing was answered */

@@ -34,7 +34,7 @@ logic_im_answer(const logic_im_do_t *d, int code, const char *fmt, ...)
 }
 
 
-static const char *
+const char *
 logic_im_need(const logic_im_do_t *d, const char *name)
 {
     const logic_arg_t  *arg;
@@ -650,7 +650,10 @@ static const struct {
     { "group/members", logic_im_group_members, "conv after limit " },
     { "sync", logic_im_sync, "after limit " },
     { "history", logic_im_history, "conv after before limit " },
-    { "convs", logic_im_convs, "before conv limit " }
+    { "convs", logic_im_convs, "before conv limit " },
+    { "device", logic_im_device, "key platform push_token " },
+    { "devices", logic_im_devices, "" },
+    { "kick", logic_im_kick, "key reason " }
 };
 
 

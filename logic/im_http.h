@@ -23,7 +23,10 @@
     X(convs, "convs")                                                        \
     X(conv, "conv")                                                          \
     X(group, "group")                                                        \
-    X(members, "group/members")
+    X(members, "group/members")                                              \
+    X(device, "device")                                                      \
+    X(devices, "devices")                                                    \
+    X(kick, "kick")
 
 #define LOGIC_IM_DECLARE(function, name)                                     \
     void logic_im_http_##function(logic_thread_t *t, http_request_t *req,    \

@@ -7,6 +7,8 @@
 
 #include "logic.h"
 
+#define LOGIC_KICK_CLOSED  4500     /* a device that is signed out: it stays away */
+
 /* <server>/<zone>/<session> and a NUL */
 #define LOGIC_HOLDER_BUF  (GOIM_SERVER_MAX + GOIM_ZONE_MAX + 24)
 

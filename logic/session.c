@@ -12,6 +12,7 @@
 
 #include "svc/clock.h"
 
+#include "im.h"
 #include "kick.h"
 #include "revoked.h"
 #include "send.h"
@@ -207,8 +208,9 @@ logic_connect_done(const store_answer_t *a, void *data)
 {
     logic_op_t  *op = data;
 
-    int   len;
-    char  holder[LOGIC_HOLDER_BUF];
+    int     len;
+    char    holder[LOGIC_HOLDER_BUF];
+    size_t  i;
 
     if (a->code == STORE_FAILED) {
         logic_op_failed(op);
@@ -243,9 +245,25 @@ logic_connect_done(const store_answer_t *a, void *data)
     if (a->code == STORE_CROWDED) {
         metrics_add(logic_m.crowded, 1);
         logic_reply_code(op->call, GOIM__REPLY__CODE__CROWDED,
-                         "the mid has max_per_mid sessions");
+                         "the mid has as many sessions as it may");
         logic_op_free(op);
         return;
+    }
+
+    if (a->code == STORE_KICKED) {
+        metrics_add(logic_m.denied, 1);
+        logic_reply_code(op->call, GOIM__REPLY__CODE__DENIED,
+                         "the device was closed: it needs another token");
+        logic_op_free(op);
+        return;
+    }
+
+    for (i = 0; i < a->nkicked; i++) {
+        metrics_add(logic_m.kicked, 1);
+        logic_kick(op->call->thread, a->kicked[i].holder,
+                   a->kicked[i].holder_len, a->kicked[i].key,
+                   a->kicked[i].key_len, LOGIC_KICK_CLOSED,
+                   "another device of its class has logged in");
     }
 
     metrics_add(logic_m.connects, 1);
@@ -259,6 +277,10 @@ logic_connect_done(const store_answer_t *a, void *data)
     {
         logic_kick(op->call->thread, a->holder, a->holder_len, op->who->key,
                    op->who->key_len, 0, "");
+    }
+
+    if (op->who->im && op->call->thread->im != NULL) {
+        logic_im_seen(op->call->thread, op->who);
     }
 
     logic_connected(op, a->life);

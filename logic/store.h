@@ -30,8 +30,16 @@ typedef enum {
     STORE_TAKEN,        /* connect: another mid has the key */
     STORE_CROWDED,      /* connect: the mid has as many as it may */
     STORE_REVOKED,      /* connect: the token is taken no longer */
+    STORE_KICKED,       /* connect: the device was closed, by this token */
     STORE_FAILED        /* away, late, or it is not known whether it was done */
 } store_code_t;
+
+typedef struct {
+    const char      *key;
+    size_t           key_len;
+    const char      *holder;
+    size_t           holder_len;
+} store_kicked_t;
 
 typedef struct {
     store_code_t     code;
@@ -41,6 +49,8 @@ typedef struct {
                                    missing: removed */
     const char      *holder;    /* connect: who had the key, or has it */
     size_t           holder_len;
+    store_kicked_t  *kicked;    /* connect: sessions that are to end */
+    size_t           nkicked;
 } store_answer_t;
 
 typedef void (*store_pt)(const store_answer_t *a, void *data);
@@ -61,7 +71,8 @@ store_t *store_new(logic_thread_t *t);
 void store_free(store_t *st);
 
 /* -1: it is away, no callback; order: the room is listed too, 0: it is not;
- * who: whether its key is guarded, what its token is revoked by */
+ * who: whether its key is guarded, what its token is revoked by, and
+ * when it ends; the class of its device */
 int store_connect(store_t *st, const store_ask_t *ask,
     const Goim__Session *session, uint64_t order,
     const ProtobufCBinaryData *room, const logic_who_t *who);

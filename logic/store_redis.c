@@ -24,7 +24,7 @@
 #define STORE_MISSING      200      /* keys */
 #define STORE_MISSING_AGE  10000    /* ms: a login may be under way */
 #define STORE_HEAD         6        /* arguments before the sessions */
-#define STORE_ARGS         (1 + STORE_HEAD + 6 * STORE_SLICE + 10)
+#define STORE_ARGS         (1 + STORE_HEAD + 6 * STORE_SLICE + 14)
 
 
 /* a kind of change: the script, and how many sessions one of them takes */
@@ -52,6 +52,11 @@ static store_kind_t  store_misses = {
 };
 
 
+/* as sess_<key> has them */
+static const char *const  store_classes[LOGIC_CLASSES] = {
+    "", "mobile", "desktop", "web"
+};
+
 typedef struct {
     store_t                    *store;
     store_kind_t               *kind;
@@ -78,8 +83,8 @@ static int store_send(store_op_t *op);
 static void store_told(svc_redis_t *r, redisReply *reply, void *data);
 static int store_again(store_op_t *op, const redisReply *reply);
 static void store_done(store_op_t *op, redisReply **field, size_t n);
-static void store_answer(store_op_t *op, store_code_t code,
-    const redisReply *holder);
+static void store_connected(store_op_t *op, redisReply **field, size_t n);
+static void store_answer(store_op_t *op, store_code_t code);
 
 
 int
@@ -158,13 +163,14 @@ store_start(store_t *st, store_kind_t *kind, const store_ask_t *ask,
 static int
 store_send(store_op_t *op)
 {
-    char                  head[7][24], number[4 * STORE_SLICE][24], *p;
+    char                  head[9][24], number[4 * STORE_SLICE][24], *p;
     char                  events[LOGIC_EVENTS_SET + 24];
     size_t                i, n, last, left;
     size_t                len[STORE_ARGS];
     int64_t               now, until;
     store_t              *st;
     const char           *argv[STORE_ARGS];
+    logic_class_t         class;
     const Goim__Session  *s;
 
     st = op->store;
@@ -263,6 +269,18 @@ store_send(store_op_t *op)
                    : 0;
         argv[n] = op->who->jti;
         len[n++] = op->who->jti_len;
+        class = logic_class(op->who->platform);
+        argv[n] = store_classes[class];
+        len[n] = strlen(argv[n]);
+        n++;
+        argv[n] = head[7];
+        len[n++] = (size_t) snprintf(head[7], sizeof(head[7]), "%" PRId64,
+                                     st->thread->conf->per_class[class]);
+        argv[n] = st->thread->conf->one_more[0] == 'k' ? "1" : "0";
+        len[n++] = 1;
+        argv[n] = head[8];
+        len[n++] = (size_t) snprintf(head[8], sizeof(head[8]), "%" PRId64,
+                                     op->who->expires);
     }
 
     argv[n] = events;
@@ -290,7 +308,7 @@ store_told(svc_redis_t *r, redisReply *reply, void *data)
     {
         if (store_again(op, reply) != 0) {
             logic_redis_said(op->kind->name, reply);
-            store_answer(op, STORE_FAILED, NULL);
+            store_answer(op, STORE_FAILED);
         }
 
         return;
@@ -299,7 +317,7 @@ store_told(svc_redis_t *r, redisReply *reply, void *data)
     for (i = 0; i < 3; i++) {
         if (reply->element[i]->type != REDIS_REPLY_INTEGER) {
             svc_redis_reconnect(r);
-            store_answer(op, STORE_FAILED, NULL);
+            store_answer(op, STORE_FAILED);
             return;
         }
     }
@@ -348,17 +366,7 @@ store_done(store_op_t *op, redisReply **field, size_t n)
     size_t  i;
 
     if (op->kind == &store_connects) {
-
-        if (n < 4 || field[3]->type != REDIS_REPLY_STRING) {
-            store_answer(op, STORE_FAILED, NULL);
-            return;
-        }
-
-        store_answer(op, field[2]->integer == 1 ? STORE_OK
-                         : field[2]->integer == 2 ? STORE_TAKEN
-                         : field[2]->integer == 3 ? STORE_CROWDED
-                         : field[2]->integer == 4 ? STORE_REVOKED : STORE_NEWER,
-                     field[3]);
+        store_connected(op, field, n);
         return;
     }
 
@@ -375,26 +383,65 @@ store_done(store_op_t *op, redisReply **field, size_t n)
     op->next += op->kind->slice;
 
     if (op->next >= op->n) {
-        store_answer(op, STORE_OK, NULL);
+        store_answer(op, STORE_OK);
 
     } else if (store_send(op) != 0) {
-        store_answer(op, STORE_FAILED, NULL);
+        store_answer(op, STORE_FAILED);
     }
 }
 
 
+/* Who had the key, or has it; and keys and holders of those that are to end. */
+
 static void
-store_answer(store_op_t *op, store_code_t code, const redisReply *holder)
+store_connected(store_op_t *op, redisReply **field, size_t n)
+{
+    size_t           i;
+    store_answer_t   a = { .life = op->life };
+    store_kicked_t  *k;
+
+    static const store_code_t  codes[] = {
+        STORE_NEWER, STORE_OK, STORE_TAKEN, STORE_CROWDED,
+        STORE_REVOKED, STORE_KICKED
+    };
+
+    for (i = 3; i < n && field[i]->type == REDIS_REPLY_STRING; i++) {
+        /* void */
+    }
+
+    if (n < 4 || i < n || n % 2 != 0 || field[2]->integer < 0
+        || (size_t) field[2]->integer >= sizeof(codes) / sizeof(codes[0])
+        || (a.kicked = calloc(n, sizeof(store_kicked_t))) == NULL)
+    {
+        store_answer(op, STORE_FAILED);
+        return;
+    }
+
+    a.code = codes[field[2]->integer];
+    a.holder = field[3]->str;
+    a.holder_len = field[3]->len;
+
+    for (i = 4; i < n; i += 2) {
+        k = &a.kicked[a.nkicked++];
+        k->key = field[i]->str;
+        k->key_len = field[i]->len;
+        k->holder = field[i + 1]->str;
+        k->holder_len = field[i + 1]->len;
+    }
+
+    op->ask.cb(&a, op->ask.data);
+    free(a.kicked);
+    free(op);
+}
+
+
+static void
+store_answer(store_op_t *op, store_code_t code)
 {
     store_answer_t  a = { .code = code };
 
     a.life = op->life;
     a.count = op->count;
-
-    if (holder != NULL) {
-        a.holder = holder->str;
-        a.holder_len = holder->len;
-    }
 
     op->ask.cb(&a, op->ask.data);
     free(op);

@@ -56,6 +56,7 @@ static int logic_token_ops(logic_token_t *t, json_t *value);
 static int logic_token_send(logic_token_t *t, json_t *value);
 static int logic_token_limits(logic_token_t *t, json_t *value);
 static int logic_token_im(logic_token_t *t, json_t *value);
+static int logic_token_platform(logic_token_t *t, json_t *value);
 static int logic_token_data(logic_token_t *t, json_t *value);
 static int logic_token_guest(logic_token_t *t, json_t *value);
 static int logic_token_signed(logic_token_t *t, json_t *value);
@@ -81,8 +82,7 @@ static const struct {
       "room_id is not a string of at most 256 bytes" },
     { "accepts", LOGIC_ALL, logic_token_accepts,
       "accepts is not a list of at most 128 operations" },
-    { "platform", LOGIC_ALL & ~LOGIC_CLAIMS, NULL,
-      "platform is not a string" },
+    { "platform", LOGIC_ALL, logic_token_platform, "platform is not a string" },
     { "rooms", LOGIC_SAID, logic_token_rooms,
       "rooms is not a list of at most 64 names, 4096 bytes" },
     { "ops", LOGIC_SAID, logic_token_ops,
@@ -514,6 +514,54 @@ static int
 logic_token_limits(logic_token_t *t, json_t *value)
 {
     return logic_grants_limits(&t->who->limits, value);
+}
+
+
+/* One that is longer than any known is none of them. In claims it may be anything,
+   beside them it does not count. */
+
+static int
+logic_token_platform(logic_token_t *t, json_t *value)
+{
+    const char  *text;
+
+    text = json_string_value(value);
+
+    if (text == NULL) {
+        return t->where == LOGIC_CLAIMS ? 0 : -1;
+    }
+
+    if (strlen(text) <= LOGIC_PLATFORM_MAX && t->where != LOGIC_PACKET) {
+        strcpy(t->who->platform, text);
+    }
+
+    return 0;
+}
+
+
+logic_class_t
+logic_class(const char *platform)
+{
+    size_t  i;
+
+    static const struct {
+        const char     *name;
+        logic_class_t   class;
+    } platforms[] = {
+        { "mobile", LOGIC_CLASS_MOBILE }, { "android", LOGIC_CLASS_MOBILE },
+        { "ios", LOGIC_CLASS_MOBILE }, { "harmony", LOGIC_CLASS_MOBILE },
+        { "desktop", LOGIC_CLASS_DESKTOP }, { "windows", LOGIC_CLASS_DESKTOP },
+        { "macos", LOGIC_CLASS_DESKTOP }, { "linux", LOGIC_CLASS_DESKTOP },
+        { "web", LOGIC_CLASS_WEB }
+    };
+
+    for (i = 0; i < sizeof(platforms) / sizeof(platforms[0]); i++) {
+        if (strcasecmp(platform, platforms[i].name) == 0) {
+            return platforms[i].class;
+        }
+    }
+
+    return LOGIC_CLASS_NONE;
 }
 
 

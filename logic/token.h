@@ -12,6 +12,14 @@
 #include "grants.h"
 
 
+/* a class of devices, by its platform */
+typedef enum {
+    LOGIC_CLASS_NONE, LOGIC_CLASS_MOBILE, LOGIC_CLASS_DESKTOP, LOGIC_CLASS_WEB,
+    LOGIC_CLASSES
+} logic_class_t;
+
+#define LOGIC_PLATFORM_MAX  32
+
 typedef struct {
     int64_t         mid;
     char            key[GOIM_KEY_MAX + 1];
@@ -29,6 +37,7 @@ typedef struct {
     size_t          jti_len;
     char            data[GOIM_DATA_MAX + 1];    /* the application's own, JSON
                                        in ASCII; empty: none */
+    char            platform[LOGIC_PLATFORM_MAX + 1];
     unsigned        im:1;           /* it speaks with people */
     unsigned        claimed:1;      /* by a signed token */
     unsigned        guarded:1;      /* the key is the client's choice: not one
@@ -79,6 +88,9 @@ int logic_token_bound(logic_who_t *who, const logic_packet_t *packet,
  * in. 0, or -1 and *reason. */
 int logic_token_same(const logic_who_t *who, const logic_packet_t *packet,
     int64_t mid, const void *key, size_t len, const char **reason);
+
+/* "android", "web", ...: others are of none */
+logic_class_t logic_class(const char *platform);
 
 /* type://id with both parts, or nothing */
 int logic_room_valid(const char *room, size_t len);

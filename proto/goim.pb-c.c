@@ -6416,7 +6416,7 @@ const ProtobufCMessageDescriptor goim__node__descriptor =
   (ProtobufCMessageInit) goim__node__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue goim__im_command__do__enum_values_by_number[11] =
+static const ProtobufCEnumValue goim__im_command__do__enum_values_by_number[12] =
 {
   { "SEND", "GOIM__IM_COMMAND__DO__SEND", 0 },
   { "READ", "GOIM__IM_COMMAND__DO__READ", 1 },
@@ -6429,15 +6429,17 @@ static const ProtobufCEnumValue goim__im_command__do__enum_values_by_number[11] 
   { "DISMISS", "GOIM__IM_COMMAND__DO__DISMISS", 8 },
   { "SETTINGS", "GOIM__IM_COMMAND__DO__SETTINGS", 9 },
   { "ANSWER", "GOIM__IM_COMMAND__DO__ANSWER", 10 },
+  { "DEVICE", "GOIM__IM_COMMAND__DO__DEVICE", 11 },
 };
 static const ProtobufCIntRange goim__im_command__do__value_ranges[] = {
-{0, 0},{0, 11}
+{0, 0},{0, 12}
 };
-static const ProtobufCEnumValueIndex goim__im_command__do__enum_values_by_name[11] =
+static const ProtobufCEnumValueIndex goim__im_command__do__enum_values_by_name[12] =
 {
   { "ADD", 3 },
   { "ANSWER", 10 },
   { "CREATE", 2 },
+  { "DEVICE", 11 },
   { "DISMISS", 8 },
   { "JOIN", 5 },
   { "MEMBER", 6 },
@@ -6454,15 +6456,15 @@ const ProtobufCEnumDescriptor goim__im_command__do__descriptor =
   "Do",
   "Goim__ImCommand__Do",
   "goim",
-  11,
+  12,
   goim__im_command__do__enum_values_by_number,
-  11,
+  12,
   goim__im_command__do__enum_values_by_name,
   1,
   goim__im_command__do__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__im_command__field_descriptors[21] =
+static const ProtobufCFieldDescriptor goim__im_command__field_descriptors[25] =
 {
   {
     "do",
@@ -6716,6 +6718,54 @@ static const ProtobufCFieldDescriptor goim__im_command__field_descriptors[21] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "key",
+    115,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, key),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "platform",
+    116,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, platform),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "push_token",
+    117,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, push_token),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "set",
+    118,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, set),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__im_command__field_indices_by_name[] = {
   19,   /* field[19] = accept */
@@ -6727,6 +6777,7 @@ static const unsigned goim__im_command__field_indices_by_name[] = {
   16,   /* field[16] = history */
   5,   /* field[5] = id */
   13,   /* field[13] = join */
+  21,   /* field[21] = key */
   6,   /* field[6] = kind */
   1,   /* field[1] = logic */
   3,   /* field[3] = mid */
@@ -6735,16 +6786,19 @@ static const unsigned goim__im_command__field_indices_by_name[] = {
   12,   /* field[12] = muted */
   18,   /* field[18] = notify */
   15,   /* field[15] = owner */
+  22,   /* field[22] = platform */
+  23,   /* field[23] = push_token */
   2,   /* field[2] = request */
   11,   /* field[11] = role */
   9,   /* field[9] = seq */
+  24,   /* field[24] = set */
   20,   /* field[20] = text */
 };
 static const ProtobufCIntRange goim__im_command__number_ranges[2 + 1] =
 {
   { 1, 0 },
   { 110, 16 },
-  { 0, 21 }
+  { 0, 25 }
 };
 const ProtobufCMessageDescriptor goim__im_command__descriptor =
 {
@@ -6754,7 +6808,7 @@ const ProtobufCMessageDescriptor goim__im_command__descriptor =
   "Goim__ImCommand",
   "goim",
   sizeof(Goim__ImCommand),
-  21,
+  25,
   goim__im_command__field_descriptors,
   goim__im_command__field_indices_by_name,
   2,  goim__im_command__number_ranges,

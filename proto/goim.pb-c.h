@@ -180,7 +180,11 @@ typedef enum _Goim__ImCommand__Do {
   /*
    * mids[0] asks to be a member: `accept`
    */
-  GOIM__IM_COMMAND__DO__ANSWER = 10
+  GOIM__IM_COMMAND__DO__ANSWER = 10,
+  /*
+   * mid's device `key`, no `conv`: what `set` says
+   */
+  GOIM__IM_COMMAND__DO__DEVICE = 11
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__IM_COMMAND__DO)
 } Goim__ImCommand__Do;
 
@@ -1466,10 +1470,20 @@ struct  Goim__ImCommand
    * of who asks to join
    */
   char *text;
+  /*
+   * of a device
+   */
+  char *key;
+  char *platform;
+  char *push_token;
+  /*
+   * bits: 1 platform, 2 push_token, 4: only if
+   */
+  uint32_t set;
 };
 #define GOIM__IM_COMMAND__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__im_command__descriptor) \
-    , GOIM__IM_COMMAND__DO__SEND, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, {0,NULL}, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string }
+    , GOIM__IM_COMMAND__DO__SEND, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, {0,NULL}, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Goim__ImReply

@@ -99,6 +99,9 @@ session   ttl              time    2s    7d
 session   heartbeat        time    1s    1d
 session   heartbeat_max    number  1     100
 session   max_per_mid      number  0     1000
+session   mobile           number  0     1000
+session   desktop          number  0     1000
+session   web              number  0     1000
 online    max_rooms        number  1     100000000
 online    cache            time    0     1m
 nodes     tcp_port         number  0     65535
@@ -207,6 +210,7 @@ my %texts = (
         [logic => rpc => 'unix:/tmp/x', 'is not IP:port'],
         [http => trusted_proxies => '10.0.0.0/33',
             'is wrong: "10.0.0.0/33" is not a network'],
+        [session => one_more => 'both', 'is none of kick, refuse'],
         [auth => mode => 'maybe', 'is none of trust, http, jwt'],
         [auth => mode => 'tust',
             'is none of trust, http, jwt, did you mean "trust"?'],

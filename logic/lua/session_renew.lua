@@ -13,7 +13,7 @@
 --         which of the sessions (from 0) have been replaced, ... }
 -- Errors: LIFE, LATE <clock>; nothing was written then
 --
--- use: life now late try older put who
+-- use: life now late try older put drop kicked who
 
 local bad = life(KEYS[1], ARGV[1]) or late(ARGV[2])
 if bad then return bad end
@@ -32,7 +32,15 @@ for i = 7, #ARGV - 1, 6 do
 
     if not holder then
         local server = try('GET', s.prefix .. 'key_' .. s.key)
-        mine = not server or server == s.server
+        local _, _, was = kicked(s.prefix, s.key)
+
+        -- it was closed, and may not have been told
+
+        if was == s.holder then
+            holder = was
+        else
+            mine = not server or server == s.server
+        end
     elseif not mine then
         mine = older(holder, s.holder)
     end

@@ -1,6 +1,7 @@
 -- put(s, sweep): write the three keys of a session; whether any was lost.
 --
--- s: prefix, holder, server, key, mid, ttl; `at`: the holder is written, too.
+-- s: prefix, holder, server, key, mid, ttl; `at`: the holder is written, too,
+-- with class and ends, where they are known.
 -- Of the same user's other keys eight are looked at, any of them when there are
 -- more: those whose session is gone, or is another user's by now, are removed
 -- and counted in `swept`. Where that were some, the next eight are, up to
@@ -12,7 +13,8 @@ local function put(s, sweep)
     local sess, lost = s.prefix .. 'sess_' .. s.key, false
     if s.at then
         try('HSET', sess, 'holder', s.holder, 'mid', s.mid,
-            'at', string.format('%.0f', s.at))
+            'at', string.format('%.0f', s.at), 'class', s.class or '',
+            'ends', s.ends or '0')
     end
     redis.call('PEXPIRE', sess, s.ttl)
     if not try('SET', s.prefix .. 'key_' .. s.key, s.server, 'PX', s.ttl,
