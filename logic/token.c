@@ -69,7 +69,7 @@ static int logic_token_string(json_t *value, char *buf, size_t size,
 static const struct {
     const char      *name;
     unsigned         where;
-    logic_field_pt   set;           /* NULL: a string, whatever it holds */
+    logic_field_pt   set;
     const char      *reason;
 } logic_fields[] = {
     { "sub", LOGIC_CLAIMS, logic_token_mid,
@@ -315,11 +315,17 @@ logic_token_member(const char *name, size_t name_len, const char *value,
 
         t->reason = logic_fields[i].reason;
 
-        if (logic_fields[i].set == NULL) {
-            return value[0] == '"' ? 0 : -1;
+        json = json_loadb(value, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+
+        /* goim takes any text here, and looks at none */
+
+        if (json == NULL && value[0] == '"'
+            && logic_fields[i].set == logic_token_platform)
+        {
+            t->reason = NULL;
+            return 0;
         }
 
-        json = json_loadb(value, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
         rc = json != NULL ? logic_fields[i].set(t, json) : -1;
         json_decref(json);
 
