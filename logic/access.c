@@ -10,6 +10,8 @@
 
 #include "access.h"
 
+#include "bearer.h"
+
 #include "http.h"
 
 #include <stdio.h>
@@ -103,6 +105,13 @@ logic_access(logic_thread_t *t, http_request_t *req, unsigned scope,
     *key = logic_keys_find(&t->keys, text, strlen(text));
 
     if (*key == NULL) {
+
+        /* a user's own token, which the route looks at */
+
+        if (scope == LOGIC_SCOPE_IM && logic_bearer_shown(t, req)) {
+            return 0;
+        }
+
         return logic_access_refuse(t, req, 401, "the key is not known");
     }
 

@@ -130,6 +130,17 @@ logic_public_send(http_request_t *req, void *data)
 }
 
 
+#define LOGIC_PUBLIC_IM(method, function, name)                              \
+    static void                                                              \
+    logic_public_im_##function(http_request_t *req, void *data)              \
+    {                                                                        \
+        logic_access_cors(data, req);                                        \
+        logic_http_query(data, req, logic_im_public_##function, NULL);       \
+    }
+
+LOGIC_IM_ROUTES(LOGIC_PUBLIC_IM)
+
+
 /* what a browser asks before a request with Authorization */
 
 static void
@@ -140,11 +151,16 @@ logic_public_options(http_request_t *req, void *data)
 }
 
 
+#define LOGIC_PUBLIC_IM_ROUTE(method, function, name)                        \
+    { HTTP_##method, "/goim/im/" name, logic_public_im_##function },         \
+    { HTTP_OPTIONS, "/goim/im/" name, logic_public_options },
+
 static const http_route_t  logic_public_routes[] = {
     { HTTP_GET, "/goim/nodes/weighted", logic_public_weighted },
     { HTTP_OPTIONS, "/goim/nodes/weighted", logic_public_options },
     { HTTP_POST, "/goim/send", logic_public_send },
     { HTTP_OPTIONS, "/goim/send", logic_public_options },
+    LOGIC_IM_ROUTES(LOGIC_PUBLIC_IM_ROUTE)
     { 0, NULL, logic_http_missing }
 };
 

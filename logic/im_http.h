@@ -1,5 +1,6 @@
 /*
- * Commands between people by the HTTP API (im_http.c).
+ * Commands between people by the HTTP API, and on the public listener, by users'
+ * own tokens alone (im_http.c).
  */
 
 #ifndef LOGIC_IM_HTTP_H
@@ -8,28 +9,30 @@
 #include "http.h"
 
 #define LOGIC_IM_ROUTES(X)                                                   \
-    X(send, "send")                                                          \
-    X(read, "read")                                                          \
-    X(create, "group/create")                                                \
-    X(add, "group/add")                                                      \
-    X(remove, "group/remove")                                                \
-    X(join, "group/join")                                                    \
-    X(answer, "group/answer")                                                \
-    X(member, "group/member")                                                \
-    X(update, "group/update")                                                \
-    X(dismiss, "group/dismiss")                                              \
-    X(sync, "sync")                                                          \
-    X(history, "history")                                                    \
-    X(convs, "convs")                                                        \
-    X(conv, "conv")                                                          \
-    X(group, "group")                                                        \
-    X(members, "group/members")                                              \
-    X(device, "device")                                                      \
-    X(devices, "devices")                                                    \
-    X(kick, "kick")
+    X(POST, send, "send")                                                    \
+    X(POST, read, "read")                                                    \
+    X(POST, create, "group/create")                                          \
+    X(POST, add, "group/add")                                                \
+    X(POST, remove, "group/remove")                                          \
+    X(POST, join, "group/join")                                              \
+    X(POST, answer, "group/answer")                                          \
+    X(POST, member, "group/member")                                          \
+    X(POST, update, "group/update")                                          \
+    X(POST, dismiss, "group/dismiss")                                        \
+    X(GET, sync, "sync")                                                     \
+    X(GET, history, "history")                                               \
+    X(GET, convs, "convs")                                                   \
+    X(POST, conv, "conv")                                                    \
+    X(GET, group, "group")                                                   \
+    X(GET, members, "group/members")                                         \
+    X(POST, device, "device")                                                \
+    X(GET, devices, "devices")                                               \
+    X(POST, kick, "kick")
 
-#define LOGIC_IM_DECLARE(function, name)                                     \
+#define LOGIC_IM_DECLARE(method, function, name)                             \
     void logic_im_http_##function(logic_thread_t *t, http_request_t *req,    \
+        logic_query_t *q);                                                   \
+    void logic_im_public_##function(logic_thread_t *t, http_request_t *req,  \
         logic_query_t *q);
 
 LOGIC_IM_ROUTES(LOGIC_IM_DECLARE)

@@ -46,7 +46,7 @@
  *     breaker.c   not now: the application fails all logins
  *
  *     im_do.c     messages between people: commands,
- *     im_http.c   from backends,
+ *     im_http.c   from backends, and users by HTTP,
  *     im_call.c   and from clients;
  *     im.c        to job,
  *     im_reply.c  whose answers come back,
@@ -54,6 +54,7 @@
  *
  *     access.c    who may call which route of the HTTP API
  *     keys.c      by which key
+ *     bearer.c    or by a user's own token
  *
  *     query.c token.c grants.c cidr.c group.c balance.c    no network there,
  *     jwt.c jwk.c base64url.c                              nor here
