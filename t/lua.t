@@ -285,6 +285,8 @@ sub session {
         if $name eq 'connect' && @{ $args[0] } == 6;
     push @{ $args[0] }, '', ''
         if $name eq 'connect' && @{ $args[0] } == 8;
+    push @{ $args[0] }, '', 0, 0, 0
+        if $name eq 'connect' && @{ $args[0] } == 10;
     for my $s (grep { $name eq 'renew' && @$_ == 3 } @args) {
         push @$s, 0, 0, '';
     }

@@ -1,9 +1,8 @@
--- What is remembered of a device that was closed, so that its program does not come
--- back by itself: goim:kicked:<key> = "<mid> <end of its token> <holder>", until
--- that end, or for `ms`, when it has none.
+-- kicked(prefix, key): mid, end of its token, and holder of a device that was
+-- closed, so that its program does not come back by itself; nothing, if it was not.
 --
--- kick(prefix, mid, key, holder, ends, at, ms): remember, and drop its session.
--- kicked(prefix, key): mid, end, holder; nothing, if it was not.
+-- kick(prefix, mid, key, holder, ends, at, ms): remember that, in goim:kicked:<key>,
+-- until that end, or for `ms`, when it has none; and drop its session.
 
 local function kick(prefix, mid, key, holder, ends, at, ms)
     local left = tonumber(ends) > 0 and tonumber(ends) - at or tonumber(ms)
