@@ -42,13 +42,14 @@ my $c = Goim::Cluster->new(bus => $opt{kafka} ? 'kafka' : 'redis',
 my %pid = (nginx => [($c->node->workers)[0]], logic => [$c->logic->pid],
     job => [$c->job->pid], redis => [$c->redis->pid],
     $opt{kafka} ? (kafka => [$c->kafka->pid]) : ());
-my @names = (grep { $pid{$_} } qw(nginx logic job redis kafka),
+my @names = ((grep { $pid{$_} } qw(nginx logic job redis kafka)),
     $pg ? 'postgres' : ());
 
 # its backends come and go with connections
 sub cpu {
     my ($name) = @_;
-    my @pids = $name eq 'postgres' ? ($pg->pid, $pg->children)
+    my @pids = $name eq 'postgres'
+        ? ($pg->pid, Goim::Proc::children($pg->pid))
         : @{ $pid{$name} };
     return sum(map { Goim::Proc::cpu($_) } @pids);
 }

@@ -38,11 +38,12 @@ enum {
     "i.conv, i.key, b.read, b.read_n, b.notify, b.own, "                     \
     "m.seq, m.n, m.mid, m.cid, m.kind, m.at, m.body "                        \
     "FROM meta AS e LEFT JOIN account AS a ON a.mid = $1 "                   \
-    "LEFT JOIN inbox AS i ON i.mid = $1 AND i.seq > " condition " "          \
+    "LEFT JOIN (SELECT seq, conv, cseq, key FROM inbox WHERE mid = $1 "      \
+    "AND seq > " condition " ORDER BY seq LIMIT $3) AS i ON 1 = 1 "          \
     "LEFT JOIN message AS m ON m.conv = i.conv AND m.seq = i.cseq "          \
     "LEFT JOIN member AS b ON b.conv = i.conv AND b.mid = $1 "               \
     "AND i.key IS NOT NULL "                                                 \
-    "WHERE e.name = 'epoch' ORDER BY i.seq LIMIT $3"
+    "WHERE e.name = 'epoch' ORDER BY i.seq"
 
 
 /* ---- a page ---- */
@@ -232,7 +233,8 @@ logic_inbox_read(logic_call_t *call)
     const Goim__Read  *read;
 
     static const char  after[] = LOGIC_INBOX("$2");
-    static const char  newest[] = LOGIC_INBOX("a.seq - $2");
+    static const char  newest[] = LOGIC_INBOX("(SELECT seq FROM account WHERE "
+                                             "mid = $1) - $2");
 
     read = call->msg->read;
     in = calloc(1, sizeof(logic_inbox_t));

@@ -206,11 +206,12 @@ logic_im_sync(const logic_im_do_t *d)
         "m.mid, m.cid, m.kind, m.at, m.body, i.key, b.read, b.read_n, "
         "b.notify, b.own FROM meta AS e "
         "LEFT JOIN account AS a ON a.mid = $1 "
-        "LEFT JOIN inbox AS i ON i.mid = $1 AND i.seq > $2 "
+        "LEFT JOIN (SELECT seq, conv, cseq, key FROM inbox WHERE mid = $1 "
+        "AND seq > $2 ORDER BY seq LIMIT $3) AS i ON 1 = 1 "
         "LEFT JOIN message AS m ON m.conv = i.conv AND m.seq = i.cseq "
         "LEFT JOIN member AS b ON b.conv = i.conv AND b.mid = $1 "
         "AND i.key IS NOT NULL "
-        "WHERE e.name = 'epoch' ORDER BY i.seq LIMIT $3";
+        "WHERE e.name = 'epoch' ORDER BY i.seq";
 
     if (logic_im_number(d, "after", 0, GOIM_SEQ_MAX, &after) != 0
         || (p = logic_im_page(d)) == NULL)
