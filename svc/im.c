@@ -236,8 +236,8 @@ static const char *const  im_tables_2[] = {
 static const char *const  im_tables_3[] = {
     "UPDATE meta SET value = '3' WHERE name = 'version'",
     "ALTER TABLE inbox ADD COLUMN key TEXT",
-    "CREATE UNIQUE INDEX inbox_key ON inbox (mid, conv, key) "
-        "WHERE key IS NOT NULL"
+    ("CREATE UNIQUE INDEX inbox_key ON inbox (mid, conv, key) "
+        "WHERE key IS NOT NULL")
 };
 
 #define IM_STEP(tables)  { tables, sizeof(tables) / sizeof(tables[0]) }
