@@ -16,6 +16,7 @@
 #include "svc/log.h"
 #include "svc/loop.h"
 
+#define IM_AT_MAX        (INT64_MAX / 2)        /* ms, and time that one is muted */
 #define IM_WAITING       (16 * 1024 * 1024)     /* bytes of commands */
 #define IM_DEAD          "goim:dead"            /* its key */
 #define IM_DEAD_MOST     "1000"
@@ -46,7 +47,8 @@ job_im_valid(const Goim__ImCommand *c)
         }
     }
 
-    if (c->mid <= 0 || strlen(c->conv) > GOIM_IM_CONV
+    if (c->mid <= 0 || c->at < 0 || c->at > IM_AT_MAX
+        || strlen(c->conv) > GOIM_IM_CONV
         || (type == IM_NONE) != (c->do_ == GOIM__IM_COMMAND__DO__DEVICE)
         || strlen(c->logic) > GOIM_IM_LOGIC || c->body.len > GOIM_IM_BODY
         || c->n_mids > GOIM_IM_MEMBERS || strlen(c->ext) > GOIM_IM_EXT
@@ -58,7 +60,7 @@ job_im_valid(const Goim__ImCommand *c)
     switch ((int) c->do_) {
 
     case GOIM__IM_COMMAND__DO__SEND:
-        return im_word(c->id, GOIM_IM_ID) && im_word(c->kind, GOIM_IM_KIND);
+        return im_word(c->id, GOIM_IM_ID) && im_kind_of_message(c->kind);
 
     case GOIM__IM_COMMAND__DO__READ:
         return c->seq <= GOIM_SEQ_MAX;
@@ -192,6 +194,7 @@ job_im_conv_clear(job_im_conv_t *c)
 
     for (i = 0; i < c->nmembers; i++) {
         free(c->members[i].ext);
+        free(c->members[i].own);
     }
 
     free(c->members);

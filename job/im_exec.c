@@ -199,7 +199,7 @@ im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
     }
 
     members = &rows[c->at + (c->type == IM_PAIR ? 3 : 1)];
-    c->nmembers = members->nrows;
+    c->nmembers = rows[c->at].nrows > 0 ? members->nrows : 0;
     c->members = job_realloc(NULL, (c->nmembers + 1)
                                    * sizeof(job_im_member_t));
 
@@ -211,6 +211,8 @@ im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
         c->members[i].muted = v[3].n;
         c->members[i].read = im_number(&v[4]);
         c->members[i].ext = NULL;
+        c->members[i].own = NULL;
+        c->members[i].notify = 0;
     }
 }
 
@@ -292,9 +294,14 @@ im_bound(job_im_t *im)
         }
 
         cmd->conv->used = 1;
+        cmd->conv->id = cmd->c->conv;   /* what waits again may be gone */
     }
 
     job_im_back(im, i);
+
+    for (i = 0; i < b->nconvs; i++) {
+        b->convs[i].asks &= b->convs[i].used;
+    }
 }
 
 
@@ -402,6 +409,7 @@ im_locked(const db_reply_t *reply, void *data)
     }
 
     im_group_look(&q, b);
+    im_own_look(&q, b);
 
     /* and, of those that were carried out, to whom they went */
 
@@ -528,7 +536,7 @@ im_command(im_sql_t *q, job_im_batch_t *b, size_t at, const db_rows_t *rows)
     before = &rows[b->nmids + at];
 
     if (im_own(cmd)) {
-        im_own_do(q, b, cmd);
+        im_own_do(q, b, at, rows);
         return;
     }
 
@@ -608,7 +616,7 @@ im_written(const db_reply_t *reply, void *data)
     job_im_t  *im = data;
 
     if (reply->status == DB_OK) {
-        im_own_found(&im->batch, reply->rows);
+        im_own_written(&im->batch, reply->rows);
     }
 
     im->done(im, reply);
@@ -638,6 +646,7 @@ im_looked(const db_reply_t *reply, void *data)
     }
 
     im_group_found(b, reply->rows);
+    im_own_found(b, reply->rows);
 
     for (i = 0; i < b->ncmds; i++) {
         im_command(&q, b, i, reply->rows);
@@ -649,7 +658,7 @@ im_looked(const db_reply_t *reply, void *data)
         if (c->changed) {
             ADD(&q, "UPDATE conversation SET seq = $2, n = $3, at = $4 "
                 "WHERE id = $1", im_str(c->id), db_int((int64_t) c->seq),
-                db_int((int64_t) c->n), db_int(b->cmds[0]->c->at));
+                db_int((int64_t) c->n), db_int(c->newest));
         }
     }
 

@@ -156,7 +156,7 @@ im_group_put(im_sql_t *q, job_im_conv_t *c, int64_t mid, job_im_role_t role)
     c->members = job_realloc(c->members,
                              (c->nmembers + 1) * sizeof(job_im_member_t));
     c->members[c->nmembers++] = (job_im_member_t) {
-        mid, c->seq, c->n, role, 0, NULL };
+        mid, c->seq, c->n, role, 0, NULL, NULL, 0 };
 
     qsort(c->members, c->nmembers, sizeof(job_im_member_t), im_mid_cmp);
 
@@ -174,6 +174,7 @@ im_group_drop(im_sql_t *q, job_im_conv_t *c, job_im_member_t *m)
         db_int(m->mid));
 
     free(m->ext);
+    free(m->own);
     at = (size_t) (m - c->members);
     c->nmembers--;
     memmove(m, m + 1, (c->nmembers - at) * sizeof(job_im_member_t));
@@ -202,12 +203,21 @@ im_group_muted(const job_im_conv_t *c, const job_im_member_t *m, int64_t now)
 
 /* ---- commands ---- */
 
+static void
+im_group_text(job_im_conv_t *c, const char *ext)
+{
+    free(c->ext);
+    c->ext = im_copy(&(db_value_t) { DB_TEXT, 0, ext, strlen(ext) });
+}
+
+
 /* One that is there is the same group, and stays as it is. */
 
 static void
 im_group_create(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
 {
     size_t          i;
+    const char     *ext;
     job_im_conv_t  *c;
 
     c = cmd->conv;
@@ -221,12 +231,14 @@ im_group_create(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
         return;
     }
 
+    ext = cmd->c->ext[0] != '\0' ? cmd->c->ext : "null";
+    im_group_text(c, ext);
     c->rule = im_rule(cmd->c->join, strlen(cmd->c->join));
 
     ADD(q, "UPDATE conversation SET rule = $2, history = $3, ext = $4 "
         "WHERE id = $1", im_str(c->id), im_str(im_rules[c->rule]),
         im_str(cmd->c->history[0] != '\0' ? cmd->c->history : "all"),
-        im_str(cmd->c->ext[0] != '\0' ? cmd->c->ext : "null"));
+        im_str(ext));
 
     im_group_put(q, c, cmd->c->mid, IM_OWNER);
 
@@ -490,31 +502,29 @@ im_group_member(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd,
 static int
 im_group_set(im_sql_t *q, job_im_conv_t *c, const Goim__ImCommand *cmd)
 {
-    int            mute;
-    const char    *ext;
+    int            mute, ext;
     job_im_rule_t  rule;
 
     rule = cmd->join[0] == '\0' ? c->rule
                                 : im_rule(cmd->join, strlen(cmd->join));
     mute = cmd->mute_all < 0 ? (int) c->mute_all : cmd->mute_all != 0;
-    ext = cmd->ext[0] == '\0' ? c->ext : cmd->ext;
+    ext = cmd->ext[0] != '\0' && strcmp(cmd->ext, c->ext) != 0;
 
-    if (rule == c->rule && mute == (int) c->mute_all
-        && strcmp(ext, c->ext) == 0)
-    {
+    if (rule == c->rule && mute == (int) c->mute_all && !ext) {
         return 0;
     }
 
-    ADD(q, "UPDATE conversation SET rule = $2, mute_all = $3, ext = $4 "
-        "WHERE id = $1", im_str(c->id), im_str(im_rules[rule]), db_int(mute),
-        im_str(ext));
+    ADD(q, "UPDATE conversation SET rule = $2, mute_all = $3 WHERE id = $1",
+        im_str(c->id), im_str(im_rules[rule]), db_int(mute));
 
     c->rule = rule;
     c->mute_all = mute;
 
-    if (ext != c->ext) {
-        free(c->ext);
-        c->ext = im_copy(&(db_value_t) { DB_TEXT, 0, ext, strlen(ext) });
+    if (ext) {
+        ADD(q, "UPDATE conversation SET ext = $2 WHERE id = $1", im_str(c->id),
+            im_str(cmd->ext));
+
+        im_group_text(c, cmd->ext);
     }
 
     return 1;

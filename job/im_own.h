@@ -10,9 +10,15 @@
 
 /* READ or SETTINGS */
 int im_own(const job_im_cmd_t *cmd);
-void im_own_do(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd);
+
+/* What they need: asked for in the second run, and found. */
+void im_own_look(im_sql_t *q, job_im_batch_t *b);
+void im_own_found(job_im_batch_t *b, const db_rows_t *rows);
+
+/* the batch's command of that number */
+void im_own_do(im_sql_t *q, job_im_batch_t *b, size_t at, const db_rows_t *rows);
 
 /* Once it is written: what is in the entries. */
-void im_own_found(job_im_batch_t *b, const db_rows_t *rows);
+void im_own_written(job_im_batch_t *b, const db_rows_t *rows);
 
 #endif

@@ -51,25 +51,24 @@ static void im_send_append(job_im_send_t *s);
 
 /* ---- records ---- */
 
-/* What changes a group has no id of a client's: its place in the bus tells it
-   from others. */
+/* What changes a group has no id of a client's: where its answer goes tells it from
+   others, in each place of the bus where it may stand. A blank is before it, which
+   no id of a client's has. */
 
 const char *
 im_cid(job_im_cmd_t *cmd)
 {
-    size_t  n;
-
     switch (cmd->c->do_) {
 
     case GOIM__IM_COMMAND__DO__SEND:
         return cmd->c->id;
 
     case GOIM__IM_COMMAND__DO__CREATE:
-        return "create";
+        return " create";
 
     default:
-        n = (size_t) snprintf(cmd->id, sizeof(cmd->id), "%u.", cmd->partition);
-        bus_hex(cmd->id + n, cmd->offset.b, GOIM_OFFSET_LEN);
+        snprintf(cmd->id, sizeof(cmd->id), " %s.%" PRIu64, cmd->c->logic,
+                 cmd->c->request);
         return cmd->id;
     }
 }
@@ -153,6 +152,10 @@ im_send_text(job_im_send_t *s, job_im_cmd_t *cmd)
     item.len = cmd->c->body.len;
 
     s->text = im_item(&item, &s->len);
+
+    if (s->text == NULL) {
+        abort();                    /* names were looked at */
+    }
 }
 
 

@@ -31,6 +31,8 @@ typedef struct {
     job_im_role_t   role;
     int64_t         muted;          /* until then, Unix time, ms */
     char           *ext;            /* NULL: no command asks for it */
+    char           *own;            /* ... for these two */
+    int64_t         notify;
 } job_im_member_t;
 
 /* a conversation that a batch is about */
@@ -39,6 +41,7 @@ struct job_im_conv_s {
     im_type_t         type;
     int64_t           low, high;    /* of a pair */
     uint64_t          seq, n;       /* so far */
+    int64_t           newest;       /* of the batch: when it was taken */
     job_im_member_t  *members;      /* by mid; none: there is no such group */
     size_t            nmembers;
     job_im_rule_t     rule;
@@ -70,7 +73,7 @@ struct job_im_cmd_s {
     job_im_conv_t    *conv;
     size_t            to;           /* its statements of these names */
     size_t            ext;
-    char              id[12 + 2 * GOIM_OFFSET_LEN];
+    char              id[GOIM_IM_LOGIC + 24];       /* im_cid() */
 
     /* what came of it */
     unsigned          old:1;        /* at or under the place: carried out */
@@ -82,7 +85,7 @@ struct job_im_cmd_s {
     int64_t           at;
     char             *own;          /* the entry's line, for READ and SETTINGS,
                                        where there is one */
-    size_t            row;          /* its statement */
+    size_t            row;          /* its statement, and 1; 0: none */
 };
 
 typedef struct {

@@ -97,6 +97,7 @@ im_write(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
     counted = cmd->c->do_ == GOIM__IM_COMMAND__DO__SEND;
     c = cmd->conv;
     c->changed = 1;
+    c->newest = cmd->c->at;
     c->n += counted;
     cmd->seq = ++c->seq;
     cmd->n = c->n;

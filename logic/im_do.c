@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOGIC_IM_JSON  (JSON_DECODE_ANY | JSON_ALLOW_NUL                     \
-                        | JSON_REJECT_DUPLICATES)
+#define LOGIC_IM_JSON  (JSON_DECODE_ANY | JSON_REJECT_DUPLICATES)
 
 
 static const char *const  logic_im_joins[] = { "open", "ask", "closed", NULL };
@@ -187,6 +186,12 @@ logic_im_send(const logic_im_do_t *d)
         || (c.kind = (char *) logic_im_word(d, "kind", GOIM_IM_KIND, "msg"))
            == NULL)
     {
+        return;
+    }
+
+    if (!im_kind_of_message(c.kind)) {
+        logic_im_answer(d, -400, "kind: kept for changes of groups and for what "
+                        "is no item");
         return;
     }
 
@@ -648,7 +653,7 @@ static const struct {
     { "group/dismiss", logic_im_dismiss, "conv " },
     { "group", logic_im_group_get, "conv " },
     { "group/members", logic_im_group_members, "conv after limit " },
-    { "sync", logic_im_sync, "after limit " },
+    { "sync", logic_im_sync, "after epoch limit " },
     { "history", logic_im_history, "conv after before limit " },
     { "convs", logic_im_convs, "before conv limit " },
     { "device", logic_im_device, "key platform push_token " },

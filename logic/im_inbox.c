@@ -59,7 +59,7 @@ logic_inbox_text(const db_value_t *v, size_t *len)
     if (v[INBOX_KEY].type == DB_TEXT && v[INBOX_MEMBER].type == DB_INT) {
         text = im_state(v[INBOX_CONV].data, v[INBOX_KEY].data,
                         &v[INBOX_MEMBER]);
-        *len = strlen(text);
+        *len = text != NULL ? strlen(text) : 0;
 
         return text;
     }

@@ -17,6 +17,8 @@ typedef struct {
     int64_t            limit;
     int                backwards;
     size_t             bytes;       /* of bodies, so far */
+    int64_t            after;       /* of an inbox: what the client has, */
+    char               epoch[GOIM_EPOCH_MAX + 1];   /* and of which; or "" */
 } logic_im_page_t;
 
 
@@ -52,7 +54,8 @@ logic_im_base64(const db_value_t *v)
 }
 
 
-/* seq, n, mid, cid, kind, at, body, from the message's row */
+/* seq, n, mid, cid, kind, at, body, from the message's row; NULL: no text is there
+   where there should be */
 
 static json_t *
 logic_im_item(const char *conv, const db_value_t *v)
@@ -65,9 +68,13 @@ logic_im_item(const char *conv, const db_value_t *v)
                      "id", v[3].data, (int) v[3].len,
                      "kind", v[4].data, (int) v[4].len,
                      "at", (json_int_t) v[5].n);
+    if (item == NULL) {
+        return NULL;
+    }
+
     body = logic_im_base64(&v[6]);
 
-    if (item == NULL || body == NULL) {
+    if (body == NULL) {
         abort();
     }
 
@@ -85,12 +92,8 @@ logic_im_entry(const char *conv, const char *key, const db_value_t *member)
     json_t  *state;
 
     text = im_state(conv, key, member);
-    state = json_loads(text, 0, NULL);
+    state = text != NULL ? json_loads(text, 0, NULL) : NULL;
     free(text);
-
-    if (state == NULL) {
-        abort();
-    }
 
     return state;
 }
@@ -152,59 +155,144 @@ logic_im_page(const logic_im_do_t *d)
 
 /* ---- an inbox ---- */
 
-static void
-logic_im_synced(const db_reply_t *reply, void *data)
+/* columns of a row: of the inbox, then of an entry and its item */
+enum {
+    SYNC_EPOCH,
+    SYNC_HEAD,
+    SYNC_FIRST,
+    SYNC_SEQ,
+    SYNC_CONV,
+    SYNC_KEY,                       /* NULL: it is an item */
+    SYNC_MEMBER,                    /* what im_state() takes */
+    SYNC_OWN = SYNC_MEMBER + 3,
+    SYNC_ITEM,
+    SYNC_BODY = SYNC_ITEM + 6
+};
+
+
+/* The entries that fit, up to the first that does not: a client goes on behind the
+   last one. What has no item any more is a gap. */
+
+static json_t *
+logic_im_entries(logic_im_page_t *p, const db_rows_t *rows)
 {
+    int                state;
     size_t             i;
     json_t            *items, *item;
-    logic_im_page_t   *p = data;
-    const db_rows_t   *rows;
     const db_value_t  *v;
 
-    if (reply->status != DB_OK) {
-        logic_im_failed(p);
-        return;
-    }
-
-    rows = &reply->rows[0];
     items = json_array();
-    v = rows->values;
 
-    for (i = 0; i < rows->nrows; i++, v += rows->ncols) {
-        item = v[2].type != DB_INT ? NULL
-               : v[11].type == DB_TEXT && v[12].type == DB_INT
-               ? logic_im_entry(v[3].data, v[11].data, &v[12])
-               : v[4].type == DB_INT && logic_im_fits(p, &v[10])
-               ? logic_im_item(v[3].data, &v[4]) : NULL;
+    for (i = 0, v = rows->values; i < rows->nrows; i++, v += rows->ncols) {
+
+        state = v[SYNC_KEY].type == DB_TEXT && v[SYNC_MEMBER].type == DB_INT;
+
+        if (v[SYNC_SEQ].type != DB_INT
+            || (!state && v[SYNC_ITEM].type != DB_INT))
+        {
+            continue;
+        }
+
+        if (!logic_im_fits(p, &v[state ? SYNC_OWN : SYNC_BODY])) {
+            break;
+        }
+
+        item = state ? logic_im_entry(v[SYNC_CONV].data, v[SYNC_KEY].data,
+                                      &v[SYNC_MEMBER])
+                     : logic_im_item(v[SYNC_CONV].data, &v[SYNC_ITEM]);
 
         if (item != NULL) {
-            json_object_set_new(item, "inbox", json_integer(v[2].n));
+            json_object_set_new(item, "inbox", json_integer(v[SYNC_SEQ].n));
             json_array_append_new(items, item);
         }
     }
 
+    return items;
+}
+
+
+/* Whether what the client has is of this inbox, and what follows is still kept. */
+
+static int
+logic_im_follows(const logic_im_page_t *p, const db_value_t *v)
+{
+    return strlen(p->epoch) == v[SYNC_EPOCH].len
+           && memcmp(p->epoch, v[SYNC_EPOCH].data, v[SYNC_EPOCH].len) == 0
+           && p->after >= v[SYNC_FIRST].n - 1;
+}
+
+
+static void
+logic_im_synced(const db_reply_t *reply, void *data)
+{
+    int                follows;
+    json_t            *page;
+    logic_im_page_t   *p = data;
+    const db_rows_t   *rows;
+    const db_value_t  *v;
+
+    rows = reply->status == DB_OK ? &reply->rows[0] : NULL;
+
+    if (rows == NULL || rows->nrows == 0) {
+        logic_im_failed(p);
+        return;
+    }
+
     v = rows->values;
-    logic_im_tell(p, 0, "",
-                  json_pack("{s:s#, s:I, s:o}", "epoch",
-                            rows->nrows ? v[0].data : "",
-                            rows->nrows ? (int) v[0].len : 0, "seq",
-                            rows->nrows ? (json_int_t) v[1].n : (json_int_t) 0,
-                            "items", items));
+    follows = p->epoch[0] == '\0' || logic_im_follows(p, v);
+
+    page = json_pack("{s:s#, s:I, s:o}", "epoch", v[SYNC_EPOCH].data,
+                     (int) v[SYNC_EPOCH].len, "seq",
+                     (json_int_t) v[SYNC_HEAD].n, "items",
+                     follows ? logic_im_entries(p, rows) : json_array());
+
+    if (p->epoch[0] != '\0') {
+        json_object_set_new(page, "recovered", json_boolean(follows));
+    }
+
+    logic_im_tell(p, 0, "", page);
+}
+
+
+/* -1: answered */
+
+static int
+logic_im_epoch(const logic_im_do_t *d, char *epoch)
+{
+    const logic_arg_t  *arg;
+
+    epoch[0] = '\0';
+    arg = logic_query_find(d->q, "epoch");
+
+    if (arg == NULL) {
+        return 0;
+    }
+
+    if (!im_word(arg->value, GOIM_EPOCH_MAX)) {
+        logic_im_answer(d, -400, "epoch: 1 to %d visible characters of ASCII",
+                        GOIM_EPOCH_MAX);
+        return -1;
+    }
+
+    strcpy(epoch, arg->value);
+
+    return 0;
 }
 
 
 void
 logic_im_sync(const logic_im_do_t *d)
 {
+    char              epoch[GOIM_EPOCH_MAX + 1];
     int64_t           after;
     db_stmt_t         st;
     db_value_t        args[3];
     logic_im_page_t  *p;
 
     static const char  text[] =
-        "SELECT e.value, COALESCE(a.seq, 0), i.seq, i.conv, m.seq, m.n, "
-        "m.mid, m.cid, m.kind, m.at, m.body, i.key, b.read, b.read_n, "
-        "b.notify, b.own FROM meta AS e "
+        "SELECT e.value, COALESCE(a.seq, 0), COALESCE(a.first, 1), i.seq, "
+        "i.conv, i.key, b.read, b.read_n, b.notify, b.own, m.seq, m.n, "
+        "m.mid, m.cid, m.kind, m.at, m.body FROM meta AS e "
         "LEFT JOIN account AS a ON a.mid = $1 "
         "LEFT JOIN (SELECT seq, conv, cseq, key FROM inbox WHERE mid = $1 "
         "AND seq > $2 ORDER BY seq LIMIT $3) AS i ON 1 = 1 "
@@ -214,10 +302,13 @@ logic_im_sync(const logic_im_do_t *d)
         "WHERE e.name = 'epoch' ORDER BY i.seq";
 
     if (logic_im_number(d, "after", 0, GOIM_SEQ_MAX, &after) != 0
-        || (p = logic_im_page(d)) == NULL)
+        || logic_im_epoch(d, epoch) != 0 || (p = logic_im_page(d)) == NULL)
     {
         return;
     }
+
+    p->after = after;
+    strcpy(p->epoch, epoch);
 
     args[0] = db_int(d->mid);
     args[1] = db_int(after);
@@ -255,14 +346,14 @@ logic_im_paged(const db_reply_t *reply, void *data)
 
     items = json_array();
 
-    for (i = 0; i < rows->nrows; i++) {
-        v = rows->values + i * rows->ncols;
+    for (i = 0, v = rows->values; i < rows->nrows; i++, v += rows->ncols) {
 
-        if (v[3].type == DB_INT && logic_im_fits(p, &v[9])) {
-            json_array_insert_new(items, p->backwards ? 0
-                                  : json_array_size(items),
-                                  logic_im_item(v[2].data, &v[3]));
+        if (v[3].type != DB_INT || !logic_im_fits(p, &v[9])) {
+            break;
         }
+
+        json_array_insert_new(items, p->backwards ? 0 : json_array_size(items),
+                              logic_im_item(v[2].data, &v[3]));
     }
 
     v = rows->values;
@@ -302,6 +393,12 @@ logic_im_history(const logic_im_do_t *d)
 
     p->backwards = logic_query_find(d->q, "after") == NULL;
 
+    if (!p->backwards && logic_query_find(d->q, "before") != NULL) {
+        logic_im_answer(d, -400, "before: not together with after");
+        free(p);
+        return;
+    }
+
     args[0] = db_text(conv, strlen(conv));
     args[1] = db_int(d->mid);
     args[2] = db_int(!p->backwards ? after : before ? before : INT64_MAX);
@@ -321,7 +418,7 @@ logic_im_json(const db_value_t *v)
 {
     json_t  *json;
 
-    json = json_loadb(v->data, v->len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    json = json_loadb(v->data, v->len, JSON_DECODE_ANY, NULL);
 
     return json != NULL ? json : json_null();
 }

@@ -46,6 +46,26 @@ im_word(const char *text, size_t max)
 }
 
 
+int
+im_kind_of_message(const char *kind)
+{
+    size_t  i;
+
+    static const char *const  kept[] = {
+        "create", "add", "remove", "join", "ask", "answer", "member", "update",
+        "dismiss", IM_KEY_READ, IM_KEY_CONV
+    };
+
+    for (i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        if (strcmp(kind, kept[i]) == 0) {
+            return 0;
+        }
+    }
+
+    return im_word(kind, GOIM_IM_KIND);
+}
+
+
 void
 im_pair(char *conv, int64_t one, int64_t other)
 {
@@ -116,7 +136,11 @@ im_item(const im_item_t *item, size_t *len)
                      "n", (json_int_t) item->n, "mid", (json_int_t) item->mid,
                      "id", item->id, "kind", item->kind,
                      "at", (json_int_t) item->at);
-    line = head != NULL ? json_dumps(head, JSON_COMPACT) : NULL;
+    if (head == NULL) {
+        return NULL;
+    }
+
+    line = json_dumps(head, JSON_COMPACT);
     json_decref(head);
 
     if (line == NULL) {
@@ -154,7 +178,7 @@ im_state(const char *conv, const char *key, const db_value_t *member)
     state = json_pack("{s:s, s:s}", "conv", conv, "kind", key);
 
     if (state == NULL) {
-        abort();
+        return NULL;
     }
 
     if (strcmp(key, IM_KEY_READ) == 0) {

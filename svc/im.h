@@ -20,6 +20,10 @@ int im_check(const char *db, const char *topic, char *err, size_t size);
 /* 1 to `max` visible characters of ASCII */
 int im_word(const char *text, size_t max);
 
+/* The kind of a message: such a word, and none that the changes of groups and the
+ * entries of inboxes have, lest a message pass for one. */
+int im_kind_of_message(const char *kind);
+
 /* "p<low>.<high>": at most GOIM_IM_CONV bytes and a zero byte. */
 void im_pair(char *conv, int64_t one, int64_t other);
 
@@ -48,7 +52,8 @@ typedef struct {
     size_t       len;
 } im_item_t;
 
-/* Its line of JSON, a newline, and the payload byte for byte: malloc()ed. */
+/* Its line of JSON, a newline, and the payload byte for byte: malloc()ed. NULL: what a
+ * database has there is no text. */
 char *im_item(const im_item_t *item, size_t *len);
 
 
@@ -58,7 +63,7 @@ char *im_item(const im_item_t *item, size_t *len);
 #define IM_KEY_CONV  "conv"
 
 /* The entry's line and a newline, from columns read, read_n, notify and own of
- * its member: malloc()ed. */
+ * its member: malloc()ed. NULL: as above. */
 char *im_state(const char *conv, const char *key, const db_value_t *member);
 
 

@@ -174,11 +174,48 @@ sub conversations {
         'nor of none');
 }
 
+# a page ends where the next entry does not fit: nothing behind it is told
+sub pages {
+    my $big = 'x' x 60_000;
+    $api->post('/goim/im/send', [mid => 161, to => 160, id => $_], $_ . $big)
+        for 1 .. 6;
+    post('read', mid => 160, conv => 'p160.161', read => 2);
+    $api->post('/goim/im/send', [mid => 161, to => 160, id => 7], 7);
+    post('conv', mid => 160, conv => 'p160.161', notify => 0);
+    my ($after, $n, @all) = (0, 0);
+    while (my @page = @{ get('sync', mid => 160, after => $after)
+        ->{data}{items} })
+    {
+        push @all, map { $_->{seq} || $_->{kind} } @page;
+        $after = $page[-1]{inbox};
+        $n++;
+    }
+    is("@all", '1 2 3 4 5 6 read 7 conv', 'the inbox, all of it');
+    cmp_ok($n, '>', 1, 'in pages');
+
+    my $is = get('sync', mid => 160, after => 8)->{data};
+    ok(!exists $is->{recovered}, 'who tells no epoch is told nothing of it');
+    my $same = get('sync', mid => 160, after => 8, epoch => $is->{epoch})->{data};
+    is($json->encode($same), $json->encode({ %$is,
+        recovered => JSON::PP::true }), 'of this inbox: what follows');
+    is($json->encode(get('sync', mid => 160, after => 8, epoch => 'other')
+        ->{data}), $json->encode({ %$is, items => [],
+        recovered => JSON::PP::false }), 'of another one: nothing, and told so');
+    $db->sql('UPDATE account SET first = 5 WHERE mid = 160');
+    for ([3, 0], [4, 1]) {
+        my ($has, $kept) = @$_;
+        my $page = get('sync', mid => 160, after => $has,
+            epoch => $is->{epoch})->{data};
+        is($page->{recovered} ? 1 : 0, $kept, "5 is the first that is kept: after $has");
+    }
+}
+
 sub wrong {
     for (['conv', 'notify', conv => 'p1.2', notify => 2],
         ['conv', 'ext', conv => 'p1.2', ext => '{'],
         ['conv', 'ext', conv => 'p1.2', ext => '"' . 'x' x 4095 . '"'],
         ['conv', 'ext', conv => 'p1.2', ext => '{"a":1,"a":2}'],
+        ['conv', 'ext', conv => 'p1.2', ext => '"\u0000"'],
         ['conv', 'conv'], ['conv', 'what', conv => 'p1.2', what => 1],
         ['send', 'mids', to => 2, id => 'x', mids => 3],
         ['group/create', 'join', id => 'x', join => 'no'],
@@ -193,6 +230,12 @@ sub wrong {
         my $said = post($what, mid => 1, @args);
         is($said->{code}, -400, substr "$what @args", 0, 60);
         like($said->{message}, qr/^$name: /, 'it is named');
+    }
+    for (['sync', 'epoch', epoch => ''], ['sync', 'epoch', epoch => 'x' x 33],
+        ['history', 'before', conv => 'p1.2', before => 2, after => 1])
+    {
+        my ($what, $name, @args) = @$_;
+        like(get($what, mid => 1, @args)->{message}, qr/^$name: /, "$what @args");
     }
     is(get('group', mid => 1, conv => 'p1.2')->{message}, 'conv: not a group',
         'a pair is none');
@@ -263,6 +306,7 @@ for my $kind (qw(sqlite postgresql)) {
         subtest 'histories' => \&histories;
         subtest 'groups' => \&group;
         subtest 'conversations' => \&conversations;
+        subtest 'pages' => \&pages;
         subtest 'wrong parameters' => \&wrong;
         subtest 'a later version' => \&newer;
     };

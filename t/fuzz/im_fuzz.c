@@ -80,7 +80,7 @@ logic_im_ask(const logic_im_do_t *d, Goim__ImCommand *c)
     switch ((int) c->do_) {
 
     case GOIM__IM_COMMAND__DO__SEND:
-        check(im_word(c->id, GOIM_IM_ID) && im_word(c->kind, GOIM_IM_KIND));
+        check(im_word(c->id, GOIM_IM_ID) && im_kind_of_message(c->kind));
         break;
 
     case GOIM__IM_COMMAND__DO__READ:
