@@ -5,6 +5,7 @@
  */
 
 #include "im.h"
+#include "im_dead.h"
 #include "im_exec.h"
 
 #include <inttypes.h>
@@ -18,14 +19,11 @@
 
 #define IM_AT_MAX        (INT64_MAX / 2)        /* ms, and time that one is muted */
 #define IM_WAITING       (16 * 1024 * 1024)     /* bytes of commands */
-#define IM_DEAD          "goim:dead"            /* its key */
-#define IM_DEAD_MOST     "1000"
 #define IM_REPLIES       "10000"                /* of a thread of logic, */
 #define IM_REPLIES_LIVE  "60000"                /* ms */
 
 
 static void job_im_next(job_im_t *im);
-static void job_im_dead(job_im_t *im);
 static void job_im_tables(job_im_t *im);
 static void job_im_sent(job_im_t *im);
 
@@ -392,8 +390,8 @@ job_im_on_timer(evutil_socket_t fd, short what, void *data)
     if (!im->ready) {
         job_im_tables(im);
 
-    } else if (im->dead != NULL) {
-        job_im_dead(im);
+    } else if (im->why != NULL) {
+        im_dead_keep(im);
 
     } else if (im->send != NULL) {
         job_im_send(im);
@@ -408,54 +406,15 @@ job_im_on_timer(evutil_socket_t fd, short what, void *data)
 /* ---- a command that the database refuses ---- */
 
 static void
-job_im_buried(svc_redis_t *r, redisReply *reply, void *data)
+job_im_buried(job_im_t *im)
 {
-    job_im_t  *im = data;
-
-    (void) r;
-
-    if (svc_redis_class(reply) != SVC_REDIS_OK) {
-        job_im_again(im);
-        return;
-    }
-
     metrics_add(im->given_up, 1);
     job_im_answer(im, im->batch.cmds[0], -500, "the database refuses it");
 
-    free(im->dead);
-    im->dead = NULL;
+    free(im->why);
+    im->why = NULL;
 
     job_im_sent(im);
-}
-
-
-/* It is kept for whoever looks after the database, with the reason. */
-
-static void
-job_im_dead(job_im_t *im)
-{
-    char          *packed;
-    size_t         len;
-    svc_redis_t   *redis;
-    job_im_cmd_t  *cmd;
-
-    cmd = im->batch.cmds[0];
-    len = goim__im_command__get_packed_size(cmd->c);
-    packed = job_realloc(NULL, len + 1);
-    goim__im_command__pack(cmd->c, (uint8_t *) packed);
-
-    redis = im->job->redis;
-
-    if (svc_redis_callf(redis, job_im_buried, im, "XADD %s" IM_DEAD " MAXLEN ~ "
-                        IM_DEAD_MOST " * why %s mid %" PRId64 " conv %s v %b",
-                        svc_redis_prefix(redis), im->dead, cmd->c->mid,
-                        cmd->c->conv, packed, len)
-        != 0)
-    {
-        job_im_again(im);
-    }
-
-    free(packed);
 }
 
 
@@ -484,13 +443,13 @@ job_im_refused(job_im_t *im, const db_reply_t *reply)
     log_write(LOG_ERROR, "im: a command of %" PRId64 " is given up: %s",
               b->cmds[0]->c->mid, log_text(&t, reply->err));
 
-    im->dead = strdup(reply->err);
+    im->why = strdup(reply->err);
 
-    if (im->dead == NULL) {
+    if (im->why == NULL) {
         abort();
     }
 
-    job_im_dead(im);
+    im_dead_keep(im);
 }
 
 
@@ -638,6 +597,7 @@ job_im_start(job_t *job, char *err, size_t size)
     im->done = job_im_done;
     im->sent = job_im_sent;
     im->again = job_im_again;
+    im->buried = job_im_buried;
     im->bus = job->conf->bus;
     im->bus.name = "im";
     im->bus.topic = job->conf->im_topic;
@@ -657,7 +617,7 @@ job_im_start(job_t *job, char *err, size_t size)
 
     im->consumer = bus_consumer_new(job->base, &im->bus, job->redis, &events,
                                     err, size);
-    if (im->consumer == NULL) {
+    if (im->consumer == NULL || im_dead_start(im, err, size) != 0) {
         return -1;
     }
 
@@ -695,9 +655,10 @@ job_im_free(job_im_t *im)
         job_im_cmd_free(im, cmd);
     }
 
+    im_dead_free(im);
     job_im_send_free(im);
     job_im_batch_free(im);
-    free(im->dead);
+    free(im->why);
     db_close(im->db);
     event_free(im->timer);
     free(im);

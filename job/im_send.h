@@ -20,6 +20,7 @@
 typedef struct job_im_cmd_s   job_im_cmd_t;
 typedef struct job_im_conv_s  job_im_conv_t;
 typedef struct job_im_send_s  job_im_send_t;
+typedef struct job_im_dead_s  job_im_dead_t;
 
 typedef enum { IM_MEMBER, IM_ADMIN, IM_OWNER } job_im_role_t;
 typedef enum { IM_CLOSED, IM_ASK, IM_OPEN } job_im_rule_t;      /* of joining */
@@ -122,9 +123,11 @@ struct job_im_s {
     /* what comes next */
     void            (*done)(job_im_t *im, const db_reply_t *reply);
     void            (*sent)(job_im_t *im);
+    void            (*buried)(job_im_t *im);
     void            (*again)(job_im_t *im);     /* later */
 
-    char             *dead;         /* why the batch's command is given up */
+    job_im_dead_t    *dead;
+    char             *why;          /* the batch's command is given up */
     unsigned          ready:1;      /* the tables are there */
     unsigned          busy:1;       /* with the batch */
     unsigned          failed:1;     /* what was tried last: again later */

@@ -15,6 +15,7 @@
  *     list.c      messages in the order in which they were taken
  *     canary.c    whether what logic sends to see that it works comes
  *     im.c        messages between people, from another bus:
+ *     im_dead.c   what the database refuses is kept
  *     im_exec.c   a batch of them is a transaction of the database
  *     im_group.c  what changes groups,
  *     im_own.c    what a member has for itself,
@@ -76,6 +77,7 @@ typedef struct {
     history_t         history;
     char             *im_db;            /* "": no messages between people */
     char             *im_topic;
+    char             *im_dead;          /* topic of what is given up */
 } job_conf_t;
 
 /* why an item has no number */

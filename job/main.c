@@ -61,6 +61,8 @@ static const conf_key_t  job_keys[] = {
     { "im", "db", CONF_STR, offsetof(job_conf_t, im_db), "", 0, 0, NULL },
     { "im", "topic", CONF_STR, offsetof(job_conf_t, im_topic),
       "goim-im-topic", 0, 0, NULL },
+    { "im", "dead_topic", CONF_STR, offsetof(job_conf_t, im_dead),
+      "goim-dead", 0, 0, NULL },
     SVC_REDIS_CONF(job_conf_t, redis),
     BUS_CONF(job_conf_t, bus),
     { NULL, NULL, 0, 0, NULL, 0, 0, NULL }
@@ -134,7 +136,15 @@ job_check(void *conf, char *err, size_t size)
         return -1;
     }
 
-    if (im_check(jcf->im_db, jcf->im_topic, err, size) != 0) {
+    if (im_check(jcf->im_db, jcf->im_topic, err, size) != 0
+        || im_topic_check("dead_topic", jcf->im_dead, err, size) != 0)
+    {
+        return -1;
+    }
+
+    if (strcmp(jcf->im_topic, jcf->im_dead) == 0) {
+        snprintf(err, size, "[im] dead_topic = \"%.64s\" is topic, too: what "
+                 "is given up would come again", jcf->im_dead);
         return -1;
     }
 

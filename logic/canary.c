@@ -217,6 +217,7 @@ logic_canary_send(logic_canary_t *c)
     m.pack = logic_canary_pack;
     m.what = &msg;
     m.from = c->thread->from;
+    m.headers = NULL;
     m.timeout = LOGIC_CANARY_TIMEOUT;
     m.cb = logic_canary_produced;
     m.data = c;

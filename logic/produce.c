@@ -53,6 +53,7 @@ logic_push_produce(logic_push_t *p, Goim__PushMsg *msg, const char *key,
     m.pack = logic_push_pack;
     m.what = msg;
     m.from = p->thread->from;
+    m.headers = NULL;
     m.timeout = p->deadline - svc_now();
     m.cb = logic_push_produced;
 

@@ -57,6 +57,18 @@ bus_check(const bus_conf_t *conf, char *err, size_t size)
 }
 
 
+int
+bus_topics(const bus_conf_t *conf)
+{
+    char                 err[256];
+    const bus_driver_t  *driver;
+
+    driver = bus_driver(conf, err, sizeof(err));
+
+    return driver != NULL && driver->topics;
+}
+
+
 /* ---- producer ---- */
 
 static void

@@ -54,6 +54,9 @@ int bus_conf_kafka(bus_conf_t *conf, const char *name, const char *value,
 /* Driver known, properties accepted by librdkafka. No network. */
 int bus_check(const bus_conf_t *conf, char *err, size_t size);
 
+/* Whether `topic` is one of many, which keeps records that nobody takes. */
+int bus_topics(const bus_conf_t *conf);
+
 
 /* ---- producer (logic: one a thread) ---- */
 
@@ -87,6 +90,8 @@ typedef struct {
     const void       *what;
     const char       *from;         /* where the writer has its sessions, beside
                                        the payload; "": it does not say */
+    const char *const *headers;     /* name, value, ..., NULL, beside it, where
+                                       bus_topics(); NULL: none */
     int64_t           timeout;      /* ms */
     bus_produced_pt   cb;
     void             *data;

@@ -15,6 +15,7 @@
 
 typedef struct {
     const char       *name;
+    int               topics;       /* of bus_topics() */
 
     /* beyond the table of [bus]; may be NULL */
     int             (*check)(const bus_conf_t *conf, char *err, size_t size);

@@ -459,6 +459,7 @@ bus_kafka_queue_done(bus_kafka_queue_t *q)
 
 const bus_driver_t  bus_kafka_driver = {
     .name = "kafka",
+    .topics = 1,
     .check = bus_kafka_check,
     .producer_new = bus_kafka_producer_new,
     .producer_partitions = bus_kafka_producer_partitions,

@@ -295,35 +295,37 @@ bus_kafka_producer_partitions(bus_producer_t *base)
 }
 
 
-/* The payload is goim's, byte for byte: what is ours goes into a header. */
-
-static rd_kafka_headers_t *
-bus_kafka_from(const char *from)
+static void
+bus_kafka_header(rd_kafka_headers_t *headers, const char *name,
+    const char *value)
 {
-    rd_kafka_headers_t  *headers;
-
-    if (from[0] == '\0') {
-        return NULL;
-    }
-
-    headers = rd_kafka_headers_new(1);
-
-    if (rd_kafka_header_add(headers, BUS_KAFKA_FROM, -1, from, -1)
+    if (rd_kafka_header_add(headers, name, -1, value, -1)
         != RD_KAFKA_RESP_ERR_NO_ERROR)
     {
         abort();
     }
-
-    return headers;
 }
 
 
-static void
-bus_kafka_from_free(rd_kafka_headers_t *headers)
+/* The payload is goim's, byte for byte: what is ours goes into headers. */
+
+static rd_kafka_headers_t *
+bus_kafka_headers(const bus_message_t *m)
 {
-    if (headers != NULL) {
-        rd_kafka_headers_destroy(headers);
+    const char *const   *h;
+    rd_kafka_headers_t  *headers;
+
+    headers = rd_kafka_headers_new(4);
+
+    if (m->from[0] != '\0') {
+        bus_kafka_header(headers, BUS_KAFKA_FROM, m->from);
     }
+
+    for (h = m->headers; h != NULL && *h != NULL; h += 2) {
+        bus_kafka_header(headers, h[0], h[1]);
+    }
+
+    return headers;
 }
 
 
@@ -362,7 +364,7 @@ bus_kafka_produce(bus_producer_t *base, const bus_message_t *m)
         return;
     }
 
-    headers = bus_kafka_from(m->from);
+    headers = bus_kafka_headers(m);
 
     /* the item holds the bytes until it is reported: no copy */
 
@@ -374,7 +376,7 @@ bus_kafka_produce(bus_producer_t *base, const bus_message_t *m)
                             RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
 
     if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        bus_kafka_from_free(headers);
+        rd_kafka_headers_destroy(headers);
         metrics_add(p->refused, 1);
         log_seldom(&refused, LOG_ERROR, "bus: not written to %s: %s",
                    p->conf->topic, rd_kafka_err2str(err));

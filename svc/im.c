@@ -13,15 +13,26 @@
 #include <string.h>
 
 
+int
+im_topic_check(const char *key, const char *topic, char *err, size_t size)
+{
+    if (strlen(topic) >= 1 && strlen(topic) <= 249) {
+        return 0;
+    }
+
+    snprintf(err, size, "[im] %s = \"%.64s\" is not 1 to 249 bytes", key,
+             topic);
+
+    return -1;
+}
+
 
 int
 im_check(const char *db, const char *topic, char *err, size_t size)
 {
     int  n;
 
-    if (strlen(topic) < 1 || strlen(topic) > 249) {
-        snprintf(err, size, "[im] topic = \"%.64s\" is not 1 to 249 bytes",
-                 topic);
+    if (im_topic_check("topic", topic, err, size) != 0) {
         return -1;
     }
 

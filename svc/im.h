@@ -16,6 +16,7 @@
 
 /* [im] of a configuration: 0, or -1 and why not. */
 int im_check(const char *db, const char *topic, char *err, size_t size);
+int im_topic_check(const char *key, const char *topic, char *err, size_t size);
 
 /* 1 to `max` visible characters of ASCII */
 int im_word(const char *text, size_t max);

@@ -286,14 +286,6 @@ is_deeply($two->eval(q{[...document.querySelectorAll('input, textarea')]
 
 $one->cmd('Emulation.setDeviceMetricsOverride', width => 390, height => 780,
     deviceScaleFactor => 2, mobile => JSON::PP::true());
-my $long = 'a-group-' . 'with-a-long-name-' x 3;
-$api->post('/goim/im/group/create', [mid => 5, id => $long, mids => 1]);
-goes_to($one, "g5.$long");
-$one->wait_js(q{!document.querySelector('#members').hidden});
-is($one->eval(q{[...document.querySelectorAll('.bar *, .talk *')].filter((e) =>
-    e.offsetParent && e.getBoundingClientRect().right > 390).length}), 0,
-    'on a phone nothing is beyond the edge');
-$one->click('#back');
 goes_to($one, 'g1.team');
 my $boxes = q{['.list', '.talk'].map((part) =>
     document.querySelector(part).offsetWidth)};

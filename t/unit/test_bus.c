@@ -394,6 +394,7 @@ maker_send_raw(maker_t *m, const char *key, const void *payload, size_t len,
     msg.pack = maker_pack;
     msg.what = payload;
     msg.from = "";
+    msg.headers = NULL;
     msg.timeout = timeout;
     msg.cb = maker_produced;
     msg.data = (void *) nmade++;

@@ -13,7 +13,8 @@ use Goim::Proc ();
 use Goim::Test qw(free_port folder wait_for spew slurp root_dir);
 
 # What kcat can't: `grow TOPIC N` to so many partitions, `empty TOPIC N`: all
-# records of the first N partitions are deleted.
+# records of the first N partitions are deleted, `limit TOPIC N`: it takes no
+# records of more bytes.
 my $admin = <<'C';
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@ main(int argc, char **argv)
     rd_kafka_conf_t      *conf = rd_kafka_conf_new();
     rd_kafka_event_t     *ev;
     rd_kafka_queue_t     *queue;
+    rd_kafka_ConfigResource_t         *limit;
     rd_kafka_NewPartitions_t          *grow;
     rd_kafka_DeleteRecords_t          *del;
     rd_kafka_topic_partition_list_t   *list;
@@ -45,6 +47,11 @@ main(int argc, char **argv)
     if (strcmp(argv[2], "grow") == 0) {
         grow = rd_kafka_NewPartitions_new(argv[3], n, err, sizeof(err));
         rd_kafka_CreatePartitions(rk, &grow, 1, NULL, queue);
+
+    } else if (strcmp(argv[2], "limit") == 0) {
+        limit = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, argv[3]);
+        rd_kafka_ConfigResource_set_config(limit, "max.message.bytes", argv[4]);
+        rd_kafka_AlterConfigs(rk, &limit, 1, NULL, queue);
 
     } else {
         list = rd_kafka_topic_partition_list_new(n);
@@ -64,6 +71,18 @@ main(int argc, char **argv)
         fprintf(stderr, "%s\n", ev == NULL ? "no answer"
                 : rd_kafka_event_error_string(ev));
         return 1;
+    }
+
+    /* each resource has an answer of its own */
+
+    if (strcmp(argv[2], "limit") == 0) {
+        const rd_kafka_ConfigResource_t  **done;
+        size_t                             ndone;
+
+        done = rd_kafka_AlterConfigs_result_resources(
+                   rd_kafka_event_AlterConfigs_result(ev), &ndone);
+
+        return ndone != 1 || rd_kafka_ConfigResource_error(done[0]) != 0;
     }
 
     return 0;
