@@ -298,8 +298,8 @@ for (qw(logic job)) {
         split /\n/, $both . $ranges{$name};
     $tried{"$_->[0] $_->[1]"} = 1 for @both, @{ $texts{$name} };
     my %any = map { $_ => 1 } 'bus topic', 'bus group',
-        'im db', 'im topic',
-        'im dead_topic', "$name log", 'auth ca', 'receive ca', 'before ca', 'events ca', 'events types',
+        'im db', 'im topic', 'im dead_topic', "$name log", 'auth ca', 'receive ca',
+        'before ca', 'events ca', 'events types',
         'auth issuer', 'auth audience', 'nodes domain', 'nodes host_domain',
         'nodes region_header', 'redis server_name';
     is_deeply([grep { !$tried{$_} && !$any{$_} } map { "@$_" } @keys], [],
@@ -394,7 +394,8 @@ for (qw(logic job)) {
         says('none of what is given up', "[im]\ndead_topic =\n",
             ':2: [im] dead_topic = "" is not 1 to 249 bytes');
         says('one for both', "[im]\ntopic = x\ndead_topic = x\n",
-            ':3: [im] dead_topic = "x" is topic, too');
+            ':3: [im] dead_topic = "x" is topic, too: what is given up would come '
+            . 'again');
     }
     says('no topic', $kafka . "[bus]\ntopic =\n",
         ':6: [bus] topic = "" is not 1 to 249 bytes');
