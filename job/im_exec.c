@@ -269,32 +269,37 @@ im_writes(Goim__ImCommand__Do what)
 }
 
 
-/* How many rows it needs is known only now, with the members: the batch is as
-   many commands as fit. */
+/* How many rows it needs, and how much it brings to sessions, is known only now,
+   with the members: the batch is as many commands as fit. */
 
 static void
 im_bound(job_im_t *im)
 {
-    size_t           i, rows;
+    size_t           i, rows, sent;
     job_im_cmd_t    *cmd;
     job_im_batch_t  *b;
 
     b = &im->batch;
 
-    for (i = 0, rows = 0; i < b->ncmds; i++) {
+    for (i = 0, rows = 0, sent = 0; i < b->ncmds; i++) {
         cmd = b->cmds[i];
         rows += 3;
 
         if (im_writes(cmd->c->do_)) {
             rows += cmd->conv->nmembers + 2 * cmd->c->n_mids;
+            sent += cmd->conv->nmembers * cmd->c->body.len;
         }
 
-        if (i > 0 && rows > JOB_IM_ROWS) {
+        if (i > 0 && (rows > JOB_IM_ROWS || sent > JOB_IM_SENT)) {
             break;
         }
 
         cmd->conv->used = 1;
         cmd->conv->id = cmd->c->conv;   /* what waits again may be gone */
+    }
+
+    if (i < b->ncmds) {
+        im->most = i;                   /* the next one looks at few more */
     }
 
     job_im_back(im, i);

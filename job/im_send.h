@@ -13,7 +13,8 @@
 
 #define JOB_IM_BATCH   1000                 /* commands of a transaction, */
 #define JOB_IM_BYTES   (4 * 1024 * 1024)    /* bytes of them, */
-#define JOB_IM_ROWS    5000                 /* rows written, about; or one */
+#define JOB_IM_ROWS    5000                 /* rows written, about, */
+#define JOB_IM_SENT    (16 * 1024 * 1024)   /* bytes brought to members; or one */
 #define JOB_IM_KEYS    256                  /* of a record */
 
 

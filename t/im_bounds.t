@@ -32,7 +32,10 @@ sub commands {
     } sort grep { /^goim:bus:im:\d+$/ } @{ $c->redis->cmd('KEYS', '*') };
 }
 
-# while job rests they pile up, and are one batch when it goes on
+# while job rests they pile up, and are one batch when it goes on; their payloads
+# begin with their ids
+my $more = '';
+
 sub at_once {
     my ($to, @ids) = @_;
     my @waiting;
@@ -42,8 +45,8 @@ sub at_once {
         my $socket = IO::Socket::INET->new("127.0.0.1:$c->{logics}[0]{http_port}")
             or die "connect: $@\n";
         print $socket "POST /goim/im/send?mid=1&to=$to&id=$id HTTP/1.1\r\n"
-            . "Host: localhost\r\nConnection: close\r\nContent-Length: " . length($id)
-            . "\r\n\r\n$id";
+            . "Host: localhost\r\nConnection: close\r\nContent-Length: "
+            . length("$id$more") . "\r\n\r\n$id$more";
         wait_for { commands() ne $before } 20, 'it is in the bus';
         push @waiting, $socket;
     }
@@ -87,6 +90,14 @@ sub rows {
         'in batches of at most 5,000 rows');
     is($api->get('/goim/im/sync', mid => 1498)->{data}{seq}, 26,
         'all of them for all');
+
+    $before = $c->job->metrics->{goim_job_im_batches_total};
+    $more = 'x' x 60_000;
+    is_deeply([map { "$_->{code} $_->{data}{seq}" } at_once('g1.large',
+        map { "l$_" } 1 .. 4)], [map { "0 $_" } 27 .. 30], 'large ones');
+    is($c->job->metrics->{goim_job_im_batches_total} - $before, 4,
+        'alone, each of them');
+    $more = '';
 }
 
 for my $kind (qw(sqlite postgresql)) {
