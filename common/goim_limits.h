@@ -87,6 +87,7 @@
 #define GOIM_IM_ID         64           /* bytes of an id that a client gives */
 #define GOIM_IM_KIND       32           /* of an item's kind */
 #define GOIM_IM_CONV       96           /* of a conversation: a mid and an id */
+#define GOIM_IM_LINE       (16 * 1024)  /* of the line before a client's payload */
 #define GOIM_IM_BODY       (64 * 1024)  /* of a payload */
 #define GOIM_IM_MEMBERS    500          /* of a group */
 #define GOIM_IM_MUTED      (10 * 365 * 86400)   /* s that a member is muted */

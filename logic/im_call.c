@@ -18,8 +18,7 @@
 
 #include "svc/clock.h"
 
-#define LOGIC_IM_SENDS    4000          /* bytes of a payload, */
-#define LOGIC_IM_LINE     (16 * 1024)   /* and of what is before it */
+#define LOGIC_IM_SENDS    4000          /* bytes of a payload */
 #define LOGIC_IM_MARGIN   200           /* ms, for the answer's way back */
 
 
@@ -237,7 +236,7 @@ logic_im_call(logic_call_t *call, const logic_limits_t *limits)
     }
 
     l->call = call;
-    l->line = n <= LOGIC_IM_LINE
+    l->line = n <= GOIM_IM_LINE
               ? json_loadb((char *) r->body.data, n, JSON_REJECT_DUPLICATES,
                            NULL)
               : NULL;
@@ -264,7 +263,7 @@ logic_im_call(logic_call_t *call, const logic_limits_t *limits)
 
     if (!json_is_object(l->line)) {
         logic_im_answer(&d, -400, "the first line is no JSON object of at most "
-                        "%d bytes", LOGIC_IM_LINE);
+                        "%d bytes", GOIM_IM_LINE);
         return 1;
     }
 

@@ -279,8 +279,8 @@ void ngx_goim_close(ngx_goim_session_t *s, ngx_uint_t code,
 void ngx_goim_close_malformed(ngx_goim_session_t *s, ngx_uint_t code,
     const char *reason);
 
-/* the longest body of a client's packet */
-size_t ngx_goim_max_body(void);
+/* the longest body of a packet of its client's */
+size_t ngx_goim_max_body(ngx_goim_session_t *s);
 
 /* reads what is there and gives it to front->input() (ngx_goim_input.c) */
 void ngx_goim_input_handler(ngx_event_t *rev);

@@ -48,13 +48,6 @@ ngx_goim_open(void)
 }
 
 
-size_t
-ngx_goim_max_body(void)
-{
-    return ngx_goim_conf->max_body;
-}
-
-
 void
 ngx_goim_attach_contribute(void)
 {

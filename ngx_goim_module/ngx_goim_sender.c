@@ -64,6 +64,17 @@ ngx_goim_sender_fill(ngx_goim_sender_t *sender, const ngx_goim_sender_t *old,
 }
 
 
+/* What is before a payload is besides: whoever may write to others is told when the
+   payload is too long, and by its line, however long the names are. */
+
+size_t
+ngx_goim_max_body(ngx_goim_session_t *s)
+{
+    return ngx_goim_conf->max_body
+           + (s->sender && s->sender->im ? GOIM_IM_LINE : 0);
+}
+
+
 /* Whether logic answers such a packet. */
 
 ngx_uint_t

@@ -87,7 +87,7 @@ ngx_goim_session_message(ngx_goim_session_t *s, u_char *data, size_t len,
     int            rc;
     goim_packet_t  p;
 
-    rc = goim_packet_parse(&p, data, len, ngx_goim_conf->max_body);
+    rc = goim_packet_parse(&p, data, len, ngx_goim_max_body(s));
 
     if (rc != GOIM_PACKET_OK) {
         ngx_goim_count(protocol_errors, 1);

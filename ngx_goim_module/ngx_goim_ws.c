@@ -106,7 +106,11 @@ ngx_goim_ws_parse_head(ngx_goim_ws_t *ws, u_char **pos, u_char *last,
         return ngx_goim_ws_bad(ev, 1002, reason);
     }
 
-    if (ws->opcode < GOIM_FRAME_CLOSE && ws->left > ws->max - ws->total) {
+    /* max may be less than before */
+
+    if (ws->opcode < GOIM_FRAME_CLOSE
+        && (ws->total > ws->max || ws->left > ws->max - ws->total))
+    {
         return ngx_goim_ws_bad(ev, 1009, "message too big");
     }
 

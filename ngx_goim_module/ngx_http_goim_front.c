@@ -272,7 +272,7 @@ ngx_http_goim_parse(ngx_goim_session_t *s, ngx_http_goim_input_t *in,
     in->ws.max = s->app->max_message;
 
     if (in->ws.max == 0) {
-        in->ws.max = ngx_goim_max_body() + GOIM_HEADER;
+        in->ws.max = ngx_goim_max_body(s) + GOIM_HEADER;
     }
 
     while (!s->busy) {

@@ -413,7 +413,7 @@ ngx_stream_goim_parse(ngx_goim_session_t *s, goim_packet_t *p, u_char *data,
 {
     int  rc;
 
-    rc = goim_packet_parse(p, data, len, ngx_goim_max_body());
+    rc = goim_packet_parse(p, data, len, ngx_goim_max_body(s));
 
     if (rc != GOIM_PACKET_OK && rc != GOIM_PACKET_AGAIN) {
         ngx_goim_close_malformed(s, 1002, goim_packet_error(rc));

@@ -95,6 +95,14 @@ for my $transport (qw(ws tcp)) {
             'too large for a socket');
         is(ask($one, 4, { to => '2', id => 'i' }, 'x' x 4000)->{code}, 0,
             'as large as may be');
+        my $name = 'x' x 64;
+        is(ask($one, 18, { do => 'group/create', id => $name, mids => [map {
+            8_000_000_000_000_000_000 + $_ } 1 .. 499] })->{code}, 0,
+            'a group as large as may be, and its name as long');
+        is(ask($one, 4, { to => "g$a.$name", id => $name, kind => 'k' x 32 },
+            'x' x 4000)->{code}, 0, 'a message to it: its line is besides');
+        is(ask($one, 4, { to => "g$a.$name", id => $name }, 'x' x 20_000)
+            ->{code}, -413, 'far too large');
     };
 }
 
