@@ -223,6 +223,7 @@ goim_timeline_arrived(goim_timeline_t *tl, goim_run_t *run)
     if (run->epoch != tl->epoch) {
         goim_epoch_unref(&w->epochs, tl->epoch);
         tl->epoch = goim_epoch_ref(run->epoch);
+        tl->began = run->follows;
         tl->head = 0;
         tl->taken = 0;
         tl->back = 0;

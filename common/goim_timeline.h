@@ -229,6 +229,7 @@ struct goim_timeline_s {
     uint64_t             epoch_at;  /* the newest word of its epoch */
     uint64_t             taken;     /* came by: no live session lacks it without
                                        finding out */
+    uint64_t             began;     /* its epoch was heard of behind this */
 
     /* live items since `read` began */
     goim_run_t          *kept;
@@ -250,6 +251,8 @@ struct goim_timeline_s {
     unsigned             kept_lost:1;   /* over the bound */
     unsigned             back:1;        /* the head went back */
     unsigned             closed:1;
+    unsigned             goes_on:1;     /* set by the caller: an epoch begins in
+                                           the middle, with what there is */
 };
 
 

@@ -341,13 +341,21 @@ goim_follow_place(goim_follow_t *f, const goim_answer_t *a)
 /*
  * Where it goes on without a position in this epoch. Who was there all the time
  * has the epoch from its beginning: the item by which it showed is not to get
- * lost.
+ * lost. Where an epoch goes on with what there is, that is not told again.
  */
 
 static uint64_t
 goim_follow_start(const goim_follow_t *f, const goim_answer_t *a)
 {
-    uint64_t  start;
+    uint64_t                start;
+    const goim_timeline_t  *tl;
+
+    tl = f->timeline;
+
+    if (!f->joining && tl->goes_on) {
+        return tl->epoch == a->epoch && tl->began < a->head ? tl->began
+                                                            : a->head;
+    }
 
     if (!f->joining) {
         return a->first == 1 ? 0 : a->head;

@@ -49,6 +49,7 @@ goim_timeline_heard(goim_timeline_t *tl, goim_epoch_t *epoch, uint64_t head,
 
         goim_epoch_unref(&w->epochs, tl->epoch);
         tl->epoch = goim_epoch_ref(epoch);
+        tl->began = head;
         tl->head = 0;
         tl->taken = 0;
         tl->back = 0;

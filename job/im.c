@@ -5,6 +5,8 @@
  */
 
 #include "im.h"
+#include "im_answer.h"
+#include "im_check.h"
 #include "im_dead.h"
 #include "im_exec.h"
 
@@ -19,11 +21,11 @@
 
 #define IM_AT_MAX        (INT64_MAX / 2)        /* ms, and time that one is muted */
 #define IM_WAITING       (16 * 1024 * 1024)     /* bytes of commands */
-#define IM_REPLIES       "10000"                /* of a thread of logic, */
-#define IM_REPLIES_LIVE  "60000"                /* ms */
 
 
 static void job_im_next(job_im_t *im);
+static void job_im_compare(job_im_t *im);
+static void job_im_pass(job_im_t *im);
 static void job_im_tables(job_im_t *im);
 static void job_im_sent(job_im_t *im);
 
@@ -157,16 +159,10 @@ job_im_record(bus_consumer_t *c, const bus_record_t *rec, void *data)
 }
 
 
-/* What waits of it is taken again, here or elsewhere; the batch goes on: the
-   database knows what it has done. */
-
 static void
-job_im_revoked(bus_consumer_t *c, uint32_t partition, void *data)
+job_im_forget(job_im_t *im, uint32_t partition)
 {
-    job_im_t      *im = data;
     job_im_cmd_t  *cmd, **place;
-
-    (void) c;
 
     for (place = &im->head; (cmd = *place) != NULL; ) {
 
@@ -180,6 +176,21 @@ job_im_revoked(bus_consumer_t *c, uint32_t partition, void *data)
     }
 
     im->tail = place;
+}
+
+
+/* What waits of it is taken again, here or elsewhere; the batch goes on: the
+   database knows what it has done. */
+
+static void
+job_im_revoked(bus_consumer_t *c, uint32_t partition, void *data)
+{
+    job_im_t  *im = data;
+
+    (void) c;
+
+    job_im_forget(im, partition);
+    job_im_place_lost(im, partition);
 }
 
 
@@ -291,49 +302,81 @@ job_im_next(job_im_t *im)
 
     im->busy = 1;
     job_im_take(im);
-    job_im_exec(im);
+
+    if (job_im_unknown(im, &im->batch)) {
+        job_im_compare(im);
+
+    } else {
+        job_im_exec(im);
+    }
 }
 
 
-/* ---- answers ---- */
+/* ---- is it the same database? ---- */
 
 static void
-job_im_answer(job_im_t *im, const job_im_cmd_t *cmd, int code,
-    const char *message)
+job_im_compare(job_im_t *im)
 {
-    char           key[GOIM_PREFIX_MAX + 128];
-    uint8_t       *packed;
-    size_t         len;
-    svc_redis_t   *redis;
-    Goim__ImReply  reply = GOIM__IM_REPLY__INIT;
+    job_im_back(im, 0);
+    job_im_batch_free(im);
 
-    if (cmd->c->logic[0] == '\0') {
+    free(im->why);
+    im->why = NULL;
+    im->kept = 0;
+
+    im->comparing = 1;
+    im->owned = bus_consumer_owned(im->consumer);
+    im->connections = db_connections(im->db);
+
+    job_im_check(im);
+}
+
+
+static void
+job_im_compared(job_im_t *im)
+{
+    im->comparing = 0;
+    im->busy = 0;
+    im->delay = 0;
+
+    job_im_next(im);
+}
+
+
+/* Whoever has partitions compares before there is anything to do, too. */
+
+static void
+job_im_on_tick(evutil_socket_t fd, short what, void *data)
+{
+    job_im_t  *im = data;
+
+    (void) fd;
+    (void) what;
+
+    if (im->busy || !im->ready || im->draining
+        || bus_consumer_owned(im->consumer) == 0
+        || (bus_consumer_owned(im->consumer) == im->owned
+            && db_connections(im->db) == im->connections))
+    {
         return;
     }
 
-    reply.request = cmd->c->request;
-    reply.code = code;
-    reply.message = (char *) (message ? message : "");
-    reply.seq = cmd->seq;
-    reply.at = cmd->at;
-
-    len = goim__im_reply__get_packed_size(&reply);
-    packed = job_realloc(NULL, len + 1);
-    goim__im_reply__pack(&reply, packed);
-
-    redis = im->job->redis;
-    snprintf(key, sizeof(key), "%s" IM_REPLY "%s", svc_redis_prefix(redis),
-             cmd->c->logic);
-
-    (void) svc_redis_callf(redis, NULL, NULL, "XADD %s MAXLEN ~ " IM_REPLIES
-                           " * r %b", key, packed, len);
-    (void) svc_redis_callf(redis, NULL, NULL, "PEXPIRE %s " IM_REPLIES_LIVE,
-                           key);
-    free(packed);
+    im->busy = 1;
+    job_im_compare(im);
 }
 
 
 /* ---- what came of it ---- */
+
+/* Redis knows what is stored before anybody else. */
+
+static void
+job_im_tell(job_im_t *im)
+{
+    job_im_place_tell(im);
+    job_im_send(im);
+}
+
 
 static void
 job_im_again(job_im_t *im)
@@ -390,11 +433,17 @@ job_im_on_timer(evutil_socket_t fd, short what, void *data)
     if (!im->ready) {
         job_im_tables(im);
 
+    } else if (im->comparing) {
+        job_im_compare(im);
+
+    } else if (im->kept) {
+        job_im_pass(im);
+
     } else if (im->why != NULL) {
         im_dead_keep(im);
 
     } else if (im->send != NULL) {
-        job_im_send(im);
+        job_im_tell(im);
 
     } else {
         job_im_batch_clear(&im->batch);
@@ -403,18 +452,71 @@ job_im_on_timer(evutil_socket_t fd, short what, void *data)
 }
 
 
+/* The database does nothing: it is away, others are in the way, or it has other
+   tables by now. */
+
+static void
+job_im_failed(job_im_t *im, const db_reply_t *reply)
+{
+    log_text_t  t;
+
+    static log_once_t  once;
+
+    log_seldom(&once, LOG_WARN, "im: %s; trying again",
+               log_text(&t, reply->err));
+
+    if (reply->status == DB_TABLES) {
+        im->ready = 0;
+    }
+
+    job_im_again(im);
+}
+
+
 /* ---- a command that the database refuses ---- */
 
 static void
-job_im_buried(job_im_t *im)
+job_im_passed(const db_reply_t *reply, void *data)
 {
+    job_im_t  *im = data;
+
+    if (reply->status != DB_OK) {
+        job_im_failed(im, reply);
+        return;
+    }
+
+    job_im_place_written(im, reply->rows);
+    job_im_place_tell(im);
+
     metrics_add(im->given_up, 1);
     job_im_answer(im, im->batch.cmds[0], -500, "the database refuses it");
 
     free(im->why);
     im->why = NULL;
+    im->kept = 0;
 
     job_im_sent(im);
+}
+
+
+/* The database's place goes behind it, as that of the bus does. */
+
+static void
+job_im_pass(job_im_t *im)
+{
+    im_sql_t  q;
+
+    memset(&q, 0, sizeof(q));
+    job_im_place_write(&q, im);
+    im_sql_run(&q, im, 0, job_im_passed);
+}
+
+
+static void
+job_im_buried(job_im_t *im)
+{
+    im->kept = 1;
+    job_im_pass(im);
 }
 
 
@@ -457,11 +559,8 @@ static void
 job_im_done(job_im_t *im, const db_reply_t *reply)
 {
     size_t           i;
-    log_text_t       t;
     job_im_cmd_t    *cmd;
     job_im_batch_t  *b;
-
-    static log_once_t  once;
 
     b = &im->batch;
 
@@ -471,9 +570,7 @@ job_im_done(job_im_t *im, const db_reply_t *reply)
     }
 
     if (reply->status != DB_OK) {
-        log_seldom(&once, LOG_WARN, "im: %s; trying again",
-                   log_text(&t, reply->err));
-        job_im_again(im);
+        job_im_failed(im, reply);
         return;
     }
 
@@ -488,7 +585,7 @@ job_im_done(job_im_t *im, const db_reply_t *reply)
 
     metrics_add(im->batches, 1);
     metrics_add(im->entries, (int64_t) b->nentries);
-    job_im_send(im);
+    job_im_tell(im);
 }
 
 
@@ -499,6 +596,7 @@ job_im_sent(job_im_t *im)
     job_im_batch_t  *b;
 
     job_im_send_free(im);
+    job_im_place_told(im);
 
     b = &im->batch;
 
@@ -523,6 +621,20 @@ job_im_sent(job_im_t *im)
 
 /* ---- start and end ---- */
 
+/* Tables that were made anew under a batch: it is another database. */
+
+static void
+job_im_made(job_im_t *im)
+{
+    if (im->busy) {
+        job_im_compare(im);
+
+    } else {
+        job_im_next(im);
+    }
+}
+
+
 static void
 job_im_tables_made(db_status_t status, const char *err, void *data)
 {
@@ -532,11 +644,11 @@ job_im_tables_made(db_status_t status, const char *err, void *data)
     if (status == DB_OK) {
         im->ready = 1;
         im->delay = 0;
-        job_im_next(im);
+        job_im_made(im);
         return;
     }
 
-    if (status == DB_REFUSED) {
+    if (status == DB_REFUSED || status == DB_TABLES) {
         snprintf(text, sizeof(text), "[im] db: %s", err);
         svc_loop_fail(text);
         return;
@@ -583,6 +695,8 @@ job_im_start(job_t *job, char *err, size_t size)
     job_im_t               *im;
     bus_consumer_events_t   events;
 
+    static const struct timeval  every = { 1, 0 };
+
     if (job->conf->im_db[0] == '\0') {
         return 0;
     }
@@ -598,18 +712,24 @@ job_im_start(job_t *job, char *err, size_t size)
     im->sent = job_im_sent;
     im->again = job_im_again;
     im->buried = job_im_buried;
+    im->strange = job_im_compare;
+    im->compared = job_im_compared;
+    im->failed_db = job_im_failed;
+    im->forget = job_im_forget;
     im->bus = job->conf->bus;
     im->bus.name = "im";
     im->bus.topic = job->conf->im_topic;
     im->timer = evtimer_new(job->base, job_im_on_timer, im);
+    im->tick = event_new(job->base, -1, EV_PERSIST, job_im_on_tick, im);
     im->db = db_open(job->base, job->conf->im_db);
 
-    if (im->timer == NULL || im->db == NULL) {
+    if (im->timer == NULL || im->tick == NULL || im->db == NULL) {
         snprintf(err, size, "no memory or no thread for [im]");
         return -1;
     }
 
     job_im_metrics(im);
+    job_im_place_init(im);
 
     events.record = job_im_record;
     events.revoked = job_im_revoked;
@@ -621,6 +741,7 @@ job_im_start(job_t *job, char *err, size_t size)
         return -1;
     }
 
+    event_add(im->tick, &every);
     job_im_tables(im);
 
     return 0;
@@ -660,6 +781,8 @@ job_im_free(job_im_t *im)
     job_im_batch_free(im);
     free(im->why);
     db_close(im->db);
+    job_im_place_free(im);
     event_free(im->timer);
+    event_free(im->tick);
     free(im);
 }

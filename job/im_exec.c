@@ -9,6 +9,7 @@
 #include "im_exec.h"
 #include "im_group.h"
 #include "im_own.h"
+#include "im_place.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -151,8 +152,7 @@ job_im_exec(job_im_t *im)
     /* one for each command is simple; all of a partition are alike */
 
     for (i = 0; i < b->ncmds; i++) {
-        ADD(&q, "SELECT epoch, position FROM place WHERE partition = $1",
-            db_int(b->cmds[i]->partition));
+        job_im_place_look(&q, b->cmds[i]);
     }
 
     im_sql_run(&q, im, 1, im_locked);
@@ -160,24 +160,6 @@ job_im_exec(job_im_t *im)
 
 
 /* ---- the second: accounts, and what was done before ---- */
-
-static void
-im_epoch_found(job_im_batch_t *b, const db_rows_t *rows)
-{
-    size_t             len;
-    const db_value_t  *v;
-
-    v = rows->values;
-    len = rows->nrows == 1 && v->type == DB_TEXT && v->len <= GOIM_EPOCH_MAX
-          ? v->len : 0;
-
-    if (len > 0) {
-        memcpy(b->epoch, v->data, len);
-    }
-
-    b->epoch[len] = '\0';
-}
-
 
 static void
 im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
@@ -214,25 +196,6 @@ im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
         c->members[i].own = NULL;
         c->members[i].notify = 0;
     }
-}
-
-
-static void
-im_place_found(job_im_t *im, job_im_cmd_t *cmd, const db_rows_t *rows)
-{
-    size_t             len;
-    char               hex[2 * BUS_EPOCH_LEN + 1];
-    const uint8_t     *epoch;
-    const db_value_t  *v;
-
-    epoch = bus_consumer_epoch(im->consumer, &len);
-    bus_hex(hex, epoch, len);
-    v = rows->values;
-
-    cmd->old = rows->nrows == 1 && v[0].type == DB_TEXT
-               && v[0].len == 2 * len && memcmp(v[0].data, hex, v[0].len) == 0
-               && v[1].type == DB_BYTES && v[1].len == GOIM_OFFSET_LEN
-               && memcmp(cmd->offset.b, v[1].data, GOIM_OFFSET_LEN) <= 0;
 }
 
 
@@ -390,14 +353,15 @@ im_locked(const db_reply_t *reply, void *data)
 
     b = &im->batch;
     at = reply->n - b->ncmds;
-    im_epoch_found(b, &reply->rows[0]);
+
+    if (!job_im_place_found(im, &reply->rows[0], &reply->rows[at])) {
+        db_rollback(im->db);
+        im->strange(im);
+        return;
+    }
 
     for (i = 0; i < b->nconvs; i++) {
         im_conv_found(&b->convs[i], reply->rows);
-    }
-
-    for (i = 0; i < b->ncmds; i++) {
-        im_place_found(im, b->cmds[i], &reply->rows[at + i]);
     }
 
     im_bound(im);
@@ -585,43 +549,13 @@ im_command(im_sql_t *q, job_im_batch_t *b, size_t at, const db_rows_t *rows)
 
 
 static void
-im_places(im_sql_t *q, job_im_t *im, const char *epoch)
-{
-    size_t           i, k;
-    job_im_batch_t  *b;
-
-    static const char  place[] =
-        "INSERT INTO place AS p (partition, epoch, position) "
-        "VALUES ($1, $2, $3) ON CONFLICT (partition) DO UPDATE SET "
-        "epoch = excluded.epoch, position = excluded.position "
-        "WHERE p.epoch <> excluded.epoch OR p.position < excluded.position";
-
-    b = &im->batch;
-
-    for (i = 0; i < b->ncmds; i++) {
-
-        for (k = i + 1; k < b->ncmds; k++) {
-            if (b->cmds[k]->partition == b->cmds[i]->partition) {
-                break;
-            }
-        }
-
-        if (k == b->ncmds) {
-            ADD(q, place, db_int(b->cmds[i]->partition),
-                im_str(epoch),
-                db_bytes(b->cmds[i]->offset.b, GOIM_OFFSET_LEN));
-        }
-    }
-}
-
-
-static void
 im_written(const db_reply_t *reply, void *data)
 {
     job_im_t  *im = data;
 
     if (reply->status == DB_OK) {
         im_own_written(&im->batch, reply->rows);
+        job_im_place_written(im, reply->rows);
     }
 
     im->done(im, reply);
@@ -631,8 +565,7 @@ im_written(const db_reply_t *reply, void *data)
 static void
 im_looked(const db_reply_t *reply, void *data)
 {
-    char             epoch[2 * BUS_EPOCH_LEN + 1];
-    size_t           i, len;
+    size_t           i;
     im_sql_t         q;
     job_im_t        *im = data;
     job_im_conv_t   *c;
@@ -672,8 +605,7 @@ im_looked(const db_reply_t *reply, void *data)
             db_int(b->mids[i]), db_int((int64_t) b->seqs[i]));
     }
 
-    bus_hex(epoch, bus_consumer_epoch(im->consumer, &len), BUS_EPOCH_LEN);
-    im_places(&q, im, epoch);
+    job_im_place_write(&q, im);
 
     im_sql_run(&q, im, 0, im_written);
 }

@@ -22,6 +22,7 @@ typedef struct job_im_cmd_s   job_im_cmd_t;
 typedef struct job_im_conv_s  job_im_conv_t;
 typedef struct job_im_send_s  job_im_send_t;
 typedef struct job_im_dead_s  job_im_dead_t;
+typedef struct job_im_place_s  job_im_place_t;
 
 typedef enum { IM_MEMBER, IM_ADMIN, IM_OWNER } job_im_role_t;
 typedef enum { IM_CLOSED, IM_ASK, IM_OPEN } job_im_rule_t;      /* of joining */
@@ -101,6 +102,7 @@ typedef struct {
     size_t            nmids;
     job_im_entry_t   *entries;
     size_t            nentries, size_entries;
+    size_t            nplaces;      /* statements of them */
 } job_im_batch_t;
 
 
@@ -119,6 +121,10 @@ struct job_im_s {
                                        refused, until there is one alone */
     job_im_batch_t    batch;
     job_im_send_t    *send;
+    job_im_place_t   *place;
+    uint32_t          owned;        /* partitions, and */
+    unsigned          connections;  /* of the database, when it was compared */
+    struct event     *tick;
     void            (*drained)(job_t *job);
 
     /* what comes next */
@@ -126,10 +132,16 @@ struct job_im_s {
     void            (*sent)(job_im_t *im);
     void            (*buried)(job_im_t *im);
     void            (*again)(job_im_t *im);     /* later */
+    void            (*strange)(job_im_t *im);   /* is it the same database? */
+    void            (*compared)(job_im_t *im);
+    void            (*failed_db)(job_im_t *im, const db_reply_t *reply);
+    void            (*forget)(job_im_t *im, uint32_t partition);
 
     job_im_dead_t    *dead;
     char             *why;          /* the batch's command is given up */
     unsigned          ready:1;      /* the tables are there */
+    unsigned          comparing:1;
+    unsigned          kept:1;       /* what is given up is */
     unsigned          busy:1;       /* with the batch */
     unsigned          failed:1;     /* what was tried last: again later */
     unsigned          paused:1;

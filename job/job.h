@@ -15,10 +15,13 @@
  *     list.c      messages in the order in which they were taken
  *     canary.c    whether what logic sends to see that it works comes
  *     im.c        messages between people, from another bus:
+ *     im_check.c  in a database that is the one that it was,
+ *     im_answer.c with what is answered;
  *     im_dead.c   what the database refuses is kept
  *     im_exec.c   a batch of them is a transaction of the database
  *     im_group.c  what changes groups,
  *     im_own.c    what a member has for itself,
+ *     im_place.c  up to where it goes,
  *     im_write.c  items and inboxes,
  *     im_sql.c    in statements;
  *     im_send.c   it is brought to the sessions of all members

@@ -72,6 +72,8 @@ ngx_goim_inbox_join(int64_t mid)
 
         ngx_goim_index_add(&ngx_goim_inboxes, &inbox->entry);
         ngx_goim_timeline_open(tl);
+
+        tl->timeline.goes_on = 1;
     }
 
     tl->followers++;

@@ -215,6 +215,14 @@ bus_consumer_names(bus_consumer_t *c, uint32_t partition, bus_names_t *names)
 }
 
 
+int
+bus_consumer_back(bus_consumer_t *c, uint32_t partition,
+    goim_offset_t *place, int64_t *missing)
+{
+    return c->driver->back(c, partition, place, missing);
+}
+
+
 void
 bus_done(bus_consumer_t *c, uint32_t partition, const goim_offset_t *offset)
 {

@@ -202,6 +202,15 @@ typedef struct {
 int bus_consumer_names(bus_consumer_t *c, uint32_t partition,
     bus_names_t *names);
 
+/*
+ * Take once more what follows `place` in a partition that is held, though it is
+ * done: its effects were lost. 0: nothing behind it is done. Else what was taken
+ * and is outstanding comes again; `missing` of the records are not there any more, or
+ * -1: it is not known how many; `place` is behind those.
+ */
+int bus_consumer_back(bus_consumer_t *c, uint32_t partition,
+    goim_offset_t *place, int64_t *missing);
+
 /* Hold back and go on; polling and leases go on meanwhile. */
 void bus_pause(bus_consumer_t *c);
 void bus_resume(bus_consumer_t *c);

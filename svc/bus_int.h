@@ -40,6 +40,8 @@ typedef struct {
                         bus_names_t *names);
     void            (*done)(bus_consumer_t *c, uint32_t partition,
                         const goim_offset_t *offset);
+    int             (*back)(bus_consumer_t *c, uint32_t partition,
+                        goim_offset_t *place, int64_t *missing);
     void            (*pause)(bus_consumer_t *c);
     void            (*resume)(bus_consumer_t *c);
     int64_t         (*consumer_lag)(bus_consumer_t *c);

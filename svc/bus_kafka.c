@@ -472,6 +472,7 @@ const bus_driver_t  bus_kafka_driver = {
     .consumer_holds = bus_kafka_consumer_holds,
     .consumer_names = bus_kafka_consumer_names,
     .done = bus_kafka_done,
+    .back = bus_kafka_back,
     .pause = bus_kafka_pause,
     .resume = bus_kafka_resume,
     .consumer_lag = bus_kafka_consumer_lag,

@@ -55,6 +55,8 @@ const uint8_t *bus_kafka_consumer_epoch(bus_consumer_t *c, size_t *len);
 int bus_kafka_consumer_holds(bus_consumer_t *c, uint32_t partition);
 int bus_kafka_consumer_names(bus_consumer_t *c, uint32_t partition,
     bus_names_t *names);
+int bus_kafka_back(bus_consumer_t *c, uint32_t partition,
+    goim_offset_t *place, int64_t *missing);
 void bus_kafka_done(bus_consumer_t *c, uint32_t partition,
     const goim_offset_t *offset);
 void bus_kafka_pause(bus_consumer_t *c);

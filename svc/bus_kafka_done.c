@@ -165,6 +165,59 @@ bus_kafka_done(bus_consumer_t *base, uint32_t partition,
 }
 
 
+/* Kafka has it for as long as it keeps the topic. A log that went back, too, is
+   another run of it: what was there before is not. */
+
+int
+bus_kafka_back(bus_consumer_t *base, uint32_t partition,
+    goim_offset_t *place, int64_t *missing)
+{
+    uint64_t               run, low;
+    int64_t                from;
+    bus_kafka_part_t      *part;
+    bus_kafka_consumer_t  *c;
+
+    c = (bus_kafka_consumer_t *) base;
+    part = bus_kafka_part(c, (int32_t) partition);
+
+    if (part == NULL || !part->owned || part->done < 0) {
+        return 0;
+    }
+
+    goim_offset_get(place, &run, &low);
+
+    if (run > part->run || (run == part->run && (int64_t) low >= part->done)) {
+        return 0;
+    }
+
+    from = (int64_t) low + 1;
+    *missing = 0;
+
+    if (run != part->run || (part->mode != BUS_KAFKA_GOING
+                             && part->mode != BUS_KAFKA_CHECK))
+    {
+        *missing = -1;
+        from = part->done + 1;
+
+    } else if (from < part->low) {
+        *missing = part->low - from;
+        from = part->low;
+    }
+
+    goim_offset_set(place, part->run, (uint64_t) from - 1);
+
+    if (*missing >= 0) {
+        part->done = from - 1;
+        part->newest = from - 1;
+        part->sum = 0;
+        part->mode = BUS_KAFKA_GOING;
+        bus_kafka_fetch(c, part, from);
+    }
+
+    return 1;
+}
+
+
 /* ---- sums ---- */
 
 /* 0: not known any more, as newer ones have overwritten it. */

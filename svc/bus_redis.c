@@ -149,6 +149,7 @@ const bus_driver_t  bus_redis_driver = {
     .consumer_holds = bus_redis_consumer_holds,
     .consumer_names = bus_redis_consumer_names,
     .done = bus_redis_done,
+    .back = bus_redis_back,
     .pause = bus_redis_pause,
     .resume = bus_redis_resume,
     .consumer_lag = bus_redis_consumer_lag,

@@ -65,6 +65,8 @@ const uint8_t *bus_redis_consumer_epoch(bus_consumer_t *c, size_t *len);
 int bus_redis_consumer_holds(bus_consumer_t *c, uint32_t partition);
 int bus_redis_consumer_names(bus_consumer_t *c, uint32_t partition,
     bus_names_t *names);
+int bus_redis_back(bus_consumer_t *c, uint32_t partition,
+    goim_offset_t *place, int64_t *missing);
 void bus_redis_done(bus_consumer_t *c, uint32_t partition,
     const goim_offset_t *offset);
 void bus_redis_pause(bus_consumer_t *c);

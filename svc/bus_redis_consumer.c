@@ -208,6 +208,41 @@ bus_redis_done(bus_consumer_t *base, uint32_t partition,
 }
 
 
+/* What is done is trimmed. */
+int
+bus_redis_back(bus_consumer_t *base, uint32_t partition,
+    goim_offset_t *place, int64_t *missing)
+{
+    uint64_t               ms, seq, ms2, seq2;
+    goim_offset_t          done;
+    bus_redis_part_t      *part;
+    bus_redis_consumer_t  *c;
+
+    c = (bus_redis_consumer_t *) base;
+
+    if (!bus_redis_consumer_holds(base, partition)
+        || done_place(c->done, partition, &done) != 0
+        || goim_offset_cmp(place, &done) >= 0)
+    {
+        return 0;
+    }
+
+    part = &c->parts[partition];
+    goim_offset_get(place, &ms, &seq);
+    goim_offset_get(&done, &ms2, &seq2);
+
+    part->ms = ms2;
+    part->seq = seq2;
+    part->asked = 0;
+    *missing = ms == ms2 ? (int64_t) (seq2 - seq) : -1;
+    *place = done;
+
+    bus_redis_read_again(c);
+
+    return 1;
+}
+
+
 /* ---- keys of another type ---- */
 
 static void

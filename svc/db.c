@@ -27,6 +27,7 @@ struct db_s {
     size_t              n;
     int                 started;        /* the first has */
     int                 up;
+    unsigned            connections;
     int                 closed;         /* by the callback that runs */
     int                 calling;
 
@@ -377,6 +378,21 @@ void
 db_set_up(db_t *db, int up)
 {
     db->up = up;
+}
+
+
+void
+db_connected(db_t *db)
+{
+    db->up = 1;
+    db->connections++;
+}
+
+
+unsigned
+db_connections(const db_t *db)
+{
+    return db->connections;
 }
 
 

@@ -46,8 +46,10 @@ typedef enum {
     DB_OK,
     DB_AGAIN,               /* nothing was done, others were in the way: the
                                same may succeed now (40001, 40P01, BUSY) */
-    DB_REFUSED,             /* nothing was done: a statement is wrong, or
-                               against a constraint */
+    DB_REFUSED,             /* nothing was done: a value is against a
+                               constraint, or too large */
+    DB_TABLES,              /* nothing was done: there are no such tables, or
+                               one may not use them. No command's fault */
     DB_AWAY                 /* no database, or it cannot write; when the last
                                run of a transaction was under way, that may
                                have been done */
@@ -85,6 +87,10 @@ void db_close(db_t *db);
 
 /* Whether the last that was tried succeeded: connecting, or a run. */
 int db_up(const db_t *db);
+
+/* How many connections have been made: with another one it may be another
+ * database. */
+unsigned db_connections(const db_t *db);
 
 /*
  * Statements in order, all or none of them, as one transaction. With `more` it

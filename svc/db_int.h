@@ -62,4 +62,7 @@ extern const db_driver_t  db_sqlite, db_pg;
 void db_finished(db_t *db, db_run_t *run);
 void db_set_up(db_t *db, int up);
 
+/* A connection was made. */
+void db_connected(db_t *db);
+
 #endif

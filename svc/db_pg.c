@@ -257,7 +257,7 @@ db_pg_connecting(db_pg_t *g)
     g->said = 0;
     g->delay = 0;
     db_pg_wait(g, EV_READ);
-    db_set_up(g->db, 1);
+    db_connected(g->db);
 
     if (g->run != NULL) {
         db_pg_send(g);

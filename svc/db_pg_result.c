@@ -8,30 +8,42 @@
 #include <string.h>
 
 
+/*
+ * Only what is wrong with a value is its command's fault: data, constraints, limits,
+ * what a trigger says. The rest is tried again: connections, resources, an operator,
+ * the disk, a standby, a transaction that may only read.
+ */
+
 db_status_t
 db_pg_status(const char *state)
 {
+    size_t  i, k;
+
+    static const struct {
+        db_status_t        status;
+        const char *const  class[5];
+    } classes[] = {
+        { DB_AGAIN,   { "40", "55", NULL } },
+        { DB_REFUSED, { "22", "23", "44", "54", "P0" } },
+
+        /* no such table, column, schema or database, no right to it */
+
+        { DB_TABLES,  { "42", "3D", "3F", "28", NULL } }
+    };
+
     if (state == NULL) {
         return DB_AWAY;
     }
 
-    if (strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0
-        || strcmp(state, "55P03") == 0)
-    {
-        return DB_AGAIN;
+    for (i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+        for (k = 0; k < 5 && classes[i].class[k] != NULL; k++) {
+            if (strncmp(state, classes[i].class[k], 2) == 0) {
+                return classes[i].status;
+            }
+        }
     }
 
-    /* connection, out of resources, an operator, the system, the disk; a
-       standby, a transaction that may only read */
-
-    if (strncmp(state, "08", 2) == 0 || strncmp(state, "53", 2) == 0
-        || strncmp(state, "57", 2) == 0 || strncmp(state, "58", 2) == 0
-        || strncmp(state, "XX", 2) == 0 || strcmp(state, "25006") == 0)
-    {
-        return DB_AWAY;
-    }
-
-    return DB_REFUSED;
+    return DB_AWAY;
 }
 
 
@@ -112,7 +124,7 @@ db_pg_rows(db_run_t *run, size_t at, PGresult *res)
     for (row = 0; row < (int) rows->nrows; row++) {
         for (col = 0; col < ncols; col++) {
             if (db_pg_value(run, res, row, col, values++) != 0) {
-                db_failed(run, DB_REFUSED, at, "column %d has a type that "
+                db_failed(run, DB_TABLES, at, "column %d has a type that "
                           "is not known", col + 1);
                 return;
             }

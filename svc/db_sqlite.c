@@ -27,13 +27,14 @@ typedef struct {
     pthread_cond_t    cond;
     db_run_t         *todo;
     db_run_t         *done;
-    int               opened;           /* at the start */
+    int               opened;           /* since the loop looked */
     int               quit;
 
     /* the thread's */
     sqlite3          *sqlite;           /* NULL: not open */
     int               open;             /* a transaction is */
     int               failed;           /* it could not be opened: said */
+    int               made;             /* it was there: it is not made again */
     sqlite3_stmt     *stmts[DB_STATEMENTS];     /* prepared: by id */
 } db_sqlite_t;
 
@@ -68,6 +69,28 @@ db_sqlite_shut(db_sqlite_t *s)
 }
 
 
+/* Another file has its name by now, as when a copy was restored, or none: that is
+   the one to be written. Files beside it belong to the new one. */
+
+static void
+db_sqlite_moved(db_sqlite_t *s)
+{
+    int  moved, keep;
+
+    keep = 1;
+
+    if (sqlite3_file_control(s->sqlite, "main", SQLITE_FCNTL_HAS_MOVED, &moved)
+        == SQLITE_OK && moved)
+    {
+        log_write(LOG_ERROR, "sqlite \"%s\": the file was replaced or removed",
+                  s->path);
+        (void) sqlite3_file_control(s->sqlite, "main",
+                                    SQLITE_FCNTL_PERSIST_WAL, &keep);
+        db_sqlite_shut(s);
+    }
+}
+
+
 static int
 db_sqlite_connect(db_sqlite_t *s)
 {
@@ -77,13 +100,17 @@ db_sqlite_connect(db_sqlite_t *s)
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
         "PRAGMA trusted_schema = OFF";
 
+    if (s->sqlite != NULL && !s->open) {
+        db_sqlite_moved(s);
+    }
+
     if (s->sqlite != NULL) {
         return 0;
     }
 
     rc = sqlite3_open_v2(s->path, &s->sqlite,
-                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
-                         | SQLITE_OPEN_NOMUTEX, NULL);
+                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX
+                         | (s->made ? 0 : SQLITE_OPEN_CREATE), NULL);
 
     if (rc == SQLITE_OK) {
         sqlite3_extended_result_codes(s->sqlite, 1);
@@ -94,6 +121,12 @@ db_sqlite_connect(db_sqlite_t *s)
     if (rc == SQLITE_OK) {
         log_write(LOG_NOTICE, "sqlite \"%s\": open", s->path);
         s->failed = 0;
+        s->made = 1;
+
+        pthread_mutex_lock(&s->lock);
+        s->opened = 1;
+        pthread_mutex_unlock(&s->lock);
+
         return 0;
     }
 
@@ -116,20 +149,23 @@ db_sqlite_status(int rc)
     case SQLITE_LOCKED:
         return DB_AGAIN;
 
-    case SQLITE_FULL:
-    case SQLITE_IOERR:
-    case SQLITE_CANTOPEN:
-    case SQLITE_READONLY:
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-    case SQLITE_PROTOCOL:
-    case SQLITE_NOMEM:
-    case SQLITE_PERM:
-    case SQLITE_AUTH:
-        return DB_AWAY;
+    /* what is wrong in a statement of the program's */
+
+    case SQLITE_ERROR:
+    case SQLITE_SCHEMA:
+    case SQLITE_RANGE:
+    case SQLITE_MISUSE:
+        return DB_TABLES;
+
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+        return DB_REFUSED;
+
+    /* the file and the disk, memory: FULL, READONLY, IOERR, CORRUPT, … */
 
     default:
-        return DB_REFUSED;
+        return DB_AWAY;
     }
 }
 
@@ -419,7 +455,6 @@ db_sqlite_thread(void *data)
     }
 
     pthread_mutex_lock(&s->lock);
-    s->opened = rc == 0;
     svc_wake(&s->wake);
 
     for ( ;; ) {
@@ -470,7 +505,7 @@ db_sqlite_woken(void *data)
     pthread_mutex_unlock(&s->lock);
 
     if (opened) {
-        db_set_up(s->db, 1);
+        db_connected(s->db);
     }
 
     if (run != NULL) {

@@ -512,6 +512,19 @@ done_move(done_t *d, uint32_t n, const goim_offset_t *offset)
 }
 
 
+int
+done_place(done_t *d, uint32_t n, goim_offset_t *place)
+{
+    if (n >= d->n || !d->parts[n].known || !d->parts[n].some) {
+        return -1;
+    }
+
+    *place = d->parts[n].place;
+
+    return 0;
+}
+
+
 static void
 done_on_timer(evutil_socket_t fd, short what, void *data)
 {

@@ -84,6 +84,9 @@ void done_load(done_t *d, uint32_t n);
 /* It is done up to and including `offset`; saved within 100 ms. */
 void done_move(done_t *d, uint32_t n, const goim_offset_t *offset);
 
+/* Up to where it is; -1: nowhere yet, or that is not known. */
+int done_place(done_t *d, uint32_t n, goim_offset_t *place);
+
 /* Save now what is not saved yet. */
 void done_save(done_t *d, uint32_t n);
 

@@ -275,6 +275,17 @@ static const char *const  im_tables_3[] = {
         "WHERE key IS NOT NULL")
 };
 
+/* Which database this is, however it is copied; how many epochs its inboxes have had,
+   and the database that was left for it; and of each partition, how many batches. */
+
+static const char *const  im_tables_4[] = {
+    "UPDATE meta SET value = '4' WHERE name = 'version'",
+    ("INSERT INTO meta (name, value) "
+        "SELECT 'instance', value FROM meta WHERE name = 'epoch'"),
+    "INSERT INTO meta (name, value) VALUES ('generation', '1'), ('left', '')",
+    "ALTER TABLE place ADD COLUMN turn BIGINT NOT NULL DEFAULT 0"
+};
+
 #define IM_STEP(tables)  { tables, sizeof(tables) / sizeof(tables[0]) }
 
 static const struct {
@@ -283,7 +294,8 @@ static const struct {
 } im_steps[] = {
     IM_STEP(im_tables_1),
     IM_STEP(im_tables_2),
-    IM_STEP(im_tables_3)
+    IM_STEP(im_tables_3),
+    IM_STEP(im_tables_4)
 };
 
 #define IM_VERSION     (sizeof(im_steps) / sizeof(im_steps[0]))
@@ -315,7 +327,9 @@ im_schema_made(const db_reply_t *reply, void *data)
 {
     im_schema_t  *s = data;
 
-    if (reply->status == DB_REFUSED && s->tries++ == 0) {
+    if ((reply->status == DB_REFUSED || reply->status == DB_TABLES)
+        && s->tries++ == 0)
+    {
         im_schema_look(s);
         return;
     }

@@ -58,6 +58,11 @@ typedef struct {
 char *im_item(const im_item_t *item, size_t *len);
 
 
+/* In Redis, which database job writes, and up to where: a hash, its fields are
+ * partitions and: */
+#define IM_PLACES    "goim:im:places"
+#define IM_INSTANCE  "db"
+
 /* Entries of an inbox that are no items, by their key: a member's cursor in a
  * conversation, and its settings. A newer one takes an older one's place. */
 #define IM_KEY_READ  "read"
@@ -68,8 +73,8 @@ char *im_item(const im_item_t *item, size_t *len);
 char *im_state(const char *conv, const char *key, const db_value_t *member);
 
 
-/* Make the tables, or bring them up to this version. DB_REFUSED: they are of a
- * newer one, or not to be made. */
+/* Make the tables, or bring them up to this version. DB_REFUSED, DB_TABLES: they
+ * are of a newer one, or not to be made. */
 void im_schema(db_t *db, void (*done)(db_status_t status, const char *err,
     void *data), void *data);
 

@@ -316,8 +316,10 @@ all_or_nothing(void **state)
     st[0] = (db_stmt_t) { "DELETE FROM item", NULL, 0 };
     st[1] = (db_stmt_t) { "SELEC 1", NULL, 0 };
     st[2] = (db_stmt_t) { "SELECT max(id) FROM item", NULL, 0 };
-    assert_int_equal(run_all(db, st, 3, 0), DB_REFUSED);
+    assert_int_equal(run_all(db, st, 3, 0), DB_TABLES);
     assert_int_equal(count(db), 2);
+    st[1] = (db_stmt_t) { "SELECT 1 FROM nowhere", NULL, 0 };
+    assert_int_equal(run_all(db, st, 3, 0), DB_TABLES);
     st[1] = st[2];
     assert_int_equal(run_all(db, st, 2, 0), DB_OK);
     assert_int_equal(count(db), 0);
