@@ -247,6 +247,65 @@ goim_timeline_arrived(goim_timeline_t *tl, goim_run_t *run)
 }
 
 
+int
+goim_timeline_give(goim_timeline_t *tl, goim_run_t *run)
+{
+    goim_link_t     list;
+    goim_follow_t  *f;
+
+    goim_timeline_arrived(tl, run);
+
+    goim_link_init(&list);
+    goim_link_join(&list, &tl->followers);
+
+    tl->busy++;
+
+    while (!goim_link_empty(&list)) {
+        f = goim_link_data(list.next, goim_follow_t, link);
+        goim_link_move(&tl->followers, &f->link);
+        (void) goim_follow_run(f, run);
+    }
+
+    tl->busy--;
+
+    if (tl->closed) {
+        goim_timeline_free(tl);
+        return GOIM_GONE;
+    }
+
+    goim_timeline_want(tl);
+
+    return 0;
+}
+
+
+int
+goim_timeline_ahead(const goim_timeline_t *tl, const goim_run_t *run)
+{
+    const goim_link_t    *l;
+    const goim_follow_t  *f;
+
+    for (l = tl->followers.next; l != &tl->followers; l = l->next) {
+        f = goim_link_data(l, goim_follow_t, link);
+
+        if (f->state == GOIM_FOLLOW_LIVE && f->epoch == run->epoch
+            && f->last < run->follows)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+void
+goim_timeline_lost(goim_timeline_t *tl)
+{
+    goim_timeline_behind(tl, NULL, 1);
+}
+
+
 /* those who need what was not kept read again */
 
 static void

@@ -11,7 +11,7 @@
  * All of them are the caller's memory. The caller sets `now` before it calls.
  *
  * Callbacks run inside goim_timelines_run(), goim_read_answer(),
- * goim_follow_run() and, wake() alone, anywhere. From send() and tell() a
+ * goim_follow_run(), goim_timeline_give() and, wake() alone, anywhere. From send() and tell() a
  * session may leave, and its timeline be closed; nothing else may be called.
  */
 
@@ -126,8 +126,8 @@ typedef struct {
 
 typedef struct {
     /*
-     * Items [from, to) of a run, all of them or those that a session lacks.
-     * 0, or GOIM_GONE.
+     * Items [from, to) of a run, all of them or those that a session lacks;
+     * f->last is what it has. 0, or GOIM_GONE.
      */
     int                (*send)(goim_follow_t *f, goim_run_t *run,
                                uint32_t from, uint32_t to);
@@ -320,6 +320,18 @@ void goim_timeline_known(goim_timeline_t *tl, int known);
  * this order.
  */
 void goim_timeline_arrived(goim_timeline_t *tl, goim_run_t *run);
+
+/*
+ * The same, and given to all who follow it. GOIM_GONE: the last of them has
+ * left, the timeline is gone.
+ */
+int goim_timeline_give(goim_timeline_t *tl, goim_run_t *run);
+
+/* a live session lacks what it follows: it would have to read */
+int goim_timeline_ahead(const goim_timeline_t *tl, const goim_run_t *run);
+
+/* Such were lost on the way to all who follow it. */
+void goim_timeline_lost(goim_timeline_t *tl);
 
 typedef enum {
     GOIM_READ_OK = 0,

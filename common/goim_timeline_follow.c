@@ -187,9 +187,13 @@ goim_follow_rest(goim_follow_t *f, goim_run_t *run)
         return 0;
     }
 
+    if (f->timeline->timelines->ops->send(f, run, from, to) == GOIM_GONE) {
+        return GOIM_GONE;
+    }
+
     f->last = run->items[to - 1].seq;
 
-    return f->timeline->timelines->ops->send(f, run, from, to);
+    return 0;
 }
 
 

@@ -339,7 +339,9 @@ im_locked(const db_reply_t *reply, void *data)
         "SELECT seq, n, at, kind FROM message "
         "WHERE conv = $1 AND mid = $2 AND cid = $3";
     static const char  to[] =
-        "SELECT i.mid, i.seq FROM message AS m "
+        "SELECT i.mid, i.seq, (SELECT o.seq FROM inbox AS o WHERE "
+        "o.mid = i.mid AND o.seq < i.seq ORDER BY o.seq DESC LIMIT 1) "
+        "FROM message AS m "
         "JOIN member AS b ON b.conv = m.conv "
         "JOIN account AS a ON a.mid = b.mid "
         "JOIN inbox AS i ON i.mid = a.mid AND i.seq > a.seq - 10000 "
@@ -485,11 +487,12 @@ im_earlier(const job_im_batch_t *b, size_t at)
 static void
 im_entries_again(job_im_batch_t *b, job_im_cmd_t *cmd, const db_rows_t *rows)
 {
-    size_t  i;
+    size_t             i;
+    const db_value_t  *v;
 
-    for (i = 0; i < rows->nrows; i++) {
-        im_entry(b, cmd, rows->values[2 * i].n,
-                 im_number(&rows->values[2 * i + 1]));
+    for (i = 0, v = rows->values; i < rows->nrows; i++, v += rows->ncols) {
+        im_entry(b, cmd, v[0].n, im_number(&v[1]));
+        im_follows(&b->entries[b->nentries - 1], &v[2]);
     }
 }
 

@@ -36,6 +36,9 @@ enum {
     OWN_ENTRY           /* number of the entry, if there is one */
 };
 
+/* Once it is written: behind what im_state() takes. */
+#define OWN_FOLLOWS  4
+
 
 void
 im_own_look(im_sql_t *q, job_im_batch_t *b)
@@ -113,10 +116,13 @@ static void
 im_own_tell(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd, uint64_t seq)
 {
     static const char  row[] =
-        "SELECT read, read_n, notify, own FROM member "
+        "SELECT read, read_n, notify, own, (SELECT seq FROM inbox WHERE "
+        "mid = $2 AND seq < $3 ORDER BY seq DESC LIMIT 1) FROM member "
         "WHERE conv = $1 AND mid = $2";
 
-    cmd->row = 1 + ADD(q, row, im_str(cmd->conv->id), db_int(cmd->c->mid));
+    cmd->row = 1 + ADD(q, row, im_str(cmd->conv->id), db_int(cmd->c->mid),
+                       db_int((int64_t) seq));
+    cmd->entry = b->nentries;
 
     im_entry(b, cmd, cmd->c->mid, seq);
 }
@@ -265,6 +271,7 @@ im_own_written(job_im_batch_t *b, const db_rows_t *rows)
         if (row != NULL && row->nrows == 1) {
             free(cmd->own);
             cmd->own = im_state(cmd->c->conv, im_own_key(cmd), row->values);
+            im_follows(&b->entries[cmd->entry], &row->values[OWN_FOLLOWS]);
         }
     }
 }

@@ -178,6 +178,7 @@ im_send_record(job_im_send_t *s, im_node_t *node, const job_im_entry_t *entry,
     record.mid = entry->mid;
     record.timeline = s->im->batch.epoch;
     record.seq = entry->seq;
+    record.gap = entry->gap;
     record.body.data = (uint8_t *) s->text;
     record.body.len = s->len;
 

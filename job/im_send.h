@@ -65,6 +65,7 @@ typedef struct {
     job_im_cmd_t     *cmd;
     int64_t           mid;
     uint64_t          seq;          /* in the inbox */
+    uint64_t          gap;          /* so many before it are no more */
 } job_im_entry_t;
 
 struct job_im_cmd_s {
@@ -89,6 +90,7 @@ struct job_im_cmd_s {
     char             *own;          /* the entry's line, for READ and SETTINGS,
                                        where there is one */
     size_t            row;          /* its statement, and 1; 0: none */
+    size_t            entry;        /* which one that is, with row */
 };
 
 typedef struct {

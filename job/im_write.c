@@ -56,7 +56,20 @@ im_entry(job_im_batch_t *b, job_im_cmd_t *cmd, int64_t mid, uint64_t seq)
                                              * sizeof(job_im_entry_t));
     }
 
-    b->entries[b->nentries++] = (job_im_entry_t) { cmd, mid, seq };
+    b->entries[b->nentries++] = (job_im_entry_t) { cmd, mid, seq, 0 };
+}
+
+
+void
+im_follows(job_im_entry_t *entry, const db_value_t *before)
+{
+    uint64_t  seq;
+
+    seq = im_number(before);
+
+    if (seq < entry->seq) {
+        entry->gap = entry->seq - 1 - seq;
+    }
 }
 
 

@@ -30,4 +30,7 @@ void im_write_to(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd,
 void im_entry(job_im_batch_t *b, job_im_cmd_t *cmd, int64_t mid,
     uint64_t seq);
 
+/* What is before it in the inbox: the number, or NULL. */
+void im_follows(job_im_entry_t *entry, const db_value_t *before);
+
 #endif

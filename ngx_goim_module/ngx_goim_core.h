@@ -429,13 +429,8 @@ void ngx_goim_inbox_leave(ngx_goim_session_t *s);
    is closing */
 ngx_int_t ngx_goim_inbox_token(ngx_goim_session_t *s, ngx_uint_t may);
 
-/* A record of that epoch's inbox, for all its sessions; the caller's reference.
-   NULL: to be taken all the same */
-struct goim_run_s *ngx_goim_inbox_arrived(ngx_goim_record_t *rec,
-    ngx_str_t *word);
-void ngx_goim_inbox_take(ngx_goim_session_t *s, ngx_goim_record_t *rec,
-    struct goim_run_s *run);
-void ngx_goim_inbox_done(struct goim_run_s *run);
+/* a record with a number in an inbox, of that epoch: for all who follow it */
+void ngx_goim_inbox_came(ngx_goim_record_t *rec, ngx_str_t *word);
 
 
 /* ---- ngx_goim_deliver.c: ring to sessions ---- */

@@ -235,16 +235,14 @@ ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
     ngx_int_t            rc;
     ngx_str_t            name;
     ngx_uint_t           slot;
-    struct goim_run_s   *run;
     ngx_goim_session_t  *s;
 
     at = (u_char *) rec - b->data;
     p = (u_char *) (rec + 1);
-    run = NULL;
 
     if (rec->seq) {
         p = ngx_goim_deliver_name(p, &name);
-        run = ngx_goim_inbox_arrived(rec, &name);
+        ngx_goim_inbox_came(rec, &name);
     }
 
     for (i = 0; i < rec->nnames; i++) {
@@ -252,14 +250,15 @@ ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
         p = ngx_goim_deliver_name(p + 2, &name);
         s = ngx_goim_session_find(name.data, name.len);
 
-        if (s == NULL) {
+        /* a key that is another user's meanwhile is no reason to tell it */
+
+        if (s == NULL || (rec->session && s->mid != (int64_t) rec->session)) {
             ngx_goim_count(key_gone, slot == ngx_goim_slot_n);
             continue;
         }
 
         if (rec->seq && s->inbox) {
-            ngx_goim_inbox_take(s, rec, run);
-            continue;
+            continue;               /* has it as a follower */
         }
 
         if (!ngx_goim_session_accepts(s, rec->operation)) {
@@ -283,8 +282,6 @@ ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
         ngx_goim_trace_push(s, rc, (u_char *) rec + rec->inner,
                             rec->end - rec->inner, rec);
     }
-
-    ngx_goim_inbox_done(run);
 
     return NGX_OK;
 }

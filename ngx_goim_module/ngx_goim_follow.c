@@ -321,12 +321,13 @@ ngx_goim_follow_send(goim_follow_t *f, goim_run_t *run, uint32_t from,
     uint32_t to)
 {
     uint32_t  end;
-    uint64_t  follows;
+    uint64_t  last;
+
+    last = f->last;
 
     while (from < to) {
-        follows = from ? run->items[from - 1].seq : run->follows;
 
-        if (run->items[from].seq != follows + 1
+        if (run->items[from].seq != last + 1
             && ngx_goim_follow_moved(f, run, run->items[from].seq - 1) != 0)
         {
             return GOIM_GONE;
@@ -343,6 +344,7 @@ ngx_goim_follow_send(goim_follow_t *f, goim_run_t *run, uint32_t from,
             return GOIM_GONE;
         }
 
+        last = run->items[end - 1].seq;
         from = end;
     }
 

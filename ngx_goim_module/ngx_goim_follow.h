@@ -7,6 +7,7 @@
  *     ngx_goim_timeline.c  the worker: time, Reads and heads, suspicion
  *     ngx_goim_run.c       items with their numbers, as they are sent
  *     ngx_goim_inbox.c     inboxes, which sessions follow besides
+ *     ngx_goim_hold.c      their items that come before what they follow
  */
 
 #ifndef _NGX_GOIM_FOLLOW_H_INCLUDED_
@@ -43,6 +44,7 @@ typedef struct ngx_goim_timeline_s {
     int64_t                 mid;        /* an inbox: whose */
     uint64_t                first;      /* the oldest kept, as it was read last */
     ngx_uint_t              followers;
+    struct ngx_goim_hold_s *hold;       /* NULL: nothing is ahead; owned */
 } ngx_goim_timeline_t;
 
 
@@ -153,6 +155,16 @@ ngx_int_t ngx_goim_inbox_enter(ngx_goim_session_t *s, ngx_goim_was_t *was);
 
 /* nobody follows it */
 void ngx_goim_inbox_gone(ngx_goim_timeline_t *tl);
+
+
+/* ---- ngx_goim_hold.c ---- */
+
+/* A live item, for all who follow: at once, or behind the one that it follows.
+   The reference is the caller's. */
+void ngx_goim_hold_run(ngx_goim_timeline_t *tl, goim_run_t *run);
+
+/* what is held goes, if anything is */
+void ngx_goim_hold_free(ngx_goim_timeline_t *tl);
 
 
 #endif /* _NGX_GOIM_FOLLOW_H_INCLUDED_ */

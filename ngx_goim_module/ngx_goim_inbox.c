@@ -179,10 +179,11 @@ ngx_goim_inbox_token(ngx_goim_session_t *s, ngx_uint_t may)
 
 /* ---- live items ---- */
 
-/* NULL: nobody follows it, or there is no memory: who follows it is behind */
+/* For all who follow it, whatever keys it came for. Without memory for it they
+   are behind. */
 
-goim_run_t *
-ngx_goim_inbox_arrived(ngx_goim_record_t *rec, ngx_str_t *word)
+void
+ngx_goim_inbox_came(ngx_goim_record_t *rec, ngx_str_t *word)
 {
     goim_run_t           *run;
     goim_epoch_t         *epoch;
@@ -191,54 +192,29 @@ ngx_goim_inbox_arrived(ngx_goim_record_t *rec, ngx_str_t *word)
     tl = ngx_goim_inbox_find((int64_t) rec->session);
 
     if (tl == NULL) {
-        return NULL;
-    }
-
-    epoch = goim_epoch_get(&ngx_goim_timelines.epochs, word->data, word->len);
-
-    if (epoch == NULL) {
-        return NULL;
-    }
-
-    run = ngx_goim_run_make(epoch, rec->seq, 1, (u_char *) rec + rec->inner,
-                            rec->end - rec->inner);
-
-    goim_epoch_unref(&ngx_goim_timelines.epochs, epoch);
-
-    if (run) {
-        ngx_goim_timelines_time();
-        goim_timeline_arrived(&tl->timeline, run);
-    }
-
-    return run;
-}
-
-
-/* A key that is another user's meanwhile is no reason to tell it. */
-
-void
-ngx_goim_inbox_take(ngx_goim_session_t *s, ngx_goim_record_t *rec,
-    goim_run_t *run)
-{
-    if (s->mid != (int64_t) rec->session) {
         return;
     }
 
     ngx_goim_timelines_time();
 
-    if (run) {
-        (void) goim_follow_run(&s->inbox->place, run);
+    run = NULL;
+    epoch = goim_epoch_get(&ngx_goim_timelines.epochs, word->data, word->len);
 
-    } else {
-        goim_follow_lost(&s->inbox->place);
+    if (epoch) {
+        run = ngx_goim_run_make(epoch, rec->seq, 1, (u_char *) rec + rec->inner,
+                                rec->end - rec->inner);
+        goim_epoch_unref(&ngx_goim_timelines.epochs, epoch);
     }
-}
 
-
-void
-ngx_goim_inbox_done(goim_run_t *run)
-{
-    if (run) {
-        goim_run_unref(&ngx_goim_timelines, run);
+    if (run == NULL) {
+        goim_timeline_lost(&tl->timeline);
+        return;
     }
+
+    if (rec->gap < rec->seq) {
+        run->follows -= rec->gap;
+    }
+
+    ngx_goim_hold_run(tl, run);
+    goim_run_unref(&ngx_goim_timelines, run);
 }

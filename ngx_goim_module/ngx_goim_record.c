@@ -176,6 +176,7 @@ ngx_goim_record_put(u_char *start, Goim__Record *r, uint64_t *mask)
                        : r->kind == GOIM__RECORD__KIND__KEYS
                          ? (uint64_t) r->mid : r->session;
         rec->seq = ngx_goim_record_numbered(r) ? r->seq : 0;
+        rec->gap = r->gap;
         rec->unnumbered = r->kind == GOIM__RECORD__KIND__ROOM && r->seq == 0
                           && r->timeline[0] != '\0';
 

@@ -45,6 +45,8 @@ typedef struct {
                                        of the epoch that is the second name;
                                        KEYS: in an inbox, of the epoch that is
                                        the first; 0: it has none */
+    uint64_t        gap;            /* KEYS with a number: so many before it
+                                       there are none any more */
 
     /* names follow: a length of two bytes, the bytes; each of KEYS behind
        two bytes, the slot of one worker that has it */

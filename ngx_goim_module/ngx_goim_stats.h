@@ -38,6 +38,8 @@
     X(history_reads,     "Reads of rooms' histories that logic was asked for.") \
     X(history_later,     "Reads without an answer that helps: asked again.") \
     X(history_broken,    "Reads that met an item that is none: given up.")   \
+    X(inbox_ahead,       "Items of inboxes that came before the one they follow.") \
+    X(inbox_alone,       "Times that one did not come soon: read.")          \
     X(rooms_refused,     "Changes to a room the session may not enter.")     \
     X(subs_refused,      "Operations the session may not accept.")           \
     X(refusals,          "Refusals that a session was told the reason of.")  \

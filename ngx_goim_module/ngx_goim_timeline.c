@@ -241,6 +241,7 @@ ngx_goim_timeline_leave(ngx_goim_timeline_t *tl)
         ngx_goim_inbox_gone(tl);
     }
 
+    ngx_goim_hold_free(tl);
     ngx_queue_remove(&tl->queue);
 
     goim_timeline_close(&tl->timeline);

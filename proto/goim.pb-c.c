@@ -2436,7 +2436,7 @@ const ProtobufCEnumDescriptor goim__record__kind__descriptor =
   goim__record__kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__record__field_descriptors[17] =
+static const ProtobufCFieldDescriptor goim__record__field_descriptors[18] =
 {
   {
     "kind",
@@ -2642,11 +2642,24 @@ static const ProtobufCFieldDescriptor goim__record__field_descriptors[17] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "gap",
+    220,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Record, gap),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__record__field_indices_by_name[] = {
   6,   /* field[6] = body */
   14,   /* field[14] = canary */
   15,   /* field[15] = end */
+  17,   /* field[17] = gap */
   5,   /* field[5] = keys */
   0,   /* field[0] = kind */
   16,   /* field[16] = mid */
@@ -2662,14 +2675,15 @@ static const unsigned goim__record__field_indices_by_name[] = {
   12,   /* field[12] = timeline */
   8,   /* field[8] = zone */
 };
-static const ProtobufCIntRange goim__record__number_ranges[5 + 1] =
+static const ProtobufCIntRange goim__record__number_ranges[6 + 1] =
 {
   { 1, 0 },
   { 14, 12 },
   { 50, 14 },
   { 150, 15 },
   { 160, 16 },
-  { 0, 17 }
+  { 220, 17 },
+  { 0, 18 }
 };
 const ProtobufCMessageDescriptor goim__record__descriptor =
 {
@@ -2679,10 +2693,10 @@ const ProtobufCMessageDescriptor goim__record__descriptor =
   "Goim__Record",
   "goim",
   sizeof(Goim__Record),
-  17,
+  18,
   goim__record__field_descriptors,
   goim__record__field_indices_by_name,
-  5,  goim__record__number_ranges,
+  6,  goim__record__number_ranges,
   (ProtobufCMessageInit) goim__record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

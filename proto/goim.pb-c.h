@@ -370,6 +370,13 @@ struct  Goim__Record
    */
   int64_t mid;
   /*
+   * whose keys they are; 0: of nobody's
+   */
+  /*
+   * with seq, of an inbox: so many numbers
+   */
+  uint64_t gap;
+  /*
    * KEYS without keys, which is for nobody: so older nodes take it
    */
   Goim__Canary *canary;
@@ -381,7 +388,7 @@ struct  Goim__Record
 };
 #define GOIM__RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__record__descriptor) \
-    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, NULL, NULL }
+    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, NULL }
 
 
 struct  Goim__Delivery

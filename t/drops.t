@@ -20,7 +20,7 @@ my $root = root_dir();
 # What counts things that went well, or on their way: with a new counter say
 # here that it is one of these, or in docs/operations.md what it drops.
 my %fine = map { $_ => 1 } qw(
-    accepted closed auths renewals packets_in receives recovered history_reads
+    accepted closed auths renewals packets_in receives recovered history_reads inbox_ahead
     room_waits records pushed bytes_out flushes leases redis_connects
     logic_calls
 

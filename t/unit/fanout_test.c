@@ -118,6 +118,7 @@ int ngx_goim_follow_send(goim_follow_t *f, goim_run_t *run, uint32_t from,
 int ngx_goim_follow_tell(goim_follow_t *f, const goim_told_t *told) NONE
 size_t ngx_goim_follow_queued(goim_follow_t *f) NONE
 void ngx_goim_inbox_gone(ngx_goim_timeline_t *tl) NEVER
+void ngx_goim_hold_free(ngx_goim_timeline_t *tl) { }
 void ngx_goim_follow_block(ngx_goim_session_t *s, ngx_goim_block_t *block)
     NEVER
 void ngx_goim_trace_packets(ngx_goim_session_t *s, const char *step,

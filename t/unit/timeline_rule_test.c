@@ -409,6 +409,68 @@ test_stale(void **state)
 }
 
 
+/* to all who follow: who is ahead of it is asked before */
+
+static void
+test_give(void **state)
+{
+    uint32_t     i;
+    session_t    s[3];
+    goim_run_t  *run, *next;
+
+    (void) state;
+
+    rooms[0].head = 5;
+
+    for (i = 0; i < 2; i++) {
+        join_live(&s[i], &rooms[0]);
+    }
+
+    asked = 0;
+    join(&s[2], &rooms[0], 3);              /* is behind */
+    s[2].at = 3;
+
+    run = run_new(&rooms[0], 6, 6);
+    next = run_new(&rooms[0], 7, 7);
+    assert_false(goim_timeline_ahead(&rooms[0].timeline, run));
+    assert_true(goim_timeline_ahead(&rooms[0].timeline, next));
+
+    rooms[0].head = 7;
+    assert_int_equal(goim_timeline_give(&rooms[0].timeline, run), 0);
+    assert_false(goim_timeline_ahead(&rooms[0].timeline, next));
+    assert_int_equal(goim_timeline_give(&rooms[0].timeline, next), 0);
+
+    /* one that names what it follows: the numbers between are nobody's */
+
+    next->items[0].seq = 10;
+    next->follows = 7;
+    assert_false(goim_timeline_ahead(&rooms[0].timeline, next));
+    next->follows = 8;
+    assert_true(goim_timeline_ahead(&rooms[0].timeline, next));
+
+    for (i = 0; i < 2; i++) {
+        assert_int_equal(s[i].follow.state, GOIM_FOLLOW_LIVE);
+        assert_int_equal(s[i].at, 7);
+    }
+
+    assert_int_equal(s[2].at, 3);
+    pass(100);
+    answer(&rooms[0]);
+    assert_int_equal(s[2].at, 7);
+    assert_int_equal(asked, 1);
+
+    goim_timeline_lost(&rooms[0].timeline);
+
+    for (i = 0; i < 3; i++) {
+        assert_int_equal(s[i].follow.state, GOIM_FOLLOW_BEHIND);
+        goim_follow_leave(&s[i].follow);
+    }
+
+    goim_run_unref(&w, run);
+    goim_run_unref(&w, next);
+}
+
+
 /* the primary lacks what came by: later; not for ever */
 
 static void
@@ -474,6 +536,7 @@ main(void)
         ROOM_CASE(test_later),
         ROOM_CASE(test_insane),
         ROOM_CASE(test_stale),
+        ROOM_CASE(test_give),
         ROOM_CASE(test_back),
     };
 
