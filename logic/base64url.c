@@ -64,3 +64,33 @@ logic_base64url_value(char c)
 
     return c == '-' ? 62 : c == '_' ? 63 : -1;
 }
+
+
+void
+logic_base64url_encode(char *text, const void *data, size_t len)
+{
+    size_t          i;
+    unsigned        bits;
+    uint32_t        acc;
+    const uint8_t  *p = data;
+
+    static const char  alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+    acc = 0;
+    bits = 0;
+
+    for (i = 0; i < len; i++) {
+        acc = acc << 8 | p[i];
+
+        for (bits += 8; bits >= 6; bits -= 6) {
+            *text++ = alphabet[acc >> (bits - 6) & 63];
+        }
+    }
+
+    if (bits > 0) {
+        *text++ = alphabet[acc << (6 - bits) & 63];
+    }
+
+    *text = '\0';
+}

@@ -5,6 +5,7 @@
 #include "conf.h"
 #include "access.h"
 #include "grants.h"
+#include "im.h"
 #include "logic.h"
 #include "rpc_secret.h"
 
@@ -172,6 +173,8 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("im", "db", CONF_STR, im_db, "", 0, 0),
     LOGIC_CONF("im", "insecure", CONF_BOOL, im_insecure, "off", 0, 0),
     LOGIC_CONF("im", "topic", CONF_STR, im_topic, "goim-im-topic", 0, 0),
+    LOGIC_CONF("im", "ticket_key", CONF_FILE, ticket_key, "", 0, 0),
+    LOGIC_CONF("im", "public_url", CONF_STR, public_url, "", 0, 0),
 
     SVC_REDIS_CONF(logic_conf_t, redis),
     BUS_CONF(logic_conf_t, bus),
@@ -303,7 +306,7 @@ logic_conf_check(void *conf, char *err, size_t size)
         return -1;
     }
 
-    return 0;
+    return logic_im_ticket_check(lcf, err, size);
 }
 
 

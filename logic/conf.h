@@ -42,6 +42,8 @@ typedef struct {
     char              *im_db;       /* "": no messages between people */
     char              *im_topic;
     int                im_insecure; /* with [auth] mode = trust */
+    char              *ticket_key;  /* what is in the file; "": no tickets */
+    char              *public_url;  /* which they name; "": none */
 
     const char        *log;
     const char        *log_level;

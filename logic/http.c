@@ -63,6 +63,7 @@
     X(POST, "/goim/im/device", im_http_device, query, IM, NONE)              \
     X(GET, "/goim/im/devices", im_http_devices, query, IM, NONE)             \
     X(POST, "/goim/im/kick", im_http_kick, query, IM, NONE)                  \
+    X(POST, "/goim/im/ticket", im_http_ticket, query, IM, NONE)              \
     X(GET, "/goim/online/top", online_top, query, READ, NONE)                \
     X(GET, "/goim/online/room", online_room, query, READ, NAMED)             \
     X(GET, "/goim/online/total", online_total, query, READ, NONE)            \

@@ -401,6 +401,14 @@ logic_im_start(logic_thread_t *t, char *err, size_t size)
         return -1;
     }
 
+    if (t->conf->ticket_key[0] != '\0') {
+        im->ticket = logic_im_ticket_key(t->conf);
+
+        if (im->ticket == NULL) {
+            return -1;
+        }
+    }
+
     im->bus = bus_producer_new(t->base, &im->bus_conf, t->redis, err, size);
 
     return im->bus != NULL ? 0 : -1;
@@ -430,5 +438,10 @@ logic_im_free(logic_thread_t *t)
     bus_producer_free(im->bus);
     logic_im_replies_free(im->replies);
     db_close(im->db);
+
+    if (im->ticket != NULL) {
+        logic_jwk_free(im->ticket);
+    }
+
     free(im);
 }

@@ -28,6 +28,7 @@ typedef void (*logic_im_told_pt)(void *door, int code, const char *message,
 /* A command on its way in. Each is answered once, from inside, too. */
 typedef struct {
     logic_thread_t       *thread;
+    http_request_t       *req;          /* NULL: by a socket */
     int64_t               mid;          /* who acts */
     const logic_query_t  *q;            /* parameters, and the payload */
     size_t                max;          /* bytes that it may have */
@@ -82,6 +83,16 @@ void logic_im_device(const logic_im_do_t *d);
 void logic_im_devices(const logic_im_do_t *d);
 void logic_im_kick(const logic_im_do_t *d);
 
+/* what device.c and ticket.c take as text: "" where it is missing; NULL: answered */
+const char *logic_im_text(const logic_im_do_t *d, const char *name, size_t max);
+const char *logic_im_key(const logic_im_do_t *d);
+
+/* im_ticket.c: [im] ticket_key and public_url: 0, or -1 and why not; the key of a
+   thread, NULL: no memory */
+int logic_im_ticket_check(const logic_conf_t *lcf, char *err, size_t size);
+logic_jwk_t *logic_im_ticket_key(const logic_conf_t *lcf);
+void logic_im_ticket(const logic_im_do_t *d);
+
 /* A device has logged in: nobody waits for an answer. */
 void logic_im_seen(logic_thread_t *t, const logic_who_t *who);
 
@@ -122,6 +133,7 @@ struct logic_im_s {
     bus_producer_t          *bus;
     db_t                    *db;
     logic_im_replies_t      *replies;
+    logic_jwk_t             *ticket;        /* signs them; NULL: there are none */
     uint64_t                 request;       /* the last one's number */
     size_t                   asked;
     struct logic_im_asks_s   asks[LOGIC_IM_ASKS];

@@ -251,6 +251,7 @@ logic_im_call(logic_call_t *call, const logic_limits_t *limits)
     l->q.msg_len = end != NULL ? r->body.len - n - 1 : 0;
 
     d.thread = call->thread;
+    d.req = NULL;
     d.mid = r->mid;
     d.q = &l->q;
     d.max = LOGIC_IM_SENDS;

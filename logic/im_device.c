@@ -23,9 +23,7 @@
 
 /* ---- what is known of one ---- */
 
-/* "" where it is missing; NULL: answered */
-
-static const char *
+const char *
 logic_im_text(const logic_im_do_t *d, const char *name, size_t max)
 {
     json_t             *text;
@@ -50,7 +48,7 @@ logic_im_text(const logic_im_do_t *d, const char *name, size_t max)
 }
 
 
-static const char *
+const char *
 logic_im_key(const logic_im_do_t *d)
 {
     return logic_im_need(d, "key") != NULL

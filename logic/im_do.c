@@ -658,7 +658,8 @@ static const struct {
     { "convs", logic_im_convs, "before conv limit " },
     { "device", logic_im_device, "key platform push_token " },
     { "devices", logic_im_devices, "" },
-    { "kick", logic_im_kick, "key reason " }
+    { "kick", logic_im_kick, "key reason " },
+    { "ticket", logic_im_ticket, "key platform ttl mid " }
 };
 
 

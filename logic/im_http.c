@@ -58,6 +58,7 @@ logic_im_http_do(logic_im_request_t *rq, logic_im_do_t *d,
     t = rq->thread;
 
     d->thread = t;
+    d->req = rq->req;
     d->max = GOIM_IM_BODY;
     d->names = who == NULL;
     d->rate = 0;

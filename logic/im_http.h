@@ -27,7 +27,8 @@
     X(GET, members, "group/members")                                         \
     X(POST, device, "device")                                                \
     X(GET, devices, "devices")                                               \
-    X(POST, kick, "kick")
+    X(POST, kick, "kick")                                                    \
+    X(POST, ticket, "ticket")
 
 #define LOGIC_IM_DECLARE(method, function, name)                             \
     void logic_im_http_##function(logic_thread_t *t, http_request_t *req,    \

@@ -25,11 +25,13 @@ static int logic_jwks_add(logic_jwks_t *set, logic_jwk_t *key, char *err,
     size_t size);
 static int logic_jwks_pkey(logic_jwks_t *set, unsigned algs, EVP_PKEY *pkey,
     const char *kid, char *err, size_t size);
-static void logic_jwk_free(logic_jwk_t *key);
 static logic_jwk_t *logic_jwk_new(logic_alg_t alg, const char *kid);
+static logic_jwk_t *logic_jwk_secret(const void *secret, size_t len, char *err,
+    size_t size);
 static int logic_jwk_judge(EVP_PKEY *pkey, logic_alg_t *alg, char *err,
     size_t size);
 static int logic_jwk_judge_rsa(EVP_PKEY *pkey, char *err, size_t size);
+static int logic_jwk_no_password(char *buf, int size, int rwflag, void *data);
 static int logic_jwks_block(logic_jwks_t *set, unsigned algs, BIO *bio,
     char *err, size_t size);
 static int logic_jwks_jwk(logic_jwks_t *set, unsigned algs, int secrets,
@@ -141,7 +143,7 @@ logic_jwk_new(logic_alg_t alg, const char *kid)
 }
 
 
-static void
+void
 logic_jwk_free(logic_jwk_t *key)
 {
     if (key->secret != NULL) {
@@ -259,6 +261,40 @@ logic_jwks_pkey(logic_jwks_t *set, unsigned algs, EVP_PKEY *pkey,
 
 /* ---- secrets and PEM --------------------------------------------------- */
 
+static logic_jwk_t *
+logic_jwk_secret(const void *secret, size_t len, char *err, size_t size)
+{
+    logic_jwk_t  *key;
+
+    if (len < LOGIC_JWK_SECRET) {
+        snprintf(err, size, "a secret of %zu bytes, %d are needed", len,
+                 LOGIC_JWK_SECRET);
+        return NULL;
+    }
+
+    key = logic_jwk_new(LOGIC_HS256, NULL);
+
+    if (key != NULL) {
+        key->secret = malloc(len);
+
+        if (key->secret == NULL) {
+            logic_jwk_free(key);
+            key = NULL;
+        }
+    }
+
+    if (key == NULL) {
+        snprintf(err, size, "no memory");
+        return NULL;
+    }
+
+    memcpy(key->secret, secret, len);
+    key->secret_len = len;
+
+    return key;
+}
+
+
 int
 logic_jwks_secret(logic_jwks_t *set, unsigned algs, const void *secret,
     size_t len, char *err, size_t size)
@@ -271,33 +307,14 @@ logic_jwks_secret(logic_jwks_t *set, unsigned algs, const void *secret,
         return -1;
     }
 
-    if (len < LOGIC_JWK_SECRET) {
-        snprintf(err, size, "a secret of %zu bytes, %d are needed", len,
-                 LOGIC_JWK_SECRET);
-        return -1;
-    }
-
     if (memmem(secret, len, "-----BEGIN ", 11) != NULL) {
         snprintf(err, size, "a key in PEM, which is no secret");
         return -1;
     }
 
-    key = logic_jwk_new(LOGIC_HS256, NULL);
+    key = logic_jwk_secret(secret, len, err, size);
 
-    if (key != NULL) {
-        key->secret = malloc(len);
-
-        if (key->secret == NULL) {
-            logic_jwk_free(key);
-            key = NULL;
-
-        } else {
-            memcpy(key->secret, secret, len);
-            key->secret_len = len;
-        }
-    }
-
-    return logic_jwks_add(set, key, err, size);
+    return key != NULL ? logic_jwks_add(set, key, err, size) : -1;
 }
 
 
@@ -376,6 +393,63 @@ logic_jwks_block(logic_jwks_t *set, unsigned algs, BIO *bio, char *err,
     }
 
     return 1;
+}
+
+
+/* ---- what signs -------------------------------------------------------- */
+
+static int
+logic_jwk_no_password(char *buf, int size, int rwflag, void *data)
+{
+    (void) buf;
+    (void) size;
+    (void) rwflag;
+    (void) data;
+
+    return -1;                  /* else somebody would be asked for it */
+}
+
+
+logic_jwk_t *
+logic_jwk_private(const char *text, size_t len, char *err, size_t size)
+{
+    BIO          *bio;
+    EVP_PKEY     *pkey;
+    logic_alg_t   alg;
+    logic_jwk_t  *key;
+
+    if (memmem(text, len, "-----BEGIN ", 11) == NULL) {
+        return logic_jwk_secret(text, len, err, size);
+    }
+
+    bio = BIO_new_mem_buf(text, (int) len);
+    pkey = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL,
+                                                 logic_jwk_no_password, NULL)
+                       : NULL;
+    BIO_free(bio);
+    ERR_clear_error();
+
+    if (pkey == NULL) {
+        snprintf(err, size, "no private key in PEM without a password");
+        return NULL;
+    }
+
+    if (logic_jwk_judge(pkey, &alg, err, size) != 0) {
+        EVP_PKEY_free(pkey);
+        return NULL;
+    }
+
+    key = logic_jwk_new(alg, NULL);
+
+    if (key == NULL) {
+        snprintf(err, size, "no memory");
+        EVP_PKEY_free(pkey);
+        return NULL;
+    }
+
+    key->pkey = pkey;
+
+    return key;
 }
 
 

@@ -62,6 +62,14 @@ int logic_jwks_pem(logic_jwks_t *set, unsigned algs, const char *text,
     size_t len, char *err, size_t size);
 
 /*
+ * What signs: a private key as PEM without a password, else the secret of HS256.
+ * NULL, and why in err.
+ */
+logic_jwk_t *logic_jwk_private(const char *text, size_t len, char *err,
+    size_t size);
+void logic_jwk_free(logic_jwk_t *key);
+
+/*
  * A JWK Set (RFC 7517). Keys for something else (another kty, curve, use or
  * alg) are passed over, as it says; those that are wrong or too weak are not:
  * the whole set is refused. secrets: it may have keys for HS256; where it may

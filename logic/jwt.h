@@ -39,6 +39,9 @@ logic_jwt_code_t logic_jwt_verify(const logic_jwt_rules_t *rules,
     const logic_jwks_t *keys, const char *token, size_t len, int64_t now,
     json_t **claims, const char **reason);
 
+/* A token of these claims (jwt_sign.c), malloc()ed; NULL: it was not signed. */
+char *logic_jwt_sign(const logic_jwk_t *key, json_t *claims);
+
 /* When good claims are good no longer, Unix time in ms; 0: always. */
 int64_t logic_jwt_end(const logic_jwt_rules_t *rules, json_t *claims);
 

@@ -282,6 +282,36 @@ logic_jwt_keys_check(const logic_conf_t *conf, char *err, size_t size)
 }
 
 
+logic_jwks_t *
+logic_jwt_keys_files(const logic_conf_t *conf)
+{
+    int              i, n;
+    char            *text, why[256];
+    logic_jwks_t    *set;
+    logic_source_t   source[LOGIC_JWT_KEYS_SOURCES];
+
+    set = logic_jwks_new();
+    n = logic_jwt_keys_sources(conf, source);
+
+    for (i = 0; set != NULL && i < n; i++) {
+        if (source[i].kind == LOGIC_JWT_KEYS_URL) {
+            continue;
+        }
+
+        text = logic_jwt_keys_read(&source[i], why, sizeof(why));
+
+        if (text != NULL) {
+            (void) logic_jwt_keys_parse(conf, &source[i], text, set, why,
+                                        sizeof(why));
+        }
+
+        free(text);
+    }
+
+    return set;
+}
+
+
 int
 logic_jwt_keys_init(const logic_conf_t *conf)
 {

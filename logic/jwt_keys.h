@@ -14,6 +14,9 @@
 /* Whether the files of [auth] are good; no network. -1: err says which is not. */
 int logic_jwt_keys_check(const logic_conf_t *conf, char *err, size_t size);
 
+/* Those of the files, which are good; NULL: no memory. */
+logic_jwks_t *logic_jwt_keys_files(const logic_conf_t *conf);
+
 /* Once a process, before there are threads; -1: no memory. */
 int logic_jwt_keys_init(const logic_conf_t *conf);
 

@@ -50,14 +50,14 @@
  *     im_call.c   and from clients;
  *     im.c        to job,
  *     im_reply.c  whose answers come back,
- *     im_read.c   or what is stored
+ *     im_read.c   or what is stored; im_ticket.c: tokens that jwt_sign.c signs
  *
  *     access.c    who may call which route of the HTTP API
  *     keys.c      by which key
  *     bearer.c    or by a user's own token
  *
  *     query.c token.c grants.c cidr.c group.c balance.c    no network there,
- *     jwt.c jwk.c base64url.c                              nor here
+ *     jwt.c jwt_sign.c jwk.c base64url.c                   nor here
  */
 
 #ifndef LOGIC_H

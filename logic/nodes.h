@@ -12,6 +12,9 @@
 
 void logic_nodes_weighted(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
+/* what that answers, a new reference; NULL: no node is known */
+json_t *logic_nodes_where(logic_thread_t *t, http_request_t *req,
+    const logic_query_t *q);
 void logic_nodes_instances(logic_thread_t *t, http_request_t *req,
     logic_query_t *q);
 void logic_nodes_offline(logic_thread_t *t, http_request_t *req,

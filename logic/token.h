@@ -18,7 +18,7 @@ typedef enum {
     LOGIC_CLASSES
 } logic_class_t;
 
-#define LOGIC_PLATFORM_MAX  32
+#define LOGIC_PLATFORM_MAX  GOIM_IM_PLATFORM
 
 typedef struct {
     int64_t         mid;

@@ -22,6 +22,23 @@ void
 logic_nodes_weighted(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
+    json_t  *where;
+
+    where = logic_nodes_where(t, req, q);
+
+    if (where == NULL) {
+        logic_http_answer(t, req, 503, -500, "no node is known", NULL);
+
+    } else {
+        logic_http_answer(t, req, 200, 0, "", where);
+    }
+}
+
+
+json_t *
+logic_nodes_where(logic_thread_t *t, http_request_t *req,
+    const logic_query_t *q)
+{
     int                  web;
     char                 host[GOIM_NODE_TEXT + 1];
     json_t              *nodes;
@@ -44,11 +61,10 @@ logic_nodes_weighted(logic_thread_t *t, http_request_t *req,
 
     if (json_array_size(nodes) == 0) {
         json_decref(nodes);
-        logic_http_answer(t, req, 503, -500, "no node is known", NULL);
-        return;
+        return NULL;
     }
 
-    logic_http_answer(t, req, 200, 0, "", json_pack(
+    return json_pack(
         "{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:{s:I, s:I, s:f, s:f}}",
         "domain", domain,
         "tcp_port", (json_int_t) conf->tcp_port,
@@ -61,7 +77,7 @@ logic_nodes_weighted(logic_thread_t *t, http_request_t *req,
         "max_delay", (json_int_t) conf->max_delay,
         "base_delay", (json_int_t) conf->base_delay,
         "factor", conf->factor,
-        "jitter", conf->jitter));
+        "jitter", conf->jitter);
 }
 
 

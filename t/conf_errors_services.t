@@ -241,6 +241,10 @@ my %texts = (
             'rate', 'mid_rate'),
         [send => envelope => '2', 'is none of on, off, 1, 0'],
         [im => insecure => '2', 'is none of on, off, 1, 0'],
+        [im => ticket_key => '/nonexistent/key',
+            'cannot be read: No such file or directory'],
+        [im => public_url => 'im.test',
+            'is not http[s]://host[:port]/path'],
     ],
     job => [
         [job => log_level => 'loud', "is none of $levels"],

@@ -61,8 +61,11 @@ is_deeply [sort keys %documented], [sort keys %route],
 # messages between people are answered by a job that runs
 my $db = 'sqlite:' . folder('db') . '/im.db';
 my $other = Goim::Redis->new;
-my $people = Goim::Logic->new(redis => $other->addr,
-    conf => { im => { db => $db, insecure => 1 } });
+my %tokens = Goim::Sender::logic();
+my $people = Goim::Logic->new(redis => $other->addr, Goim::Sender::logic(
+    im => { db => $db, ticket_key => $tokens{conf}{auth}{secret_file},
+        public_url => 'https://im.example.com' },
+    nodes => { domain => 'push.example.com' }));
 my $stores = Goim::Job->new(redis => $other->addr,
     conf => { im => { db => $db } });
 eventually {

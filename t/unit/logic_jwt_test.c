@@ -1,4 +1,4 @@
-/* LINK: logic/jwt.c logic/jwk.c logic/base64url.c t/unit/test_jwt.c */
+/* LINK: logic/jwt.c logic/jwt_sign.c logic/jwk.c logic/base64url.c t/unit/test_jwt.c */
 
 /*
  * Tokens and keys: the examples of RFC 7515, 7517, 7519 and 8037, and what
@@ -531,6 +531,77 @@ parties(void **state)
 }
 
 
+/* ---- tokens of one's own ---- */
+
+static void
+signs(const char *text, const logic_jwks_t *set)
+{
+    int           i;
+    char         *token;
+    logic_jwk_t  *key;
+
+    key = logic_jwk_private(text, strlen(text), err, sizeof(err));
+    assert_non_null(key);
+
+    /* often enough for a number of ES256 that begins with a zero byte */
+
+    for (i = 0; i < (key->alg == LOGIC_RS256 ? 3 : 1000); i++) {
+        json_t  *said = json_pack("{s:i, s:s}", "n", i, "text", "\xc3\xa4");
+
+        token = logic_jwt_sign(key, said);
+        assert_non_null(token);
+        assert_int_equal(verify(set, token), LOGIC_JWT_GOOD);
+        assert_true(json_equal(said, claims));
+
+        token[strlen(token) - 3] ^= 1;
+        assert_int_not_equal(verify(set, token), LOGIC_JWT_GOOD);
+
+        free(token);
+        json_decref(said);
+    }
+
+    logic_jwk_free(key);
+}
+
+
+static void
+signed_here(void **state)
+{
+    int            i;
+    char          *text, *private;
+    EVP_PKEY      *pkey;
+    logic_jwks_t  *set;
+
+    (void) state;
+
+    for (i = 0; i < 3; i++) {
+        pkey = i == 0 ? EVP_RSA_gen(2048) : i == 1 ? EVP_EC_gen("P-256")
+               : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+        set = logic_jwks_new();
+        text = pem(pkey, 0);
+        private = pem(pkey, 1);
+
+        assert_int_equal(logic_jwks_pem(set, ALL, text, strlen(text), err,
+                                        sizeof(err)), 0);
+        signs(private, set);
+        assert_null(logic_jwk_private(text, strlen(text), err, sizeof(err)));
+        assert_string_equal(err, "no private key in PEM without a password");
+
+        free(text);
+        free(private);
+        logic_jwks_unref(set);
+        EVP_PKEY_free(pkey);
+    }
+
+    set = secret_set();
+    signs(SECRET, set);
+    logic_jwks_unref(set);
+
+    assert_null(logic_jwk_private("short", 5, err, sizeof(err)));
+    assert_string_equal(err, "a secret of 5 bytes, 32 are needed");
+}
+
+
 int
 main(void)
 {
@@ -547,7 +618,8 @@ main(void)
         cmocka_unit_test(kids),
         cmocka_unit_test(times),
         cmocka_unit_test(end_of_it),
-        cmocka_unit_test(parties)
+        cmocka_unit_test(parties),
+        cmocka_unit_test(signed_here)
     };
 
     rc = cmocka_run_group_tests(tests, NULL, NULL);
