@@ -348,15 +348,17 @@ job_im_compared(job_im_t *im)
 static void
 job_im_on_tick(evutil_socket_t fd, short what, void *data)
 {
+    uint32_t   owned;
     job_im_t  *im = data;
 
     (void) fd;
     (void) what;
 
-    if (im->busy || !im->ready || im->draining
-        || bus_consumer_owned(im->consumer) == 0
-        || (bus_consumer_owned(im->consumer) == im->owned
-            && db_connections(im->db) == im->connections))
+    owned = bus_consumer_owned(im->consumer);
+    job_im_standby(im, owned);
+
+    if (im->busy || !im->ready || im->draining || owned == 0
+        || (owned == im->owned && db_connections(im->db) == im->connections))
     {
         return;
     }
@@ -675,6 +677,9 @@ job_im_metrics(job_im_t *im)
                                   "error.");
     im->repeats = metrics_counter("goim_job_im_repeats_total", NULL,
                                   "Of them, repeats, by their id.");
+    im->partitions = metrics_gauge("goim_job_im_partitions", NULL,
+                                   "Partitions of commands that this job has: "
+                                   "with SQLite all, or none.");
     im->bad = metrics_counter("goim_job_im_skipped_total", NULL,
                               "Records that are no commands, left out.");
     im->given_up = metrics_counter("goim_job_im_given_up_total", NULL,
@@ -719,6 +724,7 @@ job_im_start(job_t *job, char *err, size_t size)
     im->bus = job->conf->bus;
     im->bus.name = "im";
     im->bus.topic = job->conf->im_topic;
+    im->bus.whole = db_local(job->conf->im_db);
     im->timer = evtimer_new(job->base, job_im_on_timer, im);
     im->tick = event_new(job->base, -1, EV_PERSIST, job_im_on_tick, im);
     im->db = db_open(job->base, job->conf->im_db);

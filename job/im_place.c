@@ -23,6 +23,8 @@
 
 #include "svc/log.h"
 
+#define IM_IDLE  3          /* looks: then it stands by */
+
 
 void
 job_im_place_init(job_im_t *im)
@@ -323,5 +325,30 @@ job_im_place_told(job_im_t *im)
 
     for (i = 0; i < im->place->nknown; i++) {
         im->place->known[i].tell = 0;
+    }
+}
+
+
+/* A database for one machine has one job. */
+
+void
+job_im_standby(job_im_t *im, uint32_t owned)
+{
+    metrics_set(im->partitions, owned);
+
+    if (!im->bus.whole || im->draining) {
+        return;
+    }
+
+    if (owned > 0) {
+        if (im->idle >= IM_IDLE) {
+            log_write(LOG_NOTICE, "im: this job has all commands now");
+        }
+
+        im->idle = 0;
+
+    } else if (++im->idle == IM_IDLE) {
+        log_write(LOG_NOTICE, "im: another job has the commands, this one "
+                  "stands by");
     }
 }

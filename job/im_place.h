@@ -80,6 +80,9 @@ void job_im_place_told(job_im_t *im);
 void job_im_place_copy(job_im_t *im, uint32_t partition, uint64_t turn,
     const char *bus, const goim_offset_t *position);
 
+/* So many partitions are this job's now. */
+void job_im_standby(job_im_t *im, uint32_t owned);
+
 /* columns: a text of at most GOIM_EPOCH_MAX, or ""; whether a place is of this
  * bus */
 void job_im_word(char word[GOIM_EPOCH_MAX + 1], const db_value_t *v);

@@ -126,6 +126,7 @@ struct job_im_s {
     job_im_place_t   *place;
     uint32_t          owned;        /* partitions, and */
     unsigned          connections;  /* of the database, when it was compared */
+    unsigned          idle;         /* looks without any */
     struct event     *tick;
     void            (*drained)(job_t *job);
 
@@ -151,7 +152,7 @@ struct job_im_s {
     unsigned          freeing:1;
 
     metric_t         *commands, *batches, *refused, *repeats, *given_up, *bad,
-                     *retries, *entries;
+                     *retries, *entries, *partitions;
 };
 
 

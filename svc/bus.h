@@ -28,6 +28,8 @@ typedef struct {
     const char *name;           /* not from the file: NULL, or what is put into
                                    the names of its keys, as there are several
                                    in one Redis; kafka: they have topics */
+    int        whole;           /* not from the file: one consumer has all
+                                   partitions, the others stand by */
     int64_t    timeout;         /* not from the file: ms, the usual timeout of
                                    bus_produce(); 0: 5 s */
 } bus_conf_t;

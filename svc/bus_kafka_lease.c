@@ -156,7 +156,7 @@ bus_kafka_renew(bus_kafka_consumer_t *c)
 void
 bus_kafka_lease_init(bus_kafka_consumer_t *c)
 {
-    c->lease = lease_new(c->loop, c->r, "", &(lease_events_t) {
+    c->lease = lease_new(c->loop, c->r, "", c->conf->whole, &(lease_events_t) {
         .taken = bus_kafka_taken,
         .lost = bus_kafka_lost,
         .giving = bus_kafka_giving,

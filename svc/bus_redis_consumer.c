@@ -483,7 +483,8 @@ bus_redis_consumer_new(struct event_base *base, const bus_conf_t *conf,
 
     bus_redis_parts(c);
 
-    c->lease = lease_new(base, r, c->bus.base, &(lease_events_t) {
+    c->lease = lease_new(base, r, c->bus.base, conf->whole,
+                         &(lease_events_t) {
         .taken = bus_redis_taken,
         .lost = bus_redis_lost,
         .giving = bus_redis_giving,

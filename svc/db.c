@@ -336,6 +336,18 @@ db_check(const char *url, char *err, size_t size)
 }
 
 
+int
+db_local(const char *url)
+{
+    const char         *where;
+    const db_driver_t  *driver;
+
+    driver = db_driver(url, &where);
+
+    return driver != NULL && driver->local;
+}
+
+
 db_t *
 db_open(struct event_base *base, const char *url)
 {

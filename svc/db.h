@@ -78,6 +78,9 @@ typedef void (*db_done_pt)(const db_reply_t *reply, void *data);
  * network is touched. */
 int db_check(const char *url, char *err, size_t size);
 
+/* Whether it is for one machine, and one that writes. */
+int db_local(const char *url);
+
 /* It connects by itself, again and again. NULL: out of threads. */
 db_t *db_open(struct event_base *base, const char *url);
 

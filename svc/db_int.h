@@ -48,6 +48,7 @@ void db_failed(db_run_t *run, db_status_t status, size_t at, const char *fmt,
  * time; the driver calls db_finished() from the loop. */
 typedef struct {
     const char  *name;
+    int          local;             /* for one machine */
 
     int        (*check)(const char *where, char *err, size_t size);
     void      *(*open)(db_t *db, struct event_base *base, const char *where);

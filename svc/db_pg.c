@@ -682,6 +682,7 @@ db_pg_close(void *driver)
 
 const db_driver_t  db_pg = {
     "postgresql",
+    0,
     db_pg_check,
     db_pg_open,
     db_pg_start,

@@ -584,6 +584,7 @@ db_sqlite_close(void *driver)
 
 const db_driver_t  db_sqlite = {
     "sqlite",
+    1,
     db_sqlite_check,
     db_sqlite_open,
     db_sqlite_start,

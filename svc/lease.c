@@ -17,7 +17,7 @@
 #include <string.h>
 
 
-#define LEASE_FIXED     11                  /* arguments before the lists */
+#define LEASE_FIXED     12                  /* arguments before the lists */
 
 
 static svc_script_t  lease_tick_script = { .body = lease_tick_lua };
@@ -385,10 +385,11 @@ lease_tick(lease_t *l)
     argv[4] = l->keys;
     argv[5] = l->scope;
     argv[6] = l->before;
-    argv[7] = l->me;
-    argv[8] = turn;
-    argv[9] = n;
-    argv[10] = over;
+    argv[7] = l->whole ? "1" : "0";
+    argv[8] = l->me;
+    argv[9] = turn;
+    argv[10] = n;
+    argv[11] = over;
 
     call = lease_call(l, 0);
 
@@ -578,7 +579,7 @@ lease_on_end(evutil_socket_t fd, short what, void *data)
 
 lease_t *
 lease_new(struct event_base *base, svc_redis_t *r, const char *before,
-    const lease_events_t *events)
+    int whole, const lease_events_t *events)
 {
     lease_t     *l;
     const char  *prefix;
@@ -592,6 +593,7 @@ lease_new(struct event_base *base, svc_redis_t *r, const char *before,
 
     l->base = base;
     l->r = r;
+    l->whole = whole;
     l->events = *events;
 
     snprintf(l->life_key, LEASE_KEY, "%sgoim:life", prefix);

@@ -44,9 +44,10 @@ typedef struct {
     void   *data;
 } lease_events_t;
 
-/* before: what leases of a version before began with, "" for none. */
+/* before: what leases of a version before began with, "" for none; whole: one
+ * has all partitions, and the others stand by. */
 lease_t *lease_new(struct event_base *base, svc_redis_t *r,
-    const char *before, const lease_events_t *events);
+    const char *before, int whole, const lease_events_t *events);
 
 /* Redis can be used, in this life, and there are n partitions, perhaps more
  * than before. Of another epoch or life all is lost. */

@@ -40,6 +40,7 @@ struct lease_s {
     struct event_base  *base;
     svc_redis_t        *r;
     lease_events_t      events;
+    int                 whole;
     char                me[128];
     char                life_key[LEASE_KEY];
     char                members_key[LEASE_KEY];

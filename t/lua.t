@@ -158,11 +158,12 @@ $redis->cmd('FLUSHALL');
 $life = run('redis_life', ['goim:life'], 'run-5');
 
 # share, members, own leases, others', as Perl hashes
+my $whole = 0;
 sub turn {
     my ($me, $turn, $members, $leases) = @_;
     my ($share, @lists) = @{ run('lease_tick',
         ['goim:life', 'members', 'notes'], $life, 'goim:{', ':e',
-        'goim:bus:', $me,
+        'goim:bus:', $whole, $me,
         $turn, 4, scalar(keys %{ $members || {} }), %{ $members || {} },
         %{ $leases || {} }) };
     return ($share, map { +{ @$_ } } @lists);
@@ -206,6 +207,21 @@ $redis->cmd('SET', 'goim:bus:1:lease', 'old 7', 'PX', 60_000);
 is leases($mine), '0 2 3', 'a lease of the version before is one';
 like error { $life--; turn('c', 2) }, qr/^LIFE /, 'another life';
 $life++;
+
+$redis->cmd('FLUSHALL');
+$life = run('redis_life', ['goim:life'], 'run-5');
+$whole = 1;
+($share, $members, $mine) = turn('a', 1);
+is "$share: @{[leases($mine)]}", '4: 0 1 2 3', 'one that has all';
+($share, $members, $mine, $others) = turn('b', 1);
+is "$share: @{[leases($mine)]}", '0: ', 'another stands by';
+is((turn('a', 2))[0], 4, 'and waits for nothing');
+($share, $members, $mine) = turn('b', 2, {}, $others);
+is "$share: @{[leases($mine)]}", '0: ', 'what moved is not over';
+(undef, undef, undef, $others) = turn('b', 3);
+($share, $members, $mine) = turn('b', 4, { a => 2 }, $others);
+is "$share: @{[leases($mine)]}", '4: 0 1 2 3', 'what did not is taken, all of it';
+is((turn('a', 3))[0], 0, 'who had it stands by');
 
 # ---- places ------------------------------------------------------------------
 

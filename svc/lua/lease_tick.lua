@@ -11,36 +11,36 @@
 -- KEYS: goim:life, members, notes
 -- ARGV: life of the connection, what the keys of partitions begin with, what
 --       they end with, what leases of versions before begin with or '',
---       holder, its turn, number of partitions, number of members that are
---       over, then holder and turn of each, then partition and value of each
+--       1: one holder has all, holder, its turn, number of partitions, number
+--       of members that are over, then holder and turn of each, then partition and value of each
 --       lease that is over
 -- Answer: { share, { holder, turn of each member }, { partition, fence of
 --         each lease it has }, { partition, value of each that another has } }
 -- Errors: LIFE
 --
 -- The shares of all add up to the number of partitions, so nobody waits for
--- what nobody gives up.
+-- what nobody gives up. With one holder it is who has the first partition.
 --
 -- use: life fit note
 
 local bad = life(KEYS[1], ARGV[1])
 if bad then return bad end
 
-local base, scope, before, me, turn = unpack(ARGV, 2, 6)
-local n, nover = tonumber(ARGV[7]), tonumber(ARGV[8])
+local base, scope, before, whole, me, turn = unpack(ARGV, 2, 7)
+local n, nover = tonumber(ARGV[8]), tonumber(ARGV[9])
 local stay = 2592000
 
 fit(KEYS[2], 'hash')
 fit(KEYS[3], 'stream')
 
-for i = 9, 7 + 2 * nover, 2 do
+for i = 10, 8 + 2 * nover, 2 do
     if redis.call('HGET', KEYS[2], ARGV[i]) == ARGV[i + 1] then
         redis.call('HDEL', KEYS[2], ARGV[i])
     end
 end
 
 local over = {}
-for i = 9 + 2 * nover, #ARGV, 2 do over[ARGV[i]] = ARGV[i + 1] end
+for i = 10 + 2 * nover, #ARGV, 2 do over[ARGV[i]] = ARGV[i + 1] end
 
 if redis.call('HSET', KEYS[2], me, turn) == 1 then note(KEYS[3], me) end
 redis.call('EXPIRE', KEYS[2], stay)
@@ -75,6 +75,10 @@ for p = 0, n - 1 do
            or redis.call('PTTL', before .. p .. ':lease') <= 0 then
         free[#free + 1] = p
     end
+end
+
+if whole == '1' then
+    share = (mine[1] == 0 or free[1] == 0) and n or 0
 end
 
 for _, p in ipairs(free) do

@@ -122,7 +122,7 @@ holder_start(holder_t *h)
     };
 
     memset(h, 0, sizeof(*h));
-    h->l = lease_new(base, r, "p:goim:bus:", &events);
+    h->l = lease_new(base, r, "p:goim:bus:", 0, &events);
     lease_begin(h->l, epoch, N, svc_redis_life(r));
 }
 
