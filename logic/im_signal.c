@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "svc/clock.h"
+
 #define LOGIC_SIGNAL_LINE   1024        /* bytes of the line, */
 #define LOGIC_SIGNAL_BODY   4000        /* and of the payload */
 #define LOGIC_SIGNAL_MORE   (2 * (GOIM_IM_CONV + GOIM_IM_KIND) + 64)
@@ -168,12 +170,17 @@ static void
 logic_signal_rated(int64_t after, void *data)
 {
     db_stmt_t        st;
-    db_value_t       args[2];
+    db_value_t       args[3];
     logic_signal_t  *s = data;
 
+    /* who may not send gives no signals either: they have payloads */
+
     static const char  text[] =
-        "SELECT m.mid FROM member AS b JOIN member AS m ON m.conv = b.conv "
-        "WHERE b.conv = $1 AND b.mid = $2";
+        "SELECT m.mid FROM member AS b "
+        "JOIN conversation AS c ON c.id = b.conv "
+        "JOIN member AS m ON m.conv = b.conv "
+        "WHERE b.conv = $1 AND b.mid = $2 AND b.muted <= $3 "
+        "AND (c.mute_all = 0 OR b.role > 0)";
 
     if (after != 0) {
         logic_signal_end(s, after > 0 ? SIGNAL_OFTEN : SIGNAL_FAILED);
@@ -194,7 +201,8 @@ logic_signal_rated(int64_t after, void *data)
 
     args[0] = db_text(s->conv, strlen(s->conv));
     args[1] = db_int(s->mid);
-    st = (db_stmt_t) { text, args, 2 };
+    args[2] = db_int(svc_date());
+    st = (db_stmt_t) { text, args, 3 };
 
     db_run(s->thread->im->db, &st, 1, 0, logic_signal_members, s);
 }
@@ -214,7 +222,7 @@ logic_signal_members(const db_reply_t *reply, void *data)
     n = reply->rows[0].nrows;
 
     if (n == 0) {
-        logic_signal_end(s, SIGNAL_REFUSED);    /* not a member */
+        logic_signal_end(s, SIGNAL_REFUSED);    /* no member, or muted */
         return;
     }
 

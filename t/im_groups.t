@@ -1,5 +1,5 @@
-# Groups: who may do what, by role; each change is an item for all who are
-# concerned; what changes nothing writes none.
+# Groups: each change is an item for all who are concerned; what changes nothing
+# writes none. Who may do what: im_matrix.t.
 
 use strict;
 use warnings;
@@ -44,42 +44,6 @@ sub items {
     my $data = $api->get('/goim/im/history', mid => $mid, conv => $conv)
         ->{data} or return;
     return map { "$_->{kind} $_->{body}" } @{ $data->{items} };
-}
-
-# ---- the matrix --------------------------------------------------------------
-
-my @roles = ($owner, $admin, $member, $stranger);
-my @matrix = (
-    # command, parameters, code for owner, admin, member, stranger
-    [add => [mids => 7], 0, 0, -403, -403],
-    [remove => [mids => 3], 0, 0, undef, -403],
-    [remove => [mids => 2], 0, undef, -403, -403],
-    [remove => [mids => 1], -409, -409, -409, -403],
-    [member => [member => 3, muted => 60], 0, 0, -403, -403],
-    [member => [member => 2, muted => 60], 0, -403, -403, -403],
-    [member => [member => 1, muted => 60], -403, -403, -403, -403],
-    [member => [member => 3, role => 'admin'], 0, -403, -403, -403],
-    [member => [member => 8], -404, -404, -404, -403],
-    [update => [join => 'open'], 0, 0, -403, -403],
-    [update => [mute_all => 1], 0, 0, -403, -403],
-    [update => [owner => 3], 0, -403, -403, -403],
-    [update => [owner => 8], -404, -403, -403, -403],
-    [dismiss => [], 0, -403, -403, -403],
-    [join => [], 0, 0, 0, -403],
-);
-for my $row (@matrix) {
-    my ($what, $args, @codes) = @$row;
-    for my $i (0 .. 3) {
-        next if !defined $codes[$i];
-        my $conv = made();
-        my @before = items($conv, $owner);
-        is(group($conv, $what, $roles[$i], @$args)->{code}, $codes[$i],
-            "$what @$args by " . (qw(owner admin member stranger))[$i]);
-        my @after = items($conv, $owner);
-        my $changes = $codes[$i] == 0 && $what ne 'join' && $what ne 'dismiss';
-        is(@after - @before, $changes ? 1 : 0, 'an item, or none')
-            if $what ne 'dismiss' || $codes[$i];
-    }
 }
 
 # ---- what follows ------------------------------------------------------------
