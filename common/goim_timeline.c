@@ -18,6 +18,7 @@ static void goim_timeline_keep(goim_timeline_t *tl, goim_run_t *run);
 static void goim_timeline_forget(goim_timeline_t *tl);
 static void goim_timeline_again(goim_timeline_t *tl);
 static void goim_timeline_free(goim_timeline_t *tl);
+static goim_link_t *goim_timelines_next(const goim_timelines_t *w);
 static int goim_timeline_begin(goim_timeline_t *tl);
 static void goim_timeline_page(goim_timeline_t *tl, goim_read_t *r);
 static void goim_read_done(goim_read_t *r);
@@ -43,6 +44,7 @@ goim_timelines_init(goim_timelines_t *w, const goim_timelines_ops_t *ops,
     goim_epochs_init(&w->epochs, ops->alloc, ops->free, seed);
 
     goim_link_init(&w->ready);
+    goim_link_init(&w->more);
     goim_link_init(&w->all);
     goim_link_init(&w->asking);
     goim_link_init(&w->shorts);
@@ -94,7 +96,7 @@ goim_timelines_run(goim_timelines_t *w)
 
     next = goim_timelines_left(w);
 
-    if (!goim_link_empty(&w->ready) && ~w->reading && next > GOIM_READ_AGAIN) {
+    if (goim_timelines_next(w) != NULL && next > GOIM_READ_AGAIN) {
         next = GOIM_READ_AGAIN;
     }
 
@@ -370,7 +372,7 @@ goim_timeline_want(goim_timeline_t *tl)
         goim_timelines_at(w, w->wheel, &tl->link, tl->not_before);
 
     } else {
-        goim_link_move(&w->ready, &tl->link);
+        goim_link_move(tl->more ? &w->more : &w->ready, &tl->link);
     }
 
     goim_timelines_wake(w);
@@ -399,14 +401,40 @@ goim_timeline_again(goim_timeline_t *tl)
 }
 
 
+/*
+ * Who has missed little does not wait behind those who have missed much: these have
+ * only so many Reads under way, and every other one that begins.
+ */
+
+static goim_link_t *
+goim_timelines_next(const goim_timelines_t *w)
+{
+    int  more;
+
+    if (~w->reading == 0) {
+        return NULL;
+    }
+
+    more = !goim_link_empty(&w->more) && w->nmore < GOIM_READS_MORE;
+
+    if (!goim_link_empty(&w->ready) && !(more && w->turn)) {
+        return w->ready.next;
+    }
+
+    return more ? w->more.next : NULL;
+}
+
+
 void
 goim_timelines_read(goim_timelines_t *w)
 {
+    goim_link_t      *l;
     goim_timeline_t  *tl;
 
-    while (!goim_link_empty(&w->ready) && ~w->reading) {
-        tl = goim_link_data(w->ready.next, goim_timeline_t, link);
-        goim_link_remove(&tl->link);
+    while ((l = goim_timelines_next(w)) != NULL) {
+        tl = goim_link_data(l, goim_timeline_t, link);
+        goim_link_remove(l);
+        w->turn = !tl->more;
 
         if (tl->known && !goim_link_empty(&tl->waiting)
             && goim_timeline_begin(tl) != 0)
@@ -432,6 +460,7 @@ goim_timeline_begin(goim_timeline_t *tl)
     memset(r, 0, sizeof(goim_read_t));
     r->timelines = w;
     r->timeline = tl;
+    r->more = tl->more;
     goim_timeline_page(tl, r);
     r->sent = w->now;
     r->begun = ++w->tick;
@@ -442,6 +471,7 @@ goim_timeline_begin(goim_timeline_t *tl)
     }
 
     w->reading |= (uint64_t) 1 << i;
+    w->nmore += (uint32_t) r->more;
     tl->read = r;
 
     if (w->ops->read(r) != 0) {
@@ -461,6 +491,7 @@ goim_read_done(goim_read_t *r)
 
     w = r->timelines;
     w->reading &= ~((uint64_t) 1 << (r - w->reads));
+    w->nmore -= (uint32_t) r->more;
     goim_epoch_unref(&w->epochs, r->epoch);
 }
 
@@ -528,7 +559,7 @@ goim_read_answer(goim_read_t *r, goim_read_status_e status,
 
     goim_read_done(r);
 
-    if (!goim_link_empty(&w->ready)) {
+    if (goim_timelines_next(w) != NULL) {
         goim_timelines_wake(w);
     }
 
@@ -545,6 +576,8 @@ goim_read_answer(goim_read_t *r, goim_read_status_e status,
         goim_timeline_again(tl);
         return;
     }
+
+    tl->more = page != NULL && goim_run_last(page) < head;
 
     tl->busy++;
     goim_timeline_serve(tl, &a);

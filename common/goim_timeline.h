@@ -26,6 +26,9 @@
 
 /* bounds */
 #define GOIM_READS_MAX      64              /* Reads under way, a worker */
+#define GOIM_READS_MORE     8               /* of them, of timelines of which a
+                                               page has been read, and more is
+                                               to come */
 #define GOIM_HEADS_MAX      256             /* timelines, a call for heads */
 #define GOIM_KEPT_MAX       (1024 * 1024)   /* bytes of live items kept while a
                                                Read is under way, a timeline */
@@ -171,6 +174,7 @@ struct goim_read_s {
                                        many, may be 0 */
     uint32_t             sent;      /* time */
     uint64_t             begun;
+    int                  more;      /* its timeline was, when it began */
     void                *data;      /* the caller's */
 };
 
@@ -248,6 +252,7 @@ struct goim_timeline_s {
     uint32_t             back_since;
     uint32_t             busy;          /* callbacks may be under way */
     unsigned             known:1;       /* its items are sent to this node */
+    unsigned             more:1;        /* its last page was not the end */
     unsigned             kept_lost:1;   /* over the bound */
     unsigned             back:1;        /* the head went back */
     unsigned             closed:1;
@@ -267,7 +272,9 @@ struct goim_timelines_s {
 
     goim_read_t          reads[GOIM_READS_MAX];
     uint64_t             reading;   /* which of them, a bit each */
+    uint32_t             nmore;     /* of them, those of GOIM_READS_MORE */
     goim_link_t          ready;     /* timelines */
+    goim_link_t          more;      /* those that are read on */
 
     goim_link_t          all;       /* timelines, */
     goim_link_t          asking;    /* and those whose head is asked for */
@@ -281,6 +288,7 @@ struct goim_timelines_s {
     goim_link_t          wheel[GOIM_WHEEL_SLOTS];           /* timelines */
     goim_link_t          wheel_later[GOIM_WHEEL_SLOTS];     /* follows */
 
+    unsigned             turn:1;    /* of those that are read on */
     unsigned             woken:1;
 };
 

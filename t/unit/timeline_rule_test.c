@@ -299,6 +299,55 @@ test_in_flight(void **state)
 }
 
 
+/* those who have missed much leave place for others */
+
+static void
+test_much_missed(void **state)
+{
+    uint32_t   i, much;
+    session_t  s[ROOMS];
+
+    (void) state;
+
+    much = ROOMS - 20;
+
+    for (i = 0; i < much; i++) {
+        rooms[i].head = 10000;
+        join(&s[i], &rooms[i], 0);
+    }
+
+    pass(1);
+    assert_int_equal(nreads, GOIM_READS_MAX);
+
+    for (i = 0; i < 2 * much; i++) {
+        answer((room_t *) reads[0]->timeline);
+        pass(1);
+    }
+
+    assert_int_equal(nreads, GOIM_READS_MORE);
+
+    for (i = much; i < ROOMS; i++) {
+        rooms[i].head = 10000;
+        join(&s[i], &rooms[i], 9999);
+    }
+
+    pass(1);
+    assert_int_equal(nreads, GOIM_READS_MORE + 20);
+
+    /* and nobody is held up by them */
+
+    while (nreads > 0) {
+        answer((room_t *) reads[0]->timeline);
+        pass(1);
+    }
+
+    for (i = 0; i < ROOMS; i++) {
+        assert_int_equal(s[i].at, 10000);
+        goim_follow_leave(&s[i].follow);
+    }
+}
+
+
 /* nobody answers: it is asked again, rarely, and goes on when somebody does */
 
 static void
@@ -533,6 +582,7 @@ main(void)
         ROOM_CASE(test_slow),
         ROOM_CASE(test_newest),
         ROOM_CASE(test_in_flight),
+        ROOM_CASE(test_much_missed),
         ROOM_CASE(test_later),
         ROOM_CASE(test_insane),
         ROOM_CASE(test_stale),
