@@ -458,7 +458,8 @@ logic_im_listed(const db_reply_t *reply, void *data)
 }
 
 
-/* By the time of the newest item, and by name where it is the same. */
+/* By the time of the newest item, and by name where it is the same. Of as many as a
+   page has the item is looked up. */
 
 void
 logic_im_convs(const logic_im_do_t *d)
@@ -470,12 +471,14 @@ logic_im_convs(const logic_im_do_t *d)
     logic_im_page_t  *p;
 
     static const char  text[] =
-        "SELECT c.id, c.n, b.read_n, b.read, c.at, m.seq, m.n, m.mid, m.cid, "
-        "m.kind, m.at, m.body, b.notify, b.own FROM member AS b "
+        "SELECT l.id, l.n, l.read_n, l.read, l.at, m.seq, m.n, m.mid, m.cid, "
+        "m.kind, m.at, m.body, l.notify, l.own FROM (SELECT c.id, c.seq, c.n, "
+        "c.at, b.read_n, b.read, b.notify, b.own FROM member AS b "
         "JOIN conversation AS c ON c.id = b.conv "
-        "JOIN message AS m ON m.conv = c.id AND m.seq = c.seq "
         "WHERE b.mid = $1 AND (c.at < $2 OR (c.at = $2 AND c.id > $3)) "
-        "ORDER BY c.at DESC, c.id LIMIT $4";
+        "ORDER BY c.at DESC, c.id LIMIT $4) AS l "
+        "JOIN message AS m ON m.conv = l.id AND m.seq = l.seq "
+        "ORDER BY l.at DESC, l.id";
 
     conv = "z";             /* behind all of them, in each collation */
 
