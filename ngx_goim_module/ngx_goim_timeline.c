@@ -10,6 +10,10 @@
 #include "common/goim_hash.h"
 
 
+#define NGX_GOIM_ANNOUNCING     5000    /* ms */
+
+
+static void ngx_goim_timelines_announcing(void);
 static ngx_str_t ngx_goim_timeline_epoch(ngx_goim_record_t *rec);
 static void ngx_goim_timelines_handler(ngx_event_t *ev);
 static void ngx_goim_timelines_wake(goim_timelines_t *w);
@@ -46,6 +50,8 @@ static ngx_queue_t               ngx_goim_followed;     /* timelines */
 static ngx_event_t               ngx_goim_timelines_event;
 static ngx_uint_t                ngx_goim_timelines_known;
 static ngx_atomic_uint_t         ngx_goim_suspicions;
+static uint64_t                  ngx_goim_timelines_life;
+static ngx_msec_t                ngx_goim_timelines_asked;
 
 
 void
@@ -113,6 +119,8 @@ ngx_goim_timelines_tick(void)
     ngx_atomic_uint_t     suspicions;
     ngx_goim_timeline_t  *tl;
 
+    ngx_goim_timelines_announcing();
+
     known = ngx_goim_registered();
     suspicions = ngx_goim_zone->suspicions;
 
@@ -138,6 +146,35 @@ ngx_goim_timelines_tick(void)
         ngx_goim_suspicions = suspicions;
         ngx_goim_timelines_suspect();
     }
+}
+
+
+/*
+ * Redis that has lost its data knows no keys of users until this worker has
+ * announced its sessions again: what is stored for them until then comes to
+ * nobody, and shows in the heads, which are asked for meanwhile, and once more
+ * when all are known.
+ */
+
+static void
+ngx_goim_timelines_announcing(void)
+{
+    uint64_t  life;
+
+    life = ngx_goim_slot->announced;
+
+    if (life == ngx_goim_timelines_life
+        && (life == ngx_goim_zone->life
+            || ngx_current_msec - ngx_goim_timelines_asked
+               < NGX_GOIM_ANNOUNCING))
+    {
+        return;
+    }
+
+    ngx_goim_timelines_life = life;
+    ngx_goim_timelines_asked = ngx_current_msec;
+
+    ngx_goim_timelines_suspect();
 }
 
 

@@ -36,6 +36,7 @@ ngx_pid_t               ngx_pid = 1;
 
 ngx_goim_conf_t        *ngx_goim_conf;
 ngx_goim_zone_t        *ngx_goim_zone;
+ngx_goim_slot_t        *ngx_goim_slot;
 ngx_goim_room_t         ngx_goim_room_all;
 ngx_connection_t        ngx_goim_no_connection;
 uint64_t               *ngx_goim_counters;
