@@ -736,6 +736,11 @@ job_im_start(job_t *job, char *err, size_t size)
 
     job_im_metrics(im);
     job_im_place_init(im);
+    im->same.db = im->db;
+    im->same.redis = job->redis;
+    im->same.other = metrics_gauge("goim_job_im_other_database", NULL,
+                                   "1: the database is not the one that the "
+                                   "other job writes.");
 
     events.record = job_im_record;
     events.revoked = job_im_revoked;

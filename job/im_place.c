@@ -346,9 +346,15 @@ job_im_standby(job_im_t *im, uint32_t owned)
         }
 
         im->idle = 0;
+        im->same.said = 0;
+        metrics_set(im->same.other, 0);
 
     } else if (++im->idle == IM_IDLE) {
         log_write(LOG_NOTICE, "im: another job has the commands, this one "
                   "stands by");
+    }
+
+    if (im->idle >= IM_IDLE && im->ready) {
+        im_same_look(&im->same);
     }
 }

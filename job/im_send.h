@@ -10,6 +10,7 @@
 
 #include "svc/db.h"
 #include "svc/im.h"
+#include "svc/im_same.h"
 
 #define JOB_IM_BATCH   1000                 /* commands of a transaction, */
 #define JOB_IM_BYTES   (4 * 1024 * 1024)    /* bytes of them, */
@@ -126,7 +127,8 @@ struct job_im_s {
     job_im_place_t   *place;
     uint32_t          owned;        /* partitions, and */
     unsigned          connections;  /* of the database, when it was compared */
-    unsigned          idle;         /* looks without any */
+    unsigned          idle;         /* looks without any; then: */
+    im_same_t         same;
     struct event     *tick;
     void            (*drained)(job_t *job);
 

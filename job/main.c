@@ -76,6 +76,18 @@ static const conf_free_t  job_free[] = {
 
 static const conf_schema_t  job_schema = { job_keys, job_free, job_check };
 
+static int
+job_warn(char *why, size_t size)
+{
+    int  n;
+
+    n = snprintf(why, size, "[im] db: ");
+
+    return job_conf.im_db[0] == '\0'
+           ? 0 : db_look(job_conf.im_db, why + n, size - (size_t) n);
+}
+
+
 static const svc_t  job_svc = {
     .name = "job",
     .summary = "carries messages from the bus to the nodes' streams",
@@ -83,6 +95,7 @@ static const svc_t  job_svc = {
     .conf = &job_conf,
     .log = &job_conf.log,
     .log_level = &job_conf.log_level,
+    .warn = job_warn,
     .start = job_start,
     .drain = job_drain,
     .reload = job_reload,

@@ -205,6 +205,9 @@ typedef enum {
     X(nodes_silent, "goim_logic_nodes_silent", NULL,                         \
       "Nodes not renewed in time but kept, as too many fell silent "         \
       "together.")                                                           \
+    X(im_other, "goim_logic_im_other_database", NULL,                        \
+      "1: the database of messages between people is not the one that job "  \
+      "writes.")                                                             \
     X(no_job, "goim_logic_no_job", NULL,                                     \
       "1: no job is seen in this Redis, database and prefix.")
 
@@ -258,7 +261,7 @@ typedef struct {
     metric_t  *rooms_full, *rooms_listed, *rooms_off;
     metric_t  *revocations;
     metric_t  *rpc_links, *push_waiting, *threads, *redis_up;
-    metric_t  *nodes_silent, *no_job;
+    metric_t  *nodes_silent, *no_job, *im_other;
     metric_t  *canaries, *hop[LOGIC_HOP_COUNT];
 } logic_metrics_t;
 

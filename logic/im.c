@@ -13,9 +13,11 @@
 #include <string.h>
 
 #include "svc/clock.h"
+#include "svc/im_same.h"
 
 #define LOGIC_IM_TIME   4000        /* ms, at most, until it is answered -504 */
 #define LOGIC_IM_BUS    500         /* ms of them, that job and its answer have */
+#define LOGIC_IM_LOOK   3           /* s */
 #define LOGIC_IM_MOST   10000       /* requests that wait, of a thread */
 
 
@@ -370,6 +372,41 @@ logic_im_produce(logic_im_ask_t *ask)
 
 /* ---- start and end ---- */
 
+/* It outlives the thread's handle of Redis. */
+
+static void
+logic_im_look(evutil_socket_t fd, short what, void *data)
+{
+    logic_thread_t  *t = data;
+
+    static im_same_t  same;
+
+    (void) fd;
+    (void) what;
+
+    same.db = t->im->db;
+    same.redis = t->redis;
+    same.other = logic_m.im_other;
+
+    im_same_look(&same);
+}
+
+
+static int
+logic_im_looks(logic_thread_t *t)
+{
+    static const struct timeval  every = { LOGIC_IM_LOOK, 0 };
+
+    if (t->index != 0) {
+        return 0;
+    }
+
+    t->im->look = event_new(t->base, -1, EV_PERSIST, logic_im_look, t);
+
+    return t->im->look != NULL ? event_add(t->im->look, &every) : -1;
+}
+
+
 int
 logic_im_start(logic_thread_t *t, char *err, size_t size)
 {
@@ -397,7 +434,7 @@ logic_im_start(logic_thread_t *t, char *err, size_t size)
     im->db = db_open(t->base, t->conf->im_db);
     im->replies = logic_im_replies_new(t, logic_im_answered);
 
-    if (im->db == NULL || im->replies == NULL) {
+    if (im->db == NULL || im->replies == NULL || logic_im_looks(t) != 0) {
         return -1;
     }
 
@@ -433,6 +470,10 @@ logic_im_free(logic_thread_t *t)
 
     if (im == NULL) {
         return;
+    }
+
+    if (im->look != NULL) {
+        event_free(im->look);
     }
 
     bus_producer_free(im->bus);

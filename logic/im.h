@@ -130,6 +130,8 @@ LIST_HEAD(logic_im_asks_s, logic_im_ask_s);
 
 struct logic_im_s {
     bus_conf_t               bus_conf;
+    struct event            *look;          /* of the first thread: is it the
+                                               database that job writes? */
     bus_producer_t          *bus;
     db_t                    *db;
     logic_im_replies_t      *replies;

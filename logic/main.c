@@ -62,6 +62,18 @@ static unsigned         logic_running;      /* atomic */
 static int              logic_state;        /* atomic, logic_state_t */
 
 
+static int
+logic_warn(char *why, size_t size)
+{
+    int  n;
+
+    n = snprintf(why, size, "[im] db: ");
+
+    return logic_conf.im_db[0] == '\0'
+           ? 0 : db_look(logic_conf.im_db, why + n, size - (size_t) n);
+}
+
+
 static const svc_t  logic_svc = {
     .name = "logic",
     .summary = "takes pushes of backends and the sessions of comets",
@@ -69,6 +81,7 @@ static const svc_t  logic_svc = {
     .conf = &logic_conf,
     .log = &logic_conf.log,
     .log_level = &logic_conf.log_level,
+    .warn = logic_warn,
     .start = logic_start,
     .drain = logic_drain,
     .reload = logic_reload,

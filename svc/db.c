@@ -3,6 +3,7 @@
  */
 
 #include "db_int.h"
+#include "db_share.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -333,6 +334,16 @@ db_check(const char *url, char *err, size_t size)
     }
 
     return driver->check(where, err, size);
+}
+
+
+int
+db_look(const char *url, char *why, size_t size)
+{
+    const char  *where;
+
+    return db_driver(url, &where) == &db_sqlite ? db_share(where, why, size)
+                                                : 0;
 }
 
 

@@ -78,6 +78,9 @@ typedef void (*db_done_pt)(const db_reply_t *reply, void *data);
  * network is touched. */
 int db_check(const char *url, char *err, size_t size);
 
+/* What is wrong with it here and now: 0, or -1 and what. */
+int db_look(const char *url, char *why, size_t size);
+
 /* Whether it is for one machine, and one that writes. */
 int db_local(const char *url);
 

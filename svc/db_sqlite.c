@@ -4,6 +4,7 @@
  */
 
 #include "db_int.h"
+#include "db_share.h"
 
 #include "log.h"
 #include "thread.h"
@@ -91,14 +92,52 @@ db_sqlite_moved(db_sqlite_t *s)
 }
 
 
+static void
+db_sqlite_complain(db_sqlite_t *s, const char *what)
+{
+    char  why[512];
+
+    if (s->failed) {
+        return;
+    }
+
+    s->failed = 1;
+    log_write(LOG_ERROR, "sqlite \"%s\": %s", s->path,
+              db_share(s->path, why, sizeof(why)) != 0 ? why : what);
+}
+
+
+/* It is open, and yet. */
+
+static void
+db_sqlite_warn(db_sqlite_t *s)
+{
+    char  why[512];
+
+    if (db_share(s->path, why, sizeof(why)) != 0) {
+        log_write(LOG_ERROR, "sqlite \"%s\": %s", s->path, why);
+    }
+}
+
+
+static int
+db_sqlite_wal(void *data, int n, char **value, char **name)
+{
+    (void) name;
+
+    *(int *) data = n == 1 && value[0] != NULL && strcmp(value[0], "wal") == 0;
+
+    return 0;
+}
+
+
 static int
 db_sqlite_connect(db_sqlite_t *s)
 {
-    int  rc;
+    int  rc, wal;
 
     static const char  how[] =
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-        "PRAGMA trusted_schema = OFF";
+        "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF";
 
     if (s->sqlite != NULL && !s->open) {
         db_sqlite_moved(s);
@@ -118,9 +157,21 @@ db_sqlite_connect(db_sqlite_t *s)
         rc = sqlite3_exec(s->sqlite, how, NULL, NULL, NULL);
     }
 
+    wal = 0;
+
     if (rc == SQLITE_OK) {
+        rc = sqlite3_exec(s->sqlite, "PRAGMA journal_mode = WAL",
+                          db_sqlite_wal, &wal, NULL);
+    }
+
+    if (rc == SQLITE_OK && wal) {
         log_write(LOG_NOTICE, "sqlite \"%s\": open", s->path);
         s->failed = 0;
+
+        if (!s->made) {
+            db_sqlite_warn(s);
+        }
+
         s->made = 1;
 
         pthread_mutex_lock(&s->lock);
@@ -130,12 +181,9 @@ db_sqlite_connect(db_sqlite_t *s)
         return 0;
     }
 
-    if (!s->failed) {
-        log_write(LOG_ERROR, "sqlite \"%s\": %s", s->path,
-                  s->sqlite ? sqlite3_errmsg(s->sqlite) : "no memory");
-        s->failed = 1;
-    }
-
+    db_sqlite_complain(s, rc == SQLITE_OK ? "it cannot be in WAL: no memory "
+                       "that processes share?" : s->sqlite != NULL
+                       ? sqlite3_errmsg(s->sqlite) : "no memory");
     return -1;
 }
 

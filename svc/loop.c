@@ -295,6 +295,7 @@ int
 svc_main(const svc_t *svc, int argc, char **argv)
 {
     int          rc, test;
+    char         why[600];
     const char  *path;
     log_level_t  level;
 
@@ -310,6 +311,10 @@ svc_main(const svc_t *svc, int argc, char **argv)
     }
 
     if (test) {
+        if (svc->warn != NULL && svc->warn(why, sizeof(why)) != 0) {
+            fprintf(stderr, "%s: warning: %s\n", svc->name, why);
+        }
+
         if (path != NULL) {
             printf("%s: configuration %s is ok\n", svc->name, path);
 

@@ -26,6 +26,10 @@ typedef struct {
     const char          **log;          /* in conf: log file and level */
     const char          **log_level;    /* a word of log_names */
 
+    /* with --test: -1: what is wrong here and now, though the configuration is
+       not; may be NULL */
+    int   (*warn)(char *why, size_t size);
+
     /* on the main loop; -1 (said in the log): the process exits with 1 */
     int   (*start)(struct event_base *base);
 

@@ -77,6 +77,8 @@ for my $name (qw(goim-logic goim-job)) {
     like $unit, qr/^\[Unit\]\n[^[]*^StartLimitIntervalSec=0$/m,
         'failures are not counted';
     like $unit, qr/^Type=notify$/m, 'it says when it can work';
+    like $unit, qr/^User=goim\nStateDirectory=ngx_goim\n/m,
+        'both have one user and one folder, for a file of SQLite';
 
     my $file = spew(folder('unit') . "/$name.service", $unit);
     my $said = `systemd-analyze security --offline=true '$file' 2>&1`;
