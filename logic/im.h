@@ -61,6 +61,10 @@ const char *logic_im_need(const logic_im_do_t *d, const char *name);
 int logic_im_number(const logic_im_do_t *d, const char *name, int required,
     int64_t max, int64_t *value);
 
+/* from 1 on; where it is missing the value stays as it is */
+int logic_im_positive(const logic_im_do_t *d, const char *name, int64_t max,
+    int64_t *value);
+
 /* im.c: how often, the application's word, then the bus. c is complete but for
    where the answer goes, and copied */
 void logic_im_ask(const logic_im_do_t *d, Goim__ImCommand *c);

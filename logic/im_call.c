@@ -49,7 +49,11 @@ logic_im_told(void *door, int code, const char *message, json_t *data)
     json = json_pack("{s:i}", "code", code);
 
     if (code != 0) {
-        json_object_set_new(json, "message", json_string(message));
+        if (json_object_set_new(json, "message", json_string(message)) != 0) {
+            /* a name that was cut inside of a character */
+            json_object_set_new(json, "message",
+                                json_string("a parameter is not valid"));
+        }
 
         if (data != NULL) {
             json_object_update(json, data);     /* "after" */
@@ -170,7 +174,9 @@ logic_im_args(logic_im_line_t *l)
             continue;
         }
 
-        if (!json_is_array(value)) {
+        /* a list is a parameter that HTTP has several times */
+
+        if (!json_is_array(value) || strcmp(name, "mids") != 0) {
             if (logic_im_arg(l, name, value) != 0) {
                 return name;
             }
@@ -273,8 +279,8 @@ logic_im_call(logic_call_t *call, const logic_limits_t *limits)
            ? json_string_value(json_object_get(l->line, "do")) : "send";
 
     if (wrong != NULL) {
-        logic_im_answer(&d, -400, "%.64s: neither text nor a number, nor a list "
-                        "of these", wrong);
+        logic_im_answer(&d, -400, "%.64s: neither text nor a whole number, nor "
+                        "a list of mids", wrong);
 
     } else if (name == NULL || logic_im_do(&d, name) != 0) {
         logic_im_answer(&d, -400, "do: no such command");

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOGIC_IM_JSON  (JSON_DECODE_ANY | JSON_REJECT_DUPLICATES)
+#define LOGIC_IM_JSON   (JSON_DECODE_ANY | JSON_REJECT_DUPLICATES)
+#define LOGIC_IM_DEPTH  64          /* of lists and objects in each other */
 
 
 static const char *const  logic_im_joins[] = { "open", "ask", "closed", NULL };
@@ -84,13 +85,27 @@ logic_im_number(const logic_im_do_t *d, const char *name, int required,
         return 0;
     }
 
-    if (arg == NULL || logic_query_number(arg, required, max, value) != 0) {
+    if (arg == NULL || arg->len == 0
+        || logic_query_number(arg, required, max, value) != 0)
+    {
         logic_im_answer(d, -400, "%s: %s", name, arg == NULL ? "required"
                         : "not a number, or out of range");
         return -1;
     }
 
     return 0;
+}
+
+
+int
+logic_im_positive(const logic_im_do_t *d, const char *name, int64_t max,
+    int64_t *value)
+{
+    if (logic_query_find(d->q, name) == NULL) {
+        return 0;
+    }
+
+    return logic_im_number(d, name, 1, max, value);
 }
 
 
@@ -229,11 +244,41 @@ logic_im_mark(const logic_im_do_t *d)
 }
 
 
+/* It is read again inside of items and answers, as deep as a JSON library goes. */
+
+static int
+logic_im_deep(const json_t *json, int depth)
+{
+    size_t       i;
+    json_t      *item;
+    const char  *name;
+
+    if (depth > LOGIC_IM_DEPTH) {
+        return 1;
+    }
+
+    json_array_foreach(json, i, item) {
+        if (logic_im_deep(item, depth + 1)) {
+            return 1;
+        }
+    }
+
+    json_object_foreach((json_t *) json, name, item) {
+        if (logic_im_deep(item, depth + 1)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 /* JSON of the application's, "" where it is missing; NULL: answered. */
 
 static char *
 logic_im_ext(const logic_im_do_t *d)
 {
+    int                 good;
     json_t             *json;
     const logic_arg_t  *arg;
 
@@ -245,14 +290,14 @@ logic_im_ext(const logic_im_do_t *d)
 
     json = arg->len <= GOIM_IM_EXT
            ? json_loadb(arg->value, arg->len, LOGIC_IM_JSON, NULL) : NULL;
+    good = json != NULL && !logic_im_deep(json, 0);
+    json_decref(json);
 
-    if (json == NULL) {
-        logic_im_answer(d, -400, "ext: no JSON of at most %d bytes",
-                        GOIM_IM_EXT);
+    if (!good) {
+        logic_im_answer(d, -400, "ext: no JSON of at most %d bytes and %d "
+                        "levels", GOIM_IM_EXT, LOGIC_IM_DEPTH);
         return NULL;
     }
-
-    json_decref(json);
 
     return (char *) arg->value;
 }
@@ -618,10 +663,12 @@ logic_im_update(const logic_im_do_t *d)
     int64_t          mute, owner;
     Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
 
+    owner = 0;
+
     if ((c.conv = logic_im_group(d)) == NULL
         || (c.join = logic_im_choice(d, "join", logic_im_joins)) == NULL
         || logic_im_maybe(d, "mute_all", 1, &mute) != 0
-        || logic_im_number(d, "owner", 0, INT64_MAX, &owner) != 0
+        || logic_im_positive(d, "owner", INT64_MAX, &owner) != 0
         || (c.ext = logic_im_ext(d)) == NULL)
     {
         return;
@@ -680,7 +727,9 @@ logic_im_unknown(const logic_im_do_t *d, const char *params)
         }
 
         for (p = params; *p != '\0'; p = strchr(p, ' ') + 1) {
-            if (strncmp(p, name, n) == 0 && p[n] == ' ') {
+            if (strncmp(p, name, n) == 0 && p[n] == ' '
+                && memchr(name, ' ', n) == NULL)
+            {
                 break;
             }
         }

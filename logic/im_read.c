@@ -134,7 +134,9 @@ logic_im_page(const logic_im_do_t *d)
     int64_t           limit;
     logic_im_page_t  *p;
 
-    if (logic_im_number(d, "limit", 0, GOIM_IM_PAGE, &limit) != 0) {
+    limit = GOIM_IM_PAGE;
+
+    if (logic_im_positive(d, "limit", GOIM_IM_PAGE, &limit) != 0) {
         return NULL;
     }
 
@@ -147,7 +149,7 @@ logic_im_page(const logic_im_do_t *d)
 
     p->told = d->told;
     p->door = d->door;
-    p->limit = limit > 0 ? limit : GOIM_IM_PAGE;
+    p->limit = limit;
 
     return p;
 }
@@ -383,9 +385,11 @@ logic_im_history(const logic_im_do_t *d)
     static const char  up[] = LOGIC_IM_ITEMS(">", "ASC");
     static const char  down[] = LOGIC_IM_ITEMS("<", "DESC");
 
+    before = INT64_MAX;
+
     if ((conv = logic_im_conv(d)) == NULL
         || logic_im_number(d, "after", 0, GOIM_SEQ_MAX, &after) != 0
-        || logic_im_number(d, "before", 0, GOIM_SEQ_MAX, &before) != 0
+        || logic_im_positive(d, "before", GOIM_SEQ_MAX, &before) != 0
         || (p = logic_im_page(d)) == NULL)
     {
         return;
@@ -401,7 +405,7 @@ logic_im_history(const logic_im_do_t *d)
 
     args[0] = db_text(conv, strlen(conv));
     args[1] = db_int(d->mid);
-    args[2] = db_int(!p->backwards ? after : before ? before : INT64_MAX);
+    args[2] = db_int(p->backwards ? before : after);
     args[3] = db_int(p->limit);
     st = (db_stmt_t) { p->backwards ? down : up, args, 4 };
 
@@ -481,8 +485,9 @@ logic_im_convs(const logic_im_do_t *d)
         "ORDER BY l.at DESC, l.id";
 
     conv = "z";             /* behind all of them, in each collation */
+    before = INT64_MAX;
 
-    if (logic_im_number(d, "before", 0, INT64_MAX, &before) != 0
+    if (logic_im_positive(d, "before", INT64_MAX, &before) != 0
         || (logic_query_find(d->q, "conv") != NULL
             && (conv = logic_im_conv(d)) == NULL)
         || (p = logic_im_page(d)) == NULL)
@@ -491,7 +496,7 @@ logic_im_convs(const logic_im_do_t *d)
     }
 
     args[0] = db_int(d->mid);
-    args[1] = db_int(before > 0 ? before : INT64_MAX);
+    args[1] = db_int(before);
     args[2] = db_text(conv, strlen(conv));
     args[3] = db_int(p->limit);
     st = (db_stmt_t) { text, args, 4 };

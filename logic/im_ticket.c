@@ -229,8 +229,7 @@ logic_im_ticket(const logic_im_do_t *d)
     if ((key = logic_im_key(d)) == NULL
         || logic_im_need(d, "platform") == NULL
         || (platform = logic_im_text(d, "platform", GOIM_IM_PLATFORM)) == NULL
-        || (logic_query_find(d->q, "ttl") != NULL
-            && logic_im_number(d, "ttl", 1, LOGIC_TICKET_MAX, &ttl) != 0))
+        || logic_im_positive(d, "ttl", LOGIC_TICKET_MAX, &ttl) != 0)
     {
         return;
     }
