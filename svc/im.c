@@ -300,6 +300,7 @@ static const struct {
 
 #define IM_VERSION     (sizeof(im_steps) / sizeof(im_steps[0]))
 #define IM_STATEMENTS  64           /* of all steps, at most */
+#define IM_TRIES       3            /* while others make them, too */
 
 typedef struct {
     db_t    *db;
@@ -328,7 +329,7 @@ im_schema_made(const db_reply_t *reply, void *data)
     im_schema_t  *s = data;
 
     if ((reply->status == DB_REFUSED || reply->status == DB_TABLES)
-        && s->tries++ == 0)
+        && s->tries++ < IM_TRIES)
     {
         im_schema_look(s);
         return;
@@ -373,8 +374,10 @@ im_schema_seen(const db_reply_t *reply, void *data)
     im_schema_t        *s = data;
     const db_value_t   *v;
 
+    /* IF NOT EXISTS is refused, too, where two are at it */
+
     if (reply->status != DB_OK) {
-        im_schema_end(s, reply->status, reply->err);
+        im_schema_made(reply, s);
         return;
     }
 

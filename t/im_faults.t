@@ -4,6 +4,8 @@
 use strict;
 use warnings;
 
+use IPC::Open2 qw(open2);
+
 use lib 't/lib';
 use Goim::Cluster;
 use Goim::Postgres;
@@ -51,5 +53,27 @@ $c->redis->cmd('XADD', $keys[0], "$life-*", 'k', 'x', 'v', "\xff\xff");
 eventually { $c->job->metrics->{goim_job_im_skipped_total} == 1 } 20,
     'a record that is no command is left out, and counted';
 is(send_to('last')->{code}, 0, 'those behind it are carried out');
+
+# another makes the tables at the same time: IF NOT EXISTS fails then
+$pg->sql('CREATE DATABASE other');
+my $other = $db =~ s/dbname=postgres/dbname=other/r;
+my $pid = open2(my $out, my $in, "$pg->{bin}/psql", '-h', $pg->{dir}, '-p',
+    $pg->{port}, qw(-U goim -qAt other));
+$in->autoflush;
+print $in 'BEGIN; CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);'
+    . "\nSELECT 'made';\n";
+is(scalar <$out>, "made\n", 'another makes a table');
+my $job = Goim::Job->new(redis => $c->redis->addr, stopped => 1,
+    conf => { im => { db => $other } });
+$job->Goim::Proc::start;
+eventually { $pg->sql('SELECT count(*) FROM pg_stat_activity WHERE datname = '
+    . "'other' AND wait_event_type = 'Lock'") == 1 } 20, 'job waits for it';
+print $in "COMMIT;\n";
+close $in;
+waitpid $pid, 0;
+my $look = "$pg->{bin}/psql -h $pg->{dir} -p $pg->{port} -U goim -qAt other";
+eventually { `$look -c 'SELECT count(*) FROM meta'` > 1 } 20,
+    'it makes the rest';
+ok(eval { $job->metrics }, 'and starts');
 
 done_testing;

@@ -12,10 +12,11 @@ use warnings;
 use Goim::Postgres;
 use Goim::Test qw(folder);
 
+# disk => a folder in which its data is to be
 sub new {
-    my ($class, $kind) = @_;
-    return Goim::Postgres->new if $kind eq 'postgresql';
-    return bless { file => folder('db') . '/im.db' }, $class;
+    my ($class, $kind, %arg) = @_;
+    return Goim::Postgres->new(%arg) if $kind eq 'postgresql';
+    return bless { file => ($arg{disk} || folder('db')) . '/im.db' }, $class;
 }
 
 sub url { return "sqlite:$_[0]{file}" }

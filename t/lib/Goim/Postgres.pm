@@ -11,6 +11,7 @@ use parent -norequire, 'Goim::Proc';
 use Goim::Proc ();
 use Goim::Test qw(folder free_port wait_for);
 
+# disk => a folder in which tables are to be, apart from its log
 sub new {
     my ($class, %arg) = @_;
     my $dir = folder('postgres');
@@ -33,7 +34,16 @@ sub new {
             '-k', $dir, '-h', '', '-c', 'fsync=off',
             '-c', 'max_connections=50']);
     @$self{qw(port dir bin as)} = ($port, $dir, $bin, \@as);
-    return $self->start;
+    $self->start;
+
+    if ($arg{disk}) {
+        my $there = "$arg{disk}/tables";
+        mkdir $there or die "$there: $!";
+        chown((stat $dir)[4, 5], $there) or die "$there: $!";
+        $self->sql("CREATE TABLESPACE apart LOCATION '$there'");
+        $self->sql('ALTER ROLE goim SET default_tablespace = apart');
+    }
+    return $self;
 }
 
 # what `db` is in a configuration
