@@ -337,7 +337,6 @@ job_im_compared(job_im_t *im)
 {
     im->comparing = 0;
     im->busy = 0;
-    im->delay = 0;
 
     job_im_next(im);
 }
@@ -462,10 +461,10 @@ job_im_failed(job_im_t *im, const db_reply_t *reply)
 {
     log_text_t  t;
 
-    static log_once_t  once;
-
-    log_seldom(&once, LOG_WARN, "im: %s; trying again",
-               log_text(&t, reply->err));
+    if (strncmp(im->said, reply->err, sizeof(im->said) - 1) != 0) {
+        snprintf(im->said, sizeof(im->said), "%s", reply->err);
+        log_write(LOG_WARN, "im: %s; trying again", log_text(&t, reply->err));
+    }
 
     if (reply->status == DB_TABLES) {
         im->ready = 0;
@@ -577,6 +576,7 @@ job_im_done(job_im_t *im, const db_reply_t *reply)
     }
 
     im->delay = 0;
+    im->said[0] = '\0';
 
     for (i = 0; i < b->ncmds; i++) {
         cmd = b->cmds[i];
@@ -645,7 +645,6 @@ job_im_tables_made(db_status_t status, const char *err, void *data)
 
     if (status == DB_OK) {
         im->ready = 1;
-        im->delay = 0;
         job_im_made(im);
         return;
     }

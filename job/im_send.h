@@ -115,7 +115,8 @@ struct job_im_s {
     bus_consumer_t   *consumer;
     db_t             *db;
     struct event     *timer;
-    int64_t           delay;        /* ms, before the same again */
+    int64_t           delay;        /* ms, before the same again, */
+    char              said[128];    /* and why */
 
     job_im_cmd_t     *head;         /* wait, */
     job_im_cmd_t    **tail;

@@ -438,6 +438,8 @@ logic_im_start(logic_thread_t *t, char *err, size_t size)
         return -1;
     }
 
+    db_patience(im->db, LOGIC_IM_TIME - LOGIC_IM_BUS);
+
     if (t->conf->ticket_key[0] != '\0') {
         im->ticket = logic_im_ticket_key(t->conf);
 

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DB_CHUNK  4096
+#define DB_CHUNK     4096
+#define DB_PATIENCE  10000              /* ms */
 
 
 struct db_chunk_s {
@@ -28,6 +29,8 @@ struct db_s {
     size_t              n;
     int                 started;        /* the first has */
     int                 up;
+    int                 lost;           /* the connection is */
+    int64_t             patience;
     unsigned            connections;
     int                 closed;         /* by the callback that runs */
     int                 calling;
@@ -238,29 +241,59 @@ db_free(db_t *db)
 }
 
 
+static void
+db_call(db_run_t *run)
+{
+    run->reply.n = run->n;
+    run->reply.rows = run->rows;
+
+    if (run->done != NULL) {
+        run->done(&run->reply, run->data);
+    }
+}
+
+
 /* The driver may be closed in the callback: it does nothing more after this. */
 
 void
 db_finished(db_t *db, db_run_t *run)
 {
+    db_run_t  *rest, *next;
+
     db->first = run->next;
     db->started = 0;
     db->n--;
+    db->up = run->reply.status != DB_AWAY;
+
+    rest = NULL;
+
+    /* what waits has waited for the same connection */
+
+    if (db->lost && run->reply.status == DB_AWAY) {
+        rest = db->first;
+        db->first = NULL;
+        db->n = 0;
+    }
 
     if (db->first == NULL) {
         db->last = &db->first;
     }
 
-    run->reply.n = run->n;
-    run->reply.rows = run->rows;
-    db->up = run->reply.status != DB_AWAY;
+    db->calling = 1;
+    db_call(run);
 
-    if (run->done != NULL) {
-        db->calling = 1;
-        run->done(&run->reply, run->data);
-        db->calling = 0;
+    for ( /* void */ ; rest != NULL; rest = next) {
+        next = rest->next;
+
+        if (!db->closed) {
+            db_failed(rest, DB_AWAY, rest->n, "%s", run->reply.err);
+            db_call(rest);
+        }
+
+        db_run_free(rest);
     }
 
+    db->calling = 0;
     db_run_free(run);
 
     if (db->closed) {
@@ -401,6 +434,21 @@ void
 db_set_up(db_t *db, int up)
 {
     db->up = up;
+    db->lost = !up;
+}
+
+
+void
+db_patience(db_t *db, int64_t ms)
+{
+    db->patience = ms;
+}
+
+
+int64_t
+db_patient(const db_t *db)
+{
+    return db->patience > 0 ? db->patience : DB_PATIENCE;
 }
 
 
@@ -408,6 +456,7 @@ void
 db_connected(db_t *db)
 {
     db->up = 1;
+    db->lost = 0;
     db->connections++;
 }
 

@@ -50,7 +50,8 @@ typedef enum {
                                constraint, or too large */
     DB_TABLES,              /* nothing was done: there are no such tables, or
                                one may not use them. No command's fault */
-    DB_AWAY                 /* no database, or it cannot write; when the last
+    DB_AWAY                 /* no database, or it cannot write; all that waits
+                               for a connection is told so; when the last
                                run of a transaction was under way, that may
                                have been done */
 } db_status_t;
@@ -86,6 +87,10 @@ int db_local(const char *url);
 
 /* It connects by itself, again and again. NULL: out of threads. */
 db_t *db_open(struct event_base *base, const char *url);
+
+/* How long a database may be silent while it is waited for: ms. Then it is away,
+ * and the connection is made anew. 0: the usual 10 s. (SQLite is waited for.) */
+void db_patience(db_t *db, int64_t ms);
 
 /* What is under way or waits is called back no more; a transaction that was
  * not at its end was not done. */

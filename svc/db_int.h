@@ -63,6 +63,8 @@ extern const db_driver_t  db_sqlite, db_pg;
 void db_finished(db_t *db, db_run_t *run);
 void db_set_up(db_t *db, int up);
 
+int64_t db_patient(const db_t *db);
+
 /* A connection was made. */
 void db_connected(db_t *db);
 

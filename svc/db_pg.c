@@ -16,7 +16,6 @@
 #define PG_RETRY_MIN  100               /* ms */
 #define PG_RETRY_MAX  2000
 #define PG_CONNECT    5000              /* ms */
-#define PG_RUN        30000             /* ms: for all answers */
 
 /* What was sent and is answered, in this order. */
 typedef enum {
@@ -300,7 +299,8 @@ db_pg_on_timer(evutil_socket_t fd, short what, void *data)
     }
 
     PQsetNoticeProcessor(g->conn, db_pg_notice, NULL);
-    db_pg_timer(g, PG_CONNECT);
+    db_pg_timer(g, db_patient(g->db) < PG_CONNECT ? db_patient(g->db)
+                                                  : PG_CONNECT);
     db_pg_wait(g, EV_WRITE);
 }
 
@@ -434,7 +434,7 @@ db_pg_send(db_pg_t *g)
         return;
     }
 
-    db_pg_timer(g, PG_RUN);
+    db_pg_timer(g, db_patient(g->db));
     db_pg_flush(g);
 }
 
@@ -610,6 +610,10 @@ db_pg_ready(evutil_socket_t fd, short what, void *data)
     if (PQconsumeInput(g->conn) != 1) {
         db_pg_lost(g, PQerrorMessage(g->conn));
         return;
+    }
+
+    if (g->run != NULL && (what & EV_READ)) {
+        db_pg_timer(g, db_patient(g->db));
     }
 
     if (what & EV_WRITE) {

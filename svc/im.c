@@ -299,6 +299,7 @@ static const struct {
 };
 
 #define IM_VERSION     (sizeof(im_steps) / sizeof(im_steps[0]))
+#define IM_STEPS_TIME  3600000      /* ms: tables may be large */
 #define IM_STATEMENTS  64           /* of all steps, at most */
 #define IM_TRIES       3            /* while others make them, too */
 
@@ -316,6 +317,7 @@ static void im_schema_look(im_schema_t *s);
 static void
 im_schema_end(im_schema_t *s, db_status_t status, const char *err)
 {
+    db_patience(s->db, 0);
     s->done(status, err, s->data);
     free(s);
 }
@@ -363,6 +365,7 @@ im_schema_step(im_schema_t *s, size_t version)
         }
     }
 
+    db_patience(s->db, IM_STEPS_TIME);
     db_run(s->db, st, n, 0, im_schema_made, s);
 }
 

@@ -1,5 +1,7 @@
-# Messages between people while their database is away, and records of their bus
+# Messages between people while their database is away, or silent, and records of their bus
 # that are no commands: nothing is lost or stored twice, and pushes go on.
+
+# ASAN: no
 
 use strict;
 use warnings;
@@ -9,6 +11,7 @@ use IPC::Open2 qw(open2);
 use lib 't/lib';
 use Goim::Cluster;
 use Goim::Postgres;
+use Goim::Proc ();
 use Goim::Test;
 
 allow_log(qr/\[error\] \d+: (?:postgresql: |im: a record of the bus)/);
@@ -42,6 +45,23 @@ like($client->push(20)->{body}, qr/\naway$/, 'comes');
 is(send_to('after')->{code}, 0, 'and the next');
 like($client->push->{body}, qr/\nafter$/, 'once, in order');
 is($pg->sql('SELECT count(*) FROM message'), "3\n", 'each is stored once');
+
+# it says nothing: the connection is made anew, and others have their answers
+my @backends = ($pg->pid, Goim::Proc::descendants($pg->pid));
+hit STOP => @backends;
+is($api->get('/goim/im/sync', mid => 2)->{code}, -503, 'silent: nothing is read');
+is($api->get('/goim/im/history', mid => 2, conv => 'p1.2')->{code}, -503,
+    'nor connected');
+is(send_to('silent')->{code}, -504, 'nor stored in time');
+is($api->keys(1000, ['k'], 'meanwhile')->{code}, 0, 'a push');
+is($client->push->{body}, 'meanwhile', 'goes on');
+eventually { grep { /postgresql: no answer/ } $c->job->logs } 30,
+    'job gives the connection up';
+hit CONT => @backends;
+eventually { send_to('silent')->{code} == 0 } 30, 'it speaks: the same again';
+like($client->push(20)->{body}, qr/\nsilent$/, 'comes');
+is($pg->sql("SELECT count(*) FROM message WHERE cid = 'silent'"), "1\n",
+    'once');
 
 # what is no command
 my @keys = sort grep { /^goim:bus:im:\d+$/ } @{ $c->redis->cmd('KEYS', '*') };

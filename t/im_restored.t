@@ -3,6 +3,8 @@
 # time: a new epoch begins, once, and clients are told, those that are connected, too.
 # A Redis that goes back, or has lost everything, is none of it.
 
+# ASAN: no
+
 use strict;
 use warnings;
 
