@@ -74,6 +74,29 @@ eventually {
 } 20, 'a message is stored';
 $people->api->post('/goim/im/group/create', [mid => 8, id => 'first']);
 
+# docs/im.md leads to each command, and has the tables that there are
+my $im = slurp(root_dir() . '/docs/im.md');
+my @commands = slurp(root_dir() . '/logic/im_do.c')
+    =~ /^    \{ "([^"]+)", logic_im_\w+, "/mg;
+my %led = map { $_ => 1 }
+    $im =~ m{\[([\w/]+)\]\(http-api\.md#(?:get|post)-goimim\w+\)}g;
+is_deeply [grep { !$led{$_} } @commands], [], 'docs/im.md: each command';
+cmp_ok scalar @commands, '>', 15, 'of all of them';
+
+sub sqlite {
+    my ($sql) = @_;
+    my $file = $db =~ s/^sqlite://r;
+    return split /\n/, `sqlite3 -cmd '.timeout 10000' '$file' "$sql"`;
+}
+
+my %tables = map { my $table = $_;
+    $table => [sort(sqlite("SELECT name FROM pragma_table_info('$table')"))] }
+    sqlite("SELECT name FROM sqlite_master WHERE type = 'table'");
+my ($part) = $im =~ /^## The database\n(.*?)^## /ms;
+my %says = map { /^\| `(\w+)\((.*?)\)` \|/ ? ($1 => [sort split /, /, $2]) : () }
+    split /\n/, $part;
+is_deeply \%says, \%tables, 'docs/im.md: the tables are those of the database';
+
 my $format = '\n%{http_code} %{content_type}';
 my $n = 0;
 for my $section (split /^(?=## )/m, $doc) {
