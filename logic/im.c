@@ -423,6 +423,7 @@ logic_im_start(logic_thread_t *t, char *err, size_t size)
     }
 
     t->im = im;
+    im->inboxes_last = &im->inboxes;
     im->bus_conf = t->conf->bus;
     im->bus_conf.name = "im";
     im->bus_conf.topic = t->conf->im_topic;

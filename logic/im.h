@@ -142,6 +142,9 @@ struct logic_im_s {
     logic_jwk_t             *ticket;        /* signs them; NULL: there are none */
     uint64_t                 request;       /* the last one's number */
     size_t                   asked;
+    struct logic_inbox_s    *inboxes;       /* to be read, the first */
+    struct logic_inbox_s   **inboxes_last;
+    int                      reads;         /* some are being read */
     struct logic_im_asks_s   asks[LOGIC_IM_ASKS];
 };
 

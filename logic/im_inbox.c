@@ -12,13 +12,25 @@
 #include "read.h"
 
 
-typedef struct {
+#define LOGIC_INBOXES  8            /* pages that are read in one run */
+
+
+typedef struct logic_inbox_s  logic_inbox_t;
+
+struct logic_inbox_s {
+    logic_inbox_t    *next;
     logic_call_t     *call;
     size_t            n;            /* of the page, so far */
     size_t            bytes;
     Goim__Item        item[GOIM_IM_PAGE];
     Goim__Item       *list[GOIM_IM_PAGE];
-} logic_inbox_t;
+};
+
+typedef struct {
+    logic_thread_t   *thread;
+    size_t            n;
+    logic_inbox_t    *in[LOGIC_INBOXES];
+} logic_inboxes_t;
 
 /* columns of a row: of the inbox, then of an entry and its item */
 enum {
@@ -31,6 +43,9 @@ enum {
     INBOX_MEMBER,                   /* what im_state() takes */
     INBOX_ITEM = INBOX_MEMBER + 4
 };
+
+
+static void logic_inbox_next(logic_thread_t *t);
 
 
 #define LOGIC_INBOX(condition)                                               \
@@ -202,13 +217,12 @@ logic_inbox_fits(const db_rows_t *rows)
 
 
 static void
-logic_inbox_got(const db_reply_t *reply, void *data)
+logic_inbox_end(logic_inbox_t *in, const db_rows_t *rows)
 {
-    size_t          i;
-    logic_inbox_t  *in = data;
+    size_t  i;
 
-    if (reply->status == DB_OK && logic_inbox_fits(&reply->rows[0])) {
-        logic_inbox_tell(in, &reply->rows[0]);
+    if (rows != NULL && logic_inbox_fits(rows)) {
+        logic_inbox_tell(in, rows);
 
     } else {
         logic_reply_code(in->call, GOIM__REPLY__CODE__FAILED,
@@ -224,19 +238,97 @@ logic_inbox_got(const db_reply_t *reply, void *data)
 }
 
 
-void
-logic_inbox_read(logic_call_t *call)
+static void
+logic_inbox_got(const db_reply_t *reply, void *data)
 {
-    db_stmt_t          st;
-    db_value_t         args[3];
-    logic_inbox_t     *in;
+    size_t            i;
+    logic_thread_t   *t;
+    logic_inboxes_t  *all = data;
+
+    t = all->thread;
+
+    for (i = 0; i < all->n; i++) {
+        logic_inbox_end(all->in[i],
+                        reply->status == DB_OK ? &reply->rows[i] : NULL);
+    }
+
+    free(all);
+
+    t->im->reads = 0;
+    logic_inbox_next(t);
+}
+
+
+static void
+logic_inbox_ask(const logic_inbox_t *in, db_stmt_t *st, db_value_t *args)
+{
     const Goim__Read  *read;
 
     static const char  after[] = LOGIC_INBOX("$2");
     static const char  newest[] = LOGIC_INBOX("(SELECT seq FROM account WHERE "
                                              "mid = $1) - $2");
 
-    read = call->msg->read;
+    read = in->call->msg->read;
+
+    args[0] = db_int(read->mid);
+    args[1] = db_int((int64_t) (read->epoch[0] != '\0' ? read->after
+                                                        : read->limit));
+    args[2] = db_int(read->limit == 0 ? 1
+                     : read->limit < GOIM_IM_PAGE ? read->limit
+                                                  : GOIM_IM_PAGE);
+    *st = (db_stmt_t) { read->epoch[0] != '\0' ? after : newest, args, 3 };
+}
+
+
+/* What waits, at most so many, in one run: then whatever else was asked of the
+   database has its turn. */
+
+static void
+logic_inbox_next(logic_thread_t *t)
+{
+    size_t            n;
+    db_stmt_t         st[LOGIC_INBOXES];
+    db_value_t        args[LOGIC_INBOXES][3];
+    logic_im_t       *im;
+    logic_inbox_t    *in;
+    logic_inboxes_t  *all;
+
+    im = t->im;
+
+    if (im->reads || im->inboxes == NULL) {
+        return;
+    }
+
+    all = calloc(1, sizeof(logic_inboxes_t));
+
+    if (all == NULL) {
+        abort();
+    }
+
+    for (n = 0; n < LOGIC_INBOXES && (in = im->inboxes) != NULL; n++) {
+        im->inboxes = in->next;
+        logic_inbox_ask(in, &st[n], args[n]);
+        all->in[n] = in;
+    }
+
+    if (im->inboxes == NULL) {
+        im->inboxes_last = &im->inboxes;
+    }
+
+    all->thread = t;
+    all->n = n;
+    im->reads = 1;
+
+    db_run(im->db, st, n, 0, logic_inbox_got, all);
+}
+
+
+void
+logic_inbox_read(logic_call_t *call)
+{
+    logic_im_t     *im;
+    logic_inbox_t  *in;
+
     in = calloc(1, sizeof(logic_inbox_t));
 
     if (in == NULL) {
@@ -245,15 +337,11 @@ logic_inbox_read(logic_call_t *call)
 
     in->call = call;
 
-    args[0] = db_int(read->mid);
-    args[1] = db_int((int64_t) (read->epoch[0] != '\0' ? read->after
-                                                        : read->limit));
-    args[2] = db_int(read->limit == 0 ? 1
-                     : read->limit < GOIM_IM_PAGE ? read->limit
-                                                  : GOIM_IM_PAGE);
-    st = (db_stmt_t) { read->epoch[0] != '\0' ? after : newest, args, 3 };
+    im = call->thread->im;
+    *im->inboxes_last = in;
+    im->inboxes_last = &in->next;
 
-    db_run(call->thread->im->db, &st, 1, 0, logic_inbox_got, in);
+    logic_inbox_next(call->thread);
 }
 
 

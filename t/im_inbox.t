@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use JSON::PP ();
+use POSIX ();
 
 use lib 't/lib';
 use Goim::Cluster;
@@ -205,7 +206,32 @@ sub family {
     is_deeply([map { items($_, 1, 30) } @many], [map { ['13 lost'] } @many],
         'a hole: what was lost is found by the head of the inbox');
 
+    many();
     $restart->() if $restart;
+    return;
+}
+
+# inboxes that are read at the same time: to each its own
+sub many {
+    my @mids = 101 .. 124;
+    is(scalar(grep { $api->post('/goim/im/send', [mid => 100, to => $_, id => 'm'],
+        "to $_")->{code} } @mids), 0, 'a message to each of many');
+    my $epoch = $api->get('/goim/im/sync', mid => 101)->{data}{epoch};
+
+    my $had = $c->node->status->{sessions};
+    $c->logic->pause;
+    my @pids = map {
+        my $mid = $_;
+        my $pid = fork // die "fork: $!";
+        if (!$pid) {
+            my $items = eval { items(client($mid, { epoch => $epoch, seq => 0 }), 1) };
+            POSIX::_exit("@{ $items || [] }" eq "1 to $mid" ? 0 : 1);
+        }
+        $pid;
+    } @mids;
+    eventually { $c->node->status->{sessions} >= $had + @mids } 20, 'all have come';
+    $c->logic->resume;
+    is(scalar(grep { waitpid($_, 0) != $_ || $? } @pids), 0, 'each has its own');
     return;
 }
 
