@@ -339,13 +339,14 @@ im_locked(const db_reply_t *reply, void *data)
         "SELECT seq, n, at, kind FROM message "
         "WHERE conv = $1 AND mid = $2 AND cid = $3";
     static const char  to[] =
-        "SELECT i.mid, i.seq, (SELECT o.seq FROM inbox AS o WHERE "
-        "o.mid = i.mid AND o.seq < i.seq ORDER BY o.seq DESC LIMIT 1) "
+        "SELECT b.mid, i.seq, (SELECT o.seq FROM inbox AS o WHERE "
+        "o.mid = b.mid AND o.seq < i.seq ORDER BY o.seq DESC LIMIT 1) "
         "FROM message AS m "
         "JOIN member AS b ON b.conv = m.conv "
         "JOIN account AS a ON a.mid = b.mid "
-        "JOIN inbox AS i ON i.mid = a.mid AND i.seq > a.seq - 10000 "
-        "AND i.conv = m.conv AND i.cseq = m.seq "
+        "JOIN inbox AS i ON i.mid = b.mid AND i.seq = (SELECT x.seq "
+        "FROM inbox AS x WHERE x.mid = b.mid AND x.seq > a.seq - 10000 "
+        "AND x.conv = m.conv AND x.cseq = m.seq ORDER BY x.seq DESC LIMIT 1) "
         "WHERE m.conv = $1 AND m.mid = $2 AND m.cid = $3";
 
     if (reply->status != DB_OK) {
@@ -382,10 +383,11 @@ im_locked(const db_reply_t *reply, void *data)
     im_group_look(&q, b);
     im_own_look(&q, b);
 
-    /* and, of those that were carried out, to whom they went */
+    /* and, of those that were carried out, to whom they went: found from the
+       newest entries on, as a job that comes back has a batch of them */
 
     for (i = 0; i < b->ncmds; i++) {
-        if (b->cmds[i]->old) {
+        if (b->cmds[i]->old && !im_own(b->cmds[i])) {
             b->cmds[i]->to = ADD(&q, to, im_str(b->cmds[i]->c->conv),
                                  db_int(b->cmds[i]->c->mid),
                                  im_str(im_cid(b->cmds[i])));

@@ -269,6 +269,23 @@ im_send_keys(im_who_t *who, redisReply *reply)
 }
 
 
+/* All of it is tried again. */
+
+static void
+im_send_failed(job_im_send_t *s, const redisReply *reply)
+{
+    static log_once_t  once;
+
+    log_text_t  t;
+
+    s->failed = 1;
+
+    log_seldom(&once, LOG_WARN, "im: what is stored is not brought: %s; trying "
+               "again", reply != NULL && reply->type == REDIS_REPLY_ERROR
+                        ? log_text(&t, reply->str) : "Redis does not answer");
+}
+
+
 static void
 im_send_called(job_im_send_t *s)
 {
@@ -309,7 +326,7 @@ im_send_found(svc_redis_t *r, redisReply *reply, void *data)
         break;                      /* the next login puts it right */
 
     default:
-        who->send->failed = 1;
+        im_send_failed(who->send, reply);
     }
 
     im_send_called(who->send);
@@ -367,7 +384,7 @@ im_send_appended(svc_redis_t *r, redisReply *reply, void *data)
     (void) r;
 
     if (svc_redis_class(reply) != SVC_REDIS_OK) {
-        s->failed = 1;
+        im_send_failed(s, reply);
     }
 
     im_send_called(s);

@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 
+use IO::Socket::INET ();
 use IPC::Open2 qw(open2);
 
 use lib 't/lib';
@@ -26,6 +27,21 @@ my $client = $c->client(mid => 2, key => 'k', accepts => [20, 1000]);
 sub send_to {
     my ($id) = @_;
     return $api->post('/goim/im/send', [mid => 1, to => 2, id => $id], $id);
+}
+
+# its answer is not awaited
+sub asks {
+    my ($what, $body) = @_;
+    my $newest = sub { join ' ', map { my %info = @{ $c->redis->cmd('XINFO',
+        'STREAM', $_) }; $info{'last-generated-id'} } sort grep {
+        /^goim:bus:im:\d+$/ } @{ $c->redis->cmd('KEYS', '*') } };
+    my $before = $newest->();
+    my $socket = IO::Socket::INET->new("127.0.0.1:$c->{logics}[0]{http_port}")
+        or die "connect: $@\n";
+    print $socket "POST /goim/im/$what HTTP/1.1\r\nHost: localhost\r\n"
+        . 'Content-Length: ' . length($body) . "\r\n\r\n$body";
+    wait_for { $newest->() ne $before } 20, 'it is in the bus';
+    return $socket;
 }
 
 is(send_to('before')->{code}, 0, 'stored');
@@ -62,6 +78,34 @@ eventually { send_to('silent')->{code} == 0 } 30, 'it speaks: the same again';
 like($client->push(20)->{body}, qr/\nsilent$/, 'comes');
 is($pg->sql("SELECT count(*) FROM message WHERE cid = 'silent'"), "1\n",
     'once');
+# stored, and not brought to anybody: the next job does
+$c->redis->cmd(qw(ACL SETUSER default -hgetall));
+my @held = split /\n/, $pg->sql("SELECT pid FROM pg_stat_activity "
+    . "WHERE usename = 'goim' AND pid <> pg_backend_pid()");
+my $taken = $c->job->metrics->{goim_job_im_commands_total};
+hit STOP => @held;
+# (while the first waits, which changes nothing, the others become one batch)
+my @asked = map { asks(@$_) } ['read?mid=1&conv=p1.2&read=1', ''],
+    ['send?mid=1&to=2&id=stored', 'stored'],
+    ['read?mid=2&conv=p1.2&read=2', ''], ['conv?mid=2&conv=p1.2&notify=0', ''];
+wait_for { $c->job->metrics->{goim_job_im_commands_total} >= $taken + 4 } 20,
+    'all are taken';
+hit CONT => @held;
+eventually { $c->job->logs =~ /im: what is stored is not brought: NOPERM/ } 20,
+    'Redis does not tell who is connected';
+is($pg->sql("SELECT read, notify FROM member WHERE conv = 'p1.2' AND mid = 2"),
+    "2|0\n", 'all of it is stored');
+$c->job->kill9;
+$c->redis->cmd(qw(ACL SETUSER default +hgetall));
+$c->job->start;
+my @came;                   # what came before, too: it follows no inbox
+while (@came < 3 and my $p = $client->push(20)) {
+    my ($what) = $p->{body} =~ /\n(stored)$|^\{[^\n]*"kind":"(?:read|conv)"/
+        or next;
+    push @came, $what || $p->{body} =~ /"kind":"(\w+)"/;
+}
+is("@came", 'stored read conv',
+    'a message that is stored comes, and so do a cursor and settings');
 
 # what is no command
 my @keys = sort grep { /^goim:bus:im:\d+$/ } @{ $c->redis->cmd('KEYS', '*') };
