@@ -400,12 +400,13 @@ logic_im_change(const logic_im_do_t *d, Goim__ImCommand *c)
 }
 
 
-/* -1: answered. mids has room for GOIM_IM_MEMBERS. */
+/* -1: answered. mids has room for GOIM_IM_MEMBERS; each is there once. */
 
 static int
 logic_im_mids(const logic_im_do_t *d, Goim__ImCommand *c, int64_t *mids)
 {
-    size_t  i;
+    size_t   i, k;
+    int64_t  mid;
 
     if (logic_query_count(d->q, "mids") >= GOIM_IM_MEMBERS) {
         logic_im_answer(d, -409, "a group of over %d members",
@@ -416,13 +417,22 @@ logic_im_mids(const logic_im_do_t *d, Goim__ImCommand *c, int64_t *mids)
     c->mids = mids;
 
     for (i = 0; i < d->q->nargs; i++) {
-        if (strcmp(d->q->args[i].name, "mids") == 0
-            && logic_query_number(&d->q->args[i], 1, INT64_MAX,
-                                  &mids[c->n_mids++])
-               != 0)
-        {
+
+        if (strcmp(d->q->args[i].name, "mids") != 0) {
+            continue;
+        }
+
+        if (logic_query_number(&d->q->args[i], 1, INT64_MAX, &mid) != 0) {
             logic_im_answer(d, -400, "mids: not a mid");
             return -1;
+        }
+
+        for (k = 0; k < c->n_mids && mids[k] != mid; k++) {
+            /* void */
+        }
+
+        if (k == c->n_mids) {
+            mids[c->n_mids++] = mid;
         }
     }
 

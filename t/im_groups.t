@@ -117,6 +117,11 @@ is(group('g1.large', 'add', 1, mids => 5)->{code}, -409, 'and no more');
 is(group('g1.large', 'add', 1, mids => 1000)->{code}, 0, 'but for one of them');
 is($api->post('/goim/im/group/create', [mid => 1, id => 'larger',
     mids => [1000 .. 1499]])->{code}, -409, '501 at once');
+$api->post('/goim/im/group/create', [mid => 1, id => 'nearly',
+    mids => [1000 .. 1497]]);
+is(group('g1.nearly', 'add', 1, mids => [5, 5])->{code}, 0,
+    'the last one, who is named twice');
+is((items('g1.nearly', 5))[-1], 'add {"mids":[5]}', 'and told of once');
 says('g1.large', 1);
 is($api->get('/goim/im/sync', mid => 1498)->{data}{seq}, 2,
     'the last of them has both items');
