@@ -5,6 +5,7 @@
  */
 
 #include "im_send.h"
+#include "im_offline.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -39,6 +40,7 @@ struct job_im_send_s {
     size_t         nwho;
     im_node_t     *nodes;
     size_t         nnodes;
+    job_im_offline_t  *offline;     /* NULL: nobody is told */
     size_t         calls;           /* to Redis, under way */
     unsigned       failed:1;        /* one of them */
     unsigned       looking:1;
@@ -286,6 +288,35 @@ im_send_failed(job_im_send_t *s, const redisReply *reply)
 }
 
 
+/* Who has sent it knows it, and what changes a group is no message. */
+
+static void
+im_send_away(im_who_t *who, const redisReply *keys)
+{
+    size_t           i;
+    job_im_cmd_t    *cmd;
+    job_im_send_t   *s;
+    job_im_entry_t  *entry;
+
+    s = who->send;
+
+    if (s->offline == NULL || !im_offline_away(s->offline, keys)) {
+        return;
+    }
+
+    for (i = who->first; i < who->first + who->n; i++) {
+        entry = &s->im->batch.entries[i];
+        cmd = entry->cmd;
+
+        if (cmd->c->do_ == GOIM__IM_COMMAND__DO__SEND
+            && cmd->c->mid != entry->mid)
+        {
+            im_offline_add(s->offline, entry->mid, cmd->c->conv, cmd->seq);
+        }
+    }
+}
+
+
 static void
 im_send_called(job_im_send_t *s)
 {
@@ -317,6 +348,7 @@ im_send_found(svc_redis_t *r, redisReply *reply, void *data)
 
     case SVC_REDIS_OK:
         if (reply->type == REDIS_REPLY_ARRAY) {
+            im_send_away(who, reply);
             im_send_keys(who, reply);
         }
 
@@ -392,6 +424,36 @@ im_send_appended(svc_redis_t *r, redisReply *reply, void *data)
 
 
 static void
+im_send_noted(svc_redis_t *r, redisReply *reply, void *data)
+{
+    job_im_send_t  *s = data;
+
+    (void) r;
+
+    if (im_offline_noted(s->offline, reply) != 0) {
+        im_send_failed(s, reply);
+    }
+
+    im_send_called(s);
+}
+
+
+static void
+im_send_note(job_im_send_t *s)
+{
+    switch (im_offline_note(s->offline, im_send_noted, s)) {
+
+    case 1:
+        s->calls++;
+        break;
+
+    case -1:
+        im_send_failed(s, NULL);
+    }
+}
+
+
+static void
 im_send_append(job_im_send_t *s)
 {
     size_t      i;
@@ -413,6 +475,10 @@ im_send_append(job_im_send_t *s)
         } else {
             s->failed = 1;
         }
+    }
+
+    if (s->offline != NULL) {
+        im_send_note(s);
     }
 
     im_send_called(s);
@@ -438,6 +504,7 @@ job_im_send_free(job_im_t *im)
         free(s->nodes[i].data);
     }
 
+    im_offline_free(s->offline);
     free(s->nodes);
     free(s->who);
     free(s->text);
@@ -463,6 +530,7 @@ job_im_send(job_im_t *im)
     s = job_realloc(NULL, sizeof(job_im_send_t));
     memset(s, 0, sizeof(job_im_send_t));
     s->im = im;
+    s->offline = im_offline_new(im->job, b->epoch);
     s->who = job_realloc(NULL, (b->nentries + 1) * sizeof(im_who_t));
     im->send = s;
 

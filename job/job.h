@@ -24,7 +24,8 @@
  *     im_place.c  up to where it goes,
  *     im_write.c  items and inboxes,
  *     im_sql.c    in statements;
- *     im_send.c   it is brought to the sessions of all members
+ *     im_send.c   it is brought to the sessions of all members,
+ *     im_offline.c  or noted for those who have none
  *     place.c     acknowledged by all its nodes: the partition's place moves
  *
  * Everything runs on one event loop.
@@ -81,6 +82,7 @@ typedef struct {
     char             *im_db;            /* "": no messages between people */
     char             *im_topic;
     char             *im_dead;          /* topic of what is given up */
+    int64_t           offline_max;      /* noted; 0: none are */
 } job_conf_t;
 
 /* why an item has no number */
@@ -130,6 +132,7 @@ typedef struct {
     metric_t  *bus_up;
     metric_t  *no_logic;
     metric_t  *elsewhere;
+    metric_t  *offline, *offline_dropped;
     metric_t  *other;
 } job_metrics_t;
 

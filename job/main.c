@@ -63,6 +63,8 @@ static const conf_key_t  job_keys[] = {
       "goim-im-topic", 0, 0, NULL },
     { "im", "dead_topic", CONF_STR, offsetof(job_conf_t, im_dead),
       "goim-dead", 0, 0, NULL },
+    { "offline", "max", CONF_INT, offsetof(job_conf_t, offline_max), "0",
+      0, 10000000, NULL },
     SVC_REDIS_CONF(job_conf_t, redis),
     BUS_CONF(job_conf_t, bus),
     { NULL, NULL, 0, 0, NULL, 0, 0, NULL }
@@ -396,6 +398,11 @@ job_metrics_init(job_metrics_t *m)
     m->other = metrics_counter("goim_job_other_records_total", NULL,
                                "Records delivered though the logic that "
                                "wrote them had another database or prefix.");
+    m->offline = metrics_counter("goim_job_im_offline_total", NULL,
+                                 "Messages noted for users without a session.");
+    m->offline_dropped = metrics_counter("goim_job_im_offline_dropped_total",
+                                         NULL, "Such that were not, as too many "
+                                         "are known.");
 }
 
 

@@ -176,6 +176,16 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("im", "ticket_key", CONF_FILE, ticket_key, "", 0, 0),
     LOGIC_CONF("im", "public_url", CONF_STR, public_url, "", 0, 0),
 
+    LOGIC_CONF("offline", "url", CONF_STR, offline_hook.url, "", 0, 0),
+    LOGIC_CONF("offline", "ca", CONF_STR, offline_hook.ca, "", 0, 0),
+    LOGIC_CONF("offline", "timeout", CONF_MSEC, offline_hook.timeout, "10s",
+               10, 60000),
+    LOGIC_CONF("offline", "secret_file", CONF_FILE, offline_secret, "", 0, 0),
+    LOGIC_CONF("offline", "delay", CONF_MSEC, offline_delay, "10s",
+               0, 3600000),
+    LOGIC_CONF("offline", "every", CONF_MSEC, offline_every, "1m",
+               0, 86400000),
+
     SVC_REDIS_CONF(logic_conf_t, redis),
     BUS_CONF(logic_conf_t, bus),
     { NULL, NULL, 0, 0, NULL, 0, 0, NULL }
@@ -287,7 +297,9 @@ logic_conf_check(void *conf, char *err, size_t size)
         return -1;
     }
 
-    if (logic_conf_events(lcf, err, size) != 0) {
+    if (logic_conf_events(lcf, err, size) != 0
+        || logic_conf_offline(lcf, err, size) != 0)
+    {
         return -1;
     }
 

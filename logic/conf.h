@@ -137,6 +137,11 @@ typedef struct {
     int64_t            events_max;          /* that wait */
     char               events_set[LOGIC_EVENTS_SET];  /* for lib/who.lua; "":
                                                none are told */
+
+    logic_hook_conf_t  offline_hook;
+    char              *offline_secret;      /* what is in the file */
+    int64_t            offline_delay;       /* ms before it is told, */
+    int64_t            offline_every;       /* and before the next time */
 } logic_conf_t;
 
 
@@ -162,6 +167,7 @@ const char *logic_conf_word(const char **list, size_t *len);
 extern const char *const    logic_event_names[];
 
 int logic_conf_events(logic_conf_t *lcf, char *err, size_t size);
+int logic_conf_offline(logic_conf_t *lcf, char *err, size_t size);
 
 
 /* ---- conf.c ---- */

@@ -1,5 +1,6 @@
 /*
- * What the application is told of sessions: [events] of the configuration.
+ * What the application is told: [events] of sessions, [offline] of messages for
+ * who has none.
  */
 
 #include "conf.h"
@@ -12,6 +13,8 @@
 #include "svc/conf.h"
 
 
+static int logic_conf_secret(const char *section, const char *secret, char *err,
+    size_t size);
 static int logic_conf_events_types(logic_conf_t *lcf, char *err, size_t size);
 
 
@@ -23,8 +26,6 @@ const char *const  logic_event_names[] = {
 int
 logic_conf_events(logic_conf_t *lcf, char *err, size_t size)
 {
-    size_t  len;
-
     lcf->events_hook.connections = 1;       /* in order: one at a time */
     lcf->events_hook.waiting = 1;
 
@@ -36,15 +37,56 @@ logic_conf_events(logic_conf_t *lcf, char *err, size_t size)
         return 0;
     }
 
-    len = strlen(lcf->events_secret);
-
-    if (len < GOIM_SECRET_MIN || len > GOIM_SECRET_MAX) {
-        snprintf(err, size, "[events] url needs secret_file, a file with %d to "
-                 "%d bytes", GOIM_SECRET_MIN, GOIM_SECRET_MAX);
+    if (logic_conf_secret("events", lcf->events_secret, err, size) != 0) {
         return -1;
     }
 
     return logic_conf_events_types(lcf, err, size);
+}
+
+
+/* what requests are signed with */
+
+static int
+logic_conf_secret(const char *section, const char *secret, char *err,
+    size_t size)
+{
+    size_t  len;
+
+    len = strlen(secret);
+
+    if (len >= GOIM_SECRET_MIN && len <= GOIM_SECRET_MAX) {
+        return 0;
+    }
+
+    snprintf(err, size, "[%s] url needs secret_file, a file with %d to %d bytes",
+             section, GOIM_SECRET_MIN, GOIM_SECRET_MAX);
+
+    return -1;
+}
+
+
+int
+logic_conf_offline(logic_conf_t *lcf, char *err, size_t size)
+{
+    lcf->offline_hook.connections = 1;
+    lcf->offline_hook.waiting = 1;
+
+    if (logic_conf_hook("offline", "url", &lcf->offline_hook, err, size) != 0) {
+        return -1;
+    }
+
+    if (lcf->offline_hook.url[0] == '\0') {
+        return 0;
+    }
+
+    if (lcf->im_db[0] == '\0') {
+        snprintf(err, size, "[offline] url without [im] db: nothing is stored "
+                 "that somebody could be told of");
+        return -1;
+    }
+
+    return logic_conf_secret("offline", lcf->offline_secret, err, size);
 }
 
 

@@ -179,6 +179,12 @@ typedef enum {
     X(events[1], "goim_logic_events_total", "result=\"dropped\"", "")          \
     X(events_failed, "goim_logic_events_failed_total", NULL,                 \
       "Requests with events that the application did not take.")             \
+    X(offline[0], "goim_logic_offline_total", "result=\"told\"",               \
+      "Users and conversations that the application was told of; those "     \
+      "that needed none.")                                                   \
+    X(offline[1], "goim_logic_offline_total", "result=\"dismissed\"", "")      \
+    X(offline_failed, "goim_logic_offline_failed_total", NULL,               \
+      "Requests with such that the application did not take.")               \
     X(rooms_full, "goim_logic_rooms_full_total", NULL,                       \
       "Answers of online/top that ended at max_rooms.")
 
@@ -198,6 +204,8 @@ typedef enum {
       "Keys in force for tokens.")                                           \
     X(events_waiting, "goim_logic_events_waiting", NULL,                     \
       "Events for the application, where this logic sends them.")            \
+    X(offline_waiting, "goim_logic_offline_waiting", NULL,                   \
+      "Users and conversations that are due to be told of.")                 \
     X(redis_up, "goim_logic_redis_connections", NULL,                        \
       "Threads with a connection to Redis.")                                 \
     X(page_bytes, "goim_logic_page_bytes", NULL,                             \
@@ -258,6 +266,7 @@ typedef struct {
     metric_t  *hook_requests, *hook_failed, *hook_retried;
     metric_t  *auth_refused, *auth_paused;
     metric_t  *events[2], *events_failed, *events_waiting;
+    metric_t  *offline[2], *offline_failed, *offline_waiting;
     metric_t  *rooms_full, *rooms_listed, *rooms_off;
     metric_t  *revocations;
     metric_t  *rpc_links, *push_waiting, *threads, *redis_up;

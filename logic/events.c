@@ -10,9 +10,6 @@
 
 #include "logic/lua/events_turn.lua.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +25,6 @@
 #define LOGIC_EVENTS_DEAD   4000        /* ms: a lease that nobody renews */
 #define LOGIC_EVENTS_REST   100         /* ms, twice as long each time */
 #define LOGIC_EVENTS_RESTS  30000
-#define LOGIC_EVENTS_SIGN   (2 * EVP_MAX_MD_SIZE + 4)
 #define LOGIC_EVENTS_LEASE  80
 
 
@@ -68,8 +64,6 @@ static void logic_events_turned(svc_redis_t *r, redisReply *reply,
 static int logic_events_fits(const redisReply *reply);
 static void logic_events_other(logic_events_t *e, const redisReply *lease);
 static void logic_events_post(logic_events_t *e, const redisReply *reply);
-static int logic_events_sign(const char *secret, const char *time,
-    const char *body, size_t len, char *signature);
 static void logic_events_posted(const logic_answer_t *answer, void *data);
 
 
@@ -289,9 +283,8 @@ static void
 logic_events_post(logic_events_t *e, const redisReply *reply)
 {
     int          rc;
-    char        *body, time[24], signature[LOGIC_EVENTS_SIGN];
+    char        *body;
     size_t       len;
-    const char  *header[7];
     redisReply  *entries, *last;
 
     entries = reply->element[4];
@@ -312,66 +305,11 @@ logic_events_post(logic_events_t *e, const redisReply *reply)
         return;
     }
 
-    snprintf(time, sizeof(time), "%" PRId64, svc_date() / 1000);
-
-    if (logic_events_sign(e->thread->conf->events_secret, time, body, len,
-                          signature)
-        != 0)
-    {
-        free(body);
-        return;
-    }
-
-    header[0] = "Content-Type";
-    header[1] = "application/json";
-    header[2] = "X-Goim-Timestamp";
-    header[3] = time;
-    header[4] = "X-Goim-Signature";
-    header[5] = signature;
-    header[6] = NULL;
-
-    rc = logic_hook_post(e->hook, "", header, body, len, logic_events_posted,
-                         e);
+    rc = logic_hook_signed(e->hook, e->thread->conf->events_secret, body, len,
+                           logic_events_posted, e);
     free(body);
 
     e->posting = rc == 0;
-}
-
-
-/* v1=, in hex: of the time, a dot and the body */
-
-static int
-logic_events_sign(const char *secret, const char *time, const char *body,
-    size_t len, char *signature)
-{
-    char      *text;
-    size_t     n;
-    uint8_t    mac[EVP_MAX_MD_SIZE], *done;
-    unsigned   mac_len;
-
-    n = strlen(time);
-
-    text = malloc(n + 1 + len);
-    if (text == NULL) {
-        return -1;
-    }
-
-    memcpy(text, time, n);
-    text[n] = '.';
-    memcpy(text + n + 1, body, len);
-
-    done = HMAC(EVP_sha256(), secret, (int) strlen(secret),
-                (const uint8_t *) text, n + 1 + len, mac, &mac_len);
-    free(text);
-
-    if (done == NULL) {
-        return -1;
-    }
-
-    strcpy(signature, "v1=");
-    bus_hex(signature + 3, mac, mac_len);
-
-    return 0;
 }
 
 

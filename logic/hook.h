@@ -45,7 +45,11 @@ int logic_hook_post(logic_hook_t *h, const char *query,
     const char *const *header, const void *body, size_t len,
     logic_hook_pt cb, void *data);
 
-/* The same, GET. */
+/* JSON, signed (hook_sign.c). */
+int logic_hook_signed(logic_hook_t *h, const char *secret, const char *body,
+    size_t len, logic_hook_pt cb, void *data);
+
+/* GET. */
 int logic_hook_get(logic_hook_t *h, const char *const *header,
     logic_hook_pt cb, void *data);
 

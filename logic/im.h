@@ -76,6 +76,9 @@ void logic_im_convs(const logic_im_do_t *d);
 void logic_im_group_get(const logic_im_do_t *d);
 void logic_im_group_members(const logic_im_do_t *d);
 
+/* {"body":…}, or, where it is no UTF-8, {"base64":…} */
+json_t *logic_im_payload(const void *data, size_t len);
+
 /* im_inbox.c: a node's Read of an inbox, which is valid and counted; heads of at
    most GOIM_HEADS_CALL: a row each, epoch and newest number */
 void logic_inbox_read(logic_call_t *call);

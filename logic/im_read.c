@@ -24,8 +24,8 @@ typedef struct {
 
 /* ---- answers ---- */
 
-static json_t *
-logic_im_base64(const db_value_t *v)
+json_t *
+logic_im_payload(const void *data, size_t len)
 {
     char     *text;
     size_t    n;
@@ -33,20 +33,20 @@ logic_im_base64(const db_value_t *v)
 
     /* JSON takes what is UTF-8 as it is; other payloads as base64 */
 
-    value = json_stringn(v->data, v->len);
+    value = json_stringn(len > 0 ? data : "", len);
 
     if (value != NULL) {
         return json_pack("{s:o}", "body", value);
     }
 
-    n = 4 * ((v->len + 2) / 3);
+    n = 4 * ((len + 2) / 3);
     text = malloc(n + 1);
 
     if (text == NULL) {
         abort();
     }
 
-    EVP_EncodeBlock((unsigned char *) text, v->data, (int) v->len);
+    EVP_EncodeBlock((unsigned char *) text, data, (int) len);
     value = json_pack("{s:s}", "base64", text);
     free(text);
 
@@ -72,7 +72,7 @@ logic_im_item(const char *conv, const db_value_t *v)
         return NULL;
     }
 
-    body = logic_im_base64(&v[6]);
+    body = logic_im_payload(v[6].data, v[6].len);
 
     if (body == NULL) {
         abort();

@@ -43,6 +43,7 @@
  *     send_before.c  the application's word before
  *     hook.c      HTTP requests to the application, by libcurl
  *     hook_retry.c  again, those without an answer
+ *     hook_sign.c  signed
  *     breaker.c   not now: the application fails all logins
  *
  *     im_do.c     messages between people: commands,
@@ -51,6 +52,8 @@
  *     im.c        to job,
  *     im_reply.c  whose answers come back,
  *     im_read.c   or what is stored; im_ticket.c: tokens that jwt_sign.c signs
+ *     offline.c   what the application is told of who is away,
+ *     offline_look.c  when that is still so
  *
  *     access.c    who may call which route of the HTTP API
  *     keys.c      by which key
@@ -96,6 +99,7 @@ typedef struct logic_top_s     logic_top_t;
 typedef struct logic_canary_s  logic_canary_t;
 typedef struct logic_events_s  logic_events_t;
 typedef struct logic_history_s logic_history_t;
+typedef struct logic_offline_s logic_offline_t;
 typedef struct logic_im_s      logic_im_t;
 typedef struct store_s         store_t;
 
@@ -118,6 +122,8 @@ struct logic_thread_s {
     here_t                       *here;       /* the same */
     logic_canary_t               *canary;     /* the same */
     logic_events_t               *events;     /* the same; NULL: none are told */
+    logic_offline_t              *offline;    /* the same: of messages for who
+                                                 is away */
     svc_redis_t                  *redis;
     store_t                      *store;
     bus_producer_t               *bus;

@@ -11,6 +11,7 @@
 #include "jwt_keys.h"
 #include "kick.h"
 #include "nodes.h"
+#include "offline.h"
 #include "online.h"
 #include "push.h"
 #include "read.h"
@@ -403,7 +404,7 @@ logic_thread_init(logic_thread_t *t, char *err, size_t size)
         }
     }
 
-    if (logic_events_start(t) != 0) {
+    if (logic_events_start(t) != 0 || logic_offline_start(t) != 0) {
         return -1;
     }
 
@@ -419,6 +420,7 @@ logic_thread_free(logic_thread_t *t)
     notify_free(t->notify);
     logic_canary_free(t);
     logic_events_free(t);
+    logic_offline_free(t);
     http_server_free(t->http);
     logic_rpc_stop(t);
     logic_hook_free(t->auth);
@@ -498,6 +500,7 @@ logic_thread_wake(evutil_socket_t fd, short what, void *data)
 
     logic_canary_stop(t);
     logic_events_stop(t);
+    logic_offline_stop(t);
     http_server_drain(t->http);
     logic_rpc_drain(t);
 
@@ -524,6 +527,7 @@ logic_thread_tick(evutil_socket_t fd, short what, void *data)
         || !TAILQ_EMPTY(&t->pushes)
         || logic_canary_busy(t)
         || logic_events_busy(t)
+        || logic_offline_busy(t)
         || logic_im_busy(t) > 0
         || !TAILQ_EMPTY(&t->links)
         || (t->auth != NULL && logic_hook_busy(t->auth) > 0)

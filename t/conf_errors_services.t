@@ -134,10 +134,14 @@ before    connections      number  1     10000
 before    waiting          number  0     1000000
 events    timeout          time    10ms  1m
 events    max              number  1000  10000000
+offline   timeout          time    10ms  1m
+offline   delay            time    0     1h
+offline   every            time    0     1d
 END
 job       drain            time    0     10m
 job       max_unacked      size    5m    16384m
 job       stream_maxlen    number  100   100000000
+offline   max              number  0     10000000
 history   dedup            time    1s    1d
 END
 
@@ -234,9 +238,9 @@ my %texts = (
             'is wrong: "Orign" is none of query, Origin, User-Agent, '
             . 'Authorization, X-Request-Id, did you mean "Origin"?'],
         map({ [$_ => url => 'ftp://x/', 'is not http[s]://host[:port]/path'] }
-            'auth', 'receive', 'before', 'events'),
-        [events => secret_file => '/nonexistent/secret',
-            'cannot be read: No such file or directory'],
+            'auth', 'receive', 'before', 'events', 'offline'),
+        map({ [$_ => secret_file => '/nonexistent/secret',
+            'cannot be read: No such file or directory'] } 'events', 'offline'),
         map({ [send => $_ => '0.0001', 'is less than 0.0003, once an hour'] }
             'rate', 'mid_rate'),
         [send => envelope => '2', 'is none of on, off, 1, 0'],
@@ -303,7 +307,7 @@ for (qw(logic job)) {
     $tried{"$_->[0] $_->[1]"} = 1 for @both, @{ $texts{$name} };
     my %any = map { $_ => 1 } 'bus topic', 'bus group',
         'im db', 'im topic', 'im dead_topic', "$name log", 'auth ca', 'receive ca',
-        'before ca', 'events ca', 'events types',
+        'before ca', 'events ca', 'offline ca', 'events types',
         'auth issuer', 'auth audience', 'nodes domain', 'nodes host_domain',
         'nodes region_header', 'redis server_name';
     is_deeply([grep { !$tried{$_} && !$any{$_} } map { "@$_" } @keys], [],
@@ -481,6 +485,13 @@ says('an empty mode', "[auth]\nmode =\n", ":2: $modes");
         . "types = connect, leaves\n", ':4: [events] types = "connect, leaves" '
         . 'is wrong: "leaves" is none of connect, disconnect, join, leave, '
         . 'message, did you mean "leave"?');
+
+    $url = "[offline]\nurl = http://127.0.0.1/\n";
+    says('offline without messages', "${url}secret_file = $file\n", ':2: '
+        . '[offline] url without [im] db: nothing is stored that somebody could '
+        . 'be told of');
+    says('without a secret', "${url}[im]\ndb = sqlite:/nonexistent/im.db\n",
+        ':2: [offline] url needs secret_file, a file with 16 to 512 bytes');
 }
 is_deeply([$service{logic}->run('--test')], [1,
     "logic: configuration: $modes\n"], 'logic: no file, and so no mode');

@@ -44,7 +44,8 @@ my %fine = map { $_ => 1 } qw(
     goim_job_appended_bytes_total goim_job_numbered_total
     goim_job_number_steps_total goim_job_rooms_looked_up_total
     goim_job_im_commands_total goim_job_im_batches_total goim_job_im_entries_total
-    goim_job_other_records_total goim_redis_connects_total
+    goim_job_im_offline_total goim_job_other_records_total
+    goim_redis_connects_total
 );
 
 sub files { return join '', map { slurp($_) } map { glob "$root/$_" } @_ }

@@ -127,6 +127,17 @@ is(ask($one, 18, { do => 'group/add', conv => 'g1.team', mids => [7] })->{code},
     -403, 'a change of a group is refused');
 ($asked) = grep { $_->{path} =~ /do=group\/add/ } $app->seen;
 is($asked->{body}, '{"mids":[7]}', 'by what it is');
+for my $do (['add', mids => 7], ['dismiss']) {
+    my ($name, @more) = @$do;
+    my $said = $api->post("/goim/im/group/$name", [mid => 1, conv => 'g1.team',
+        @more]);
+    is("$said->{code} $said->{message}", $name eq 'add' ? '-403 no'
+        : '-503 it was not sent: try again', "$name, over HTTP, too");
+}
+is($api->post('/goim/im/group/update', [mid => 1, conv => 'g1.team',
+    ext => '{}'])->{code}, 0, 'and one is allowed');
+is($api->get('/goim/im/group', mid => 1, conv => 'g1.team')->{data}{members}, 3,
+    'nothing else has changed');
 my $n = $app->seen;
 is(ask($one, 18, { do => 'read', conv => 'p1.5', read => 1 })->{code}, 0, 'read');
 is(ask($one, 18, { do => 'conv', conv => 'p1.5', notify => 0 })->{code}, 0,

@@ -5,6 +5,7 @@
 #     my $c = Goim::Cluster->new(logic => { conf => { $told->conf } });
 #     is_deeply [$told->events], [{ id => ..., type => 'connect', ... }];
 #     $told->says(500);               # it takes none; 0: closes; 204: as before
+#     $told->says('mute');            # takes them, and says nothing for 2 s
 #     $told->line($event);            # "connect 7 k7 live://1"
 #     $told->lines(sub { ... });      # of those for which it is true
 
@@ -33,16 +34,18 @@ sub new {
         my ($path, $head, $body) = @_;
         my $says = slurp($self->{says}) or return;
         $says = 403 if !$self->_signed($head, $body);
-        $self->_take($body) if $says == 204;
-        return ($says, '');
+        $self->_take($body) if $says =~ /^(?:204|mute)$/;
+        return ($says, '') if $says ne 'mute';
+        sleep 2;
+        return;
     });
     return $self;
 }
 
-# [events] of logic
+# [events] of logic, or another section
 sub conf {
-    my ($self) = @_;
-    return (events => { url => $self->{app}->url('/events'),
+    my ($self, $section) = @_;
+    return ($section || 'events' => { url => $self->{app}->url('/events'),
         secret_file => $self->{file}, %{ $self->{conf} } });
 }
 
