@@ -190,9 +190,9 @@ $(BUILD)/asan/t/%.t: Makefile
 	@mkdir -p $(@D)
 	@printf '$$ENV{GOIM_ASAN} = 1;\nexec $$^X, "t/$*.t";\n' >$@
 
-# What prove is given, in this order: first what says "# LONG", so that nothing
-# is left alone at the end.
-TESTS := $(sort $(wildcard t/*.t)) $(ASAN_TESTS)
+# What prove is given, in this order: first what says "# LONG", then those under
+# the sanitizers, which take longer: nothing long is left alone at the end.
+TESTS := $(ASAN_TESTS) $(sort $(wildcard t/*.t))
 LONG  := $(shell grep -l '^\# LONG' t/*.t)
 LONG  := $(filter $(LONG) $(addprefix $(BUILD)/asan/,$(LONG)),$(TESTS))
 

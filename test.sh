@@ -22,7 +22,7 @@ fi
 trap wait EXIT
 tools/autobahn.sh setup &
 autobahn=$!
-tools/fetch-kafka.sh >/dev/null &
+{ tools/fetch-kafka.sh && { tools/kafka-classes.pl || :; }; } >/dev/null &
 kafka=$!
 
 tests=$(make -s list-tests)

@@ -1,3 +1,5 @@
+# LONG
+#
 # A node that nobody hears of for the registry's ttl: cut off from logic, it
 # goes on being served as long as it has Redis; stopped, it learns what it
 # missed when it goes on, and its clients come back. And a node with another

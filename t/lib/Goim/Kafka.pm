@@ -140,7 +140,9 @@ log4j.appender.stdout.layout=org.apache.log4j.PatternLayout
 log4j.appender.stdout.layout.ConversionPattern=%d %p %m (%c)%n
 CONF
 
+    my $classes = classes();
     my @java = ('java', '-Xmx256m', '-XX:+UseSerialGC',
+        -e $classes ? "-XX:SharedArchiveFile=$classes" : (),
         '-XX:TieredStopAtLevel=1', "-Dlog4j.configuration=file:"
         . "$dir/log4j.properties", '-cp', "$libs/*");
     my $self = $class->SUPER::new(name => 'kafka', dir => $dir,
@@ -165,6 +167,9 @@ sub fetch {
     chomp $dir;
     return $dir;
 }
+
+# what tools/kafka-classes.pl keeps of them
+sub classes { return fetch() . '.jsa' }
 
 # of the broker's properties: who may come, and its certificate
 sub sasl_conf {
