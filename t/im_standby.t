@@ -2,6 +2,8 @@
 # for these alone; it takes over when the first is killed, stopped or stands still.
 # With PostgreSQL both have some.
 
+# ASAN: no
+
 use strict;
 use warnings;
 
