@@ -206,6 +206,28 @@ for my $row (@wrong) {
     like(found($h), qr/\b$what\b/, "$name: $what");
 }
 
+# ---- a database that went back -----------------------------------------------
+
+# "z" is accepted and seen, and then gone; the device begins anew
+sub restored {
+    my ($at, %more) = @_;
+    my $h = history();
+    my $events = device($h, '1-a')->{events};
+    push @{ $h->{accepted} }, { conv => 'p1.2', seq => 4, mid => 2, id => 'z',
+        bodies => ['Z'], at => $at };
+    unshift @$events, { told => { epoch => 'old', seq => 6 } }, { seq => 7,
+        at => $at, item => { conv => 'p1.2', seq => 4, n => 4, mid => 2,
+        id => 'z', kind => 'msg', body => 'Z' } };
+    return { %$h, restored => [[10, 12]], gone => [[10, 12]], %more };
+}
+
+is(found(restored(11)), '', 'lost by a copy that was restored: nothing is wrong');
+is(found(restored(11, gone => [])), 'lost, not stored',
+    'where the bus has it all, it is');
+is(found(restored(9)), 'lost, not stored', 'so it is from before the copy');
+like(found(restored(11, restored => [])), qr/told for nothing/,
+    'and a new epoch without one');
+
 my %named = map { $_->[0] => 1 } @wrong;
 my ($words) = slurp('t/lib/Goim/TalkCheck.pm') =~ /# The words: (.*?)\.\n/s;
 is(join(', ', sort keys %named), join(', ', sort split /,\s+(?:# )?|,\n# /,

@@ -12,6 +12,8 @@ use warnings;
 
 use Goim::Test qw(folder);
 
+my ($owner, @mounted) = ($$);
+
 BEGIN {
     if (!$ENV{GOIM_DISK}) {
         $ENV{GOIM_DISK} = 1;
@@ -25,6 +27,7 @@ sub new {
     my $dir = folder('disk');
     system('mount', '-t', 'tmpfs', '-o', "size=${mb}m", 'tmpfs', $dir) == 0
         or die "mount: $?\n";
+    push @mounted, $dir;
     return bless { dir => $dir }, $class;
 }
 
@@ -42,6 +45,10 @@ sub fill {
 
 sub free { unlink "$_[0]{dir}/full"; return $_[0] }
 
-sub stop { system('umount', '-l', $_[0]{dir}); return }
+# before its folder is removed, and behind those who write there
+END {
+    local $?;
+    system('umount', '-l', $_) for $$ == $owner ? @mounted : ();
+}
 
 1;

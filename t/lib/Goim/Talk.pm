@@ -97,7 +97,10 @@ sub _poster {
     }
 }
 
-sub _log { my ($s, %line) = @_; print { $s->{out} } $json->encode(\%line), "\n" }
+sub _log {
+    my ($s, %line) = @_;
+    print { $s->{out} } $json->encode({ %line, at => time }), "\n";
+}
 
 sub _pick { return $_[int rand @_] }
 

@@ -13,6 +13,9 @@
 # polls    => the same by time, of those who never left
 # devices  => [{ name, mid, events }], each { told => { epoch, seq, recovered } } or
 #             { seq, item }
+# restored => [[from, to]]: when the database was copied, and was that copy again: a
+#             new epoch. gone => [[from, to]]: what was accepted, or seen then may be
+#             gone; by the `at` of each
 #
 # The words: lost, repeated, hole, two answers, refused, order differs, reordered,
 # not stored, stray, back, untold, told for nothing, cursor back, unread, setting.
@@ -42,6 +45,12 @@ sub check_talk {
     $self->_orders;
     $self->_unread;
     return @{ $self->{findings} };
+}
+
+sub _gone {
+    my ($self, $at) = @_;
+    return scalar grep { defined $at && $at >= $_->[0] && $at <= $_->[1] }
+        @{ $self->{gone} || [] };
 }
 
 sub _found {
@@ -82,6 +91,7 @@ sub _answers {
 
     for my $a (@{ $self->{accepted} || [] }) {
         my $who = "$a->{conv}: $a->{id} of $a->{mid}";
+        next if $self->_gone($a->{at});
         my $first = $seq{$who} ||= $a->{seq};
         $self->_found('two answers', "$who: $first and $a->{seq}")
             if $first != $a->{seq};
@@ -194,19 +204,38 @@ sub _view {
     $self->_found(lost => "$who: ends with $last of $head") if $last < $head;
 }
 
+# when its last epoch begins: the index of the event
+sub _last_epoch {
+    my ($d) = @_;
+    my ($epoch, $last) = ('', 0);
+    for my $i (0 .. $#{ $d->{events} }) {
+        my $told = $d->{events}[$i]{told} or next;
+        $last = $i if $told->{epoch} ne $epoch;
+        $epoch = $told->{epoch};
+    }
+    return $last;
+}
+
 # All from where it began: each number behind the one before, or behind where it
 # was told that it is.
 sub _device {
     my ($self, $d) = @_;
-    my (%has, %item, %last, %read, %own, $from);
+    my (%has, %item, %last, %read, %own, $from, %epochs);
     my $at = { epoch => '', seq => undef };
+    my $newest = _last_epoch($d);
 
-    for my $e (@{ $d->{events} }) {
+    for my $i (0 .. $#{ $d->{events} }) {
+        my $e = $d->{events}[$i];
         if (my $told = $e->{told}) {
             my $text = "$d->{name}: told $told->{seq}, has "
                 . ($at->{seq} // 'nothing');
             if (!defined $at->{seq}) {
                 $from = $told->{seq};
+            } elsif (!$epochs{ $told->{epoch} }
+                && keys %epochs <= @{ $self->{restored} || [] })
+            {
+                $from = $told->{seq};
+                (%has, %item, %last, %read, %own) = ();
             } elsif (exists $told->{recovered} && !$told->{recovered}
                 || $told->{epoch} ne $at->{epoch})
             {
@@ -215,6 +244,7 @@ sub _device {
                 $self->_found(back => $text);
             }
             $at = { %$told };
+            $epochs{ $told->{epoch} } = 1;
             next;
         }
 
@@ -247,7 +277,9 @@ sub _device {
                 if $item->{seq} <= $before;
             $item{"$conv $item->{seq}"} = 1;
             $last{$conv} = $item->{seq};
-            $self->_saw($d->{name}, $item);
+            $self->_saw($d->{name}, $item)
+                if $i >= $newest || !$self->_gone($e->{at});
+            next if $i < $newest;
 
             my $in = $self->{in}{ $d->{mid} }{$seq};
             $self->_found('not stored', "$d->{name}: $seq is not $conv "
@@ -275,6 +307,13 @@ sub _settings {
     }
 }
 
+# a copy was restored
+sub _between {
+    my ($self, $one, $two) = @_;
+    return scalar grep { $one <= $_->[1] && $two >= $_->[0] }
+        @{ $self->{restored} || [] };
+}
+
 # ---- cursors -----------------------------------------------------------------
 
 sub _unread {
@@ -298,12 +337,14 @@ sub _unread {
     my %had;
     for my $p (@{ $self->{polls} || [] }) {
         my $who = "$p->{conv} $p->{mid}";
-        my $had = $had{ $p->{by} // '' }{$who} || 0;
-        $self->_found('cursor back', "$who: $p->{read} after $had")
-            if $p->{read} < $had;
-        $had{ $p->{by} // '' }{$who} = $p->{read};
+        my $had = \$had{ $p->{by} // '' }{$who};
+        $$had = undef if $$had && $self->_between($$had->{at}, $p->{at});
+        $self->_found('cursor back', "$who: $p->{read} after $$had->{read}")
+            if $$had && $p->{read} < $$had->{read};
+        $$had = $p;
         $self->_found('cursor back', "$who: $p->{read}, and $read{$who} in "
-            . 'the end') if exists $read{$who} && $p->{read} > $read{$who};
+            . 'the end') if exists $read{$who} && $p->{read} > $read{$who}
+            && !$self->_gone($p->{at});
     }
 }
 

@@ -52,6 +52,7 @@ my %fault = (
     'the disk is full' => \&_disk,
     'the database refuses' => \&_refuses,
     'the database stalls' => \&_stalls,
+    'the database is a copy of before' => \&_restored,
 );
 
 my %postgres = (
@@ -73,7 +74,8 @@ my %postgres = (
 
 sub new {
     my ($class, %arg) = @_;
-    my $self = bless { kind => $arg{db}, bus => $arg{bus}, probes => 0 }, $class;
+    my $self = bless { kind => $arg{db}, bus => $arg{bus}, probes => 0,
+        restored => [] }, $class;
 
     $self->{disk} = Goim::Disk->new(48);
     $self->{db} = Goim::IM->new($arg{db}, disk => $self->{disk}->dir);
@@ -90,7 +92,12 @@ sub new {
     return $self;
 }
 
-sub stop { $_[0]{disk}->stop; return }
+# of the history: Kafka keeps what job has to carry out again
+sub lost {
+    my ($self) = @_;
+    return (restored => $self->{restored},
+        gone => $self->{bus} eq 'kafka' ? [] : $self->{restored});
+}
 
 sub names {
     my ($self) = @_;
@@ -159,33 +166,43 @@ sub _hold {
 sub _between {
     my ($self) = @_;
     my ($c, $proxy) = @$self{qw(c proxy)};
-    my $free = $self->_hold;
-    my %before = $self->_stored;
-    my (%stored, @new);
+    my (%before, @new);
 
-    $self->_probe(10);
-    sleep 0.5;
-    $proxy->hold;
-    $free->();
-    my $end = time + 10 * slow();
-    while (!@new && time < $end) {
-        %stored = $self->_stored;
-        @new = grep { !$before{$_} } keys %stored;
-        sleep 0.02;
+    for my $try (1 .. 4) {
+        my $free = $self->_hold;
+        %before = $self->_stored;
+        $self->_probe(10);
+        sleep 0.5 * $try;
+        $proxy->hold;
+        $free->();
+        @new = $self->_new(%before) and last;
+        $proxy->release;            # no command was with job yet
     }
     $_->kill9 for @{ $c->{jobs} };
     $proxy->switch($self->{redis}{port});   # what was under way is gone
 
-    my $end_it = sub { $_->start for @{ $c->{jobs} } };
+    my $end = sub { $_->start for @{ $c->{jobs} } };
     my $brought = join ' ', map { map { "@{ $_->[1] }" } @{ $self->{redis}
         ->cmd('XRANGE', "goim:node:$_->{server_id}", '-', '+') } }
         @{ $c->{nodes} };
-    die "nothing was ever brought\n" if !grep { $brought =~ /"\Q$_\E"/ }
-        keys %before;
-    $end_it->(), die 'not between commit and fan-out: ' . (@new ? "@new" :
-        'nothing was stored') . "\n"
-        if !@new || grep { $brought =~ /"\Q$_\E"/ } @new;
-    return $end_it;
+    my $wrong = !@new ? 'nothing was stored'
+        : !grep({ $brought =~ /"\Q$_\E"/ } keys %before) ? 'nothing ever came'
+        : grep({ $brought =~ /"\Q$_\E"/ } @new) ? "brought: @new" : undef;
+    $end->(), die "not between commit and fan-out: $wrong\n" if $wrong;
+    return $end;
+}
+
+# what is stored besides, within a few seconds
+sub _new {
+    my ($self, %before) = @_;
+    my $end = time + 4 * slow();
+    while (time < $end) {
+        my %stored = $self->_stored;
+        my @new = grep { !$before{$_} } keys %stored;
+        return @new if @new;
+        sleep 0.02;
+    }
+    return;
 }
 
 sub _another_job {
@@ -269,6 +286,53 @@ sub _refuses {
         $set->('on');
         return sub { $set->('off') };
     });
+}
+
+# as an administrator would do it, while all use it
+sub _copy {
+    my ($self) = @_;
+    my $db = $self->{db};
+    my $copy = folder('copy') . '/copy';
+    if ($self->{kind} eq 'sqlite') {
+        $db->sql("VACUUM INTO '$copy'");
+    } else {
+        system("$db->{bin}/pg_dump -h $db->{dir} -p $db->{port} -U goim "
+            . "--clean --if-exists postgres >$copy") == 0 or die "pg_dump: $?\n";
+    }
+    return $copy;
+}
+
+sub _put_back {
+    my ($self, $copy) = @_;
+    my $db = $self->{db};
+    if ($self->{kind} eq 'sqlite') {
+        system('cp', $copy, "$db->{file}.new") == 0 or die "cp: $?\n";
+        unlink "$db->{file}-wal", "$db->{file}-shm";
+        rename "$db->{file}.new", $db->{file} or die "rename: $!\n";
+        return;
+    }
+    for (1 .. 5) {              # it may be what a deadlock ends
+        return if system("$db->{bin}/psql -h $db->{dir} -p $db->{port} -U goim -1 "
+            . "-q -v ON_ERROR_STOP=1 -f $copy postgres >/dev/null 2>&1") == 0;
+    }
+    die "psql: $?\n";
+}
+
+sub _restored {
+    my ($self, $talk) = @_;
+    my $epoch = sub { eval { $self->{db}->sql('SELECT value FROM meta '
+        . "WHERE name = 'epoch'") } // '' };
+    my $before = $epoch->();
+    my $window = [time];
+    my $copy = $self->_copy;
+    $talk->listen(0.7);
+    $self->_put_back($copy);
+    my $end = time + 20 * slow();
+    $talk->listen(0.1) while $epoch->() =~ /^(?:\Q$before\E)?$/ && time < $end;
+    push @$window, time + 2;
+    push @{ $self->{restored} }, $window;
+    die "there is no new epoch\n" if $epoch->() eq $before;
+    return sub { };
 }
 
 sub _stalls {
