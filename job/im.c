@@ -9,6 +9,7 @@
 #include "im_check.h"
 #include "im_dead.h"
 #include "im_exec.h"
+#include "im_write.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -490,7 +491,8 @@ job_im_passed(const db_reply_t *reply, void *data)
     job_im_place_tell(im);
 
     metrics_add(im->given_up, 1);
-    job_im_answer(im, im->batch.cmds[0], -500, "the database refuses it");
+    im_refuse(im->batch.cmds[0], -500, "the database refuses it");
+    job_im_answer(im, im->batch.cmds, 1);
 
     free(im->why);
     im->why = NULL;
@@ -560,7 +562,6 @@ static void
 job_im_done(job_im_t *im, const db_reply_t *reply)
 {
     size_t           i;
-    job_im_cmd_t    *cmd;
     job_im_batch_t  *b;
 
     b = &im->batch;
@@ -579,12 +580,11 @@ job_im_done(job_im_t *im, const db_reply_t *reply)
     im->said[0] = '\0';
 
     for (i = 0; i < b->ncmds; i++) {
-        cmd = b->cmds[i];
-        metrics_add(cmd->code ? im->refused : im->repeats,
-                    cmd->code || cmd->repeat);
-        job_im_answer(im, cmd, cmd->code, cmd->message);
+        metrics_add(b->cmds[i]->code ? im->refused : im->repeats,
+                    b->cmds[i]->code || b->cmds[i]->repeat);
     }
 
+    job_im_answer(im, b->cmds, b->ncmds);
     metrics_add(im->batches, 1);
     metrics_add(im->entries, (int64_t) b->nentries);
     job_im_tell(im);

@@ -7,7 +7,8 @@
 
 #include "im_place.h"
 
-void job_im_answer(job_im_t *im, const job_im_cmd_t *cmd, int code,
-    const char *message);
+/* What came of each of n commands; those without a thread that asked are left
+ * out. */
+void job_im_answer(job_im_t *im, job_im_cmd_t **cmds, size_t n);
 
 #endif

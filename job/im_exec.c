@@ -9,6 +9,7 @@
 #include "im_exec.h"
 #include "im_group.h"
 #include "im_own.h"
+#include "im_rows.h"
 #include "im_place.h"
 
 #include <stdlib.h>
@@ -149,10 +150,8 @@ job_im_exec(job_im_t *im)
         im_lock(&q, &b->convs[i], b->cmds[0]->c->at);
     }
 
-    /* one for each command is simple; all of a partition are alike */
-
     for (i = 0; i < b->ncmds; i++) {
-        job_im_place_look(&q, b->cmds[i]);
+        job_im_place_look(&q, b, i);
     }
 
     im_sql_run(&q, im, 1, im_locked);
@@ -195,6 +194,7 @@ im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
         c->members[i].ext = NULL;
         c->members[i].own = NULL;
         c->members[i].notify = 0;
+        c->members[i].moved = 0;
     }
 }
 
@@ -317,7 +317,27 @@ im_accounts(job_im_batch_t *b)
     }
 
     b->nmids = k;
-    b->seqs = job_realloc(NULL, (k + 1) * sizeof(uint64_t));
+    b->seqs = job_realloc(NULL, (2 * k + 1) * sizeof(uint64_t));
+    b->was = b->seqs + k;
+}
+
+
+static void
+im_accounts_found(job_im_batch_t *b, const db_rows_t *rows)
+{
+    size_t             i, k;
+    const db_value_t  *v;
+
+    memset(b->seqs, 0, b->nmids * sizeof(uint64_t));
+
+    for (i = 0; i < b->before; i++) {
+        for (k = 0; k < rows[i].nrows; k++) {
+            v = &rows[i].values[2 * k];
+            *im_account(b, v[0].n) = im_number(&v[1]);
+        }
+    }
+
+    memcpy(b->was, b->seqs, b->nmids * sizeof(uint64_t));
 }
 
 
@@ -327,14 +347,11 @@ static void im_looked(const db_reply_t *reply, void *data);
 static void
 im_locked(const db_reply_t *reply, void *data)
 {
-    size_t           i, at;
+    size_t           i;
     im_sql_t         q;
     job_im_t        *im = data;
     job_im_batch_t  *b;
 
-    static const char  account[] =
-        "INSERT INTO account (mid, seq, first) VALUES ($1, 0, 1) "
-        "ON CONFLICT (mid) DO UPDATE SET mid = excluded.mid RETURNING seq";
     static const char  before[] =
         "SELECT seq, n, at, kind FROM message "
         "WHERE conv = $1 AND mid = $2 AND cid = $3";
@@ -355,9 +372,8 @@ im_locked(const db_reply_t *reply, void *data)
     }
 
     b = &im->batch;
-    at = reply->n - b->ncmds;
 
-    if (!job_im_place_found(im, &reply->rows[0], &reply->rows[at])) {
+    if (!job_im_place_found(im, &reply->rows[0], reply->rows)) {
         db_rollback(im->db);
         im->strange(im);
         return;
@@ -372,8 +388,11 @@ im_locked(const db_reply_t *reply, void *data)
     memset(&q, 0, sizeof(q));
 
     for (i = 0; i < b->nmids; i++) {
-        ADD(&q, account, db_int(b->mids[i]));
+        ROW(&q, IM_ROWS_LOCK, db_int(b->mids[i]));
     }
+
+    im_rows(&q);
+    b->before = q.n;
 
     for (i = 0; i < b->ncmds; i++) {
         ADD(&q, before, im_str(b->cmds[i]->c->conv),
@@ -507,7 +526,7 @@ im_command(im_sql_t *q, job_im_batch_t *b, size_t at, const db_rows_t *rows)
     const job_im_cmd_t  *earlier;
 
     cmd = b->cmds[at];
-    before = &rows[b->nmids + at];
+    before = &rows[b->before + at];
 
     if (im_own(cmd)) {
         im_own_do(q, b, at, rows);
@@ -584,10 +603,7 @@ im_looked(const db_reply_t *reply, void *data)
     b = &im->batch;
     memset(&q, 0, sizeof(q));
 
-    for (i = 0; i < b->nmids; i++) {
-        b->seqs[i] = im_number(&reply->rows[i].values[0]);
-    }
-
+    im_accounts_found(b, reply->rows);
     im_group_found(b, reply->rows);
     im_own_found(b, reply->rows);
 
@@ -602,14 +618,18 @@ im_looked(const db_reply_t *reply, void *data)
             ADD(&q, "UPDATE conversation SET seq = $2, n = $3, at = $4 "
                 "WHERE id = $1", im_str(c->id), db_int((int64_t) c->seq),
                 db_int((int64_t) c->n), db_int(c->newest));
+            im_moved(&q, c);
         }
     }
 
     for (i = 0; i < b->nmids; i++) {
-        ADD(&q, "UPDATE account SET seq = $2 WHERE mid = $1 AND seq < $2",
-            db_int(b->mids[i]), db_int((int64_t) b->seqs[i]));
+        if (b->seqs[i] != b->was[i]) {
+            ROW(&q, IM_ROWS_ACCOUNT, db_int(b->mids[i]),
+                db_int((int64_t) b->seqs[i]));
+        }
     }
 
+    im_rows(&q);
     job_im_place_write(&q, im);
 
     im_sql_run(&q, im, 0, im_written);

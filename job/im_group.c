@@ -156,7 +156,7 @@ im_group_put(im_sql_t *q, job_im_conv_t *c, int64_t mid, job_im_role_t role)
     c->members = job_realloc(c->members,
                              (c->nmembers + 1) * sizeof(job_im_member_t));
     c->members[c->nmembers++] = (job_im_member_t) {
-        mid, c->seq, c->n, role, 0, NULL, NULL, 0 };
+        mid, c->seq, c->n, role, 0, NULL, NULL, 0, 0 };
 
     qsort(c->members, c->nmembers, sizeof(job_im_member_t), im_mid_cmp);
 

@@ -5,6 +5,7 @@
  */
 
 #include "im_own.h"
+#include "im_rows.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,6 +120,8 @@ im_own_tell(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd, uint64_t seq)
         "SELECT read, read_n, notify, own, (SELECT seq FROM inbox WHERE "
         "mid = $2 AND seq < $3 ORDER BY seq DESC LIMIT 1) FROM member "
         "WHERE conv = $1 AND mid = $2";
+
+    im_rows(q);
 
     cmd->row = 1 + ADD(q, row, im_str(cmd->conv->id), db_int(cmd->c->mid),
                        db_int((int64_t) seq));

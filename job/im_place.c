@@ -138,10 +138,22 @@ job_im_place_here(job_im_t *im, const db_value_t *epoch, const db_value_t *posit
 /* ---- in a batch ---- */
 
 void
-job_im_place_look(im_sql_t *q, const job_im_cmd_t *cmd)
+job_im_place_look(im_sql_t *q, job_im_batch_t *b, size_t at)
 {
-    ADD(q, "SELECT epoch, position, turn FROM place WHERE partition = $1",
-        db_int(cmd->partition));
+    size_t         i;
+    job_im_cmd_t  *cmd;
+
+    cmd = b->cmds[at];
+
+    for (i = at; i > 0; i--) {
+        if (b->cmds[i - 1]->partition == cmd->partition) {
+            cmd->place = b->cmds[i - 1]->place;
+            return;
+        }
+    }
+
+    cmd->place = ADD(q, "SELECT epoch, position, turn FROM place "
+                     "WHERE partition = $1", db_int(cmd->partition));
 }
 
 
@@ -170,6 +182,7 @@ job_im_place_found(job_im_t *im, const db_rows_t *epoch,
     size_t             i;
     job_im_cmd_t      *cmd;
     job_im_batch_t    *b;
+    const db_rows_t   *place;
     const db_value_t  *v;
 
     b = &im->batch;
@@ -186,13 +199,14 @@ job_im_place_found(job_im_t *im, const db_rows_t *epoch,
 
     for (i = 0; i < b->ncmds; i++) {
         cmd = b->cmds[i];
-        v = rows[i].values;
+        place = &rows[cmd->place];
+        v = place->values;
 
-        if (!im_place_as_was(im, cmd, &rows[i])) {
+        if (!im_place_as_was(im, cmd, place)) {
             return 0;
         }
 
-        cmd->old = rows[i].nrows == 1 && job_im_place_here(im, &v[0], &v[1])
+        cmd->old = place->nrows == 1 && job_im_place_here(im, &v[0], &v[1])
                    && memcmp(cmd->offset.b, v[1].data, GOIM_OFFSET_LEN) <= 0;
     }
 

@@ -63,11 +63,11 @@ int job_im_unknown(const job_im_t *im, const job_im_batch_t *b);
 void job_im_place_lost(job_im_t *im, uint32_t partition);
 
 /*
- * In a batch. The first run: places, a statement for each command; then, with
+ * In a batch. The first run: the place of the command's partition; then, with
  * their answers, 0: the database is not as it was. In the last run: places, and by
  * which epoch of inboxes the numbers go; then what came of it.
  */
-void job_im_place_look(im_sql_t *q, const job_im_cmd_t *cmd);
+void job_im_place_look(im_sql_t *q, job_im_batch_t *b, size_t at);
 int job_im_place_found(job_im_t *im, const db_rows_t *epoch,
     const db_rows_t *rows);
 void job_im_place_write(im_sql_t *q, job_im_t *im);

@@ -37,6 +37,7 @@ typedef struct {
     char           *ext;            /* NULL: no command asks for it */
     char           *own;            /* ... for these two */
     int64_t         notify;
+    unsigned        moved:1;        /* its cursor, by what it sent */
 } job_im_member_t;
 
 /* a conversation that a batch is about */
@@ -78,12 +79,14 @@ struct job_im_cmd_s {
     job_im_conv_t    *conv;
     size_t            to;           /* its statements of these names */
     size_t            ext;
+    size_t            place;        /* that of its partition's place */
     char              id[GOIM_IM_LOGIC + 24];       /* im_cid() */
 
     /* what came of it */
     unsigned          old:1;        /* at or under the place: carried out */
     unsigned          repeat:1;     /* as one before it, of the same id */
     unsigned          asks:1;       /* JOIN: it is asked for */
+    unsigned          answered:1;
     int32_t           code;
     const char       *message;
     uint64_t          seq, n;
@@ -101,8 +104,10 @@ typedef struct {
     job_im_conv_t    *convs;        /* by id */
     size_t            nconvs;
     int64_t          *mids;         /* accounts, in order, */
-    uint64_t         *seqs;         /* and the newest number of each */
+    uint64_t         *seqs;         /* and the newest number of each, */
+    uint64_t         *was;          /* and what that was before */
     size_t            nmids;
+    size_t            before;       /* statement: what was done before */
     job_im_entry_t   *entries;
     size_t            nentries, size_entries;
     size_t            nplaces;      /* statements of them */

@@ -41,6 +41,10 @@ im_sql_run(im_sql_t *q, job_im_t *im, int more, db_done_pt done)
 
     db_run(im->db, q->st, q->n, more, done, im);
 
+    for (i = 0; i < IM_SQL_ROWS; i++) {
+        free(q->rows[i].values);
+    }
+
     free(q->st);
     free(q->args);
 }

@@ -7,12 +7,21 @@
 
 #include "im_send.h"
 
+#define IM_SQL_ROWS  4          /* kinds of rows (im_rows.h) */
+
+/* rows of a kind that wait */
+typedef struct {
+    db_value_t  *values;
+    size_t       n, size;
+} im_sql_rows_t;
+
 /* Arguments move until the run, and what they point to has to stay until then. */
 typedef struct {
-    db_stmt_t   *st;
-    size_t       n, size;
-    db_value_t  *args;
-    size_t       nargs, size_args;
+    db_stmt_t      *st;
+    size_t          n, size;
+    db_value_t     *args;
+    size_t          nargs, size_args;
+    im_sql_rows_t   rows[IM_SQL_ROWS];
 } im_sql_t;
 
 /* ADD(&q, "UPDATE ... $1", db_int(1)): which one it is. */

@@ -2,6 +2,7 @@
  * Items: into their conversation, and into the inboxes of its members.
  */
 
+#include "im_rows.h"
 #include "im_write.h"
 
 #include <stdlib.h>
@@ -78,14 +79,11 @@ im_write_to(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd, int64_t mid)
 {
     uint64_t  *seq;
 
-    static const char  entry[] =
-        "INSERT INTO inbox (mid, seq, conv, cseq) VALUES ($1, $2, $3, $4)";
-
     seq = im_account(b, mid);
     ++*seq;
 
-    ADD(q, entry, db_int(mid), db_int((int64_t) *seq), im_str(cmd->conv->id),
-        db_int((int64_t) cmd->seq));
+    ROW(q, IM_ROWS_INBOX, db_int(mid), db_int((int64_t) *seq),
+        im_str(cmd->conv->id), db_int((int64_t) cmd->seq));
     im_entry(b, cmd, mid, *seq);
 }
 
@@ -100,13 +98,6 @@ im_write(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
     job_im_conv_t    *c;
     job_im_member_t  *m;
 
-    static const char  item[] =
-        "INSERT INTO message (conv, seq, n, mid, cid, kind, at, body) "
-        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    static const char  read[] =
-        "UPDATE member SET read = $3, read_n = $4 "
-        "WHERE conv = $1 AND mid = $2";
-
     counted = cmd->c->do_ == GOIM__IM_COMMAND__DO__SEND;
     c = cmd->conv;
     c->changed = 1;
@@ -116,7 +107,7 @@ im_write(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
     cmd->n = c->n;
     cmd->at = cmd->c->at;
 
-    ADD(q, item, im_str(c->id), db_int((int64_t) cmd->seq),
+    ROW(q, IM_ROWS_MESSAGE, im_str(c->id), db_int((int64_t) cmd->seq),
         db_int((int64_t) cmd->n), db_int(cmd->c->mid), im_str(im_cid(cmd)),
         im_str(im_kind(cmd)), db_int(cmd->at),
         db_bytes(cmd->c->body.data, cmd->c->body.len));
@@ -132,7 +123,27 @@ im_write(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
     if (counted && m != NULL && m->read_n == c->n - 1) {
         m->read = cmd->seq;
         m->read_n = c->n;
-        ADD(q, read, im_str(c->id), db_int(m->mid),
-            db_int((int64_t) cmd->seq), db_int((int64_t) c->n));
+        m->moved = 1;
+    }
+}
+
+
+void
+im_moved(im_sql_t *q, job_im_conv_t *c)
+{
+    size_t            i;
+    job_im_member_t  *m;
+
+    static const char  read[] =
+        "UPDATE member SET read = $3, read_n = $4 "
+        "WHERE conv = $1 AND mid = $2";
+
+    for (i = 0; i < c->nmembers; i++) {
+        m = &c->members[i];
+
+        if (m->moved) {
+            ADD(q, read, im_str(c->id), db_int(m->mid),
+                db_int((int64_t) m->read), db_int((int64_t) m->read_n));
+        }
     }
 }

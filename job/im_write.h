@@ -22,6 +22,9 @@ void im_refuse(job_im_cmd_t *cmd, int code, const char *message);
 /* The command's item, for all who are members now. */
 void im_write(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd);
 
+/* After all items of the batch: where cursors of those who sent are by that. */
+void im_moved(im_sql_t *q, job_im_conv_t *c);
+
 /* After im_write(): in the inbox of mid, too, which the batch has locked. */
 void im_write_to(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd,
     int64_t mid);

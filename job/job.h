@@ -23,6 +23,7 @@
  *     im_own.c    what a member has for itself,
  *     im_place.c  up to where it goes,
  *     im_write.c  items and inboxes,
+ *     im_rows.c   of many rows each,
  *     im_sql.c    in statements;
  *     im_send.c   it is brought to the sessions of all members,
  *     im_offline.c  or noted for those who have none

@@ -35,7 +35,8 @@ static void logic_im_read(svc_redis_t *redis, void *data);
 static void
 logic_im_entry(logic_im_replies_t *r, const redisReply *entry)
 {
-    Goim__ImReply     *reply;
+    size_t             i;
+    Goim__ImReplies   *all;
     const redisReply  *id, *fields;
 
     if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2) {
@@ -57,12 +58,17 @@ logic_im_entry(logic_im_replies_t *r, const redisReply *entry)
         return;
     }
 
-    reply = goim__im_reply__unpack(NULL, fields->element[1]->len,
+    all = goim__im_replies__unpack(NULL, fields->element[1]->len,
                                    (uint8_t *) fields->element[1]->str);
-    if (reply != NULL) {
-        r->answer(r->thread, reply);
-        goim__im_reply__free_unpacked(reply, NULL);
+    if (all == NULL) {
+        return;
     }
+
+    for (i = 0; i < all->n_replies; i++) {
+        r->answer(r->thread, all->replies[i]);
+    }
+
+    goim__im_replies__free_unpacked(all, NULL);
 }
 
 

@@ -1942,6 +1942,51 @@ void   goim__im_reply__free_unpacked
   assert(message->base.descriptor == &goim__im_reply__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   goim__im_replies__init
+                     (Goim__ImReplies         *message)
+{
+  static const Goim__ImReplies init_value = GOIM__IM_REPLIES__INIT;
+  *message = init_value;
+}
+size_t goim__im_replies__get_packed_size
+                     (const Goim__ImReplies *message)
+{
+  assert(message->base.descriptor == &goim__im_replies__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__im_replies__pack
+                     (const Goim__ImReplies *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__im_replies__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__im_replies__pack_to_buffer
+                     (const Goim__ImReplies *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__im_replies__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__ImReplies *
+       goim__im_replies__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__ImReplies *)
+     protobuf_c_message_unpack (&goim__im_replies__descriptor,
+                                allocator, len, data);
+}
+void   goim__im_replies__free_unpacked
+                     (Goim__ImReplies *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__im_replies__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor goim__canary__field_descriptors[7] =
 {
   {
@@ -6917,5 +6962,43 @@ const ProtobufCMessageDescriptor goim__im_reply__descriptor =
   goim__im_reply__field_indices_by_name,
   1,  goim__im_reply__number_ranges,
   (ProtobufCMessageInit) goim__im_reply__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__im_replies__field_descriptors[1] =
+{
+  {
+    "replies",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__ImReplies, n_replies),
+    offsetof(Goim__ImReplies, replies),
+    &goim__im_reply__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__im_replies__field_indices_by_name[] = {
+  0,   /* field[0] = replies */
+};
+static const ProtobufCIntRange goim__im_replies__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor goim__im_replies__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.ImReplies",
+  "ImReplies",
+  "Goim__ImReplies",
+  "goim",
+  sizeof(Goim__ImReplies),
+  1,
+  goim__im_replies__field_descriptors,
+  goim__im_replies__field_indices_by_name,
+  1,  goim__im_replies__number_ranges,
+  (ProtobufCMessageInit) goim__im_replies__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -58,6 +58,7 @@ typedef struct Goim__Reply Goim__Reply;
 typedef struct Goim__Node Goim__Node;
 typedef struct Goim__ImCommand Goim__ImCommand;
 typedef struct Goim__ImReply Goim__ImReply;
+typedef struct Goim__ImReplies Goim__ImReplies;
 
 
 /* --- enums --- */
@@ -1513,6 +1514,23 @@ struct  Goim__ImReply
     , 0, 0, (char *)protobuf_c_empty_string, 0, 0 }
 
 
+/*
+ * Of one batch, to one thread of logic.
+ */
+struct  Goim__ImReplies
+{
+  ProtobufCMessage base;
+  /*
+   * at most 256
+   */
+  size_t n_replies;
+  Goim__ImReply **replies;
+};
+#define GOIM__IM_REPLIES__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__im_replies__descriptor) \
+    , 0,NULL }
+
+
 /* Goim__Canary methods */
 void   goim__canary__init
                      (Goim__Canary         *message);
@@ -2330,6 +2348,25 @@ Goim__ImReply *
 void   goim__im_reply__free_unpacked
                      (Goim__ImReply *message,
                       ProtobufCAllocator *allocator);
+/* Goim__ImReplies methods */
+void   goim__im_replies__init
+                     (Goim__ImReplies         *message);
+size_t goim__im_replies__get_packed_size
+                     (const Goim__ImReplies   *message);
+size_t goim__im_replies__pack
+                     (const Goim__ImReplies   *message,
+                      uint8_t             *out);
+size_t goim__im_replies__pack_to_buffer
+                     (const Goim__ImReplies   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__ImReplies *
+       goim__im_replies__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__im_replies__free_unpacked
+                     (Goim__ImReplies *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Goim__Canary_Closure)
@@ -2461,6 +2498,9 @@ typedef void (*Goim__ImCommand_Closure)
 typedef void (*Goim__ImReply_Closure)
                  (const Goim__ImReply *message,
                   void *closure_data);
+typedef void (*Goim__ImReplies_Closure)
+                 (const Goim__ImReplies *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -2515,6 +2555,7 @@ extern const ProtobufCMessageDescriptor goim__node__descriptor;
 extern const ProtobufCMessageDescriptor goim__im_command__descriptor;
 extern const ProtobufCEnumDescriptor    goim__im_command__do__descriptor;
 extern const ProtobufCMessageDescriptor goim__im_reply__descriptor;
+extern const ProtobufCMessageDescriptor goim__im_replies__descriptor;
 
 PROTOBUF_C__END_DECLS
 

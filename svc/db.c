@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DB_CHUNK     4096
-#define DB_PATIENCE  10000              /* ms */
+#define DB_CHUNK       4096             /* the first, */
+#define DB_CHUNK_MORE  65536            /* and others */
+#define DB_PATIENCE    10000            /* ms */
 
 
 struct db_chunk_s {
@@ -53,7 +54,8 @@ db_alloc(db_arena_t *a, size_t size)
     c = a->first;
 
     if (c == NULL || c->left < size) {
-        more = size > DB_CHUNK ? size : DB_CHUNK;
+        more = c == NULL ? DB_CHUNK : DB_CHUNK_MORE;
+        more = size > more ? size : more;
         c = malloc(sizeof(db_chunk_t) + 16 + more);
 
         if (c == NULL) {

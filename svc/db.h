@@ -40,7 +40,7 @@ typedef struct {
 } db_stmt_t;
 
 #define DB_STATEMENTS  128
-#define DB_ARGS        32
+#define DB_ARGS        64
 
 typedef enum {
     DB_OK,

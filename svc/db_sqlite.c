@@ -36,7 +36,9 @@ typedef struct {
     int               open;             /* a transaction is */
     int               failed;           /* it could not be opened: said */
     int               made;             /* it was there: it is not made again */
-    sqlite3_stmt     *stmts[DB_STATEMENTS];     /* prepared: by id */
+    sqlite3_stmt     *stmts[DB_STATEMENTS];     /* prepared: by id, */
+    uint8_t           args[DB_STATEMENTS][DB_ARGS];     /* where SQLite has
+                                                           each of them */
 } db_sqlite_t;
 
 
@@ -137,7 +139,9 @@ db_sqlite_connect(db_sqlite_t *s)
     int  rc, wal;
 
     static const char  how[] =
-        "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF";
+        "PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;"
+        "PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 8000;"
+        "PRAGMA temp_store = MEMORY";
 
     if (s->sqlite != NULL && !s->open) {
         db_sqlite_moved(s);
@@ -241,6 +245,21 @@ db_sqlite_exec(db_sqlite_t *s, db_run_t *run, const char *sql)
 }
 
 
+/* It numbers arguments as they come in the text. */
+
+static void
+db_sqlite_args(sqlite3_stmt *stmt, uint8_t *places, size_t n)
+{
+    char    name[8];
+    size_t  i;
+
+    for (i = 0; stmt != NULL && i < n; i++) {
+        snprintf(name, sizeof(name), "$%u", (unsigned) (i + 1) % 1000);
+        places[i] = (uint8_t) sqlite3_bind_parameter_index(stmt, name);
+    }
+}
+
+
 /* NULL: it failed, which sqlite3_errmsg() tells. */
 
 static sqlite3_stmt *
@@ -253,6 +272,7 @@ db_sqlite_prepare(db_sqlite_t *s, db_run_t *run, size_t at)
     if (*stmt == NULL) {
         (void) sqlite3_prepare_v3(s->sqlite, run->stmts[at].sql, -1,
                                   SQLITE_PREPARE_PERSISTENT, stmt, NULL);
+        db_sqlite_args(*stmt, s->args[run->ids[at]], run->stmts[at].nargs);
     }
 
     return *stmt;
@@ -262,16 +282,14 @@ db_sqlite_prepare(db_sqlite_t *s, db_run_t *run, size_t at)
 /* ---- statements ---- */
 
 static int
-db_sqlite_bind(sqlite3_stmt *stmt, const db_stmt_t *st)
+db_sqlite_bind(sqlite3_stmt *stmt, const uint8_t *places, const db_stmt_t *st)
 {
     int                at, rc;
-    char               name[8];
     size_t             i;
     const db_value_t  *v;
 
     for (i = 0; i < st->nargs; i++) {
-        snprintf(name, sizeof(name), "$%u", (unsigned) (i + 1) % 1000);
-        at = sqlite3_bind_parameter_index(stmt, name);
+        at = places[i];
         v = &st->args[i];
 
         switch (v->type) {
@@ -381,7 +399,7 @@ db_sqlite_step(db_sqlite_t *s, db_run_t *run, size_t at)
     rows = &run->rows[at];
     rows->ncols = (size_t) sqlite3_column_count(stmt);
 
-    rc = db_sqlite_bind(stmt, &run->stmts[at]);
+    rc = db_sqlite_bind(stmt, s->args[run->ids[at]], &run->stmts[at]);
 
     while (rc == SQLITE_OK || rc == SQLITE_ROW) {
         rc = sqlite3_step(stmt);
