@@ -3,19 +3,23 @@
 # and system, from operation 4 until it is stored, answered, and with all devices
 # of all members, which follow their inboxes; and what is missed, read again.
 #
-#     perl bench/im.pl [--postgresql] [--kafka] [--count 8000] [--pairs 8]
-#         [--group 100] [--missed 10000] [--rounds 5]
+#     perl bench/im.pl [--postgresql] [--kafka] [--count 8000] [--pairs 64]
+#         [--group 100] [--senders 16] [--missed 10000] [--rounds 5] [--rate R]
+#         [--only pairs|group]
 #
-# Pairs: each has a process with two devices of each of its users, one of which
-# sends. Then a group of so many, one device each, in one process; then one user
-# who missed so many messages of 50 conversations.
+# Pairs: two devices of each user, one of which sends. Then a group of so many,
+# one device each, some of which send (of each a node has one message under way); then one user who missed so many messages of 50 conversations.
+# p99 is from when a message was sent until the last device had it: first with 4
+# of each sender under way, then at half of the rate that this came to (--rate:
+# at that).
 
 use strict;
 use warnings;
 
 use lib 't/lib';
 use Getopt::Long;
-use IO::Select ();
+use IPC::Open2 qw(open2);
+use JSON::PP ();
 use Goim::Cluster;
 use Goim::Postgres;
 use Goim::Proc;
@@ -27,12 +31,13 @@ use Time::HiRes qw(time);
 
 $| = 1;
 alarm 0;                            # it may take as long as it takes
-my %opt = (count => 8000, pairs => 8, group => 100, missed => 10000,
-    rounds => 5);
-GetOptions(\%opt, 'postgresql', 'kafka', 'count=i', 'pairs=i', 'group=i',
-    'missed=i', 'rounds=i') or exit 2;
+my %opt = (count => 8000, pairs => 64, senders => 16, group => 100, missed => 10000,
+    rounds => 5, rate => 0, only => '');
+GetOptions(\%opt, 'postgresql', 'kafka', 'count=i', 'pairs=i', 'group=i', 'senders=i',
+    'missed=i', 'rounds=i', 'rate=i', 'only=s') or exit 2;
 
-my $window = 32;                    # messages of a sender without an answer
+my $json = JSON::PP->new->canonical;
+my $window = 4;                     # messages of a sender without an answer
 my $pg = $opt{postgresql} ? Goim::Postgres->new : undef;
 my %im = (im => { db => $pg ? $pg->url : 'sqlite:' . folder('db') . '/im.db' });
 my $c = Goim::Cluster->new(bus => $opt{kafka} ? 'kafka' : 'redis',
@@ -60,31 +65,6 @@ sub device {
         im => {}, recover => { 'im://inbox' => \%at });
 }
 
-# the first of the devices sends so many to $to; it is over when all have all
-sub sends {
-    my ($to, $n, $run, @devices) = @_;
-    my %items = map { $_ => 0 } 0 .. $#devices;
-    my ($sent, $had) = (0, 0);
-    my $s = IO::Select->new(map { $_->fileno } @devices);
-    my %at = map { $devices[$_]->fileno => $_ } 0 .. $#devices;
-    my $body = 'x' x 50;
-
-    while ($had < $n || grep { $_ < $n } values %items) {
-        $devices[0]->send(4, qq({"to":"$to","id":"$run.$sent"}\n$body)), $sent++
-            while $sent < $n && $sent - $had < $window;
-        for my $i (map { $at{$_} } $s->can_read(30)) {
-            for my $e ($devices[$i]->arrived) {
-                my ($what, $p) = @$e;
-                $items{$i}++ if $what eq 'pushes' && $p->{op} == 20;
-                next if $what ne 'replies';
-                $p->{body} =~ /^\{"code":0,/ or die "refused: $p->{body}\n";
-                $had++;
-            }
-            die "a device was closed\n" if $devices[$i]{t}->socket->eof;
-        }
-    }
-}
-
 sub in_child {
     my ($work) = @_;
     my $pid = fork // die "fork: $!";
@@ -96,39 +76,69 @@ sub in_child {
 
 sub median { my @s = sort { $a <=> $b } @_; return $s[@s / 2] }
 
-# what rounds of it cost: messages of each of the processes
+# what rounds of it cost, messages of each of the processes; then half as many a
+# second. devices: [group, whom its first one sends to, mid, n] of each.
 sub measure {
-    my ($what, $n, $devices, @works) = @_;
-    my (%us, @rate);
+    my ($what, $n, $each, @devices) = @_;
+    my $pid = open2(my $out, my $in, build_dir() . '/bench/im', $c->node->{port});
+    my (%us, @rate, @full, @half, @batch);
+    my $batches = sub { $c->job->metrics->{goim_job_im_batches_total} };
+    my $ask = sub {
+        print $in "@_\n" or die "bench: $!\n";
+        $in->flush;
+        my $line = <$out> // die "bench: not all came\n";
+        return $line =~ /([\d.]+)/g;
+    };
+
+    printf $in "%d %s %s\n", @$_[0, 1], $json->encode({
+        token => Goim::Sender::token(mid => $$_[2], key => "$$_[2]-$$_[3]",
+            accepts => [], im => {}), recover => { 'im://inbox' => {} } })
+        for @devices;
+    $ask->('');                     # ready
+
     for my $round (0 .. $opt{rounds}) {
-        my $each = int($n / @works / ($round ? 1 : 10)) || 1;
+        my $count = $round ? $n : int($n / 10);     # the first one warms up
         my %before = map { $_ => cpu($_) } @names;
-        my $start = time;
-        my @pids = map { my $work = $_;
-            in_child(sub { $work->($round, $each) }) } @works;
-        for (@pids) {
-            waitpid $_, 0;
-            die "bench: not all came\n" if $?;
-        }
-        next if !$round;            # the first one warms up
-        push @rate, $each * @works / (time - $start);
-        push @{ $us{$_} }, (cpu($_) - $before{$_}) * 1e6 / $each / @works
-            for @names;
+        my $mine = Goim::Proc::cpu($pid);
+        my $of = $batches->();
+        my ($seconds, undef, $p50, undef, $p99)
+            = $ask->($count, $window);
+        next if !$round;
+        push @rate, $count / $seconds;
+        push @full, $p99;
+        push @batch, $count / (($batches->() - $of) || 1);
+        push @{ $us{$_} }, (cpu($_) - $before{$_}) * 1e6 / $count for @names;
+        push @{ $us{load} }, (Goim::Proc::cpu($pid) - $mine) * 1e6 / $count;
     }
+
     printf "%s: %d messages a second, %d deliveries; us a message: %s, "
-        . "all %.0f\n", $what, median(@rate), median(@rate) * $devices,
+        . "all %.0f (load %.0f); %.0f a batch, p99 %.1f ms\n", $what, median(@rate),
+        median(@rate) * $each,
         join(' ', map { sprintf '%s %.0f', $_, median(@{ $us{$_} }) } @names),
-        sum(map { median(@{ $us{$_} }) } @names);
+        sum(map { median(@{ $us{$_} }) } @names), median(@{ $us{load} }),
+        median(@batch), median(@full);
+
+    for my $rate ($opt{rate} || int(median(@rate) / 2)) {
+        for (1 .. $opt{rounds}) {
+            my (undef, undef, $p50, undef, $p99) = $ask->($n, 0, $rate);
+            push @half, [$p50, $p99];
+        }
+        printf "  %d a second: p50 %.1f ms, p99 %.1f ms\n", $rate,
+            median(map { $$_[0] } @half), median(map { $$_[1] } @half);
+    }
+
+    close $in;
+    waitpid $pid, 0;
 }
 
 # ---- pairs -------------------------------------------------------------------
 
-measure("pairs, 2 x 2 devices", $opt{count}, 4, map { my $a = 2 * $_ + 1;
+$opt{only} eq 'group' or measure("pairs, 2 x 2 devices", $opt{count}, 4, map { my $a = 2 * $_ + 1;
     my $b = $a + 1;
-    sub {
-        my ($round, $n) = @_;
-        sends($b, $n, $round, map { device($a, $_), device($b, $_) } 0, 1);
-    } } 1 .. $opt{pairs});
+    my $group = $_ - 1;
+    [$group, $b, $a, 0], [$group, '-', $a, 1], [$group, '-', $b, 0],
+    [$group, '-', $b, 1] }
+    1 .. $opt{pairs});
 
 # ---- a group -----------------------------------------------------------------
 
@@ -137,10 +147,11 @@ die "bench: no group\n" if $c->api->post('/goim/im/group/create',
     [mid => $members[0], id => 'bench', map { (mids => $_) }
     @members[1 .. $#members]], '')->{code};
 
-measure("group of $opt{group}, all online", $opt{count} / 10, $opt{group}, sub {
-    my ($round, $n) = @_;
-    sends("g$members[0].bench", $n, "g$round", map { device($_, 0) } @members);
-});
+$opt{only} eq 'pairs' or measure("group of $opt{group}, all online", int($opt{count} / 10), $opt{group},
+    map { [0, $_ < $opt{senders} ? "g$members[0].bench" : '-', $members[$_], 0] }
+    0 .. $#members);
+
+exit 0 if $opt{only};
 
 # ---- what was missed ---------------------------------------------------------
 
