@@ -259,6 +259,12 @@ bus_kafka_keep(uint32_t n, const goim_offset_t *place, done_kept_t *kept,
         from = 0;
     }
 
+    /* it went back: what is read again has been kept */
+
+    if (from > part->done + 1) {
+        from = part->done + 1;
+    }
+
     for (o = from; o <= part->done; o++) {
         sums[o % BUS_KAFKA_SUMS] = bus_kafka_known_sum(part, o);
     }
