@@ -90,6 +90,8 @@
 #define GOIM_IM_LINE       (16 * 1024)  /* of the line before a client's payload */
 #define GOIM_IM_BODY       (64 * 1024)  /* of a payload */
 #define GOIM_IM_MEMBERS    500          /* of a group */
+#define GOIM_IM_PUSHED     1000         /* users of a stored push, a command */
+#define GOIM_IM_OFFLINE    10000        /* of them that a session gets at login */
 #define GOIM_IM_MUTED      (10 * 365 * 86400)   /* s that a member is muted */
 #define GOIM_IM_EXT        4096         /* of what applications keep beside, JSON */
 #define GOIM_IM_TEXT       1024         /* of who asks to join */

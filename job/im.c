@@ -9,6 +9,7 @@
 #include "im_check.h"
 #include "im_dead.h"
 #include "im_exec.h"
+#include "im_valid.h"
 #include "im_write.h"
 
 #include <inttypes.h>
@@ -20,7 +21,6 @@
 #include "svc/log.h"
 #include "svc/loop.h"
 
-#define IM_AT_MAX        (INT64_MAX / 2)        /* ms, and time that one is muted */
 #define IM_WAITING       (16 * 1024 * 1024)     /* bytes of commands */
 
 
@@ -32,68 +32,6 @@ static void job_im_sent(job_im_t *im);
 
 
 /* ---- commands ---- */
-
-static int
-job_im_valid(const Goim__ImCommand *c)
-{
-    size_t     i;
-    int64_t    low, high;
-    im_type_t  type;
-
-    type = im_conv(c->conv, &low, &high);
-
-    for (i = 0; i < c->n_mids; i++) {
-        if (c->mids[i] <= 0) {
-            return 0;
-        }
-    }
-
-    if (c->mid <= 0 || c->at < 0 || c->at > IM_AT_MAX
-        || strlen(c->conv) > GOIM_IM_CONV
-        || (type == IM_NONE) != (c->do_ == GOIM__IM_COMMAND__DO__DEVICE)
-        || strlen(c->logic) > GOIM_IM_LOGIC || c->body.len > GOIM_IM_BODY
-        || c->n_mids > GOIM_IM_MEMBERS || strlen(c->ext) > GOIM_IM_EXT
-        || strlen(c->text) > GOIM_IM_TEXT)
-    {
-        return 0;
-    }
-
-    switch ((int) c->do_) {
-
-    case GOIM__IM_COMMAND__DO__SEND:
-        return im_word(c->id, GOIM_IM_ID) && im_kind_of_message(c->kind);
-
-    case GOIM__IM_COMMAND__DO__READ:
-        return c->seq <= GOIM_SEQ_MAX;
-
-    case GOIM__IM_COMMAND__DO__SETTINGS:
-        return c->notify <= 2;
-
-    case GOIM__IM_COMMAND__DO__DEVICE:
-        return c->conv[0] == '\0' && c->key[0] != '\0'
-               && strlen(c->key) <= GOIM_KEY_MAX
-               && strlen(c->platform) <= GOIM_IM_PLATFORM
-               && strlen(c->push_token) <= GOIM_IM_PUSH;
-
-    case GOIM__IM_COMMAND__DO__CREATE:
-        return type == IM_GROUP && low == c->mid;
-
-    case GOIM__IM_COMMAND__DO__ANSWER:
-        return type == IM_GROUP && c->n_mids == 1;
-
-    case GOIM__IM_COMMAND__DO__ADD:
-    case GOIM__IM_COMMAND__DO__REMOVE:
-    case GOIM__IM_COMMAND__DO__JOIN:
-    case GOIM__IM_COMMAND__DO__MEMBER:
-    case GOIM__IM_COMMAND__DO__UPDATE:
-    case GOIM__IM_COMMAND__DO__DISMISS:
-        return type == IM_GROUP && c->muted <= GOIM_IM_MUTED;
-
-    default:
-        return 0;
-    }
-}
-
 
 static void
 job_im_cmd_free(job_im_t *im, job_im_cmd_t *cmd)
@@ -123,7 +61,7 @@ job_im_record(bus_consumer_t *c, const bus_record_t *rec, void *data)
     what = rec->len > GOIM_RECORD_MAX
            ? NULL : goim__im_command__unpack(NULL, rec->len, rec->payload);
 
-    if (what == NULL || !job_im_valid(what)) {
+    if (what == NULL || !im_valid(what)) {
         log_seldom(&once, LOG_ERROR, "im: a record of the bus that is no "
                    "command, skipped");
         metrics_add(im->bad, 1);
@@ -225,11 +163,13 @@ job_im_batch_clear(job_im_batch_t *b)
     free(b->convs);
     free(b->mids);
     free(b->seqs);
+    free(b->pushes);
     free(b->entries);
 
     b->convs = NULL;
     b->mids = NULL;
     b->seqs = NULL;
+    b->pushes = NULL;
     b->entries = NULL;
     b->nconvs = 0;
     b->nmids = 0;

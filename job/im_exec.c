@@ -11,6 +11,7 @@
 #include "im_own.h"
 #include "im_rows.h"
 #include "im_place.h"
+#include "im_push.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +85,7 @@ im_lock(im_sql_t *q, job_im_conv_t *c, int64_t now)
         "SELECT mid, read_n, role, muted, read FROM member "
         "WHERE conv = $1 ORDER BY mid";
 
-    if (c->type == IM_NONE) {
+    if (c->id[0] == '\0') {
         return;                     /* of nobody but who acts */
     }
 
@@ -100,7 +101,9 @@ im_lock(im_sql_t *q, job_im_conv_t *c, int64_t now)
         ADD(q, member, im_str(c->id), db_int(c->high));
     }
 
-    ADD(q, members, im_str(c->id));
+    if (c->type != IM_NONE) {
+        ADD(q, members, im_str(c->id));
+    }
 }
 
 
@@ -167,7 +170,7 @@ im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
     const db_rows_t   *members;
     const db_value_t  *v;
 
-    if (c->type == IM_NONE) {
+    if (c->id[0] == '\0') {
         return;
     }
 
@@ -177,6 +180,10 @@ im_conv_found(job_im_conv_t *c, const db_rows_t *rows)
         c->rule = im_group_rule(&rows[c->at].values[2]);
         c->mute_all = rows[c->at].values[3].n != 0;
         c->ext = im_copy(&rows[c->at].values[4]);
+    }
+
+    if (c->type == IM_NONE) {
+        return;
     }
 
     members = &rows[c->at + (c->type == IM_PAIR ? 3 : 1)];
@@ -250,7 +257,9 @@ im_bound(job_im_t *im)
 
         if (im_writes(cmd->c->do_)) {
             rows += cmd->conv->nmembers + 2 * cmd->c->n_mids;
-            sent += cmd->conv->nmembers * cmd->c->body.len;
+            sent += (cmd->c->do_ == GOIM__IM_COMMAND__DO__PUSH
+                     ? 2 * cmd->c->n_mids : cmd->conv->nmembers)
+                    * cmd->c->body.len;
         }
 
         if (i > 0 && (rows > JOB_IM_ROWS || sent > JOB_IM_SENT)) {
@@ -299,7 +308,9 @@ im_accounts(job_im_batch_t *b)
     for (i = 0; i < b->ncmds; i++) {
         c = b->cmds[i]->c;
 
-        b->mids[n++] = c->mid;
+        if (c->mid > 0) {
+            b->mids[n++] = c->mid;
+        }
 
         for (k = 0; k < c->n_mids; k++) {
             b->mids[n++] = c->mids[k];
@@ -319,6 +330,8 @@ im_accounts(job_im_batch_t *b)
     b->nmids = k;
     b->seqs = job_realloc(NULL, (2 * k + 1) * sizeof(uint64_t));
     b->was = b->seqs + k;
+    b->pushes = job_realloc(NULL, (k + 1) * sizeof(uint64_t));
+    memset(b->pushes, 0, (k + 1) * sizeof(uint64_t));
 }
 
 
@@ -401,12 +414,15 @@ im_locked(const db_reply_t *reply, void *data)
 
     im_group_look(&q, b);
     im_own_look(&q, b);
+    im_push_look(&q, b);
 
     /* and, of those that were carried out, to whom they went: found from the
        newest entries on, as a job that comes back has a batch of them */
 
     for (i = 0; i < b->ncmds; i++) {
-        if (b->cmds[i]->old && !im_own(b->cmds[i])) {
+        if (b->cmds[i]->old && !im_own(b->cmds[i])
+            && b->cmds[i]->c->do_ != GOIM__IM_COMMAND__DO__PUSH)
+        {
             b->cmds[i]->to = ADD(&q, to, im_str(b->cmds[i]->c->conv),
                                  db_int(b->cmds[i]->c->mid),
                                  im_str(im_cid(b->cmds[i])));
@@ -445,7 +461,7 @@ im_do_send(im_sql_t *q, job_im_batch_t *b, job_im_cmd_t *cmd)
 /* The row is made by the first word of it; of a user's the newest are kept. */
 
 static void
-im_do_device(im_sql_t *q, const job_im_cmd_t *cmd)
+im_do_device(im_sql_t *q, const job_im_batch_t *b, const job_im_cmd_t *cmd)
 {
     const Goim__ImCommand  *c;
 
@@ -464,7 +480,11 @@ im_do_device(im_sql_t *q, const job_im_cmd_t *cmd)
 
     c = cmd->c;
 
-    if ((c->set & 4) == 0) {
+    if (c->set & 8) {
+        im_push_acked(q, b, cmd);
+    }
+
+    if ((c->set & (4 | 8)) == 0) {
         ADD(q, row, db_int(c->mid), im_str(c->key), db_int(c->at));
         ADD(q, old, db_int(c->mid), db_int(GOIM_IM_DEVICES));
     }
@@ -534,7 +554,12 @@ im_command(im_sql_t *q, job_im_batch_t *b, size_t at, const db_rows_t *rows)
     }
 
     if (cmd->c->do_ == GOIM__IM_COMMAND__DO__DEVICE) {
-        im_do_device(q, cmd);
+        im_do_device(q, b, cmd);
+        return;
+    }
+
+    if (cmd->c->do_ == GOIM__IM_COMMAND__DO__PUSH) {
+        im_push_do(q, b, at, rows);
         return;
     }
 

@@ -63,6 +63,7 @@ im_cid(job_im_cmd_t *cmd)
     switch (cmd->c->do_) {
 
     case GOIM__IM_COMMAND__DO__SEND:
+    case GOIM__IM_COMMAND__DO__PUSH:
         return cmd->c->id;
 
     case GOIM__IM_COMMAND__DO__CREATE:
@@ -81,7 +82,7 @@ im_kind(const job_im_cmd_t *cmd)
 {
     static const char *const  kinds[] = {
         NULL, NULL, "create", "add", "remove", "join", "member", "update",
-        "dismiss", NULL, "answer"
+        "dismiss", NULL, "answer", NULL, IM_PUSHED
     };
 
     if (cmd->asks) {
@@ -153,11 +154,27 @@ im_send_text(job_im_send_t *s, job_im_cmd_t *cmd)
     item.body = cmd->c->body.data;
     item.len = cmd->c->body.len;
 
-    s->text = im_item(&item, &s->len);
+    s->text = cmd->c->do_ == GOIM__IM_COMMAND__DO__PUSH
+              ? im_pushed(&item, cmd->c->operation, &s->len)
+              : im_item(&item, &s->len);
 
     if (s->text == NULL) {
         abort();                    /* names were looked at */
     }
+}
+
+
+/* As it was pushed, for all but those who follow the inbox. */
+
+static void
+im_send_pushed(Goim__Record *record, const job_im_entry_t *entry)
+{
+    record->operation = entry->cmd->c->operation;
+    record->mid = -entry->mid;
+    record->seq = entry->push;
+    record->gap = 0;
+    record->body = entry->cmd->c->body;
+    record->followers = 0;
 }
 
 
@@ -168,7 +185,7 @@ im_send_record(job_im_send_t *s, im_node_t *node, const job_im_entry_t *entry,
     ProtobufCBinaryData *keys, size_t nkeys)
 {
     size_t          size;
-    Goim__Record    record = GOIM__RECORD__INIT, *records[1];
+    Goim__Record    record = GOIM__RECORD__INIT, pushed, *records[2];
     Goim__Delivery  delivery = GOIM__DELIVERY__INIT;
 
     im_send_text(s, entry->cmd);
@@ -183,10 +200,17 @@ im_send_record(job_im_send_t *s, im_node_t *node, const job_im_entry_t *entry,
     record.gap = entry->gap;
     record.body.data = (uint8_t *) s->text;
     record.body.len = s->len;
+    record.followers = entry->push > 0;
 
     records[0] = &record;
     delivery.records = records;
     delivery.n_records = 1;
+
+    if (entry->push > 0) {
+        pushed = record;
+        im_send_pushed(&pushed, entry);
+        records[delivery.n_records++] = &pushed;
+    }
 
     size = goim__delivery__get_packed_size(&delivery);
 

@@ -68,6 +68,7 @@ typedef struct {
     int64_t           mid;
     uint64_t          seq;          /* in the inbox */
     uint64_t          gap;          /* so many before it are no more */
+    uint64_t          push;         /* among what is pushed to mid and stored */
 } job_im_entry_t;
 
 struct job_im_cmd_s {
@@ -105,7 +106,9 @@ typedef struct {
     size_t            nconvs;
     int64_t          *mids;         /* accounts, in order, */
     uint64_t         *seqs;         /* and the newest number of each, */
-    uint64_t         *was;          /* and what that was before */
+    uint64_t         *was;          /* what that was before, */
+    uint64_t         *pushes;       /* and of its stored pushes: 0, none yet in
+                                       this batch */
     size_t            nmids;
     size_t            before;       /* statement: what was done before */
     job_im_entry_t   *entries;

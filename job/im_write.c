@@ -57,7 +57,7 @@ im_entry(job_im_batch_t *b, job_im_cmd_t *cmd, int64_t mid, uint64_t seq)
                                              * sizeof(job_im_entry_t));
     }
 
-    b->entries[b->nentries++] = (job_im_entry_t) { cmd, mid, seq, 0 };
+    b->entries[b->nentries++] = (job_im_entry_t) { cmd, mid, seq, 0, 0 };
 }
 
 

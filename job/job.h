@@ -18,10 +18,12 @@
  *     im_check.c  in a database that is the one that it was,
  *     im_answer.c with what is answered;
  *     im_dead.c   what the database refuses is kept
+ *     im_valid.c  those that are none are left out,
  *     im_exec.c   a batch of them is a transaction of the database
  *     im_group.c  what changes groups,
  *     im_own.c    what a member has for itself,
  *     im_place.c  up to where it goes,
+ *     im_push.c   what is pushed to users and stored,
  *     im_write.c  items and inboxes,
  *     im_rows.c   of many rows each,
  *     im_sql.c    in statements;

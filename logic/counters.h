@@ -61,6 +61,10 @@ typedef enum {
       "Keys of pushes that are on no node.")                                 \
     X(push_absent, "goim_logic_push_absent_total", NULL,                     \
       "Users of pushes who have no session.")                                \
+    X(push_stored, "goim_logic_push_stored_total", NULL,                     \
+      "Pushes to users that were stored.")                                   \
+    X(places_unknown, "goim_logic_places_unknown_total", NULL,               \
+      "Logins without what was stored: the database did not answer.")        \
     X(push_records, "goim_logic_push_records_total", NULL,                   \
       "Records handed to the bus.")                                          \
     X(canaries, "goim_logic_canaries_total", NULL,                           \
@@ -247,6 +251,7 @@ typedef struct {
     metric_t  *push[5], *pushed[3];
     metric_t  *ended[LOGIC_END_COUNT];
     metric_t  *push_keys, *push_offline, *push_absent, *push_records;
+    metric_t  *push_stored, *places_unknown;
     metric_t  *lookups;
     metric_t  *revoked, *revokes, *revoked_back;
     metric_t  *connects, *denied, *crowded, *connect_failed, *renewals;

@@ -136,7 +136,7 @@ logic_heads_valid(const Goim__Heads *h)
     }
 
     for (i = 0; i < h->n_mids; i++) {
-        if (h->mids[i] <= 0) {
+        if (h->mids[i] == 0 || h->mids[i] == INT64_MIN) {
             return 0;
         }
     }

@@ -15,7 +15,6 @@
 #include "svc/clock.h"
 #include "svc/im_same.h"
 
-#define LOGIC_IM_TIME   4000        /* ms, at most, until it is answered -504 */
 #define LOGIC_IM_BUS    500         /* ms of them, that job and its answer have */
 #define LOGIC_IM_LOOK   3           /* s */
 #define LOGIC_IM_MOST   10000       /* requests that wait, of a thread */
@@ -93,7 +92,11 @@ logic_im_answered(logic_thread_t *t, const Goim__ImReply *reply)
 
         data = NULL;
 
-        if (reply->code == 0 && ask->item) {
+        if (reply->code == 0 && ask->c->do_ == GOIM__IM_COMMAND__DO__PUSH) {
+            data = json_pack("{s:s, s:I}", "id", ask->c->id, "at",
+                             (json_int_t) reply->at);
+
+        } else if (reply->code == 0 && ask->item) {
             data = json_pack("{s:s, s:I, s:I}", "conv", ask->c->conv, "seq",
                              (json_int_t) reply->seq, "at",
                              (json_int_t) reply->at);

@@ -79,11 +79,23 @@ void logic_im_group_members(const logic_im_do_t *d);
 /* {"body":…}, or, where it is no UTF-8, {"base64":…} */
 json_t *logic_im_payload(const void *data, size_t len);
 
-/* im_inbox.c: a node's Read of an inbox, which is valid and counted; heads of at
-   most GOIM_HEADS_CALL: a row each, epoch and newest number */
+/* im_inbox.c: a node's Read of an inbox, or of what was pushed and stored, which is
+   valid and counted; heads of at most GOIM_HEADS_CALL: a row each, epoch and
+   newest number */
 void logic_inbox_read(logic_call_t *call);
 void logic_inbox_heads(logic_thread_t *t, const int64_t *mids, size_t n,
     db_done_pt done, void *data);
+
+/* im_seen.c: how much a session's key has had of what was pushed to its mid and
+   stored; `done` comes in time, with "" where it is not known, or from inside */
+typedef void (*logic_im_place_pt)(const char *epoch, uint64_t acked,
+    void *data);
+void logic_im_place(logic_thread_t *t, const logic_who_t *who,
+    logic_im_place_pt done, void *data);
+
+/* what nodes say of that; nobody waits */
+void logic_im_acked(logic_thread_t *t, Goim__Session *const *sessions,
+    size_t n);
 
 /* im_device.c */
 void logic_im_device(const logic_im_do_t *d);
@@ -134,6 +146,7 @@ const char *logic_im_replies_name(const logic_im_replies_t *r);
 LIST_HEAD(logic_im_asks_s, logic_im_ask_s);
 
 #define LOGIC_IM_ASKS  1024         /* buckets, a power of two */
+#define LOGIC_IM_TIME  4000         /* ms, at most, until it is answered -504 */
 
 struct logic_im_s {
     bus_conf_t               bus_conf;

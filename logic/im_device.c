@@ -200,14 +200,15 @@ logic_devices_read(const db_reply_t *reply, void *data)
 
     v = reply->rows[0].values;
 
-    for (i = 0; i < reply->rows[0].nrows; i++, v += 4) {
+    for (i = 0; i < reply->rows[0].nrows; i++, v += 5) {
         json_array_append_new(l->list,
-                              json_pack("{s:s#, s:s#, s:s#, s:I, s:b}",
+                              json_pack("{s:s#, s:s#, s:s#, s:I, s:I, s:b}",
                                         "key", v[0].data, (int) v[0].len,
                                         "platform", v[1].data, (int) v[1].len,
                                         "push_token", v[2].data,
                                         (int) v[2].len, "seen",
-                                        (json_int_t) v[3].n, "online", 0));
+                                        (json_int_t) v[3].n, "acked",
+                                        (json_int_t) v[4].n, "online", 0));
     }
 
     if (store_find_mid(l->d.thread->store, l->d.mid, logic_devices_found, l)
@@ -226,7 +227,7 @@ logic_im_devices(const logic_im_do_t *d)
     logic_devices_t  *l;
 
     static const char  text[] =
-        "SELECT key, platform, push_token, seen FROM device WHERE mid = $1 "
+        "SELECT key, platform, push_token, seen, acked FROM device WHERE mid = $1 "
         "ORDER BY seen DESC, key LIMIT $2";
 
     l = malloc(sizeof(logic_devices_t));

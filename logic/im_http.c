@@ -11,8 +11,6 @@
 
 #include "svc/clock.h"
 
-#define LOGIC_IM_TIME  4000         /* ms, until it is answered -504 */
-
 
 typedef struct {
     logic_thread_t  *thread;
@@ -22,12 +20,9 @@ typedef struct {
 } logic_im_request_t;
 
 
-static void
-logic_im_http_told(void *door, int code, const char *message, json_t *data)
+int
+logic_im_status(int code)
 {
-    int                  status;
-    logic_im_request_t  *rq = door;
-
     switch (code) {
 
     case -400:
@@ -36,14 +31,21 @@ logic_im_http_told(void *door, int code, const char *message, json_t *data)
     case -409:
     case -413:
     case -429:
-        status = -code;
-        break;
+        return -code;
 
     default:
-        status = 200;
+        return 200;
     }
+}
 
-    logic_http_answer(rq->thread, rq->req, status, code, message, data);
+
+static void
+logic_im_http_told(void *door, int code, const char *message, json_t *data)
+{
+    logic_im_request_t  *rq = door;
+
+    logic_http_answer(rq->thread, rq->req, logic_im_status(code), code,
+                      message, data);
 }
 
 

@@ -38,4 +38,11 @@
 
 LOGIC_IM_ROUTES(LOGIC_IM_DECLARE)
 
+/* HTTP's status of an answer */
+int logic_im_status(int code);
+
+/* im_push.c: POST /goim/push/mids with store=1, of that operation */
+void logic_im_push(logic_thread_t *t, http_request_t *req,
+    const logic_query_t *q, int32_t operation);
+
 #endif

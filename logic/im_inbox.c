@@ -1,5 +1,6 @@
 /*
- * Inboxes as timelines, for nodes: items of one, and where many of them stand.
+ * Inboxes as timelines, for nodes: items of one, and where many of them stand; and
+ * the stored pushes in them, which are one of their own, of the mid below 0.
  * Everything of an answer comes from one statement.
  */
 
@@ -39,9 +40,14 @@ enum {
     INBOX_FIRST,
     INBOX_SEQ,
     INBOX_CONV,
-    INBOX_KEY,                      /* NULL: it is an item */
+    INBOX_KEY,                      /* of what is no item, and of pushes */
     INBOX_MEMBER,                   /* what im_state() takes */
-    INBOX_ITEM = INBOX_MEMBER + 4
+    INBOX_ITEM = INBOX_MEMBER + 4,
+    INBOX_OPERATION = INBOX_ITEM + 7,
+
+    /* or of a stored push */
+    INBOX_PUSH = INBOX_SEQ + 1,
+    INBOX_BODY
 };
 
 
@@ -51,7 +57,7 @@ static void logic_inbox_next(logic_thread_t *t);
 #define LOGIC_INBOX(condition)                                               \
     "SELECT e.value, COALESCE(a.seq, 0), COALESCE(a.first, 1), i.seq, "      \
     "i.conv, i.key, b.read, b.read_n, b.notify, b.own, "                     \
-    "m.seq, m.n, m.mid, m.cid, m.kind, m.at, m.body "                        \
+    "m.seq, m.n, m.mid, m.cid, m.kind, m.at, m.body, m.operation "           \
     "FROM meta AS e LEFT JOIN account AS a ON a.mid = $1 "                   \
     "LEFT JOIN (SELECT seq, conv, cseq, key FROM inbox WHERE mid = $1 "      \
     "AND seq > " condition " ORDER BY seq LIMIT $3) AS i ON 1 = 1 "          \
@@ -95,20 +101,22 @@ logic_inbox_text(const db_value_t *v, size_t *len)
     item.body = v[6].data;
     item.len = v[6].len;
 
-    return im_item(&item, len);
+    return item.mid == 0 ? im_pushed(&item, (int32_t) v[7].n, len)
+                         : im_item(&item, len);
 }
 
 
 /* A packed Record: malloc()ed. */
 
 static void
-logic_inbox_pack(ProtobufCBinaryData *packed, char *text, size_t len)
+logic_inbox_pack(ProtobufCBinaryData *packed, int32_t operation,
+    const void *body, size_t len)
 {
     Goim__Record  record = GOIM__RECORD__INIT;
 
     record.kind = GOIM__RECORD__KIND__ROOM;
-    record.operation = GOIM_OP_ITEM;
-    record.body.data = (uint8_t *) text;
+    record.operation = operation;
+    record.body.data = (uint8_t *) body;
     record.body.len = len;
 
     packed->len = goim__record__get_packed_size(&record);
@@ -122,13 +130,49 @@ logic_inbox_pack(ProtobufCBinaryData *packed, char *text, size_t len)
 }
 
 
+/* 0, or -1: there is nothing any more. */
+
+static int
+logic_inbox_record(logic_inbox_t *in, const db_value_t *v,
+    ProtobufCBinaryData *packed)
+{
+    char    *text;
+    size_t   len;
+
+    if (v[INBOX_SEQ].type != DB_INT) {
+        return -1;
+    }
+
+    if (in->call->msg->read->mid < 0) {
+
+        if (v[INBOX_PUSH].type != DB_INT) {
+            return -1;
+        }
+
+        logic_inbox_pack(packed, (int32_t) v[INBOX_PUSH].n, v[INBOX_BODY].data,
+                         v[INBOX_BODY].len);
+        return 0;
+    }
+
+    text = logic_inbox_text(v, &len);
+
+    if (text == NULL) {
+        return -1;
+    }
+
+    logic_inbox_pack(packed, GOIM_OP_ITEM, text, len);
+    free(text);
+
+    return 0;
+}
+
+
 /* So many bytes, or one item; what has no item any more is a gap. */
 
 static void
 logic_inbox_items(logic_inbox_t *in, const db_rows_t *rows)
 {
-    char              *text;
-    size_t             i, len;
+    size_t             i;
     Goim__Item        *item;
     const db_value_t  *v;
 
@@ -137,18 +181,14 @@ logic_inbox_items(logic_inbox_t *in, const db_rows_t *rows)
     for (i = 0; i < rows->nrows && in->n < in->call->msg->read->limit;
          i++, v += rows->ncols)
     {
-        text = v[INBOX_SEQ].type == DB_INT ? logic_inbox_text(v, &len) : NULL;
+        item = &in->item[in->n];
+        goim__item__init(item);
 
-        if (text == NULL) {
+        if (logic_inbox_record(in, v, &item->record) != 0) {
             continue;
         }
 
-        item = &in->item[in->n];
-        goim__item__init(item);
         item->seq = (uint64_t) v[INBOX_SEQ].n;
-        logic_inbox_pack(&item->record, text, len);
-        free(text);
-
         in->bytes += item->record.len;
 
         if (in->n > 0 && in->bytes > GOIM_PAGE_BYTES) {
@@ -264,19 +304,31 @@ logic_inbox_ask(const logic_inbox_t *in, db_stmt_t *st, db_value_t *args)
 {
     const Goim__Read  *read;
 
+    static const char  pushed[] =
+        "SELECT e.value, COALESCE(a.pushes, 0), CAST(1 AS BIGINT), "
+        "i.push, m.operation, m.body FROM meta AS e "
+        "LEFT JOIN account AS a ON a.mid = $1 "
+        "LEFT JOIN (SELECT push, conv, cseq FROM inbox WHERE mid = $1 "
+        "AND push > $2 ORDER BY push LIMIT $3) AS i ON 1 = 1 "
+        "LEFT JOIN message AS m ON m.conv = i.conv AND m.seq = i.cseq "
+        "WHERE e.name = 'epoch' ORDER BY i.push";
     static const char  after[] = LOGIC_INBOX("$2");
     static const char  newest[] = LOGIC_INBOX("(SELECT seq FROM account WHERE "
                                              "mid = $1) - $2");
 
     read = in->call->msg->read;
 
-    args[0] = db_int(read->mid);
-    args[1] = db_int((int64_t) (read->epoch[0] != '\0' ? read->after
-                                                        : read->limit));
+    /* who asks where stored pushes stand wants none of those before */
+
+    args[0] = db_int(read->mid < 0 ? -read->mid : read->mid);
+    args[1] = db_int(read->epoch[0] != '\0' ? (int64_t) read->after
+                     : read->mid < 0 ? (int64_t) GOIM_SEQ_MAX
+                                   : (int64_t) read->limit);
     args[2] = db_int(read->limit == 0 ? 1
                      : read->limit < GOIM_IM_PAGE ? read->limit
                                                   : GOIM_IM_PAGE);
-    *st = (db_stmt_t) { read->epoch[0] != '\0' ? after : newest, args, 3 };
+    *st = (db_stmt_t) { read->mid < 0 ? pushed
+                        : read->epoch[0] != '\0' ? after : newest, args, 3 };
 }
 
 
@@ -355,13 +407,16 @@ logic_inbox_heads(logic_thread_t *t, const int64_t *mids, size_t n,
     db_stmt_t   st[GOIM_HEADS_CALL];
     db_value_t  args[GOIM_HEADS_CALL];
 
-    static const char  head[] =
-        "SELECT e.value, COALESCE(a.seq, 0) FROM meta AS e "
-        "LEFT JOIN account AS a ON a.mid = $1 WHERE e.name = 'epoch'";
+#define LOGIC_INBOX_HEAD(column)                                             \
+        "SELECT e.value, COALESCE(a." column ", 0) FROM meta AS e "          \
+        "LEFT JOIN account AS a ON a.mid = $1 WHERE e.name = 'epoch'"
+
+    static const char  head[] = LOGIC_INBOX_HEAD("seq");
+    static const char  pushed[] = LOGIC_INBOX_HEAD("pushes");
 
     for (i = 0; i < n; i++) {
-        args[i] = db_int(mids[i]);
-        st[i] = (db_stmt_t) { head, &args[i], 1 };
+        args[i] = db_int(mids[i] < 0 ? -mids[i] : mids[i]);
+        st[i] = (db_stmt_t) { mids[i] < 0 ? pushed : head, &args[i], 1 };
     }
 
     db_run(t->im->db, st, n, 0, done, data);

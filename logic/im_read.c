@@ -99,6 +99,29 @@ logic_im_entry(const char *conv, const char *key, const db_value_t *member)
 }
 
 
+/* What was pushed and stored, of which nobody is the sender. */
+
+static json_t *
+logic_im_pushed(const db_value_t *message, const db_value_t *operation)
+{
+    json_t  *item;
+
+    item = logic_im_item("", message);
+
+    if (item == NULL) {
+        return NULL;
+    }
+
+    json_object_del(item, "conv");
+    json_object_del(item, "seq");
+    json_object_del(item, "n");
+    json_object_del(item, "mid");
+    json_object_set_new(item, "operation", json_integer(operation->n));
+
+    return item;
+}
+
+
 /* A page has so many bytes of bodies, or one. */
 
 static int
@@ -164,11 +187,13 @@ enum {
     SYNC_FIRST,
     SYNC_SEQ,
     SYNC_CONV,
-    SYNC_KEY,                       /* NULL: it is an item */
+    SYNC_KEY,                       /* of what is no item, and of pushes */
     SYNC_MEMBER,                    /* what im_state() takes */
     SYNC_OWN = SYNC_MEMBER + 3,
     SYNC_ITEM,
-    SYNC_BODY = SYNC_ITEM + 6
+    SYNC_MID = SYNC_ITEM + 2,
+    SYNC_BODY = SYNC_ITEM + 6,
+    SYNC_OPERATION
 };
 
 
@@ -201,7 +226,9 @@ logic_im_entries(logic_im_page_t *p, const db_rows_t *rows)
 
         item = state ? logic_im_entry(v[SYNC_CONV].data, v[SYNC_KEY].data,
                                       &v[SYNC_MEMBER])
-                     : logic_im_item(v[SYNC_CONV].data, &v[SYNC_ITEM]);
+               : v[SYNC_MID].n == 0
+               ? logic_im_pushed(&v[SYNC_ITEM], &v[SYNC_OPERATION])
+               : logic_im_item(v[SYNC_CONV].data, &v[SYNC_ITEM]);
 
         if (item != NULL) {
             json_object_set_new(item, "inbox", json_integer(v[SYNC_SEQ].n));
@@ -294,7 +321,7 @@ logic_im_sync(const logic_im_do_t *d)
     static const char  text[] =
         "SELECT e.value, COALESCE(a.seq, 0), COALESCE(a.first, 1), i.seq, "
         "i.conv, i.key, b.read, b.read_n, b.notify, b.own, m.seq, m.n, "
-        "m.mid, m.cid, m.kind, m.at, m.body FROM meta AS e "
+        "m.mid, m.cid, m.kind, m.at, m.body, m.operation FROM meta AS e "
         "LEFT JOIN account AS a ON a.mid = $1 "
         "LEFT JOIN (SELECT seq, conv, cseq, key FROM inbox WHERE mid = $1 "
         "AND seq > $2 ORDER BY seq LIMIT $3) AS i ON 1 = 1 "

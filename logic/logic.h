@@ -49,6 +49,8 @@
  *     im_do.c     messages between people: commands,
  *     im_http.c   from backends, and users by HTTP,
  *     im_call.c   and from clients;
+ *     im_push.c   pushes that are stored,
+ *     im_seen.c   and how much of them devices have had;
  *     im.c        to job,
  *     im_reply.c  whose answers come back,
  *     im_read.c   or what is stored; im_ticket.c: tokens that jwt_sign.c signs

@@ -10,6 +10,7 @@
 #include "push.h"
 
 #include "im.h"
+#include "im_http.h"
 #include "nodes.h"
 
 #include <stdio.h>
@@ -36,8 +37,6 @@ static void logic_push_give(logic_thread_t *t, logic_push_t *p);
 static void logic_push_overdue(evutil_socket_t fd, short what, void *data);
 
 
-
-
 int
 logic_push_init(logic_thread_t *t)
 {
@@ -62,9 +61,42 @@ logic_push_free(logic_thread_t *t)
 }
 
 
-/*
- * Read what all pushes have. NULL: the request has been answered.
- */
+/* What all pushes have. -1: the request has been answered. */
+
+static int
+logic_push_operation(logic_thread_t *t, http_request_t *req,
+    const logic_query_t *q, int required, int64_t *operation)
+{
+    if (logic_http_number(t, req, q, "operation", required, INT32_MIN,
+                          INT32_MAX, operation)
+        != 0)
+    {
+        return -1;
+    }
+
+    if (*operation == GOIM_OP_DISCONNECT || *operation == GOIM_OP_POSITION) {
+        logic_http_bad(t, req, "operation: %d and %d are the node's own",
+                       GOIM_OP_DISCONNECT, GOIM_OP_POSITION);
+        return -1;
+    }
+
+    if (logic_im_own(t, (int32_t) *operation)) {
+        logic_http_bad(t, req, "operation: %d to %d are of messages between "
+                       "people", GOIM_OP_COMMAND, GOIM_OP_SIGNAL);
+        return -1;
+    }
+
+    if (q->msg_len > logic_nodes_max_body(t)) {
+        logic_http_answer(t, req, 413, -400, "the message is longer than a "
+                          "node takes", NULL);
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* NULL: the request has been answered. */
 
 static logic_push_t *
 logic_push_new(logic_thread_t *t, http_request_t *req,
@@ -74,29 +106,10 @@ logic_push_new(logic_thread_t *t, http_request_t *req,
     logic_push_t   *p;
     logic_query_t  *query;
 
-    if (logic_http_number(t, req, q, "operation",
-                          kind == LOGIC_PUSH_ROOM || kind == LOGIC_PUSH_ALL,
-                          INT32_MIN, INT32_MAX, &operation)
+    if (logic_push_operation(t, req, q, kind == LOGIC_PUSH_ROOM
+                             || kind == LOGIC_PUSH_ALL, &operation)
         != 0)
     {
-        return NULL;
-    }
-
-    if (operation == GOIM_OP_DISCONNECT || operation == GOIM_OP_POSITION) {
-        logic_http_bad(t, req, "operation: %d and %d are the node's own",
-                       GOIM_OP_DISCONNECT, GOIM_OP_POSITION);
-        return NULL;
-    }
-
-    if (logic_im_own(t, (int32_t) operation)) {
-        logic_http_bad(t, req, "operation: %d to %d are of messages between "
-                       "people", GOIM_OP_COMMAND, GOIM_OP_SIGNAL);
-        return NULL;
-    }
-
-    if (q->msg_len > logic_nodes_max_body(t)) {
-        logic_http_answer(t, req, 413, -400, "the message is longer than a "
-                          "node takes", NULL);
         return NULL;
     }
 
@@ -201,7 +214,7 @@ logic_push_mids(logic_thread_t *t, http_request_t *req,
     logic_query_t *q)
 {
     size_t         i, n;
-    int64_t        mid;
+    int64_t        mid, store, operation;
     logic_push_t  *p;
 
     n = logic_query_count(q, "mids");
@@ -220,6 +233,23 @@ logic_push_mids(logic_thread_t *t, http_request_t *req,
             logic_http_bad(t, req, "mids: not a number of 64 bits");
             return;
         }
+    }
+
+    if (logic_http_number(t, req, q, "store", 0, 0, 1, &store) != 0) {
+        return;
+    }
+
+    if (store && t->im == NULL) {
+        logic_http_bad(t, req, "store: [im] db is not set");
+        return;
+    }
+
+    if (store) {
+        if (logic_push_operation(t, req, q, 0, &operation) == 0) {
+            logic_im_push(t, req, q, (int32_t) operation);
+        }
+
+        return;
     }
 
     p = logic_push_new(t, req, q, LOGIC_PUSH_MIDS);

@@ -136,7 +136,7 @@ logic_read_valid(const Goim__Read *r)
 {
     const char  *p;
 
-    if (r->mid < 0 || (r->timeline.len == 0) != (r->mid != 0)
+    if (r->mid == INT64_MIN || (r->timeline.len == 0) != (r->mid != 0)
         || r->timeline.len > GOIM_ROOM_MAX
         || (r->timeline.len > 0
             && memchr(r->timeline.data, '\0', r->timeline.len) != NULL)

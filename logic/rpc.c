@@ -553,6 +553,10 @@ logic_rpc_call(logic_link_t *link, const uint8_t *data, size_t len)
         logic_heads_call(call);
         break;
 
+    case GOIM__CALL__CALL_SEEN:
+        logic_seen_call(call);
+        break;
+
     case GOIM__CALL__CALL_CANCEL:
         logic_rpc_cancel(call);
         break;

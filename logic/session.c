@@ -27,6 +27,8 @@ typedef struct {
     const char             *server;
     const char             *zone;
     uint64_t                worker;         /* 0: not known */
+    uint64_t                life;           /* of Redis, in which it is known */
+    unsigned                own_key:1;      /* the client's */
     ProtobufCBinaryData     room;           /* of who */
     Goim__Session           one;
     Goim__Session          *single;         /* &one */
@@ -44,7 +46,8 @@ static store_ask_t logic_op_ask(const logic_op_t *op, store_pt cb);
 static void logic_op_free(logic_op_t *op);
 static void logic_op_failed(logic_op_t *op);
 static void logic_connect_done(const store_answer_t *a, void *data);
-static void logic_connected(logic_op_t *op, uint64_t life);
+static int logic_connect_pushed(const logic_op_t *op);
+static void logic_connected(const char *epoch, uint64_t acked, void *data);
 static void logic_end(logic_op_t *op, uint64_t worker);
 static void logic_end_done(const store_answer_t *a, void *data);
 static void logic_renew(logic_op_t *op, uint64_t worker);
@@ -163,8 +166,11 @@ logic_session_connect(logic_call_t *call, logic_who_t *who)
 {
     logic_op_t           *op;
     store_ask_t           ask;
+    unsigned              own_key;
     Goim__Connect        *c;
     ProtobufCBinaryData   key;
+
+    own_key = who->key_len > 0;
 
     if (who->key_len == 0 && logic_key_make(who) != 0) {
         free(who);
@@ -185,6 +191,7 @@ logic_session_connect(logic_call_t *call, logic_who_t *who)
     }
 
     op->who = who;
+    op->own_key = own_key;
     op->worker = c->worker;
     op->room.data = (uint8_t *) who->room;
     op->room.len = who->room_len;
@@ -283,14 +290,38 @@ logic_connect_done(const store_answer_t *a, void *data)
         logic_im_seen(op->call->thread, op->who);
     }
 
-    logic_connected(op, a->life);
-    logic_op_free(op);
+    op->life = a->life;
+
+    if (logic_connect_pushed(op)) {
+        logic_im_place(op->call->thread, op->who, logic_connected, op);
+
+    } else {
+        logic_connected("", 0, op);
+    }
+}
+
+
+/* Whether it is to have what was pushed to it and stored: of its inbox that is a
+   part. */
+
+static int
+logic_connect_pushed(const logic_op_t *op)
+{
+    logic_thread_t  *t;
+
+    t = op->call->thread;
+
+    return t->im != NULL && t->conf->im_offline_push > 0 && op->own_key
+           && op->who->mid > 0
+           && !(op->who->im && op->call->msg->connect->recovers);
 }
 
 
 static void
-logic_connected(logic_op_t *op, uint64_t life)
+logic_connected(const char *epoch, uint64_t acked, void *data)
 {
+    logic_op_t  *op = data;
+
     const logic_conf_t  *conf;
     Goim__Connected      connected = GOIM__CONNECTED__INIT;
 
@@ -304,11 +335,14 @@ logic_connected(logic_op_t *op, uint64_t life)
        of what is left then is for another try */
 
     connected.renew = (uint32_t) ((conf->ttl - connected.heartbeat) / 3);
-    connected.life = life;
+    connected.life = op->life;
+    connected.epoch = (char *) epoch;
+    connected.acked = acked;
     connected.listed = op->room.len > 0
                        && op->call->msg->connect->order != 0;
 
     logic_session_granted(op->call, op->who, &connected);
+    logic_op_free(op);
 }
 
 
@@ -413,6 +447,8 @@ logic_end(logic_op_t *op, uint64_t worker)
     if (op == NULL) {
         return;
     }
+
+    logic_im_acked(op->call->thread, op->sessions, op->n);
 
     op->worker = worker;
     ask = logic_op_ask(op, logic_end_done);

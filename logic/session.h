@@ -30,6 +30,9 @@ void logic_renew_call(logic_call_t *call);
 void logic_ended_call(logic_call_t *call);
 void logic_announced_call(logic_call_t *call);
 
+/* im_seen.c */
+void logic_seen_call(logic_call_t *call);
+
 void logic_receive_call(logic_call_t *call);
 
 /* The session's data that a node hands back, into text of GOIM_DATA_MAX + 1

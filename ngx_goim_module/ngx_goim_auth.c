@@ -217,6 +217,7 @@ ngx_goim_auth_call(ngx_goim_auth_t *auth)
     auth->order = ngx_goim_zone->lists.wanted || ngx_goim_zone->lists.strict
                   ? ngx_goim_list_order() : 0;
     connect.order = auth->order;
+    connect.recovers = s->follow != NULL;
 
     if (s->upgrade) {
         ngx_goim_auth_upgrade(&connect, s->upgrade, header, headers);
@@ -516,7 +517,9 @@ ngx_goim_auth_valid(const Goim__Connected *in)
            && in->n_ops <= 2 * GOIM_OPS_MAX
            && in->send.len <= GOIM_SENDS_MAX
            && in->data.len <= GOIM_DATA_MAX
-           && in->jti.len <= GOIM_JTI_MAX;
+           && in->jti.len <= GOIM_JTI_MAX
+           && ngx_strlen(in->epoch) <= GOIM_EPOCH_MAX
+           && in->acked <= GOIM_SEQ_MAX;
 }
 
 
@@ -602,11 +605,11 @@ static ngx_int_t
 ngx_goim_auth_inbox(ngx_goim_session_t *s, const Goim__Connected *in,
     ngx_goim_was_t *was)
 {
-    if (s->follow == NULL || !in->im || s->mid <= 0) {
-        return NGX_OK;
+    if (s->follow && in->im && s->mid > 0) {
+        return ngx_goim_inbox_enter(s, was);
     }
 
-    return ngx_goim_inbox_enter(s, was);
+    return in->epoch[0] && s->mid > 0 ? ngx_goim_pushes_enter(s, in) : NGX_OK;
 }
 
 

@@ -151,6 +151,7 @@ ngx_goim_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_goim_timelines_init(cycle->log);
+    ngx_goim_pushes_init();
 
     ngx_goim_trace_init();
 

@@ -246,10 +246,17 @@ ngx_int_t ngx_goim_sender_answer(ngx_goim_session_t *s, uint16_t version,
 
 /* ---- ngx_goim_disconnect.c: what logic is to forget ---- */
 
+/* how much a session has had of what was stored for it; 0: nothing to say */
+typedef struct {
+    uint64_t                seq;
+    char                    epoch[GOIM_EPOCH_MAX + 1];
+} ngx_goim_acked_t;
+
 ngx_int_t ngx_goim_disconnect_init(void);
 
 /* repeated until logic has answered; bounded */
-void ngx_goim_disconnect(ngx_goim_session_t *s);
+void ngx_goim_disconnect(ngx_goim_session_t *s,
+    const ngx_goim_acked_t *acked);
 
 /* the same for a session that was gone when logic's answer to auth came */
 void ngx_goim_disconnect_id(const Goim__Connected *in, uint64_t id,
@@ -431,6 +438,22 @@ ngx_int_t ngx_goim_inbox_token(ngx_goim_session_t *s, ngx_uint_t may);
 
 /* a record with a number in an inbox, of that epoch: for all who follow it */
 void ngx_goim_inbox_came(ngx_goim_record_t *rec, ngx_str_t *word);
+
+/* whether the session has it as a follower, or is not to have it */
+ngx_uint_t ngx_goim_inbox_has(ngx_goim_session_t *s, ngx_goim_record_t *rec);
+
+
+/* ---- ngx_goim_pushes.c: what was stored, for who does not recover ---- */
+
+void ngx_goim_pushes_init(void);
+
+/* NGX_ERROR: the session is closing */
+ngx_int_t ngx_goim_pushes_enter(ngx_goim_session_t *s,
+    const Goim__Connected *in);
+
+/* how much it has had; 0: there is nothing new to say */
+ngx_uint_t ngx_goim_pushes_acked(ngx_goim_session_t *s,
+    ngx_goim_acked_t *acked);
 
 
 /* ---- ngx_goim_deliver.c: ring to sessions ---- */

@@ -231,6 +231,7 @@ static ngx_int_t
 ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
 {
     u_char              *p;
+    int64_t              mid;
     uint32_t             i, at;
     ngx_int_t            rc;
     ngx_str_t            name;
@@ -238,6 +239,7 @@ ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
     ngx_goim_session_t  *s;
 
     at = (u_char *) rec - b->data;
+    mid = (int64_t) rec->session;
     p = (u_char *) (rec + 1);
 
     if (rec->seq) {
@@ -252,13 +254,13 @@ ngx_goim_deliver_keys(ngx_goim_buf_t *b, ngx_goim_record_t *rec)
 
         /* a key that is another user's meanwhile is no reason to tell it */
 
-        if (s == NULL || (rec->session && s->mid != (int64_t) rec->session)) {
+        if (s == NULL || (mid && s->mid != ngx_abs(mid))) {
             ngx_goim_count(key_gone, slot == ngx_goim_slot_n);
             continue;
         }
 
-        if (rec->seq && s->inbox) {
-            continue;               /* has it as a follower */
+        if (rec->seq && ngx_goim_inbox_has(s, rec)) {
+            continue;
         }
 
         if (!ngx_goim_session_accepts(s, rec->operation)) {

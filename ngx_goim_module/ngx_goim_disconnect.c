@@ -22,7 +22,10 @@
 typedef struct {
     int64_t                 mid;
     uint64_t                id;
-    size_t                  len;
+    uint64_t                acked;
+    uint32_t                len;        /* of the key, */
+    uint32_t                word;       /* and of the epoch behind it, and a
+                                           zero byte */
     u_char                  key[1];
 } ngx_goim_end_t;
 
@@ -38,14 +41,14 @@ typedef struct {
 
 /* takes steps along the ends of a batch */
 #define ngx_goim_ends_next(e)                                                \
-    ((ngx_goim_end_t *) ((u_char *) (e) + ngx_goim_end_size((e)->len)))
+    ((ngx_goim_end_t *) ((u_char *) (e) + ngx_goim_end_size((e)->len + (e)->word)))
 
 #define ngx_goim_end_size(len)                                               \
     ngx_align(offsetof(ngx_goim_end_t, key) + (len), 8)
 
 
 static void ngx_goim_disconnect_add(int64_t mid, const u_char *key,
-    size_t len, uint64_t id, ngx_uint_t peer);
+    size_t len, uint64_t id, ngx_uint_t peer, const ngx_goim_acked_t *acked);
 static ngx_goim_ends_t *ngx_goim_ends_open(ngx_uint_t peer, size_t size);
 static void ngx_goim_ends_flush_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_goim_ends_may_send(void);
@@ -98,9 +101,10 @@ ngx_goim_disconnect_heard(void)
 
 
 void
-ngx_goim_disconnect(ngx_goim_session_t *s)
+ngx_goim_disconnect(ngx_goim_session_t *s, const ngx_goim_acked_t *acked)
 {
-    ngx_goim_disconnect_add(s->mid, s->key.data, s->key.len, s->id, s->peer);
+    ngx_goim_disconnect_add(s->mid, s->key.data, s->key.len, s->id, s->peer,
+                            acked);
 }
 
 
@@ -108,15 +112,18 @@ void
 ngx_goim_disconnect_id(const Goim__Connected *in, uint64_t id,
     ngx_uint_t peer)
 {
-    ngx_goim_disconnect_add(in->mid, in->key.data, in->key.len, id, peer);
+    static const ngx_goim_acked_t  none;
+
+    ngx_goim_disconnect_add(in->mid, in->key.data, in->key.len, id, peer,
+                            &none);
 }
 
 
 static void
 ngx_goim_disconnect_add(int64_t mid, const u_char *key, size_t len,
-    uint64_t id, ngx_uint_t peer)
+    uint64_t id, ngx_uint_t peer, const ngx_goim_acked_t *acked)
 {
-    size_t            size;
+    size_t            size, word;
     ngx_goim_end_t   *e;
     ngx_goim_ends_t  *b;
 
@@ -127,7 +134,8 @@ ngx_goim_disconnect_add(int64_t mid, const u_char *key, size_t len,
         return;
     }
 
-    size = ngx_goim_end_size(len);
+    word = ngx_strlen(acked->epoch) + 1;
+    size = ngx_goim_end_size(len + word);
     b = ngx_goim_ends_open(ngx_min(peer, ngx_goim_conf->logic.nelts), size);
 
     if (b == NULL) {
@@ -138,8 +146,10 @@ ngx_goim_disconnect_add(int64_t mid, const u_char *key, size_t len,
     e = (ngx_goim_end_t *) (b->data + b->used);
     e->mid = mid;
     e->id = id;
+    e->acked = acked->seq;
     e->len = len;
-    ngx_memcpy(e->key, key, len);
+    e->word = word;
+    ngx_memcpy(ngx_cpymem(e->key, key, len), acked->epoch, word);
 
     b->used += size;
     b->n++;
@@ -268,6 +278,8 @@ ngx_goim_ends_send(ngx_goim_ends_t *b)
         sessions[i].session = e->id;
         sessions[i].key.data = e->key;
         sessions[i].key.len = e->len;
+        sessions[i].epoch = (char *) e->key + e->len;
+        sessions[i].acked = e->acked;
         list[i] = &sessions[i];
 
         e = ngx_goim_ends_next(e);

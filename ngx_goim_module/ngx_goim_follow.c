@@ -25,8 +25,6 @@ static void ngx_goim_follow_refused(ngx_goim_session_t *s,
     const char *reason);
 static int ngx_goim_follow_moved(goim_follow_t *f, goim_run_t *run,
     uint64_t seq);
-static int ngx_goim_follow_part(goim_follow_t *f, goim_run_t *run,
-    uint32_t from, uint32_t to);
 static ngx_uint_t ngx_goim_follow_placeless(ngx_goim_follower_t *f);
 static ngx_int_t ngx_goim_follow_position(ngx_goim_session_t *s,
     const u_char *body, size_t len);
@@ -325,6 +323,10 @@ ngx_goim_follow_send(goim_follow_t *f, goim_run_t *run, uint32_t from,
 
     last = f->last;
 
+    if (ngx_goim_follows_pushes((ngx_goim_follower_t *) f)) {
+        return ngx_goim_pushes_send(f, run, from, to);
+    }
+
     while (from < to) {
 
         if (run->items[from].seq != last + 1
@@ -367,7 +369,7 @@ ngx_goim_follow_moved(goim_follow_t *f, goim_run_t *run, uint64_t seq)
 }
 
 
-static int
+int
 ngx_goim_follow_part(goim_follow_t *f, goim_run_t *run, uint32_t from,
     uint32_t to)
 {
@@ -385,7 +387,8 @@ ngx_goim_follow_part(goim_follow_t *f, goim_run_t *run, uint32_t from,
     }
 
     rc = ngx_goim_send_always(s, part->buf,
-                              s->front->framed ? part->frame : part->bare,
+                              s->front->framed ? part->frame
+                              : s->follow ? part->bare : part->inner,
                               part->buf->len);
     if (rc != NGX_OK) {
         return GOIM_GONE;
@@ -426,7 +429,10 @@ ngx_goim_follow_drained(ngx_goim_session_t *s)
 {
     if (s->queued <= GOIM_FOLLOW_QUEUE / 2) {
         ngx_goim_timelines_time();
-        goim_follow_drained(&s->follow->place);
+
+        if (s->follow) {
+            goim_follow_drained(&s->follow->place);
+        }
 
         if (s->inbox) {
             goim_follow_drained(&s->inbox->place);
@@ -450,6 +456,10 @@ ngx_goim_follow_tell(goim_follow_t *f, const goim_told_t *told)
 
     s = ((ngx_goim_follower_t *) f)->session;
     tl = (ngx_goim_timeline_t *) f->timeline;
+
+    if (tl->mid < 0) {
+        return 0;               /* it did not ask, and would not understand */
+    }
 
     ngx_str_set(&inbox, GOIM_INBOX);
     name = tl->room ? &tl->room->key : &inbox;

@@ -6,8 +6,9 @@
  *     ngx_goim_follow.c    sessions: what they say, get and are told
  *     ngx_goim_timeline.c  the worker: time, Reads and heads, suspicion
  *     ngx_goim_run.c       items with their numbers, as they are sent
- *     ngx_goim_inbox.c     inboxes, which sessions follow besides
- *     ngx_goim_hold.c      their items that come before what they follow
+ *     ngx_goim_inbox.c     inboxes, which sessions follow besides,
+ *     ngx_goim_pushes.c    or, if they do not recover, what was stored for them
+ *     ngx_goim_hold.c      items of both that come before what they follow
  */
 
 #ifndef _NGX_GOIM_FOLLOW_H_INCLUDED_
@@ -41,7 +42,8 @@ typedef struct ngx_goim_timeline_s {
     ngx_queue_t             queue;      /* all of the worker */
     ngx_goim_room_t        *room;       /* NULL: an inbox, or nobody follows
                                            it */
-    int64_t                 mid;        /* an inbox: whose */
+    int64_t                 mid;        /* an inbox: whose; -mid: what was
+                                           pushed to it and stored */
     uint64_t                first;      /* the oldest kept, as it was read last */
     ngx_uint_t              followers;
     struct ngx_goim_hold_s *hold;       /* NULL: nothing is ahead; owned */
@@ -83,6 +85,11 @@ int ngx_goim_follow_send(goim_follow_t *f, goim_run_t *run, uint32_t from,
     uint32_t to);
 int ngx_goim_follow_tell(goim_follow_t *f, const goim_told_t *told);
 size_t ngx_goim_follow_queued(goim_follow_t *f);
+
+
+/* items [from, to) of a run: 0, or GOIM_GONE */
+int ngx_goim_follow_part(goim_follow_t *f, goim_run_t *run, uint32_t from,
+    uint32_t to);
 
 
 /* ---- ngx_goim_timeline.c ---- */
@@ -128,9 +135,13 @@ typedef struct {
 /* NULL: no memory */
 goim_run_t *ngx_goim_run_block(ngx_goim_block_t *block);
 
-/* n packets, of which the first is item seq; NULL: no memory */
+/* n packets, of which the first is item seq; shown: clients get its number.
+   NULL: no memory */
 goim_run_t *ngx_goim_run_make(goim_epoch_t *epoch, uint64_t seq, uint32_t n,
-    const u_char *data, size_t len);
+    const u_char *data, size_t len, ngx_uint_t shown);
+
+/* of item i */
+int32_t ngx_goim_run_op(const goim_run_t *run, uint32_t i);
 
 /*
  * The answer to a Read.  Some items may be none: *first then becomes the number
@@ -153,6 +164,9 @@ const ngx_goim_part_t *ngx_goim_run_part(goim_run_t *run, uint32_t from,
    Takes was over.  NGX_ERROR: the session is closing */
 ngx_int_t ngx_goim_inbox_enter(ngx_goim_session_t *s, ngx_goim_was_t *was);
 
+/* one more follows it; NULL: no memory */
+ngx_goim_timeline_t *ngx_goim_inbox_join(int64_t mid);
+
 /* nobody follows it */
 void ngx_goim_inbox_gone(ngx_goim_timeline_t *tl);
 
@@ -165,6 +179,19 @@ void ngx_goim_hold_run(ngx_goim_timeline_t *tl, goim_run_t *run);
 
 /* what is held goes, if anything is */
 void ngx_goim_hold_free(ngx_goim_timeline_t *tl);
+
+
+/* ---- ngx_goim_pushes.c ---- */
+
+/* not its inbox */
+#define ngx_goim_follows_pushes(f)                                           \
+    (((ngx_goim_timeline_t *) (f)->place.timeline)->mid < 0)
+
+/* It leaves that timeline. */
+void ngx_goim_pushes_leave(ngx_goim_follower_t *f);
+
+int ngx_goim_pushes_send(goim_follow_t *f, goim_run_t *run, uint32_t from,
+    uint32_t to);
 
 
 #endif /* _NGX_GOIM_FOLLOW_H_INCLUDED_ */

@@ -18,7 +18,6 @@ typedef struct {
 
 
 static ngx_goim_timeline_t *ngx_goim_inbox_find(int64_t mid);
-static ngx_goim_timeline_t *ngx_goim_inbox_join(int64_t mid);
 
 
 static ngx_goim_index_t  ngx_goim_inboxes;
@@ -49,7 +48,7 @@ ngx_goim_inbox_find(int64_t mid)
 }
 
 
-static ngx_goim_timeline_t *
+ngx_goim_timeline_t *
 ngx_goim_inbox_join(int64_t mid)
 {
     ngx_goim_inbox_t     *inbox;
@@ -143,6 +142,10 @@ ngx_goim_inbox_leave(ngx_goim_session_t *s)
 
     tl = (ngx_goim_timeline_t *) s->inbox->place.timeline;
 
+    if (tl->mid < 0) {
+        ngx_goim_pushes_leave(s->inbox);
+    }
+
     ngx_goim_timelines_time();
 
     goim_follow_leave(&s->inbox->place);
@@ -162,12 +165,15 @@ ngx_goim_inbox_token(ngx_goim_session_t *s, ngx_uint_t may)
 {
     ngx_goim_was_t  was;
 
-    if (!may) {
-        ngx_goim_inbox_leave(s);
+    if (s->follow == NULL || s->mid <= 0
+        || (s->inbox && !ngx_goim_follows_pushes(s->inbox)) == may)
+    {
         return NGX_OK;
     }
 
-    if (s->follow == NULL || s->inbox || s->mid <= 0) {
+    ngx_goim_inbox_leave(s);
+
+    if (!may) {
         return NGX_OK;
     }
 
@@ -202,7 +208,7 @@ ngx_goim_inbox_came(ngx_goim_record_t *rec, ngx_str_t *word)
 
     if (epoch) {
         run = ngx_goim_run_make(epoch, rec->seq, 1, (u_char *) rec + rec->inner,
-                                rec->end - rec->inner);
+                                rec->end - rec->inner, tl->mid > 0);
         goim_epoch_unref(&ngx_goim_timelines.epochs, epoch);
     }
 
@@ -217,4 +223,18 @@ ngx_goim_inbox_came(ngx_goim_record_t *rec, ngx_str_t *word)
 
     ngx_goim_hold_run(tl, run);
     goim_run_unref(&ngx_goim_timelines, run);
+}
+
+
+/*
+ * What is pushed and stored comes twice: as an item, for who follows the inbox,
+ * and as it is, for all others.
+ */
+
+ngx_uint_t
+ngx_goim_inbox_has(ngx_goim_session_t *s, ngx_goim_record_t *rec)
+{
+    return rec->followers
+           || (s->inbox && (!ngx_goim_follows_pushes(s->inbox)
+                            || (int64_t) rec->session < 0));
 }

@@ -435,7 +435,7 @@ ngx_goim_queue_flush_all(ngx_event_t *ev)
         if (ngx_goim_queue_flush(s) == NGX_ERROR) {
             ngx_goim_close(s, 0, "send failed");
 
-        } else if (s->follow) {
+        } else if (s->follow || s->inbox) {
             ngx_goim_follow_drained(s);
         }
     }
@@ -744,7 +744,7 @@ ngx_goim_queue_write_handler(ngx_event_t *wev)
     if (rc == NGX_OK && s->closing) {
         ngx_goim_close_sent(s);
 
-    } else if (s->follow) {
+    } else if (s->follow || s->inbox) {
         ngx_goim_follow_drained(s);
     }
 }

@@ -177,6 +177,7 @@ ngx_goim_record_put(u_char *start, Goim__Record *r, uint64_t *mask)
                          ? (uint64_t) r->mid : r->session;
         rec->seq = ngx_goim_record_numbered(r) ? r->seq : 0;
         rec->gap = r->gap;
+        rec->followers = r->followers != 0;
         rec->unnumbered = r->kind == GOIM__RECORD__KIND__ROOM && r->seq == 0
                           && r->timeline[0] != '\0';
 
@@ -385,7 +386,8 @@ ngx_goim_record_numbered(Goim__Record *r)
 
     if (r->canary || r->end || r->seq == 0 || r->seq > GOIM_SEQ_MAX
         || (r->kind != GOIM__RECORD__KIND__ROOM
-            && (r->kind != GOIM__RECORD__KIND__KEYS || r->mid <= 0)))
+            && (r->kind != GOIM__RECORD__KIND__KEYS || r->mid == 0
+                || r->mid == INT64_MIN)))
     {
         return 0;
     }

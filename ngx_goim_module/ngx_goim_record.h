@@ -24,7 +24,8 @@ typedef struct {
     uint32_t        len;            /* with this header, multiple of 8 */
     uint16_t        kind;           /* Goim__Record__Kind */
     uint8_t         positioned;
-    uint8_t         unnumbered;     /* ROOM: an item that can have no number */
+    uint8_t         unnumbered:1;   /* ROOM: an item that can have no number */
+    uint8_t         followers:1;    /* KEYS: only to who follows that inbox */
     int32_t         operation;
     uint32_t        speed;          /* ALL: sessions a second, */
     uint32_t        whole;          /* of so many in all nodes together */
@@ -38,7 +39,8 @@ typedef struct {
     uint32_t        inner;          /* the packet in it, */
     uint32_t        end;            /* and its end; of KICK and END: a packed
                                        Goim__End, or nothing */
-    uint64_t        session;        /* KICK; KEYS with a number: the mid; END:
+    uint64_t        session;        /* KICK; KEYS with a number: the mid, as
+                                       Record has it; END:
                                        the newest that asked to be let in
                                        before it came */
     uint64_t        seq;            /* ROOM: its number in the room's history,

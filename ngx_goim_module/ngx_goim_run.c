@@ -25,7 +25,7 @@ typedef struct {
 static ngx_goim_run_t *ngx_goim_run_alloc(goim_epoch_t *epoch, ngx_uint_t n,
     size_t len);
 static goim_run_t *ngx_goim_run_items(goim_epoch_t *epoch, Goim__Item **items,
-    Goim__Record **rec, size_t n, size_t len);
+    Goim__Record **rec, size_t n, size_t len, ngx_uint_t shown);
 static ngx_int_t ngx_goim_part_alloc(ngx_goim_part_t *part, size_t len);
 static void ngx_goim_part_frame(ngx_goim_part_t *part);
 static int32_t ngx_goim_run_sequence(uint64_t seq);
@@ -107,13 +107,13 @@ ngx_goim_run_block(ngx_goim_block_t *block)
 {
     return ngx_goim_run_make(block->epoch, block->seq, block->records,
                              block->buf->data + block->inner,
-                             block->last - block->inner);
+                             block->last - block->inner, 1);
 }
 
 
 goim_run_t *
 ngx_goim_run_make(goim_epoch_t *epoch, uint64_t seq, uint32_t n,
-    const u_char *data, size_t len)
+    const u_char *data, size_t len, ngx_uint_t shown)
 {
     u_char          *p;
     uint32_t         i, at, sequence;
@@ -133,7 +133,7 @@ ngx_goim_run_make(goim_epoch_t *epoch, uint64_t seq, uint32_t n,
         len = (size_t) p[at] << 24 | p[at + 1] << 16 | p[at + 2] << 8
               | p[at + 3];
 
-        sequence = ngx_goim_run_sequence(seq + i);
+        sequence = shown ? ngx_goim_run_sequence(seq + i) : 0;
 
         p[at + 12] = sequence >> 24;
         p[at + 13] = sequence >> 16;
@@ -168,11 +168,13 @@ ngx_goim_run_page(goim_epoch_t *epoch, const Goim__Page *page,
     Goim__Item      *item;
     Goim__Record   **rec;
 
+    ngx_goim_timeline_t  *tl;
+
     rc = NGX_ERROR;
     from = 0;
     len = 0;
-    gaps = read->timeline
-           && ((ngx_goim_timeline_t *) read->timeline)->room == NULL;
+    tl = (ngx_goim_timeline_t *) read->timeline;
+    gaps = tl && tl->room == NULL;
     follows = gaps && read->epoch ? read->after : page->items[0]->seq - 1;
 
     rec = ngx_calloc(page->n_items * sizeof(Goim__Record *), ngx_cycle->log);
@@ -208,7 +210,8 @@ ngx_goim_run_page(goim_epoch_t *epoch, const Goim__Page *page,
 
     if (from < page->n_items) {
         *run = ngx_goim_run_items(epoch, page->items + from, rec + from,
-                                  page->n_items - from, len);
+                                  page->n_items - from, len, tl == NULL
+                                  || tl->mid >= 0);
         rc = *run ? NGX_OK : NGX_ERROR;
     }
 
@@ -230,7 +233,7 @@ done:
 
 static goim_run_t *
 ngx_goim_run_items(goim_epoch_t *epoch, Goim__Item **items,
-    Goim__Record **rec, size_t n, size_t len)
+    Goim__Record **rec, size_t n, size_t len, ngx_uint_t shown)
 {
     size_t           i;
     u_char          *p;
@@ -246,8 +249,8 @@ ngx_goim_run_items(goim_epoch_t *epoch, Goim__Item **items,
 
     for (i = 0; i < n; i++) {
         p = goim_packet_header(p, rec[i]->body.len, GOIM_VERSION,
-                               rec[i]->operation,
-                               ngx_goim_run_sequence(items[i]->seq));
+                               rec[i]->operation, shown
+                               ? ngx_goim_run_sequence(items[i]->seq) : 0);
 
         if (rec[i]->body.len) {
             p = ngx_cpymem(p, rec[i]->body.data, rec[i]->body.len);
@@ -260,6 +263,19 @@ ngx_goim_run_items(goim_epoch_t *epoch, Goim__Item **items,
     ngx_goim_part_frame(&r->all);
 
     return &r->run;
+}
+
+
+int32_t
+ngx_goim_run_op(const goim_run_t *run, uint32_t i)
+{
+    u_char  *p;
+
+    p = ((ngx_goim_run_t *) run)->all.buf->data
+        + ((ngx_goim_run_t *) run)->all.inner
+        + (i ? run->items[i - 1].end : 0);
+
+    return (int32_t) ((uint32_t) p[8] << 24 | p[9] << 16 | p[10] << 8 | p[11]);
 }
 
 

@@ -201,13 +201,17 @@ ngx_goim_session_enter(ngx_goim_session_t *s)
 static void
 ngx_goim_session_closed(ngx_goim_session_t *s)
 {
+    ngx_goim_acked_t  acked;
+
     if (s->authorized) {
+        (void) ngx_goim_pushes_acked(s, &acked);
+
         ngx_goim_index_delete(&ngx_goim_keys, &s->by_key);
         ngx_goim_key_delete(&s->zone_key);
         ngx_goim_enter_forget(s);
         ngx_goim_room_exit(s);
         ngx_goim_renew_forget(s);
-        ngx_goim_disconnect(s);
+        ngx_goim_disconnect(s, &acked);
 
         if (s->receive) {
             ngx_goim_logic_cancel(s->receive->call);

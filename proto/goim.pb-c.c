@@ -772,6 +772,51 @@ void   goim__ended__free_unpacked
   assert(message->base.descriptor == &goim__ended__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   goim__seen__init
+                     (Goim__Seen         *message)
+{
+  static const Goim__Seen init_value = GOIM__SEEN__INIT;
+  *message = init_value;
+}
+size_t goim__seen__get_packed_size
+                     (const Goim__Seen *message)
+{
+  assert(message->base.descriptor == &goim__seen__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t goim__seen__pack
+                     (const Goim__Seen *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &goim__seen__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t goim__seen__pack_to_buffer
+                     (const Goim__Seen *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &goim__seen__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Goim__Seen *
+       goim__seen__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Goim__Seen *)
+     protobuf_c_message_unpack (&goim__seen__descriptor,
+                                allocator, len, data);
+}
+void   goim__seen__free_unpacked
+                     (Goim__Seen *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &goim__seen__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   goim__announced__init
                      (Goim__Announced         *message)
 {
@@ -2481,7 +2526,7 @@ const ProtobufCEnumDescriptor goim__record__kind__descriptor =
   goim__record__kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__record__field_descriptors[18] =
+static const ProtobufCFieldDescriptor goim__record__field_descriptors[19] =
 {
   {
     "kind",
@@ -2688,6 +2733,18 @@ static const ProtobufCFieldDescriptor goim__record__field_descriptors[18] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "followers",
+    170,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Record, followers),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "gap",
     220,
     PROTOBUF_C_LABEL_NONE,
@@ -2704,7 +2761,8 @@ static const unsigned goim__record__field_indices_by_name[] = {
   6,   /* field[6] = body */
   14,   /* field[14] = canary */
   15,   /* field[15] = end */
-  17,   /* field[17] = gap */
+  17,   /* field[17] = followers */
+  18,   /* field[18] = gap */
   5,   /* field[5] = keys */
   0,   /* field[0] = kind */
   16,   /* field[16] = mid */
@@ -2720,15 +2778,16 @@ static const unsigned goim__record__field_indices_by_name[] = {
   12,   /* field[12] = timeline */
   8,   /* field[8] = zone */
 };
-static const ProtobufCIntRange goim__record__number_ranges[6 + 1] =
+static const ProtobufCIntRange goim__record__number_ranges[7 + 1] =
 {
   { 1, 0 },
   { 14, 12 },
   { 50, 14 },
   { 150, 15 },
   { 160, 16 },
-  { 220, 17 },
-  { 0, 18 }
+  { 170, 17 },
+  { 220, 18 },
+  { 0, 19 }
 };
 const ProtobufCMessageDescriptor goim__record__descriptor =
 {
@@ -2738,10 +2797,10 @@ const ProtobufCMessageDescriptor goim__record__descriptor =
   "Goim__Record",
   "goim",
   sizeof(Goim__Record),
-  18,
+  19,
   goim__record__field_descriptors,
   goim__record__field_indices_by_name,
-  6,  goim__record__number_ranges,
+  7,  goim__record__number_ranges,
   (ProtobufCMessageInit) goim__record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -2924,7 +2983,7 @@ const ProtobufCMessageDescriptor goim__header__descriptor =
   (ProtobufCMessageInit) goim__header__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connect__field_descriptors[14] =
+static const ProtobufCFieldDescriptor goim__connect__field_descriptors[15] =
 {
   {
     "server",
@@ -3094,6 +3153,18 @@ static const ProtobufCFieldDescriptor goim__connect__field_descriptors[14] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "recovers",
+    170,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connect, recovers),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__connect__field_indices_by_name[] = {
   5,   /* field[5] = addr */
@@ -3105,19 +3176,21 @@ static const unsigned goim__connect__field_indices_by_name[] = {
   11,   /* field[11] = mid */
   9,   /* field[9] = order */
   6,   /* field[6] = query */
+  14,   /* field[14] = recovers */
   0,   /* field[0] = server */
   2,   /* field[2] = session */
   4,   /* field[4] = token */
   13,   /* field[13] = worker */
   1,   /* field[1] = zone */
 };
-static const ProtobufCIntRange goim__connect__number_ranges[4 + 1] =
+static const ProtobufCIntRange goim__connect__number_ranges[5 + 1] =
 {
   { 1, 0 },
   { 30, 9 },
   { 120, 10 },
   { 140, 13 },
-  { 0, 14 }
+  { 170, 14 },
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor goim__connect__descriptor =
 {
@@ -3127,14 +3200,14 @@ const ProtobufCMessageDescriptor goim__connect__descriptor =
   "Goim__Connect",
   "goim",
   sizeof(Goim__Connect),
-  14,
+  15,
   goim__connect__field_descriptors,
   goim__connect__field_indices_by_name,
-  4,  goim__connect__number_ranges,
+  5,  goim__connect__number_ranges,
   (ProtobufCMessageInit) goim__connect__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__connected__field_descriptors[20] =
+static const ProtobufCFieldDescriptor goim__connected__field_descriptors[22] =
 {
   {
     "mid",
@@ -3376,10 +3449,36 @@ static const ProtobufCFieldDescriptor goim__connected__field_descriptors[20] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "epoch",
+    170,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connected, epoch),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "acked",
+    171,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Connected, acked),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__connected__field_indices_by_name[] = {
   3,   /* field[3] = accepts */
+  21,   /* field[21] = acked */
   18,   /* field[18] = data */
+  20,   /* field[20] = epoch */
   13,   /* field[13] = expires */
   4,   /* field[4] = heartbeat */
   12,   /* field[12] = im */
@@ -3399,7 +3498,7 @@ static const unsigned goim__connected__field_indices_by_name[] = {
   17,   /* field[17] = send_burst */
   16,   /* field[16] = send_interval */
 };
-static const ProtobufCIntRange goim__connected__number_ranges[6 + 1] =
+static const ProtobufCIntRange goim__connected__number_ranges[7 + 1] =
 {
   { 1, 0 },
   { 30, 10 },
@@ -3407,7 +3506,8 @@ static const ProtobufCIntRange goim__connected__number_ranges[6 + 1] =
   { 120, 13 },
   { 130, 15 },
   { 150, 19 },
-  { 0, 20 }
+  { 170, 20 },
+  { 0, 22 }
 };
 const ProtobufCMessageDescriptor goim__connected__descriptor =
 {
@@ -3417,10 +3517,10 @@ const ProtobufCMessageDescriptor goim__connected__descriptor =
   "Goim__Connected",
   "goim",
   sizeof(Goim__Connected),
-  20,
+  22,
   goim__connected__field_descriptors,
   goim__connected__field_indices_by_name,
-  6,  goim__connected__number_ranges,
+  7,  goim__connected__number_ranges,
   (ProtobufCMessageInit) goim__connected__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -3758,7 +3858,7 @@ const ProtobufCMessageDescriptor goim__heartbeat__descriptor =
   (ProtobufCMessageInit) goim__heartbeat__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__session__field_descriptors[6] =
+static const ProtobufCFieldDescriptor goim__session__field_descriptors[8] =
 {
   {
     "mid",
@@ -3832,20 +3932,47 @@ static const ProtobufCFieldDescriptor goim__session__field_descriptors[6] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "epoch",
+    170,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Session, epoch),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "acked",
+    171,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Session, acked),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__session__field_indices_by_name[] = {
+  7,   /* field[7] = acked */
   5,   /* field[5] = age */
+  6,   /* field[6] = epoch */
   1,   /* field[1] = key */
   0,   /* field[0] = mid */
   4,   /* field[4] = moves */
   3,   /* field[3] = room */
   2,   /* field[2] = session */
 };
-static const ProtobufCIntRange goim__session__number_ranges[2 + 1] =
+static const ProtobufCIntRange goim__session__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 140, 3 },
-  { 0, 6 }
+  { 170, 6 },
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor goim__session__descriptor =
 {
@@ -3855,10 +3982,10 @@ const ProtobufCMessageDescriptor goim__session__descriptor =
   "Goim__Session",
   "goim",
   sizeof(Goim__Session),
-  6,
+  8,
   goim__session__field_descriptors,
   goim__session__field_indices_by_name,
-  2,  goim__session__number_ranges,
+  3,  goim__session__number_ranges,
   (ProtobufCMessageInit) goim__session__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -4054,6 +4181,44 @@ const ProtobufCMessageDescriptor goim__ended__descriptor =
   goim__ended__field_indices_by_name,
   2,  goim__ended__number_ranges,
   (ProtobufCMessageInit) goim__ended__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor goim__seen__field_descriptors[1] =
+{
+  {
+    "sessions",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Seen, n_sessions),
+    offsetof(Goim__Seen, sessions),
+    &goim__session__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned goim__seen__field_indices_by_name[] = {
+  0,   /* field[0] = sessions */
+};
+static const ProtobufCIntRange goim__seen__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor goim__seen__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "goim.Seen",
+  "Seen",
+  "Goim__Seen",
+  "goim",
+  sizeof(Goim__Seen),
+  1,
+  goim__seen__field_descriptors,
+  goim__seen__field_indices_by_name,
+  1,  goim__seen__number_ranges,
+  (ProtobufCMessageInit) goim__seen__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor goim__announced__field_descriptors[3] =
@@ -5885,7 +6050,7 @@ const ProtobufCMessageDescriptor goim__headed__descriptor =
   (ProtobufCMessageInit) goim__headed__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor goim__call__field_descriptors[20] =
+static const ProtobufCFieldDescriptor goim__call__field_descriptors[21] =
 {
   {
     "id",
@@ -6127,6 +6292,18 @@ static const ProtobufCFieldDescriptor goim__call__field_descriptors[20] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "seen",
+    170,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Goim__Call, call_case),
+    offsetof(Goim__Call, seen),
+    &goim__seen__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__call__field_indices_by_name[] = {
   14,   /* field[14] = announced */
@@ -6148,16 +6325,18 @@ static const unsigned goim__call__field_indices_by_name[] = {
   6,   /* field[6] = register */
   12,   /* field[12] = renew */
   16,   /* field[16] = rooms */
+  20,   /* field[20] = seen */
   10,   /* field[10] = sent */
 };
-static const ProtobufCIntRange goim__call__number_ranges[5 + 1] =
+static const ProtobufCIntRange goim__call__number_ranges[6 + 1] =
 {
   { 1, 0 },
   { 30, 10 },
   { 40, 16 },
   { 50, 17 },
   { 60, 18 },
-  { 0, 20 }
+  { 170, 20 },
+  { 0, 21 }
 };
 const ProtobufCMessageDescriptor goim__call__descriptor =
 {
@@ -6167,10 +6346,10 @@ const ProtobufCMessageDescriptor goim__call__descriptor =
   "Goim__Call",
   "goim",
   sizeof(Goim__Call),
-  20,
+  21,
   goim__call__field_descriptors,
   goim__call__field_indices_by_name,
-  5,  goim__call__number_ranges,
+  6,  goim__call__number_ranges,
   (ProtobufCMessageInit) goim__call__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -6475,7 +6654,7 @@ const ProtobufCMessageDescriptor goim__node__descriptor =
   (ProtobufCMessageInit) goim__node__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue goim__im_command__do__enum_values_by_number[12] =
+static const ProtobufCEnumValue goim__im_command__do__enum_values_by_number[13] =
 {
   { "SEND", "GOIM__IM_COMMAND__DO__SEND", 0 },
   { "READ", "GOIM__IM_COMMAND__DO__READ", 1 },
@@ -6489,11 +6668,12 @@ static const ProtobufCEnumValue goim__im_command__do__enum_values_by_number[12] 
   { "SETTINGS", "GOIM__IM_COMMAND__DO__SETTINGS", 9 },
   { "ANSWER", "GOIM__IM_COMMAND__DO__ANSWER", 10 },
   { "DEVICE", "GOIM__IM_COMMAND__DO__DEVICE", 11 },
+  { "PUSH", "GOIM__IM_COMMAND__DO__PUSH", 12 },
 };
 static const ProtobufCIntRange goim__im_command__do__value_ranges[] = {
-{0, 0},{0, 12}
+{0, 0},{0, 13}
 };
-static const ProtobufCEnumValueIndex goim__im_command__do__enum_values_by_name[12] =
+static const ProtobufCEnumValueIndex goim__im_command__do__enum_values_by_name[13] =
 {
   { "ADD", 3 },
   { "ANSWER", 10 },
@@ -6502,6 +6682,7 @@ static const ProtobufCEnumValueIndex goim__im_command__do__enum_values_by_name[1
   { "DISMISS", 8 },
   { "JOIN", 5 },
   { "MEMBER", 6 },
+  { "PUSH", 12 },
   { "READ", 1 },
   { "REMOVE", 4 },
   { "SEND", 0 },
@@ -6515,15 +6696,15 @@ const ProtobufCEnumDescriptor goim__im_command__do__descriptor =
   "Do",
   "Goim__ImCommand__Do",
   "goim",
-  12,
+  13,
   goim__im_command__do__enum_values_by_number,
-  12,
+  13,
   goim__im_command__do__enum_values_by_name,
   1,
   goim__im_command__do__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__im_command__field_descriptors[25] =
+static const ProtobufCFieldDescriptor goim__im_command__field_descriptors[27] =
 {
   {
     "do",
@@ -6825,6 +7006,30 @@ static const ProtobufCFieldDescriptor goim__im_command__field_descriptors[25] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "operation",
+    170,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, operation),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "epoch",
+    171,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Goim__ImCommand, epoch),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__im_command__field_indices_by_name[] = {
   19,   /* field[19] = accept */
@@ -6832,6 +7037,7 @@ static const unsigned goim__im_command__field_indices_by_name[] = {
   7,   /* field[7] = body */
   4,   /* field[4] = conv */
   0,   /* field[0] = do */
+  26,   /* field[26] = epoch */
   17,   /* field[17] = ext */
   16,   /* field[16] = history */
   5,   /* field[5] = id */
@@ -6844,6 +7050,7 @@ static const unsigned goim__im_command__field_indices_by_name[] = {
   14,   /* field[14] = mute_all */
   12,   /* field[12] = muted */
   18,   /* field[18] = notify */
+  25,   /* field[25] = operation */
   15,   /* field[15] = owner */
   22,   /* field[22] = platform */
   23,   /* field[23] = push_token */
@@ -6853,11 +7060,12 @@ static const unsigned goim__im_command__field_indices_by_name[] = {
   24,   /* field[24] = set */
   20,   /* field[20] = text */
 };
-static const ProtobufCIntRange goim__im_command__number_ranges[2 + 1] =
+static const ProtobufCIntRange goim__im_command__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 110, 16 },
-  { 0, 25 }
+  { 170, 25 },
+  { 0, 27 }
 };
 const ProtobufCMessageDescriptor goim__im_command__descriptor =
 {
@@ -6867,10 +7075,10 @@ const ProtobufCMessageDescriptor goim__im_command__descriptor =
   "Goim__ImCommand",
   "goim",
   sizeof(Goim__ImCommand),
-  25,
+  27,
   goim__im_command__field_descriptors,
   goim__im_command__field_indices_by_name,
-  2,  goim__im_command__number_ranges,
+  3,  goim__im_command__number_ranges,
   (ProtobufCMessageInit) goim__im_command__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -32,6 +32,7 @@ typedef struct Goim__Session Goim__Session;
 typedef struct Goim__Renew Goim__Renew;
 typedef struct Goim__Renewed Goim__Renewed;
 typedef struct Goim__Ended Goim__Ended;
+typedef struct Goim__Seen Goim__Seen;
 typedef struct Goim__Announced Goim__Announced;
 typedef struct Goim__Cancel Goim__Cancel;
 typedef struct Goim__Receive Goim__Receive;
@@ -185,7 +186,11 @@ typedef enum _Goim__ImCommand__Do {
   /*
    * mid's device `key`, no `conv`: what `set` says
    */
-  GOIM__IM_COMMAND__DO__DEVICE = 11
+  GOIM__IM_COMMAND__DO__DEVICE = 11,
+  /*
+   * `operation` and `body` to `mids`, `conv` is s.`id`
+   */
+  GOIM__IM_COMMAND__DO__PUSH = 12
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__IM_COMMAND__DO)
 } Goim__ImCommand__Do;
 
@@ -371,8 +376,13 @@ struct  Goim__Record
    */
   int64_t mid;
   /*
-   * whose keys they are; 0: of nobody's
+   * whose keys they are; 0: of nobody's;
+   * -mid: of what was pushed to mid and stored
    */
+  /*
+   * only to who follows that
+   */
+  protobuf_c_boolean followers;
   /*
    * with seq, of an inbox: so many numbers
    */
@@ -389,7 +399,7 @@ struct  Goim__Record
 };
 #define GOIM__RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__record__descriptor) \
-    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, NULL, NULL }
+    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, NULL, NULL }
 
 
 struct  Goim__Delivery
@@ -501,10 +511,17 @@ struct  Goim__Connect
    * of the zone; numbers only grow. 0: it does
    */
   uint64_t worker;
+  /*
+   * not say
+   */
+  /*
+   * its inbox, if it may have one
+   */
+  protobuf_c_boolean recovers;
 };
 #define GOIM__CONNECT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connect__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, {0,NULL}, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, {0,NULL}, 0 }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, {0,NULL}, {0,NULL}, (char *)protobuf_c_empty_string, {0,NULL}, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, 0, {0,NULL}, 0, 0 }
 
 
 struct  Goim__Connected
@@ -587,10 +604,18 @@ struct  Goim__Connected
    * of its token; empty: none
    */
   ProtobufCBinaryData jti;
+  /*
+   * it follows what is pushed to it and stored:
+   */
+  char *epoch;
+  /*
+   * it has had so much of that; empty: no
+   */
+  uint64_t acked;
 };
 #define GOIM__CONNECTED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__connected__descriptor) \
-    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, {0,NULL}, 0, 0, {0,NULL}, 0, {0,NULL} }
+    , 0, {0,NULL}, {0,NULL}, 0,NULL, 0, 0, 0, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, {0,NULL}, 0, 0, {0,NULL}, 0, {0,NULL}, (char *)protobuf_c_empty_string, 0 }
 
 
 /*
@@ -703,10 +728,16 @@ struct  Goim__Session
    * ms since it came
    */
   uint64_t age;
+  /*
+   * of Ended and Seen: how much it has had of what was pushed to it and
+   * stored; 0: nothing new
+   */
+  char *epoch;
+  uint64_t acked;
 };
 #define GOIM__SESSION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__session__descriptor) \
-    , 0, {0,NULL}, 0, {0,NULL}, 0, 0 }
+    , 0, {0,NULL}, 0, {0,NULL}, 0, 0, (char *)protobuf_c_empty_string, 0 }
 
 
 struct  Goim__Renew
@@ -757,6 +788,23 @@ struct  Goim__Ended
 #define GOIM__ENDED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__ended__descriptor) \
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0 }
+
+
+/*
+ * How much sessions have had of what was pushed to them and stored.
+ */
+struct  Goim__Seen
+{
+  ProtobufCMessage base;
+  /*
+   * at most 256
+   */
+  size_t n_sessions;
+  Goim__Session **sessions;
+};
+#define GOIM__SEEN__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&goim__seen__descriptor) \
+    , 0,NULL }
 
 
 /*
@@ -1184,7 +1232,7 @@ struct  Goim__Read
    */
   uint32_t limit;
   /*
-   * in place of a room: the inbox of this user
+   * in place of a room: the inbox of this user;
    */
   int64_t mid;
 };
@@ -1243,7 +1291,7 @@ struct  Goim__Heads
   size_t n_timelines;
   ProtobufCBinaryData *timelines;
   /*
-   * the inboxes of these
+   * the inboxes of these, as Read.mid
    */
   size_t n_mids;
   int64_t *mids;
@@ -1307,7 +1355,8 @@ typedef enum {
   GOIM__CALL__CALL_ROOMS = 40,
   GOIM__CALL__CALL_CANARIES = 50,
   GOIM__CALL__CALL_READ = 60,
-  GOIM__CALL__CALL_HEADS = 61
+  GOIM__CALL__CALL_HEADS = 61,
+  GOIM__CALL__CALL_SEEN = 170
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(GOIM__CALL__CALL__CASE)
 } Goim__Call__CallCase;
 
@@ -1346,6 +1395,7 @@ struct  Goim__Call
     Goim__Canaries *canaries;
     Goim__Read *read;
     Goim__Heads *heads;
+    Goim__Seen *seen;
   };
 };
 #define GOIM__CALL__INIT \
@@ -1488,10 +1538,16 @@ struct  Goim__ImCommand
    * bits: 1 platform, 2 push_token, 4: only if
    */
   uint32_t set;
+  /*
+   * it is known, 8: it has had `seq` of what is
+   * stored for it in `epoch`
+   */
+  int32_t operation;
+  char *epoch;
 };
 #define GOIM__IM_COMMAND__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__im_command__descriptor) \
-    , GOIM__IM_COMMAND__DO__SEND, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, {0,NULL}, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+    , GOIM__IM_COMMAND__DO__SEND, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, {0,NULL}, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string }
 
 
 struct  Goim__ImReply
@@ -1853,6 +1909,25 @@ Goim__Ended *
                       const uint8_t       *data);
 void   goim__ended__free_unpacked
                      (Goim__Ended *message,
+                      ProtobufCAllocator *allocator);
+/* Goim__Seen methods */
+void   goim__seen__init
+                     (Goim__Seen         *message);
+size_t goim__seen__get_packed_size
+                     (const Goim__Seen   *message);
+size_t goim__seen__pack
+                     (const Goim__Seen   *message,
+                      uint8_t             *out);
+size_t goim__seen__pack_to_buffer
+                     (const Goim__Seen   *message,
+                      ProtobufCBuffer     *buffer);
+Goim__Seen *
+       goim__seen__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   goim__seen__free_unpacked
+                     (Goim__Seen *message,
                       ProtobufCAllocator *allocator);
 /* Goim__Announced methods */
 void   goim__announced__init
@@ -2420,6 +2495,9 @@ typedef void (*Goim__Renewed_Closure)
 typedef void (*Goim__Ended_Closure)
                  (const Goim__Ended *message,
                   void *closure_data);
+typedef void (*Goim__Seen_Closure)
+                 (const Goim__Seen *message,
+                  void *closure_data);
 typedef void (*Goim__Announced_Closure)
                  (const Goim__Announced *message,
                   void *closure_data);
@@ -2526,6 +2604,7 @@ extern const ProtobufCMessageDescriptor goim__session__descriptor;
 extern const ProtobufCMessageDescriptor goim__renew__descriptor;
 extern const ProtobufCMessageDescriptor goim__renewed__descriptor;
 extern const ProtobufCMessageDescriptor goim__ended__descriptor;
+extern const ProtobufCMessageDescriptor goim__seen__descriptor;
 extern const ProtobufCMessageDescriptor goim__announced__descriptor;
 extern const ProtobufCMessageDescriptor goim__cancel__descriptor;
 extern const ProtobufCMessageDescriptor goim__receive__descriptor;

@@ -135,18 +135,14 @@ im_conv(const char *conv, int64_t *low, int64_t *high)
 }
 
 
-char *
-im_item(const im_item_t *item, size_t *len)
+/* The line, a newline, the payload. */
+
+static char *
+im_lines(json_t *head, const im_item_t *item, size_t *len)
 {
     char    *line, *text;
     size_t   n;
-    json_t  *head;
 
-    head = json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:I}",
-                     "conv", item->conv, "seq", (json_int_t) item->seq,
-                     "n", (json_int_t) item->n, "mid", (json_int_t) item->mid,
-                     "id", item->id, "kind", item->kind,
-                     "at", (json_int_t) item->at);
     if (head == NULL) {
         return NULL;
     }
@@ -176,6 +172,30 @@ im_item(const im_item_t *item, size_t *len)
     *len = n + 1 + item->len;
 
     return text;
+}
+
+
+char *
+im_item(const im_item_t *item, size_t *len)
+{
+    return im_lines(json_pack("{s:s, s:I, s:I, s:I, s:s, s:s, s:I}",
+                              "conv", item->conv,
+                              "seq", (json_int_t) item->seq,
+                              "n", (json_int_t) item->n,
+                              "mid", (json_int_t) item->mid,
+                              "id", item->id, "kind", item->kind,
+                              "at", (json_int_t) item->at),
+                    item, len);
+}
+
+
+char *
+im_pushed(const im_item_t *item, int32_t operation, size_t *len)
+{
+    return im_lines(json_pack("{s:s, s:s, s:i, s:I}", "kind", IM_PUSHED,
+                              "id", item->id, "operation", (int) operation,
+                              "at", (json_int_t) item->at),
+                    item, len);
 }
 
 
@@ -286,6 +306,15 @@ static const char *const  im_tables_4[] = {
     "ALTER TABLE place ADD COLUMN turn BIGINT NOT NULL DEFAULT 0"
 };
 
+static const char *const  im_tables_5[] = {
+    "UPDATE meta SET value = '5' WHERE name = 'version'",
+    "ALTER TABLE account ADD COLUMN pushes BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE message ADD COLUMN operation BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE inbox ADD COLUMN push BIGINT",
+    ("CREATE UNIQUE INDEX inbox_push ON inbox (mid, push) "
+        "WHERE push IS NOT NULL")
+};
+
 #define IM_STEP(tables)  { tables, sizeof(tables) / sizeof(tables[0]) }
 
 static const struct {
@@ -295,7 +324,8 @@ static const struct {
     IM_STEP(im_tables_1),
     IM_STEP(im_tables_2),
     IM_STEP(im_tables_3),
-    IM_STEP(im_tables_4)
+    IM_STEP(im_tables_4),
+    IM_STEP(im_tables_5)
 };
 
 #define IM_VERSION     (sizeof(im_steps) / sizeof(im_steps[0]))

@@ -57,6 +57,16 @@ typedef struct {
  * database has there is no text. */
 char *im_item(const im_item_t *item, size_t *len);
 
+/*
+ * What a backend pushes to users and has stored is an item of nobody's, of this
+ * kind. Each is a conversation of its own, "s.<id>", that has no members: its
+ * name is none that a command or a client may use.
+ */
+#define IM_PUSHED      "push"
+
+/* Such an item, in an inbox: of item, id, at and the payload. */
+char *im_pushed(const im_item_t *item, int32_t operation, size_t *len);
+
 
 /* In Redis, which database job writes, and up to where: a hash, its fields are
  * partitions and: */
@@ -67,6 +77,9 @@ char *im_item(const im_item_t *item, size_t *len);
  * conversation, and its settings. A newer one takes an older one's place. */
 #define IM_KEY_READ  "read"
 #define IM_KEY_CONV  "conv"
+
+/* ... and that of stored pushes, which are items, but found by it. */
+#define IM_KEY_PUSH  "push"
 
 /* The entry's line and a newline, from columns read, read_n, notify and own of
  * its member: malloc()ed. NULL: as above. */

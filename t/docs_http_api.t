@@ -107,7 +107,7 @@ for my $section (split /^(?=## )/m, $doc) {
     for my $line (@lines) {
         like $line, qr{^curl [^\n]*'http://127\.0\.0\.1:3111\Q$path\E[?']},
             "it calls $path" or next;
-        my $asked = $path =~ m{^/goim/im/} ? $people
+        my $asked = $path =~ m{^/goim/im/} || $line =~ /store=1/ ? $people
             : $path =~ m{^/goim/(?:send|revoke)$} ? $tokens : $logic;
         (my $cmd = $line) =~ s/:3111/:$asked->{http_port}/;
         $cmd =~ s/^curl/curl -s -S --max-time 30 -w '$format'/;
@@ -127,7 +127,9 @@ for my $section (split /^(?=## )/m, $doc) {
         is $json->{code}, 0, 'code 0' if $path !~ m{^/(?:health|ready)$};
 
         # the answer shown has the same fields
-        my ($shown) = $section =~ /```\n\n((?:    [^\n]*\n)+)/;
+        my $answer = qr/```\n\n((?:    [^\n]*\n)+)/;
+        my ($shown) = $section =~ /\Q$line\E\n$answer/;
+        ($shown) = $section =~ $answer if !$shown;
         next if !$shown || ref $json->{data} ne 'HASH';
         my $expected = eval { JSON::PP::decode_json($shown) };
         is_deeply [sort keys %{ $json->{data} }],

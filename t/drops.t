@@ -26,6 +26,7 @@ my %fine = map { $_ => 1 } qw(
 
     goim_logic_http_requests_total goim_logic_pushes_total
     goim_logic_push_keys_total goim_logic_push_records_total
+    goim_logic_push_stored_total
     goim_logic_canaries_total goim_logic_lookups_total
     goim_logic_connects_total goim_logic_disconnects_total
     goim_logic_renewals_total

@@ -49,6 +49,7 @@ subtest 'tokens' => sub {
         renew => 23_333, limited => 0, rooms => [], listed => 0,
         ops_limited => 0, ops => [], im => 0, send => '', send_interval => 0,
         send_burst => 0, data => '', expires => 0, renewable => 0, jti => '',
+        epoch => '', acked => 0,
         life => $redis->cmd('HGET', 'goim:life', 'n') }, 'is answered';
 
     $r = connected($rpc, 2, '{"MID":9,"Key":"K","ROOM_ID":"a://b","x":[]}');

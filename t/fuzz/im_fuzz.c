@@ -110,6 +110,7 @@ void logic_im_group_members(const logic_im_do_t *d) { said(d); }
 void logic_im_device(const logic_im_do_t *d) { said(d); }
 void logic_im_devices(const logic_im_do_t *d) { said(d); }
 void logic_im_kick(const logic_im_do_t *d) { said(d); }
+void logic_im_ticket(const logic_im_do_t *d) { said(d); }
 
 
 void
@@ -160,6 +161,14 @@ db_check(const char *url, char *err, size_t size)
     (void) err;
     (void) size;
     abort();
+}
+
+
+void
+db_patience(db_t *db, int64_t ms)
+{
+    (void) db;
+    (void) ms;
 }
 
 

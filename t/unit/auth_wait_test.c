@@ -120,6 +120,8 @@ void ngx_goim_disconnect_id(const Goim__Connected *in, uint64_t id,
 void ngx_goim_follow_said(const u_char *body, size_t len, const u_char *name,
     size_t name_len, ngx_goim_was_t *was) NEVER
 ngx_int_t ngx_goim_inbox_enter(ngx_goim_session_t *s, ngx_goim_was_t *was) NONE
+ngx_int_t ngx_goim_pushes_enter(ngx_goim_session_t *s,
+    const Goim__Connected *in) NONE
 void ngx_goim_logic_abandon(ngx_goim_call_t *call) NEVER
 void ngx_goim_renew(ngx_goim_session_t *s) NEVER
 void ngx_goim_resume(ngx_goim_session_t *s) NEVER
