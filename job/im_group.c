@@ -170,8 +170,15 @@ im_group_drop(im_sql_t *q, job_im_conv_t *c, job_im_member_t *m)
 {
     size_t  at;
 
+    static const char  own[] =
+        "DELETE FROM inbox WHERE mid = $1 AND conv = $2 AND key IS NOT NULL";
+
     ADD(q, "DELETE FROM member WHERE conv = $1 AND mid = $2", im_str(c->id),
         db_int(m->mid));
+
+    /* what was its own there is nothing any more: no page is to be full of it */
+
+    ADD(q, own, db_int(m->mid), im_str(c->id));
 
     free(m->ext);
     free(m->own);

@@ -235,8 +235,28 @@ sub many {
     return;
 }
 
+# more than a page of cursors of groups that one has left
+sub left {
+    my @groups = map { "g300.$_" } 1 .. 101;
+    my $all = sub {
+        my ($route, $mid, @more) = @_;
+        is(scalar(grep { $api->post("/goim/im/$route", [mid => $mid,
+            conv => $_, @more], '')->{code} } @groups), 0, "101 times $route");
+    };
+    $api->post('/goim/im/group/create', [mid => 300, id => $_, mids => 301], '')
+        for 1 .. 101;
+    my $at = place(client(301, undef, key => 'before'));
+    is($at->{seq}, 101, '101 groups');
+    $all->('read', 301, read => 1);
+    $all->('group/remove', 301, mids => 301);
+    my $back = client(301, { epoch => $at->{epoch}, seq => 101 }, key => 'back');
+    is(place($back)->{recovered}, JSON::PP::true, 'back');
+    is(scalar @{ items($back, 101) }, 101, 'what follows them comes');
+}
+
 subtest sqlite => sub {
     family('s', 'sqlite:' . folder('db') . '/im.db');
+    left();
     undef $c;
 };
 
