@@ -20,10 +20,24 @@
 
 /* what goes to a node, as Deliveries one behind the other */
 typedef struct {
-    char     *server;
+    size_t    server;               /* of the list */
     uint8_t  *data;
     size_t    len, size;
 } im_node_t;
+
+/* An entry for those keys of its mid, which one node has. */
+typedef struct {
+    size_t                 server;
+    const job_im_entry_t  *entry;
+    size_t                 keys;    /* of the list, the first of them, */
+    size_t                 nkeys;   /* and how many */
+    int                    pushed;  /* not as an item, but as it was pushed */
+} im_go_t;
+
+/* bytes of the names */
+typedef struct {
+    size_t    at, len;
+} im_name_t;
 
 /* The keys of one mid, and the entries for it. */
 typedef struct {
@@ -38,6 +52,14 @@ struct job_im_send_s {
     job_im_cmd_t  *of;              /* of this command */
     im_who_t      *who;
     size_t         nwho;
+    char          *names;           /* of keys, */
+    size_t         nnames, size_names;
+    im_name_t     *keys;
+    size_t         nkeys, size_keys;
+    char         **servers;         /* and of nodes */
+    size_t         nservers;
+    im_go_t       *go;              /* what goes to whom */
+    size_t         ngo, size_go;
     im_node_t     *nodes;
     size_t         nnodes;
     job_im_offline_t  *offline;     /* NULL: nobody is told */
@@ -94,33 +116,6 @@ im_kind(const job_im_cmd_t *cmd)
 }
 
 
-static im_node_t *
-im_send_node(job_im_send_t *s, const char *server, size_t len)
-{
-    size_t      i;
-    im_node_t  *node;
-
-    for (i = 0; i < s->nnodes; i++) {
-        node = &s->nodes[i];
-
-        if (strlen(node->server) == len
-            && memcmp(node->server, server, len) == 0 && node->len < JOB_BATCH)
-        {
-            return node;
-        }
-    }
-
-    s->nodes = job_realloc(s->nodes, (s->nnodes + 1) * sizeof(im_node_t));
-    node = &s->nodes[s->nnodes++];
-    memset(node, 0, sizeof(im_node_t));
-    node->server = job_realloc(NULL, len + 1);
-    memcpy(node->server, server, len);
-    node->server[len] = '\0';
-
-    return node;
-}
-
-
 static void
 im_send_text(job_im_send_t *s, job_im_cmd_t *cmd)
 {
@@ -164,65 +159,6 @@ im_send_text(job_im_send_t *s, job_im_cmd_t *cmd)
 }
 
 
-/* As it was pushed, for all but those who follow the inbox. */
-
-static void
-im_send_pushed(Goim__Record *record, const job_im_entry_t *entry)
-{
-    record->operation = entry->cmd->c->operation;
-    record->mid = -entry->mid;
-    record->seq = entry->push;
-    record->gap = 0;
-    record->body = entry->cmd->c->body;
-    record->followers = 0;
-}
-
-
-/* The entry for those keys of its mid, which one node has. */
-
-static void
-im_send_record(job_im_send_t *s, im_node_t *node, const job_im_entry_t *entry,
-    ProtobufCBinaryData *keys, size_t nkeys)
-{
-    size_t          size;
-    Goim__Record    record = GOIM__RECORD__INIT, pushed, *records[2];
-    Goim__Delivery  delivery = GOIM__DELIVERY__INIT;
-
-    im_send_text(s, entry->cmd);
-
-    record.kind = GOIM__RECORD__KIND__KEYS;
-    record.keys = keys;
-    record.n_keys = nkeys;
-    record.operation = GOIM_OP_ITEM;
-    record.mid = entry->mid;
-    record.timeline = s->im->batch.epoch;
-    record.seq = entry->seq;
-    record.gap = entry->gap;
-    record.body.data = (uint8_t *) s->text;
-    record.body.len = s->len;
-    record.followers = entry->push > 0;
-
-    records[0] = &record;
-    delivery.records = records;
-    delivery.n_records = 1;
-
-    if (entry->push > 0) {
-        pushed = record;
-        im_send_pushed(&pushed, entry);
-        records[delivery.n_records++] = &pushed;
-    }
-
-    size = goim__delivery__get_packed_size(&delivery);
-
-    if (node->len + size > node->size) {
-        node->size = 2 * node->size + size;
-        node->data = job_realloc(node->data, node->size);
-    }
-
-    node->len += goim__delivery__pack(&delivery, node->data + node->len);
-}
-
-
 /* ---- whose keys are where ---- */
 
 /* a key and its node, and again */
@@ -249,16 +185,79 @@ im_server_cmp(const void *a, const void *b)
 }
 
 
+static size_t
+im_send_server(job_im_send_t *s, const char *server)
+{
+    size_t  i;
+
+    for (i = 0; i < s->nservers; i++) {
+        if (strcmp(s->servers[i], server) == 0) {
+            return i;
+        }
+    }
+
+    s->servers = job_realloc(s->servers, (i + 1) * sizeof(char *));
+    s->servers[i] = job_realloc(NULL, strlen(server) + 1);
+    strcpy(s->servers[i], server);
+    s->nservers++;
+
+    return i;
+}
+
+
+/* It goes to `size` in steps that grow. */
+
+static void *
+im_send_grow(void *list, size_t n, size_t *size, size_t each)
+{
+    if (n <= *size) {
+        return list;
+    }
+
+    *size = 2 * n + 64;
+
+    return job_realloc(list, *size * each);
+}
+
+
+static void
+im_send_key(job_im_send_t *s, const redisReply *key)
+{
+    s->names = im_send_grow(s->names, s->nnames + key->len, &s->size_names, 1);
+    s->keys = im_send_grow(s->keys, s->nkeys + 1, &s->size_keys,
+                           sizeof(im_name_t));
+
+    memcpy(s->names + s->nnames, key->str, key->len);
+    s->keys[s->nkeys++] = (im_name_t) { s->nnames, key->len };
+    s->nnames += key->len;
+}
+
+
+/* What is pushed and stored goes as an item to who follows the inbox, and as it is
+   to all others. */
+
+static void
+im_send_go(job_im_send_t *s, const im_go_t *go)
+{
+    int  i;
+
+    for (i = 0; i < (go->entry->push > 0 ? 2 : 1); i++) {
+        s->go = im_send_grow(s->go, s->ngo + 1, &s->size_go, sizeof(im_go_t));
+        s->go[s->ngo] = *go;
+        s->go[s->ngo++].pushed = i;
+    }
+}
+
+
 /* Keys that one node has go in one record, up to a number. */
 
 static void
 im_send_keys(im_who_t *who, redisReply *reply)
 {
-    size_t                i, k, n, at;
-    im_node_t            *node;
-    job_im_send_t        *s;
-    redisReply          **pair;
-    ProtobufCBinaryData   keys[JOB_IM_KEYS];
+    size_t          i, n, e, at;
+    im_go_t         go;
+    redisReply    **pair;
+    job_im_send_t  *s;
 
     s = who->send;
     pair = reply->element;
@@ -279,17 +278,20 @@ im_send_keys(im_who_t *who, redisReply *reply)
     }
 
     for (i = 0; i < n; i = at) {
+        go.server = im_send_server(s, pair[i + 1]->str);
+        go.keys = s->nkeys;
 
-        for (at = i, k = 0; at < n && k < JOB_IM_KEYS
+        for (at = i; at < n && s->nkeys - go.keys < JOB_IM_KEYS
              && strcmp(pair[at + 1]->str, pair[i + 1]->str) == 0; at += 2)
         {
-            keys[k].data = (uint8_t *) pair[at]->str;
-            keys[k++].len = pair[at]->len;
+            im_send_key(s, pair[at]);
         }
 
-        for (size_t e = who->first; e < who->first + who->n; e++) {
-            node = im_send_node(s, pair[i + 1]->str, pair[i + 1]->len);
-            im_send_record(s, node, &s->im->batch.entries[e], keys, k);
+        go.nkeys = s->nkeys - go.keys;
+
+        for (e = who->first; e < who->first + who->n; e++) {
+            go.entry = &s->im->batch.entries[e];
+            im_send_go(s, &go);
         }
     }
 }
@@ -477,6 +479,117 @@ im_send_note(job_im_send_t *s)
 }
 
 
+/* By node, then in the order of commands: what they have made is written once. */
+
+static int
+im_go_cmp(const void *a, const void *b)
+{
+    const im_go_t  *x = a, *y = b;
+
+    if (x->server != y->server) {
+        return x->server < y->server ? -1 : 1;
+    }
+
+    if (x->entry->cmd != y->entry->cmd) {
+        return x->entry->cmd->turn < y->entry->cmd->turn ? -1 : 1;
+    }
+
+    if (x->pushed != y->pushed) {
+        return x->pushed - y->pushed;
+    }
+
+    return x->keys < y->keys ? -1 : x->keys > y->keys;
+}
+
+
+static im_node_t *
+im_send_node(job_im_send_t *s, size_t server)
+{
+    im_node_t  *node;
+
+    node = s->nnodes > 0 ? &s->nodes[s->nnodes - 1] : NULL;
+
+    if (node != NULL && node->server == server && node->len < JOB_BATCH) {
+        return node;
+    }
+
+    s->nodes = job_realloc(s->nodes, (s->nnodes + 1) * sizeof(im_node_t));
+    node = &s->nodes[s->nnodes++];
+    memset(node, 0, sizeof(im_node_t));
+    node->server = server;
+
+    return node;
+}
+
+
+static void
+im_send_put(im_node_t *node, Goim__Record *record)
+{
+    size_t          size;
+    Goim__Record   *records[1];
+    Goim__Delivery  delivery = GOIM__DELIVERY__INIT;
+
+    records[0] = record;
+    delivery.records = records;
+    delivery.n_records = 1;
+
+    size = goim__delivery__get_packed_size(&delivery);
+
+    if (node->len + size > node->size) {
+        node->size = 2 * node->size + size;
+        node->data = job_realloc(node->data, node->size);
+    }
+
+    node->len += goim__delivery__pack(&delivery, node->data + node->len);
+}
+
+
+static void
+im_send_record(job_im_send_t *s, const im_go_t *go)
+{
+    size_t                 i;
+    im_node_t             *node;
+    const job_im_entry_t  *entry;
+    Goim__Record           record = GOIM__RECORD__INIT;
+    ProtobufCBinaryData    keys[JOB_IM_KEYS];
+
+    node = im_send_node(s, go->server);
+    entry = go->entry;
+
+    for (i = 0; i < go->nkeys; i++) {
+        keys[i].data = (uint8_t *) s->names + s->keys[go->keys + i].at;
+        keys[i].len = s->keys[go->keys + i].len;
+    }
+
+    record.kind = GOIM__RECORD__KIND__KEYS;
+    record.keys = keys;
+    record.n_keys = go->nkeys;
+    record.timeline = s->im->batch.epoch;
+    record.operation = go->pushed ? entry->cmd->c->operation : GOIM_OP_ITEM;
+    record.mid = go->pushed ? -entry->mid : entry->mid;
+    record.seq = go->pushed ? entry->push : entry->seq;
+    record.gap = go->pushed ? 0 : entry->gap;
+    record.followers = entry->push > 0 && !go->pushed;
+    record.same_body = go > s->go && node->len > 0
+                       && go[-1].entry->cmd == entry->cmd
+                       && go[-1].pushed == go->pushed;
+
+    if (record.same_body) {
+        /* void */
+
+    } else if (go->pushed) {
+        record.body = entry->cmd->c->body;
+
+    } else {
+        im_send_text(s, entry->cmd);
+        record.body.data = (uint8_t *) s->text;
+        record.body.len = s->len;
+    }
+
+    im_send_put(node, &record);
+}
+
+
 static void
 im_send_append(job_im_send_t *s)
 {
@@ -484,13 +597,21 @@ im_send_append(job_im_send_t *s)
     job_t      *job;
     im_node_t  *node;
 
+    if (s->ngo > 0) {
+        qsort(s->go, s->ngo, sizeof(im_go_t), im_go_cmp);
+    }
+
+    for (i = 0; i < s->ngo; i++) {
+        im_send_record(s, &s->go[i]);
+    }
+
     job = s->im->job;
     s->calls = 1;
 
     for (i = 0; i < s->nnodes; i++) {
         node = &s->nodes[i];
 
-        if (svc_stream_append(job->redis, node->server,
+        if (svc_stream_append(job->redis, s->servers[node->server],
                               (size_t) job->conf->stream_maxlen, node->data,
                               node->len, im_send_appended, s)
             == 0)
@@ -524,12 +645,19 @@ job_im_send_free(job_im_t *im)
     }
 
     for (i = 0; i < s->nnodes; i++) {
-        free(s->nodes[i].server);
         free(s->nodes[i].data);
+    }
+
+    for (i = 0; i < s->nservers; i++) {
+        free(s->servers[i]);
     }
 
     im_offline_free(s->offline);
     free(s->nodes);
+    free(s->servers);
+    free(s->names);
+    free(s->keys);
+    free(s->go);
     free(s->who);
     free(s->text);
     free(s);
@@ -557,6 +685,10 @@ job_im_send(job_im_t *im)
     s->offline = im_offline_new(im->job, b->epoch);
     s->who = job_realloc(NULL, (b->nentries + 1) * sizeof(im_who_t));
     im->send = s;
+
+    for (i = 0; i < b->ncmds; i++) {
+        b->cmds[i]->turn = i;
+    }
 
     if (b->nentries > 0) {
         qsort(b->entries, b->nentries, sizeof(job_im_entry_t), im_entry_cmp);

@@ -77,6 +77,7 @@ struct job_im_cmd_s {
     goim_offset_t     offset;
     size_t            size;
     Goim__ImCommand  *c;
+    size_t            turn;         /* in the batch */
     job_im_conv_t    *conv;
     size_t            to;           /* its statements of these names */
     size_t            ext;

@@ -209,10 +209,11 @@ static ngx_int_t
 ngx_goim_intake_delivery(Goim__Delivery *d, uint64_t *id)
 {
     size_t              i, len;
-    Goim__Record       *rec;
+    Goim__Record       *rec, *own, shared;
     ngx_goim_intake_t  *in;
 
     in = &ngx_goim_intake;
+    own = NULL;
 
     if (d->epoch.len) {
         ngx_goim_intake_epoch(d);
@@ -220,10 +221,21 @@ ngx_goim_intake_delivery(Goim__Delivery *d, uint64_t *id)
 
     ngx_memzero(&in->entry, sizeof(in->entry));
 
-    for (i = in->part; i < d->n_records; i++) {
+    for (i = 0; i < d->n_records; i++) {
         rec = d->records[i];
+        own = rec->same_body ? own : rec;
 
-        if (ngx_goim_record_valid(rec) != NGX_OK) {
+        if (i < in->part) {
+            continue;
+        }
+
+        if (rec->same_body && own) {
+            shared = *rec;
+            shared.body = own->body;
+            rec = &shared;
+        }
+
+        if (own == NULL || ngx_goim_record_valid(rec) != NGX_OK) {
             ngx_goim_count(broken, 1);
             ngx_goim_suspect();
             ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,

@@ -2526,7 +2526,7 @@ const ProtobufCEnumDescriptor goim__record__kind__descriptor =
   goim__record__kind__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCFieldDescriptor goim__record__field_descriptors[19] =
+static const ProtobufCFieldDescriptor goim__record__field_descriptors[20] =
 {
   {
     "kind",
@@ -2756,6 +2756,18 @@ static const ProtobufCFieldDescriptor goim__record__field_descriptors[19] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "same_body",
+    230,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Goim__Record, same_body),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned goim__record__field_indices_by_name[] = {
   6,   /* field[6] = body */
@@ -2771,6 +2783,7 @@ static const unsigned goim__record__field_indices_by_name[] = {
   3,   /* field[3] = operation */
   1,   /* field[1] = partition */
   4,   /* field[4] = room */
+  19,   /* field[19] = same_body */
   13,   /* field[13] = seq */
   9,   /* field[9] = session */
   10,   /* field[10] = sessions */
@@ -2778,7 +2791,7 @@ static const unsigned goim__record__field_indices_by_name[] = {
   12,   /* field[12] = timeline */
   8,   /* field[8] = zone */
 };
-static const ProtobufCIntRange goim__record__number_ranges[7 + 1] =
+static const ProtobufCIntRange goim__record__number_ranges[8 + 1] =
 {
   { 1, 0 },
   { 14, 12 },
@@ -2787,7 +2800,8 @@ static const ProtobufCIntRange goim__record__number_ranges[7 + 1] =
   { 160, 16 },
   { 170, 17 },
   { 220, 18 },
-  { 0, 19 }
+  { 230, 19 },
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor goim__record__descriptor =
 {
@@ -2797,10 +2811,10 @@ const ProtobufCMessageDescriptor goim__record__descriptor =
   "Goim__Record",
   "goim",
   sizeof(Goim__Record),
-  19,
+  20,
   goim__record__field_descriptors,
   goim__record__field_indices_by_name,
-  7,  goim__record__number_ranges,
+  8,  goim__record__number_ranges,
   (ProtobufCMessageInit) goim__record__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -384,6 +384,13 @@ struct  Goim__Record
    */
   protobuf_c_boolean followers;
   /*
+   * as that of the record before it in the
+   */
+  protobuf_c_boolean same_body;
+  /*
+   * Delivery, or before those: it has none itself
+   */
+  /*
    * with seq, of an inbox: so many numbers
    */
   uint64_t gap;
@@ -399,7 +406,7 @@ struct  Goim__Record
 };
 #define GOIM__RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&goim__record__descriptor) \
-    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, NULL, NULL }
+    , GOIM__RECORD__KIND__KEYS, 0, {0,NULL}, 0, {0,NULL}, 0,NULL, {0,NULL}, 0, {0,NULL}, 0, 0, 0, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0, NULL, NULL }
 
 
 struct  Goim__Delivery

@@ -184,6 +184,27 @@ is_deeply(heard($three, 1), [$three->{at} + 1 . ' of 3'],
 message(4, 'of 4');
 is_deeply(heard($plain, 1), ['0 of 4'], 'nor to one that does not recover');
 
+# ---- one body for many ---------------------------------------------------------
+
+# records that have that of the one before them, and one that has none before it
+$before = counted();
+my $broken = $node->status->{counters}{broken};
+my $life = $redis->cmd('HGET', 'goim:life', 'n');
+my %item = (kind => 'KEYS', operation => 20, timeline => $epoch);
+$redis->cmd('XADD', 'goim:node:comet-1', "$life-*", 'd', proto_encode('Delivery', {
+    records => [
+        { %item, mid => 3, keys => ['k3'], seq => $three->{at} + 1,
+            same_body => 1 },
+        { %item, mid => 2, keys => \@keys, seq => $at + 2, body => "{}\nshared" },
+        { %item, mid => 3, keys => ['k3'], seq => $three->{at} + 2,
+            same_body => 1 },
+    ] }));
+is_deeply(heard($three, 1), [$three->{at} + 2 . ' shared'],
+    'a record without a body has that of the one before it');
+is_deeply(heard($two[0], 1), [$at + 2 . ' shared'], 'which comes, too');
+eventually { $node->status->{counters}{broken} == $broken + 1 } 10,
+    'one that has none before it is left out, and counted';
+
 # ---- sessions end, workers change ----------------------------------------------
 
 for my $n (1 .. 6) {
