@@ -175,6 +175,8 @@ static const conf_key_t  logic_keys[] = {
     LOGIC_CONF("im", "topic", CONF_STR, im_topic, "goim-im-topic", 0, 0),
     LOGIC_CONF("im", "ticket_key", CONF_FILE, ticket_key, "", 0, 0),
     LOGIC_CONF("im", "public_url", CONF_STR, public_url, "", 0, 0),
+    LOGIC_CONF("im", "max_body", CONF_SIZE, im_max_body, "4000", 1,
+               GOIM_IM_BODY),
     LOGIC_CONF("im", "offline_push", CONF_INT, im_offline_push, "0", 0,
                GOIM_IM_OFFLINE),
 

@@ -44,6 +44,7 @@ typedef struct {
     int                im_insecure; /* with [auth] mode = trust */
     char              *ticket_key;  /* what is in the file; "": no tickets */
     char              *public_url;  /* which they name; "": none */
+    int64_t            im_max_body; /* of a payload by a socket */
     int64_t            im_offline_push; /* to a session that logs in, at most;
                                        0: none */
 

@@ -18,7 +18,6 @@
 
 #include "svc/clock.h"
 
-#define LOGIC_IM_SENDS    4000          /* bytes of a payload */
 #define LOGIC_IM_MARGIN   200           /* ms, for the answer's way back */
 
 
@@ -260,7 +259,7 @@ logic_im_call(logic_call_t *call, const logic_limits_t *limits)
     d.req = NULL;
     d.mid = r->mid;
     d.q = &l->q;
-    d.max = LOGIC_IM_SENDS;
+    d.max = (size_t) call->thread->conf->im_max_body;
     d.names = 0;
     d.rate = logic_send_limit(call->thread, limits, &d.burst);
     d.about = logic_call_data(r, about);

@@ -94,6 +94,7 @@ http      max_body         size    0     4m
 http      max_header       size    1k    16m
 push      timeout          time    100ms 1m
 push      max_keys         number  1     1000000
+im        max_body         size    1     64k
 im        offline_push     number  0     10000
 push      max_pending      size    1k    16384m
 session   ttl              time    2s    7d

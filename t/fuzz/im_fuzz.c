@@ -195,6 +195,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t        *copy;
     Goim__Call      msg = GOIM__CALL__INIT;
     logic_call_t    call;
+    logic_conf_t    conf;
+    logic_thread_t  thread;
     Goim__Receive   receive = GOIM__RECEIVE__INIT;
     logic_limits_t  limits;
 
@@ -203,6 +205,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     memset(&call, 0, sizeof(call));
+    memset(&conf, 0, sizeof(conf));
+    memset(&thread, 0, sizeof(thread));
     memset(&limits, 0, sizeof(limits));
 
     /* a copy of its size, so that a byte too far is seen */
@@ -217,6 +221,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     receive.body.len = size - 1;
     msg.receive = &receive;
     call.msg = &msg;
+    call.thread = &thread;
+    thread.conf = &conf;
+    conf.im_max_body = 4000;
 
     answers = 0;
     taken = logic_im_call(&call, &limits);
