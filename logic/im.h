@@ -112,7 +112,11 @@ int logic_im_ticket_check(const logic_conf_t *lcf, char *err, size_t size);
 logic_jwk_t *logic_im_ticket_key(const logic_conf_t *lcf);
 void logic_im_ticket(const logic_im_do_t *d);
 
-/* A device has logged in: nobody waits for an answer. */
+/* A command about a device, with its mid and key: nobody waits for an answer, or
+   knows whether it is carried out. */
+void logic_im_note(logic_thread_t *t, Goim__ImCommand *c);
+
+/* A device has logged in. */
 void logic_im_seen(logic_thread_t *t, const logic_who_t *who);
 
 /* im_call.c: a Receive of a session that may; its operation is 4, 18 or 22. 0: it

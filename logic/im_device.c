@@ -18,7 +18,7 @@
 #include "logic/lua/session_kick.lua.h"
 
 #define LOGIC_KICK_REASON   123         /* bytes */
-#define LOGIC_SEEN_TIME     3000        /* ms, at the bus */
+#define LOGIC_NOTE_TIME     3000        /* ms, at the bus */
 
 
 /* ---- what is known of one ---- */
@@ -79,7 +79,7 @@ logic_im_device(const logic_im_do_t *d)
 
 
 static void
-logic_im_seen_done(bus_result_t result, void *data)
+logic_im_note_done(bus_result_t result, void *data)
 {
     logic_thread_t  *t = data;
 
@@ -90,46 +90,55 @@ logic_im_seen_done(bus_result_t result, void *data)
 
 
 static size_t
-logic_im_seen_pack(const void *what, uint8_t *payload)
+logic_im_note_pack(const void *what, uint8_t *payload)
 {
     return goim__im_command__pack(what, payload);
 }
 
 
 void
-logic_im_seen(logic_thread_t *t, const logic_who_t *who)
+logic_im_note(logic_thread_t *t, Goim__ImCommand *c)
 {
-    int              n;
-    char             mid[24];
-    bus_message_t    m;
-    Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
+    int            n;
+    char           mid[24];
+    bus_message_t  m;
 
     if (bus_producer_down(t->im->bus)) {
         return;
     }
 
-    n = snprintf(mid, sizeof(mid), "%" PRId64, who->mid);
+    n = snprintf(mid, sizeof(mid), "%" PRId64, c->mid);
 
-    c.do_ = GOIM__IM_COMMAND__DO__DEVICE;
-    c.mid = who->mid;
-    c.at = svc_date();
-    c.key = (char *) who->key;
-    c.platform = (char *) who->platform;
-    c.set = who->platform[0] != '\0';
+    c->do_ = GOIM__IM_COMMAND__DO__DEVICE;
+    c->at = svc_date();
 
     memset(&m, 0, sizeof(m));
     m.key = mid;
     m.key_len = (size_t) n;
-    m.len = goim__im_command__get_packed_size(&c);
-    m.pack = logic_im_seen_pack;
-    m.what = &c;
+    m.len = goim__im_command__get_packed_size(c);
+    m.pack = logic_im_note_pack;
+    m.what = c;
     m.from = t->from;
-    m.timeout = LOGIC_SEEN_TIME;
-    m.cb = logic_im_seen_done;
+    m.timeout = LOGIC_NOTE_TIME;
+    m.cb = logic_im_note_done;
     m.data = t;
 
     t->im->asked++;
     bus_produce(t->im->bus, &m);
+}
+
+
+void
+logic_im_seen(logic_thread_t *t, const logic_who_t *who)
+{
+    Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
+
+    c.mid = who->mid;
+    c.key = (char *) who->key;
+    c.platform = (char *) who->platform;
+    c.set = who->platform[0] != '\0';
+
+    logic_im_note(t, &c);
 }
 
 

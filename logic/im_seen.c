@@ -7,8 +7,6 @@
 
 #include "session.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +14,6 @@
 
 #define LOGIC_PLACE_TIME  1000      /* ms that a login waits for the database, */
 #define LOGIC_PLACE_MOST  10000     /* and so many runs of it before */
-#define LOGIC_SEEN_TIME   3000      /* ms, at the bus */
 
 
 /* ---- at login ---- */
@@ -134,59 +131,24 @@ logic_im_place(logic_thread_t *t, const logic_who_t *who,
 
 /* ---- what nodes say ---- */
 
-static void
-logic_acked_done(bus_result_t result, void *data)
-{
-    logic_thread_t  *t = data;
-
-    (void) result;
-
-    t->im->asked--;
-}
-
-
-static size_t
-logic_acked_pack(const void *what, uint8_t *payload)
-{
-    return goim__im_command__pack(what, payload);
-}
-
-
 /* One that is lost is told again by the next, or what it is about comes twice. */
 
 static void
 logic_im_ack(logic_thread_t *t, const Goim__Session *s)
 {
-    int              n;
-    char             mid[24], key[GOIM_KEY_MAX + 1];
-    bus_message_t    m;
+    char             key[GOIM_KEY_MAX + 1];
     Goim__ImCommand  c = GOIM__IM_COMMAND__INIT;
 
     memcpy(key, s->key.data, s->key.len);
     key[s->key.len] = '\0';
-    n = snprintf(mid, sizeof(mid), "%" PRId64, s->mid);
 
-    c.do_ = GOIM__IM_COMMAND__DO__DEVICE;
     c.mid = s->mid;
-    c.at = svc_date();
     c.key = key;
     c.set = 8;
     c.seq = s->acked;
     c.epoch = s->epoch;
 
-    memset(&m, 0, sizeof(m));
-    m.key = mid;
-    m.key_len = (size_t) n;
-    m.len = goim__im_command__get_packed_size(&c);
-    m.pack = logic_acked_pack;
-    m.what = &c;
-    m.from = t->from;
-    m.timeout = LOGIC_SEEN_TIME;
-    m.cb = logic_acked_done;
-    m.data = t;
-
-    t->im->asked++;
-    bus_produce(t->im->bus, &m);
+    logic_im_note(t, &c);
 }
 
 
@@ -196,7 +158,7 @@ logic_im_acked(logic_thread_t *t, Goim__Session *const *sessions, size_t n)
     size_t                i;
     const Goim__Session  *s;
 
-    for (i = 0; i < n && t->im != NULL && !bus_producer_down(t->im->bus); i++) {
+    for (i = 0; i < n && t->im != NULL; i++) {
         s = sessions[i];
 
         if (s->acked > 0 && s->acked <= GOIM_SEQ_MAX && s->mid > 0
