@@ -168,7 +168,9 @@ sed -e "s|@BUILD@|$BUILD|g; s|@DIR@|$dir|g; s|@USER@|$user|" \
 # logic and job open the same file; with AUTH=trust anybody reads everybody's
 [ "$AUTH" = jwt ] || insecure=on
 im=(-e "s|^; db = sqlite:.*|; db = sqlite:$dir/db/im.db|" \
-    -e "s|^; insecure = .*|; insecure = $insecure|" -e '/^; \[im\]/,/^$/s|^; ||')
+    -e "s|^; insecure = .*|; insecure = $insecure|" \
+    -e 's|^; offline_push = .*|; offline_push = 100|' \
+    -e '/^; \[im\]/,/^$/s/^; \(\[im\]\|db \|insecure \|offline_push \)/\1/')
 
 # a new system waits two renewals before it believes its set of nodes
 sed -e "s|^http = .*|http = 127.0.0.1:$HTTP_PORT|; s|^renew = .*|renew = 1s|" \
