@@ -65,7 +65,7 @@ sub stored {
 }
 
 # all devices have what is stored, and that is each of these once
-sub have {
+sub each_once {
     my ($pages, $mid, $conv, $expected, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my @stored = map { $_->{body} } @{ stored($mid, $conv) };
@@ -97,7 +97,7 @@ subtest 'two devices of one, one of another' => sub {
     say_to($one, 2, 'a', 5);
     say_to($two, 1, 'b', 5);
     answered($_, 'talk') for $one, $two;
-    have([$one, $too, $two], 1, 'p1.2', [names('a', 5), names('b', 5)],
+    each_once([$one, $too, $two], 1, 'p1.2', [names('a', 5), names('b', 5)],
         'talk');
     my $texts = it($too, "texts('p1.2')");
     is_deeply([grep { /^a/ } @$texts], [names('a', 5)], 'in order of sending');
@@ -200,7 +200,7 @@ subtest 'a network that holds everything' => sub {
     wait_for { it($one, 'client.state') ne 'open' } 20, 'it notices';
     $proxy->release;
     answered($_, 'network') for $one, $two;
-    have([$one, $two], 21, 'p21.22', ['n1', names('held', 3),
+    each_once([$one, $two], 21, 'p21.22', ['n1', names('held', 3),
         names('other', 30)], 'network');
     $one->eval('it.client.close()');
     $proxy->stop;
@@ -225,7 +225,7 @@ subtest 'a page that goes with messages in it' => sub {
     device($two, 32);
     say_to($one, 32, 'p', 1);
     answered($one, 'page');
-    have([$one, $two], 31, 'p31.32', ['p1'], 'page');
+    each_once([$one, $two], 31, 'p31.32', ['p1'], 'page');
 
     # it has sent, but never hears of it; and what it was away for comes
     $c->logic->stop;
