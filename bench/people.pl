@@ -57,6 +57,9 @@ my $epoch = $c->api->get('/goim/im/sync', mid => 1)->{data}{epoch};
 my %pid = (nginx => ($c->node->workers)[0], logic => $c->logic->pid,
     job => $c->job->pid, redis => $c->redis->pid);
 
+my $message = 'INSERT INTO message (conv, seq, n, mid, cid, kind, at, body)';
+my $account = 'INSERT INTO account (mid, seq, first)';
+
 sub median { my @s = sort { $a <=> $b } @_; return $s[@s / 2] }
 
 # n, from 1 to so many, for SQL
@@ -119,13 +122,13 @@ sub missed {
     my $each = $opt{missed} / 50;
     fill("INSERT INTO conversation (id, seq, n, at, rule, mute_all) SELECT "
             . "'g1.missed' || n, $each, $each, 1, 'closed', 0 FROM @{[to(50)]} AS a",
-        "INSERT INTO message SELECT 'g1.missed' || a.n, b.n, b.n, 1, CAST(b.n AS TEXT), "
+        "$message SELECT 'g1.missed' || a.n, b.n, b.n, 1, CAST(b.n AS TEXT), "
             . "'msg', 1700000000000, CAST('@{['x' x 50]}' AS @{[
             $opt{postgresql} ? 'BYTEA' : 'BLOB']}) FROM @{[to(50)]} AS a, "
             . "@{[to($each)]} AS b",
-        "INSERT INTO account VALUES (99999, 1, 1)",
+        "$account VALUES (99999, 1, 1)",
         "INSERT INTO inbox (mid, seq, conv, cseq) VALUES (99999, 1, 'g1.missed1', 1)",
-        "INSERT INTO account SELECT 100000 + n, $opt{missed}, 1 FROM "
+        "$account SELECT 100000 + n, $opt{missed}, 1 FROM "
             . "@{[to($opt{clients})]} AS a",
         "INSERT INTO inbox (mid, seq, conv, cseq) SELECT 100000 + a.n, b.n, "
             . "'g1.missed' || ((b.n - 1) % 50 + 1), (b.n - 1) / 50 + 1 FROM "
@@ -196,14 +199,14 @@ sub device {
         fill("INSERT INTO conversation (id, seq, n, at, rule, mute_all) SELECT 'p' || "
                 . "$mid || '.' || ($mid + n), $each, $each, n * 1000, '', 0 FROM "
                 . "@{[to(2000)]} AS a",
-            "INSERT INTO message SELECT 'p' || $mid || '.' || ($mid + a.n), b.n, b.n, "
+            "$message SELECT 'p' || $mid || '.' || ($mid + a.n), b.n, b.n, "
                 . "$mid + a.n, CAST(b.n AS TEXT), 'msg', a.n * 1000, "
                 . "CAST('@{['x' x 50]}' AS @{[$opt{postgresql} ? 'BYTEA' : 'BLOB']}) "
                 . "FROM @{[to(2000)]} AS a, @{[to($each)]} AS b",
             (map { "INSERT INTO member (conv, mid, read, read_n, role, muted) SELECT "
                 . "'p' || $mid || '.' || ($mid + n), $_, 0, 0, 0, 0 FROM "
                 . "@{[to(2000)]} AS a" } $mid, "$mid + n"),
-            "INSERT INTO account VALUES ($mid, $messages{$mid}, 1)",
+            "$account VALUES ($mid, $messages{$mid}, 1)",
             "INSERT INTO inbox (mid, seq, conv, cseq) SELECT $mid, (b.n - 1) * 2000 + "
                 . "a.n, 'p' || $mid || '.' || ($mid + a.n), b.n FROM @{[to(2000)]} AS a,"
                 . " @{[to($each)]} AS b");
@@ -226,10 +229,10 @@ sub device {
 sub storm {
     fill("INSERT INTO conversation (id, seq, n, at, rule, mute_all) VALUES "
             . "('g1.storm', 20, 20, 1, 'closed', 0)",
-        "INSERT INTO message SELECT 'g1.storm', n, n, 1, CAST(n AS TEXT), 'msg', 1, "
+        "$message SELECT 'g1.storm', n, n, 1, CAST(n AS TEXT), 'msg', 1, "
             . "CAST('@{['x' x 50]}' AS @{[$opt{postgresql} ? 'BYTEA' : 'BLOB']}) FROM "
             . "@{[to(20)]} AS a",
-        "INSERT INTO account SELECT 500000 + n, 20, 1 FROM @{[to($opt{sessions})]} AS a",
+        "$account SELECT 500000 + n, 20, 1 FROM @{[to($opt{sessions})]} AS a",
         "INSERT INTO inbox (mid, seq, conv, cseq) SELECT 500000 + a.n, b.n, 'g1.storm', "
             . "b.n FROM @{[to($opt{sessions})]} AS a, @{[to(20)]} AS b");
 
