@@ -79,6 +79,40 @@ void logic_im_group_members(const logic_im_do_t *d);
 /* {"body":…}, or, where it is no UTF-8, {"base64":…} */
 json_t *logic_im_payload(const void *data, size_t len);
 
+/* What follows a number in the inbox of $1, at most $3 entries: one row at least, if
+   there are tables. */
+#define LOGIC_INBOX(condition)                                               \
+    "SELECT e.value, COALESCE(a.seq, 0), COALESCE(a.first, 1), i.seq, "      \
+    "i.conv, i.key, b.read, b.read_n, b.notify, b.own, "                     \
+    "m.seq, m.n, m.mid, m.cid, m.kind, m.at, m.body, m.operation "           \
+    "FROM meta AS e LEFT JOIN account AS a ON a.mid = $1 "                   \
+    "LEFT JOIN (SELECT seq, conv, cseq, key FROM inbox WHERE mid = $1 "      \
+    "AND seq > " condition " ORDER BY seq LIMIT $3) AS i ON 1 = 1 "          \
+    "LEFT JOIN message AS m ON m.conv = i.conv AND m.seq = i.cseq "          \
+    "LEFT JOIN member AS b ON b.conv = i.conv AND b.mid = $1 "               \
+    "AND i.key IS NOT NULL "                                                 \
+    "WHERE e.name = 'epoch' ORDER BY i.seq"
+
+/* columns of a row: of the inbox, then of an entry and its item */
+enum {
+    INBOX_EPOCH,
+    INBOX_HEAD,
+    INBOX_FIRST,
+    INBOX_SEQ,
+    INBOX_CONV,
+    INBOX_KEY,                      /* of what is no item, and of pushes */
+    INBOX_MEMBER,                   /* what im_state() takes */
+    INBOX_OWN = INBOX_MEMBER + 3,
+    INBOX_ITEM,
+    INBOX_MID = INBOX_ITEM + 2,
+    INBOX_TEXT = INBOX_ITEM + 6,
+    INBOX_OPERATION,
+
+    /* or of a stored push */
+    INBOX_PUSH = INBOX_SEQ + 1,
+    INBOX_BODY
+};
+
 /* im_inbox.c: a node's Read of an inbox, or of what was pushed and stored, which is
    valid and counted; heads of at most GOIM_HEADS_CALL: a row each, epoch and
    newest number */

@@ -33,38 +33,8 @@ typedef struct {
     logic_inbox_t    *in[LOGIC_INBOXES];
 } logic_inboxes_t;
 
-/* columns of a row: of the inbox, then of an entry and its item */
-enum {
-    INBOX_EPOCH,
-    INBOX_HEAD,
-    INBOX_FIRST,
-    INBOX_SEQ,
-    INBOX_CONV,
-    INBOX_KEY,                      /* of what is no item, and of pushes */
-    INBOX_MEMBER,                   /* what im_state() takes */
-    INBOX_ITEM = INBOX_MEMBER + 4,
-    INBOX_OPERATION = INBOX_ITEM + 7,
-
-    /* or of a stored push */
-    INBOX_PUSH = INBOX_SEQ + 1,
-    INBOX_BODY
-};
-
 
 static void logic_inbox_next(logic_thread_t *t);
-
-
-#define LOGIC_INBOX(condition)                                               \
-    "SELECT e.value, COALESCE(a.seq, 0), COALESCE(a.first, 1), i.seq, "      \
-    "i.conv, i.key, b.read, b.read_n, b.notify, b.own, "                     \
-    "m.seq, m.n, m.mid, m.cid, m.kind, m.at, m.body, m.operation "           \
-    "FROM meta AS e LEFT JOIN account AS a ON a.mid = $1 "                   \
-    "LEFT JOIN (SELECT seq, conv, cseq, key FROM inbox WHERE mid = $1 "      \
-    "AND seq > " condition " ORDER BY seq LIMIT $3) AS i ON 1 = 1 "          \
-    "LEFT JOIN message AS m ON m.conv = i.conv AND m.seq = i.cseq "          \
-    "LEFT JOIN member AS b ON b.conv = i.conv AND b.mid = $1 "               \
-    "AND i.key IS NOT NULL "                                                 \
-    "WHERE e.name = 'epoch' ORDER BY i.seq"
 
 
 /* ---- a page ---- */

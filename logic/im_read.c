@@ -180,23 +180,6 @@ logic_im_page(const logic_im_do_t *d)
 
 /* ---- an inbox ---- */
 
-/* columns of a row: of the inbox, then of an entry and its item */
-enum {
-    SYNC_EPOCH,
-    SYNC_HEAD,
-    SYNC_FIRST,
-    SYNC_SEQ,
-    SYNC_CONV,
-    SYNC_KEY,                       /* of what is no item, and of pushes */
-    SYNC_MEMBER,                    /* what im_state() takes */
-    SYNC_OWN = SYNC_MEMBER + 3,
-    SYNC_ITEM,
-    SYNC_MID = SYNC_ITEM + 2,
-    SYNC_BODY = SYNC_ITEM + 6,
-    SYNC_OPERATION
-};
-
-
 /* The entries that fit, up to the first that does not: a client goes on behind the
    last one. What has no item any more is a gap. */
 
@@ -212,26 +195,26 @@ logic_im_entries(logic_im_page_t *p, const db_rows_t *rows)
 
     for (i = 0, v = rows->values; i < rows->nrows; i++, v += rows->ncols) {
 
-        state = v[SYNC_KEY].type == DB_TEXT && v[SYNC_MEMBER].type == DB_INT;
+        state = v[INBOX_KEY].type == DB_TEXT && v[INBOX_MEMBER].type == DB_INT;
 
-        if (v[SYNC_SEQ].type != DB_INT
-            || (!state && v[SYNC_ITEM].type != DB_INT))
+        if (v[INBOX_SEQ].type != DB_INT
+            || (!state && v[INBOX_ITEM].type != DB_INT))
         {
             continue;
         }
 
-        if (!logic_im_fits(p, &v[state ? SYNC_OWN : SYNC_BODY])) {
+        if (!logic_im_fits(p, &v[state ? INBOX_OWN : INBOX_TEXT])) {
             break;
         }
 
-        item = state ? logic_im_entry(v[SYNC_CONV].data, v[SYNC_KEY].data,
-                                      &v[SYNC_MEMBER])
-               : v[SYNC_MID].n == 0
-               ? logic_im_pushed(&v[SYNC_ITEM], &v[SYNC_OPERATION])
-               : logic_im_item(v[SYNC_CONV].data, &v[SYNC_ITEM]);
+        item = state ? logic_im_entry(v[INBOX_CONV].data, v[INBOX_KEY].data,
+                                      &v[INBOX_MEMBER])
+               : v[INBOX_MID].n == 0
+               ? logic_im_pushed(&v[INBOX_ITEM], &v[INBOX_OPERATION])
+               : logic_im_item(v[INBOX_CONV].data, &v[INBOX_ITEM]);
 
         if (item != NULL) {
-            json_object_set_new(item, "inbox", json_integer(v[SYNC_SEQ].n));
+            json_object_set_new(item, "inbox", json_integer(v[INBOX_SEQ].n));
             json_array_append_new(items, item);
         }
     }
@@ -245,9 +228,9 @@ logic_im_entries(logic_im_page_t *p, const db_rows_t *rows)
 static int
 logic_im_follows(const logic_im_page_t *p, const db_value_t *v)
 {
-    return strlen(p->epoch) == v[SYNC_EPOCH].len
-           && memcmp(p->epoch, v[SYNC_EPOCH].data, v[SYNC_EPOCH].len) == 0
-           && p->after >= v[SYNC_FIRST].n - 1;
+    return strlen(p->epoch) == v[INBOX_EPOCH].len
+           && memcmp(p->epoch, v[INBOX_EPOCH].data, v[INBOX_EPOCH].len) == 0
+           && p->after >= v[INBOX_FIRST].n - 1;
 }
 
 
@@ -270,9 +253,9 @@ logic_im_synced(const db_reply_t *reply, void *data)
     v = rows->values;
     follows = p->epoch[0] == '\0' || logic_im_follows(p, v);
 
-    page = json_pack("{s:s#, s:I, s:o}", "epoch", v[SYNC_EPOCH].data,
-                     (int) v[SYNC_EPOCH].len, "seq",
-                     (json_int_t) v[SYNC_HEAD].n, "items",
+    page = json_pack("{s:s#, s:I, s:o}", "epoch", v[INBOX_EPOCH].data,
+                     (int) v[INBOX_EPOCH].len, "seq",
+                     (json_int_t) v[INBOX_HEAD].n, "items",
                      follows ? logic_im_entries(p, rows) : json_array());
 
     if (p->epoch[0] != '\0') {
@@ -318,17 +301,7 @@ logic_im_sync(const logic_im_do_t *d)
     db_value_t        args[3];
     logic_im_page_t  *p;
 
-    static const char  text[] =
-        "SELECT e.value, COALESCE(a.seq, 0), COALESCE(a.first, 1), i.seq, "
-        "i.conv, i.key, b.read, b.read_n, b.notify, b.own, m.seq, m.n, "
-        "m.mid, m.cid, m.kind, m.at, m.body, m.operation FROM meta AS e "
-        "LEFT JOIN account AS a ON a.mid = $1 "
-        "LEFT JOIN (SELECT seq, conv, cseq, key FROM inbox WHERE mid = $1 "
-        "AND seq > $2 ORDER BY seq LIMIT $3) AS i ON 1 = 1 "
-        "LEFT JOIN message AS m ON m.conv = i.conv AND m.seq = i.cseq "
-        "LEFT JOIN member AS b ON b.conv = i.conv AND b.mid = $1 "
-        "AND i.key IS NOT NULL "
-        "WHERE e.name = 'epoch' ORDER BY i.seq";
+    static const char  text[] = LOGIC_INBOX("$2");
 
     if (logic_im_number(d, "after", 0, GOIM_SEQ_MAX, &after) != 0
         || logic_im_epoch(d, epoch) != 0 || (p = logic_im_page(d)) == NULL)
